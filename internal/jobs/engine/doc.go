@@ -1,0 +1,34 @@
+// Package engine makes jobs run: it puts turns into River, works them off with
+// the executors of this node, and takes back what dead nodes held.
+//
+// # The way of a job
+//
+// [Engine.Submit] validates a submission and writes the job, its inputs and its
+// turns in one transaction. A turn is a River job: one lane's right to run. A
+// worker takes a slot of the turn's queue and claims chunks from the store; the
+// executor of the job's program runs them, two at hand so that it never idles,
+// and reports outcomes; each report is recorded, together with the claim of the
+// next chunk, in one round trip and one commit. A turn ends when nothing can be
+// claimed; after a quantum it goes back to the end of River's line if others
+// wait for its slot. So jobs share the cores round robin whatever their size,
+// and priorities are River's.
+//
+// # Who owns what
+//
+// The store owns every fact; an executor owns its processes; a lane (one
+// goroutine and the executor it calls) owns the chunks it has claimed. The
+// engine holds nothing that cannot be lost: what it remembers of a job (task
+// times, when it last told the world) only tunes.
+//
+// # Losing a node
+//
+// A node beats every second on the database's clock. One that could not beat
+// for two thirds of its lease stops its processes by itself, so that nothing
+// runs twice for long; whoever finds its lease run out puts its chunks into the
+// backlog and inserts fresh turns, in one transaction. What the lost node may
+// still report is refused, for its chunks' leases are left.
+//
+// A cancelled or deleted turn, a lost answer to a claim or a fetch, a wrong
+// count of turns: each is found by a sweep that compares what the database says
+// with what is there, within seconds (see sweep.go).
+package engine

@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/slots"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// Roles of a node.
+const (
+	RoleAll    = "all"    // pages, API and workers
+	RoleWeb    = "web"    // pages and API only
+	RoleWorker = "worker" // workers only
+)
+
+// Options is what an Engine is made of.
+type Options struct {
+	Store  *store.Store
+	Logger *slog.Logger
+
+	Role    string // RoleAll, RoleWeb or RoleWorker
+	Version string
+	Cores   []int // that tasks may run on
+
+	// Executors by kind of program; a node that executes nothing has none.
+	Executors map[string]exec.Executor
+	// CheckPython lists what is wrong with a Python program without running
+	// it. Nil where this node cannot tell.
+	CheckPython func(context.Context, jobs.Python) ([]jobs.Violation, error)
+}
+
+// An Engine is the part of one node that submits and executes. Submit and the
+// verbs may be called at any time; Start begins to execute.
+type Engine struct {
+	Options
+	node  store.NewNode
+	river *river.Client[pgx.Tx]
+	load  *load
+
+	queues   map[string]*queue
+	stats    statsCache
+	works    workCache
+	looks    sync.Map // queue name → look
+	active   active
+	draining chan struct{} // closed when no further chunk may be claimed
+
+	background sync.WaitGroup
+	stop       context.CancelFunc
+}
+
+// New makes the engine of one node. ctx is for reading the queues only.
+func New(ctx context.Context, o Options) (*Engine, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("find host name: %w", err)
+	}
+	e := &Engine{
+		Options: o,
+		node: store.NewNode{
+			ID: store.NewID(), Host: host, Machine: machine(), PID: os.Getpid(),
+			Version: o.Version, Role: o.Role, Cores: len(o.Cores),
+		},
+		queues:   make(map[string]*queue),
+		draining: make(chan struct{}),
+		load:     newLoad(o.Cores),
+	}
+	e.active.init()
+	config := &river.Config{
+		ID:     e.node.ID,
+		Logger: slog.New(quiet{o.Logger.Handler()}),
+		// Short, because a slot that falls free during a fetch, and a second
+		// insert within the cooldown, are noticed by the next poll only.
+		FetchCooldown:               time.Millisecond,
+		FetchPollInterval:           20 * time.Millisecond,
+		JobTimeout:                  -1, // a task's timeout is the executor's
+		CompletedJobRetentionPeriod: time.Hour,
+		DiscardedJobRetentionPeriod: time.Hour,
+		CancelledJobRetentionPeriod: time.Hour,
+	}
+	if o.Role == RoleWeb {
+		e.node.Cores = 0
+	} else {
+		known, err := o.Store.Queues(ctx)
+		if err != nil {
+			return nil, err
+		}
+		config.Queues = make(map[string]river.QueueConfig, len(known))
+		for _, q := range known {
+			n := q.Slots(len(o.Cores))
+			e.queues[q.Name] = &queue{name: q.Name, slots: slots.New(o.Cores, n, q.Pinned)}
+			// Two more than there are slots, so that who runs can see that
+			// others wait, and a slot that falls free is taken at once.
+			config.Queues[q.Name] = river.QueueConfig{MaxWorkers: n + 2}
+		}
+		config.Workers = river.NewWorkers()
+		river.AddWorker(config.Workers, &worker{engine: e})
+	}
+	if e.river, err = river.NewClient(riverpgxv5.New(o.Store.Pool), config); err != nil {
+		return nil, fmt.Errorf("prepare River: %w", err)
+	}
+	return e, nil
+}
+
+// NodeID is this node's id.
+func (e *Engine) NodeID() string { return e.node.ID }
+
+// Start registers the node and begins to execute, if its role is to. Stop must
+// be called when it has returned nil.
+func (e *Engine) Start(ctx context.Context) error {
+	if err := e.Store.Register(ctx, e.node); err != nil {
+		return err
+	}
+	if err := e.expireGoneNeighbours(ctx); err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e.stop = stop
+	if e.Role != RoleWeb {
+		if err := e.river.Start(run); err != nil {
+			stop()
+			return fmt.Errorf("start River: %w", err)
+		}
+		e.background.Go(func() { e.obey(run) })
+	}
+	e.background.Go(func() { e.beat(run) })
+	e.background.Go(func() { e.sweep(run) })
+	return nil
+}
+
+// Stop drains the node: nothing more is claimed, tasks in hand may go on for
+// the grace period and are then ended, and what is unfinished goes back to its
+// queue.
+func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
+	close(e.draining)
+	e.active.haltAll()
+	var err error
+	if e.Role != RoleWeb {
+		force := time.AfterFunc(grace, func() { e.active.cancelAll(errDraining) })
+		defer force.Stop()
+		err = e.river.Stop(ctx)
+	}
+	e.stop()
+	e.background.Wait()
+	if err != nil {
+		return fmt.Errorf("stop River: %w", err)
+	}
+	return e.Store.Unregister(ctx, e.node.ID)
+}
+
+// Causes with which a lane's context is cancelled.
+var (
+	errDraining  = errors.New("the node is stopping")
+	errCancelled = errors.New("the job was cancelled")
+	errLeaseLost = errors.New("the node could not renew its lease")
+)
+
+// A queue is a class of work on this node.
+type queue struct {
+	name  string
+	slots *slots.Table
+
+	mu      sync.Mutex
+	waiting [5]int // turns that wait for a slot, by priority
+}
+
+// othersWait reports whether a turn of this or a more urgent priority waits.
+func (q *queue) othersWait(priority int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for p := 1; p <= priority && p < len(q.waiting); p++ {
+		if q.waiting[p] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *queue) wait(priority, n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting[min(max(priority, 1), 4)] += n
+}
+
+// active is what this node has in hand.
+type active struct {
+	mu    sync.Mutex
+	lanes map[*lane]struct{}
+	seen  map[int64]time.Time // River jobs that arrived here, and when
+}
+
+func (a *active) init() {
+	a.lanes = make(map[*lane]struct{})
+	a.seen = make(map[int64]time.Time)
+}
+
+func (a *active) arrived(id int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.seen[id] = time.Now()
+}
+
+// seenIDs are the River jobs that arrived here; those long gone are forgotten.
+func (a *active) seenIDs(running func(int64) bool) []int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ids := make([]int64, 0, len(a.seen))
+	for id, at := range a.seen {
+		if time.Since(at) > time.Hour && !running(id) {
+			delete(a.seen, id)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (a *active) add(l *lane) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lanes[l] = struct{}{}
+}
+
+func (a *active) remove(l *lane) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.lanes, l)
+}
+
+func (a *active) all() []*lane {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]*lane, 0, len(a.lanes))
+	for l := range a.lanes {
+		list = append(list, l)
+	}
+	return list
+}
+
+func (a *active) haltAll() {
+	for _, l := range a.all() {
+		l.halt()
+	}
+}
+
+func (a *active) cancelAll(cause error) {
+	for _, l := range a.all() {
+		l.cancel(cause)
+	}
+}
+
+// jobs are the ids of the jobs that this node runs.
+func (a *active) jobs() []string {
+	var ids []string
+	for _, l := range a.all() {
+		ids = append(ids, l.work.Job)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// obey carries out on this node what is decided elsewhere: it halts and cancels
+// the lanes of jobs that were paused, stopped or cancelled.
+func (e *Engine) obey(ctx context.Context) {
+	news := e.Store.Feed.Watch("")
+	defer news.Close()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-news.C:
+		case <-tick.C:
+		}
+		ids := e.active.jobs()
+		if len(ids) == 0 {
+			continue
+		}
+		halts, err := e.Store.Halts(ctx, ids)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+				e.Logger.Error("find out what was cancelled", "error", err)
+			}
+			continue
+		}
+		for _, l := range e.active.all() {
+			switch halts[l.work.Job] {
+			case "":
+			case "cancelled":
+				l.cancel(errCancelled)
+			default:
+				l.halt()
+			}
+		}
+		// A busy job notifies a few times a second on each node; one look
+		// every so often is enough for all of them.
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// quiet is River's logging without what is normal here.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }

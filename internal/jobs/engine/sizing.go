@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"github.com/allcores/allcores/internal/store"
+)
+
+// Sizes of chunks. A chunk should be worth the round trip that records it and
+// small enough that a wrong guess costs little.
+const (
+	aim        = 200 * time.Millisecond // of work in a chunk
+	leastWork  = 5 * time.Millisecond   // a fair share is not cut smaller
+	budget     = 2 * aim                // past it the untouched tail goes back
+	firstChunk = 8                      // tasks, before any task time is known
+	maxChunk   = 1_000_000              // tasks
+	maxBytes   = 4 << 20                // of inputs or outputs in a chunk, by what is known of them
+
+	// A second chunk waits at the process only if it will not wait long.
+	longestAhead = 100 * time.Millisecond
+)
+
+// stats is what this node has seen of a job's tasks. It tunes; nothing depends
+// on it.
+type stats struct {
+	mu       sync.Mutex
+	task     time.Duration // wall time of a task over the lanes' chunks; 0 when unknown
+	in, out  float64       // bytes a task
+	notified time.Time
+	trailing *time.Timer
+	users    int
+}
+
+// add learns from a chunk: n tasks took that long and had so many bytes. A
+// chunk that its budget cut short tells more than the history before it.
+func (s *stats) add(n int, took time.Duration, in, out int, cut bool) {
+	if n == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	task := max(took/time.Duration(n), 1)
+	if s.task == 0 || cut {
+		s.task = task
+	} else {
+		s.task = (s.task + task) / 2
+	}
+	s.in = max(float64(in)/float64(n), s.in/2)
+	s.out = max(float64(out)/float64(n), s.out/2)
+}
+
+// size is how many tasks a lane should claim: want, and floor although its fair
+// share may be less. threads is how many tasks a process has in hand at once.
+func (s *stats) size(threads int) (want, floor int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.task == 0 {
+		return max(firstChunk, threads), min(threads, firstChunk)
+	}
+	want = clamp(int64(aim/s.task), int64(threads), maxChunk)
+	if bytes := max(s.in, s.out); bytes > 0 {
+		want = clamp(int64(maxBytes/bytes), 1, int64(want))
+	}
+	floor = clamp(int64(leastWork/s.task), 1, int64(want))
+	return want, floor
+}
+
+// ahead is how many chunks a lane should hold: two, so that its process always
+// has one at hand while the other is recorded, unless the second would wait
+// long for the first while others could run it.
+func (s *stats) ahead(unclaimed int64, lanes int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.task > longestAhead || unclaimed <= int64(2*lanes) && s.task > leastWork {
+		return 1
+	}
+	return 2
+}
+
+func clamp(n, least, most int64) int { return int(max(min(n, most), least)) }
+
+// notifyEvery is the shortest time between two notifications of a job's
+// progress by one node.
+const notifyEvery = 250 * time.Millisecond
+
+// notify reports whether a record made now should tell the world of it. When
+// not, later is called after a while, unless another record comes first.
+func (s *stats) notify(later func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := notifyEvery - time.Since(s.notified)
+	if wait <= 0 {
+		s.notified = time.Now()
+		if s.trailing != nil {
+			s.trailing.Stop()
+			s.trailing = nil
+		}
+		return true
+	}
+	if s.trailing == nil {
+		s.trailing = time.AfterFunc(wait, func() {
+			s.mu.Lock()
+			s.trailing, s.notified = nil, time.Now()
+			s.mu.Unlock()
+			later()
+		})
+	}
+	return false
+}
+
+// statsCache holds the stats of the jobs that run here.
+type statsCache struct {
+	mu   sync.Mutex
+	jobs map[string]*stats
+}
+
+// enter returns the job's stats, kept until leave was called as often.
+func (c *statsCache) enter(job string) *stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.jobs == nil {
+		c.jobs = make(map[string]*stats)
+	}
+	s := c.jobs[job]
+	if s == nil {
+		s = new(stats)
+		c.jobs[job] = s
+	}
+	s.users++
+	return s
+}
+
+// linger is how long the stats of a job outlive its last lane here: a turn that
+// went to the end of the line finds them again.
+const linger = time.Minute
+
+func (c *statsCache) leave(job string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.jobs[job]
+	if s.users--; s.users > 0 {
+		return
+	}
+	time.AfterFunc(linger, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.jobs[job] == s && s.users == 0 {
+			delete(c.jobs, job)
+		}
+	})
+}
+
+// workCache holds what was last read of some jobs: what a lane must know of
+// its job never changes.
+type workCache struct {
+	mu    sync.Mutex
+	works map[string]*store.Work
+	order []string
+}
+
+// maxWorks is how many jobs' programs are held in memory.
+const maxWorks = 64
+
+func (c *workCache) get(job string) *store.Work {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.works[job]
+}
+
+func (c *workCache) put(w *store.Work) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.works == nil {
+		c.works = make(map[string]*store.Work)
+	}
+	if c.works[w.Job] == nil {
+		c.order = append(c.order, w.Job)
+	}
+	c.works[w.Job] = w
+	for len(c.order) > maxWorks {
+		delete(c.works, c.order[0])
+		c.order = c.order[1:]
+	}
+}

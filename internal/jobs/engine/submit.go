@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// ErrKeyReused is returned for an idempotency key that stood for another
+// request.
+var ErrKeyReused = errors.New("the idempotency key was used with another request")
+
+// Check lists every violation of a submission, those included that only this
+// node can find: an unknown queue, source that does not compile. It brings the
+// inputs into the form in which they are stored.
+func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, error) {
+	found := spec.Validate()
+	if py := spec.Program.Python; py != nil && e.CheckPython != nil &&
+		!slices.ContainsFunc(found, func(v jobs.Violation) bool { return v.Location == "program.python.source" }) {
+		more, err := e.CheckPython(ctx, *py)
+		if err != nil {
+			return nil, fmt.Errorf("compile source: %w", err)
+		}
+		for _, v := range more {
+			if !slices.ContainsFunc(found, func(w jobs.Violation) bool { return w.Location == v.Location }) {
+				found = append(found, v)
+			}
+		}
+	}
+	name := spec.WithDefaults().Queue
+	if jobs.ValidName(name) {
+		_, err := e.look(ctx, name)
+		switch {
+		case errors.Is(err, jobs.ErrNotFound):
+			found = append(found, jobs.Violation{Location: "queue", Message: "there is no such queue", Value: name})
+		case err != nil:
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// Submit makes a job of a submission: the job, its inputs and its turns are
+// written in one transaction. With a key that stands for an earlier, equal
+// request it returns that request's job and true. The error is jobs.Invalid
+// when the submission has violations.
+func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, replayed bool, err error) {
+	found, err := e.Check(ctx, &spec)
+	if err != nil {
+		return "", false, err
+	}
+	if len(found) > 0 {
+		return "", false, found
+	}
+	spec = spec.WithDefaults()
+	look, err := e.look(ctx, spec.Queue)
+	if err != nil {
+		return "", false, err
+	}
+	processes := max(look.slots/max(valueOr(spec.Policy.CoresPerProcess, 1), 1), 1)
+	spec.Policy = spec.Policy.WithDefaults(processes)
+	total := spec.Inputs.Count()
+	id = store.NewID()
+	turns := int(min(int64(*spec.Policy.Processes), total))
+	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
+		if key != nil {
+			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
+			if err != nil {
+				return err
+			}
+			if earlier != "" {
+				if !same {
+					return ErrKeyReused
+				}
+				id, replayed = earlier, true
+				return nil
+			}
+		}
+		if err := e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Turns: turns}); err != nil {
+			return err
+		}
+		list := make([]store.Turn, turns)
+		for lane := range list {
+			list[lane] = store.Turn{Job: id, Lane: lane, Queue: spec.Queue, Priority: spec.Priority}
+		}
+		return e.insertTurns(ctx, tx, list)
+	})
+	if err != nil {
+		return "", false, err
+	}
+	if !replayed {
+		e.works.put(&store.Work{
+			Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
+			Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
+		})
+		e.Store.Feed.Wake(id)
+	}
+	return id, replayed, nil
+}
+
+func valueOr(p *int, otherwise int) int {
+	if p == nil {
+		return otherwise
+	}
+	return *p
+}
+
+// turnArgs is what a turn carries in River.
+type turnArgs struct {
+	Job  string `json:"job"`
+	Lane int    `json:"lane"`
+}
+
+// Kind is the turns' kind in River.
+func (turnArgs) Kind() string { return store.TurnKind }
+
+// insertTurns puts turns at the end of their queues' lines, as part of tx.
+func (e *Engine) insertTurns(ctx context.Context, tx pgx.Tx, turns []store.Turn) error {
+	if len(turns) == 0 {
+		return nil
+	}
+	params := make([]river.InsertManyParams, len(turns))
+	for i, t := range turns {
+		params[i] = river.InsertManyParams{
+			Args:       turnArgs{Job: t.Job, Lane: t.Lane},
+			InsertOpts: &river.InsertOpts{Queue: t.Queue, Priority: t.Priority},
+		}
+	}
+	if _, err := e.river.InsertManyFastTx(ctx, tx, params); err != nil {
+		return fmt.Errorf("insert turns: %w", err)
+	}
+	return nil
+}
+
+// dispatch inserts the turns that a job lacks.
+func (e *Engine) dispatch(ctx context.Context, job string) error {
+	w, err := e.work(ctx, job)
+	if err != nil {
+		return err
+	}
+	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
+		n, err := e.Store.Missing(ctx, tx, job)
+		if err != nil {
+			return err
+		}
+		turns := make([]store.Turn, n)
+		for i := range turns {
+			turns[i] = store.Turn{Job: job, Lane: (*w.Policy.Processes - 1 - i%*w.Policy.Processes), Queue: w.Queue, Priority: w.Priority}
+		}
+		return e.insertTurns(ctx, tx, turns)
+	})
+}
+
+// Cancel stops a job and waits up to two seconds for its tasks to be ended.
+func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	news := e.Store.Feed.Watch(id)
+	defer news.Close()
+	if err := e.Store.Cancel(ctx, v, id); err != nil {
+		return nil, err
+	}
+	return e.await(ctx, v, id, news, 2*time.Second)
+}
+
+// Await reads a job when it has ended, or after at most the given time.
+func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
+	news := e.Store.Feed.Watch(id)
+	defer news.Close()
+	return e.await(ctx, v, id, news, atMost)
+}
+
+func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
+	deadline := time.NewTimer(atMost)
+	defer deadline.Stop()
+	// News can be missed while the database is away; then the tick finds out.
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		job, err := e.Store.Job(ctx, v, id)
+		if err != nil || job.State.Ended() {
+			return job, err
+		}
+		select {
+		case <-ctx.Done():
+			return job, nil
+		case <-deadline.C:
+			return e.Store.Job(ctx, v, id)
+		case <-news.C:
+		case <-tick.C:
+		}
+	}
+}
+
+// A look is what a submission must know of a queue, as read a moment ago.
+type look struct {
+	queue jobs.Queue
+	slots int
+	at    time.Time
+}
+
+// lookFor is how long a look at a queue is good for.
+const lookFor = time.Second
+
+func (e *Engine) look(ctx context.Context, name string) (look, error) {
+	if l, ok := e.looks.Load(name); ok && time.Since(l.(look).at) < lookFor {
+		return l.(look), nil
+	}
+	q, n, err := e.Store.QueueSlots(ctx, name)
+	if err != nil {
+		e.looks.Delete(name)
+		return look{}, err
+	}
+	l := look{q, n, time.Now()}
+	e.looks.Store(name, l)
+	return l, nil
+}

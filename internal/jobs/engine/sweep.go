@@ -1,0 +1,167 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+const (
+	beatEvery = time.Second
+	// selfStop is how long after its last heartbeat a node stops its processes
+	// by itself: before anyone else may take their tasks.
+	selfStop = store.NodeLease * 2 / 3
+)
+
+// beat renews this node's lease every second. When it could not for selfStop,
+// or was declared dead, the node abandons what it has in hand.
+func (e *Engine) beat(ctx context.Context) {
+	last := time.Now()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	away := false
+	for {
+		// The lease counts from before the beat was sent.
+		sent := time.Now()
+		if sent.Sub(last) > selfStop {
+			e.active.cancelAll(errLeaseLost)
+		}
+		attempt, cancel := context.WithTimeout(ctx, selfStop/2)
+		alive, err := e.Store.Beat(attempt, e.node.ID, e.status())
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if !away {
+				e.Logger.Warn("cannot reach the database; work goes on when it is back", "error", err)
+			}
+			away = true
+		case !alive:
+			e.Logger.Warn("this node was taken for dead; its tasks are abandoned and run again")
+			e.active.cancelAll(errLeaseLost)
+			if err := e.Store.Revive(ctx, e.node.ID); err != nil && ctx.Err() == nil {
+				e.Logger.Warn("come back to life", "error", err)
+			}
+		default:
+			if away {
+				e.Logger.Info("the database is back")
+			}
+			last, away = sent, false
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// sweep looks about every second for work that nobody does: that of dead nodes,
+// jobs with too few turns, leases and turns whose holder does not know of them.
+func (e *Engine) sweep(ctx context.Context) {
+	for round := 0; ; round++ {
+		if err := e.sweepOnce(ctx, round); err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+			e.Logger.Error("look for work that nobody does", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(800*time.Millisecond + rand.N(400*time.Millisecond)):
+		}
+	}
+}
+
+func (e *Engine) sweepOnce(ctx context.Context, round int) error {
+	if err := e.takeBack(ctx); err != nil {
+		return err
+	}
+	if round%10 == 9 {
+		if n, err := e.Store.Recount(ctx); err != nil {
+			return err
+		} else if n > 0 {
+			e.Logger.Warn("the number of turns of some jobs was wrong and is set right", "jobs", n)
+		}
+	}
+	if round%3 == 2 && e.Role != RoleWeb {
+		if n, err := e.Store.Strays(ctx, e.node.ID, e.heldLeases()); err != nil {
+			return err
+		} else if n > 0 {
+			e.Logger.Warn("chunks whose claim was never answered are put back", "chunks", n)
+		}
+		seen := e.active.seenIDs(func(int64) bool { return false })
+		if n, err := e.Store.ReleaseUnseen(ctx, e.node.ID, seen); err != nil {
+			return err
+		} else if n > 0 {
+			e.Logger.Warn("turns whose fetch was never answered are released", "turns", n)
+		}
+	}
+	idle, err := e.Store.Idle(ctx)
+	if err != nil {
+		return err
+	}
+	for _, job := range idle {
+		if err := e.dispatch(ctx, job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack puts the work of dead nodes back, a node a transaction.
+func (e *Engine) takeBack(ctx context.Context) error {
+	for {
+		var lost *store.Lost
+		err := e.Store.Tx(ctx, func(tx pgx.Tx) (err error) {
+			if lost, err = e.Store.TakeBack(ctx, tx); err != nil || lost == nil {
+				return err
+			}
+			return e.insertTurns(ctx, tx, lost.Turns)
+		})
+		if err != nil || lost == nil {
+			return err
+		}
+		e.Logger.Warn("a node is dead; its work is taken back", "node", lost.Node, "chunks", lost.Chunks, "turns", len(lost.Turns))
+	}
+}
+
+// heldLeases are the chunks that lanes of this node hold.
+func (e *Engine) heldLeases() []int64 {
+	ids := []int64{}
+	for _, l := range e.active.all() {
+		l.view.Lock()
+		for id := range l.leases {
+			ids = append(ids, id)
+		}
+		l.view.Unlock()
+	}
+	return ids
+}
+
+// expireGoneNeighbours ends the leases of nodes that ran on this machine and
+// whose processes are gone, so that nobody need wait for them: after a crash
+// and a restart work goes on at once.
+func (e *Engine) expireGoneNeighbours(ctx context.Context) error {
+	if e.node.Machine == "" {
+		return nil
+	}
+	neighbours, err := e.Store.Neighbours(ctx, e.node.Machine, e.node.ID)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbours {
+		if errors.Is(syscall.Kill(n.PID, 0), syscall.ESRCH) {
+			if err := e.Store.Expire(ctx, n.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return e.takeBack(ctx)
+}

@@ -1,0 +1,263 @@
+package python
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A frame is a length (u32, of the body alone), a type (u8) and a body, all
+// little endian. The types to the runner:
+//
+//	P  the program, JSON
+//	T  environment variables of the turn, JSON
+//	C  a chunk
+//	K  a source to check, JSON
+//
+// and from it:
+//
+//	H  hello: version, a line break, path of the interpreter
+//	L  the program is loaded, or '!' and a TaskError as JSON
+//	O  outcomes of neighbouring tasks
+//	o  outcomes of single tasks, as they ended
+//	G  log lines
+//	E  a chunk has ended
+//	K  what is wrong with a source, JSON
+const (
+	frameProgram  = 'P'
+	frameTurn     = 'T'
+	frameChunk    = 'C'
+	frameCheck    = 'K'
+	frameHello    = 'H'
+	frameLoaded   = 'L'
+	frameOutcomes = 'O'
+	frameOutcome  = 'o'
+	frameLogs     = 'G'
+	frameEnd      = 'E'
+)
+
+const headSize = 5
+
+// maxFrame bounds what a runner may send at once: a full chunk of outputs with
+// one more of the largest.
+const maxFrame = 128 << 20
+
+// errFrame is the error of a frame that no runner of ours sends.
+var errFrame = errors.New("malformed frame from the worker process")
+
+type frame struct {
+	kind byte
+	body []byte
+}
+
+// readFrame reads the next frame. The error is io.EOF at the end, also within
+// a frame, as a process may die while it writes.
+func readFrame(r *bufio.Reader) (frame, error) {
+	var head [headSize]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return frame{}, io.EOF
+	}
+	size := binary.LittleEndian.Uint32(head[:])
+	if size > maxFrame {
+		return frame{}, fmt.Errorf("%w: %d bytes", errFrame, size)
+	}
+	// A length out of the blue must not take memory before the data is there.
+	const trusted = 1 << 20
+	body := make([]byte, min(size, trusted))
+	if _, err := io.ReadFull(r, body); err != nil {
+		return frame{}, io.EOF
+	}
+	if size > trusted {
+		rest := make([]byte, size)
+		copy(rest, body)
+		if _, err := io.ReadFull(r, rest[trusted:]); err != nil {
+			return frame{}, io.EOF
+		}
+		body = rest
+	}
+	return frame{head[4], body}, nil
+}
+
+// appendFrame appends a frame with the body.
+func appendFrame(dst []byte, kind byte, body ...[]byte) []byte {
+	size := 0
+	for _, b := range body {
+		size += len(b)
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(size))
+	dst = append(dst, kind)
+	for _, b := range body {
+		dst = append(dst, b...)
+	}
+	return dst
+}
+
+// chunkHeadSize is the length of a chunk's frame without its inputs.
+const chunkHeadSize = headSize + 6*8 + 1
+
+// appendChunk appends the head of a chunk's frame; the inputs follow.
+func appendChunk(dst []byte, base int64, count, cell int, failures int64, numbers *jobs.Range, inputs int) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(chunkHeadSize-headSize+inputs))
+	dst = append(dst, frameChunk)
+	u64 := binary.LittleEndian.AppendUint64
+	dst = u64(dst, uint64(base))
+	dst = u64(dst, uint64(count))
+	dst = u64(dst, uint64(cellLimit+cell))
+	dst = u64(dst, uint64(failures))
+	if numbers == nil {
+		return u64(u64(append(dst, 0), 0), 0)
+	}
+	return u64(u64(append(dst, 1), uint64(numbers.Start)), uint64(numbers.Step))
+}
+
+// A reader takes values from a frame's body.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) take(n int) []byte {
+	if n < 0 || n > len(r.rest) {
+		r.bad = true
+		r.rest = nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) u8() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) u32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) i64() int64 {
+	if b := r.take(8); b != nil {
+		return int64(binary.LittleEndian.Uint64(b))
+	}
+	return 0
+}
+
+func (r *reader) f64() float64 { return math.Float64frombits(uint64(r.i64())) }
+
+// seconds is a duration sent as seconds.
+func (r *reader) seconds() time.Duration { return seconds(r.f64()) }
+
+func seconds(s float64) time.Duration {
+	if !(s > 0) {
+		return 0
+	}
+	return time.Duration(min(s*1e9, math.MaxInt64/2))
+}
+
+// instant is a time sent as seconds since 1970.
+func (r *reader) instant() time.Time {
+	whole, part := math.Modf(r.f64())
+	if !(whole >= 0 && whole < 1<<40) {
+		r.bad = true
+		return time.Time{}
+	}
+	return time.Unix(int64(whole), int64(part*1e9))
+}
+
+// outcomes are neighbouring tasks that have ended.
+type outcomes struct {
+	first     int64
+	count     int
+	failed    []byte // int32 offsets from first
+	durations []byte // pairs of float64: tasks, seconds each
+	lines     []byte
+}
+
+func parseOutcomes(body []byte) (outcomes, error) {
+	r := reader{rest: body}
+	o := outcomes{first: r.i64(), count: int(r.u32())}
+	failed, pairs := int(r.u32()), int(r.u32())
+	o.failed = r.take(4 * failed)
+	o.durations = r.take(16 * pairs)
+	o.lines = r.rest
+	if r.bad || o.count == 0 || o.count > len(o.lines) || o.first < 0 {
+		return outcomes{}, errFrame
+	}
+	return o, nil
+}
+
+// outcome is one task that has ended.
+type outcome struct {
+	number int64
+	spent  time.Duration
+	failed bool
+	line   []byte // with its end
+}
+
+func (r *reader) outcome() (outcome, error) {
+	o := outcome{number: r.i64(), spent: r.seconds(), failed: r.u8() != 0}
+	o.line = r.take(int(r.u32()))
+	if r.bad || len(o.line) < 2 {
+		return outcome{}, errFrame
+	}
+	return o, nil
+}
+
+// logText is text that a task printed.
+type logText struct {
+	number int64 // of the task, or -1
+	stream string
+	at     time.Time
+	text   []byte
+}
+
+func (r *reader) log() (logText, error) {
+	l := logText{number: r.i64(), stream: streamName(r.u8()), at: r.instant()}
+	l.text = r.take(int(r.u32()))
+	if r.bad {
+		return logText{}, errFrame
+	}
+	return l, nil
+}
+
+func streamName(number byte) string {
+	if number == 0 {
+		return "stdout"
+	}
+	return "stderr"
+}
+
+// ending is what the runner says at the end of a chunk. CPU time and memory are
+// of the whole life of the process.
+type ending struct {
+	base, done      int64
+	began           time.Time
+	inTasks, moving time.Duration
+	user, system    time.Duration
+	peak            int64
+}
+
+func parseEnding(body []byte) (ending, error) {
+	r := reader{rest: body}
+	e := ending{
+		base: r.i64(), done: r.i64(), began: r.instant(),
+		inTasks: r.seconds(), moving: r.seconds(), user: r.seconds(), system: r.seconds(),
+		peak: r.i64(),
+	}
+	if r.bad || len(r.rest) > 0 || e.done < 0 {
+		return ending{}, errFrame
+	}
+	return e, nil
+}

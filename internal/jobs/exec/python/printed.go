@@ -1,0 +1,120 @@
+package python
+
+import (
+	"os"
+	"strings"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of what is kept of a task's prints, as in runner.py.
+const (
+	maxLine    = 64 << 10
+	maxTaskLog = 256 << 10
+)
+
+// readPrinted reads what the process and what it started print on a
+// descriptor. The runner moves the mark only when the pipe is empty, so the
+// mark that is seen *before* a read that finds something belongs to it.
+func (w *worker) readPrinted(file *os.File, stream string) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return
+	}
+	buf := make([]byte, 16<<10)
+	task, kept := int64(-1), 0
+	for {
+		var mark int64
+		var n int
+		var readErr error
+		err := conn.Read(func(fd uintptr) bool {
+			mark = w.cells.oldest()
+			n, readErr = readFD(int(fd), buf)
+			return !again(readErr)
+		})
+		if err != nil || readErr != nil || n <= 0 {
+			return
+		}
+		if mark != task {
+			task, kept = mark, 0
+		}
+		text := buf[:n]
+		switch {
+		case kept > maxTaskLog:
+			continue
+		case kept+n > maxTaskLog:
+			text = append(text[:maxTaskLog-kept:maxTaskLog-kept], "\n[cut: a task keeps 256 KiB of "+stream+"]\n"...)
+		}
+		kept += n
+		w.push(event{log: &logText{number: mark, stream: stream, at: time.Now(), text: append([]byte(nil), text...)}})
+	}
+}
+
+// printing is a line of which the end has not been seen.
+type printing struct {
+	number int64
+	at     time.Time
+	text   []byte
+	cut    bool
+}
+
+// printedLines turns text into lines and passes each on with the number of its
+// task. A line without an end is kept until its end comes, its task ends, or
+// another task prints.
+func (w *worker) printedLines(source string, l logText, line func(number int64, stream, text string, at time.Time)) {
+	p := w.printed[source]
+	if p == nil {
+		p = &printing{}
+		w.printed[source] = p
+	}
+	if len(p.text) > 0 && p.number != l.number {
+		line(p.number, l.stream, lineText(p), p.at)
+		*p = printing{}
+	}
+	rest := l.text
+	for len(rest) > 0 {
+		end := indexByte(rest, '\n')
+		part, ended := rest, false
+		if end >= 0 {
+			part, rest, ended = rest[:end], rest[end+1:], true
+		} else {
+			rest = nil
+		}
+		if len(p.text) == 0 {
+			p.number, p.at = l.number, l.at
+		}
+		if room := maxLine - len(p.text); len(part) > room {
+			part, p.cut = part[:room], true
+		}
+		p.text = append(p.text, part...)
+		if ended {
+			p.number, p.at = l.number, l.at
+			line(p.number, l.stream, lineText(p), p.at)
+			p.text, p.cut = p.text[:0], false
+		}
+	}
+}
+
+// finishLines passes on the lines without an end of tasks below the number.
+func (w *worker) finishLines(below int64, line func(number int64, stream, text string, at time.Time)) {
+	for source, p := range w.printed {
+		if len(p.text) > 0 && p.number < below {
+			line(p.number, strings.TrimPrefix(source, "raw "), lineText(p), p.at)
+			*p = printing{}
+		}
+	}
+}
+
+func lineText(p *printing) string {
+	text := strings.ToValidUTF8(string(p.text), "\uFFFD")
+	text = strings.TrimSuffix(text, "\r")
+	if p.cut {
+		text += " [cut]"
+	}
+	return text
+}
+
+func logLine(task int64, stream, text string, at time.Time) jobs.LogLine {
+	return jobs.LogLine{Task: task, Stream: stream, Line: text, At: jobs.Time{Time: at}}
+}

@@ -1,0 +1,393 @@
+package python
+
+import (
+	"bufio"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs/exec/process"
+)
+
+//go:embed runner.py
+var runnerSource []byte
+
+// bootstrap tells the version in words that any Python understands, so that
+// one too old for the runner is recognized, and hands over to the runner. It
+// imports the runner from a file because Python then compiles it only once.
+const bootstrap = `import sys,os,struct
+if sys.version_info<(3,8):
+    p=('%d.%d.%d\n'%sys.version_info[:3]).encode('ascii')
+    os.write(4,struct.pack('<IB',len(p),72)+p)
+else:
+    sys.path.insert(0,sys.argv[1])
+    import allcores_runner
+    del sys.path[0]
+    allcores_runner.main()
+`
+
+// install writes the runner below dir and returns the directory to import from.
+func install(root string) (string, error) {
+	dir := filepath.Join(root, "runner")
+	file := filepath.Join(dir, "allcores_runner.py")
+	if _, err := os.Stat(file); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("install runner: %w", err)
+	}
+	temporary, err := os.CreateTemp(dir, "")
+	if err != nil {
+		return "", fmt.Errorf("install runner: %w", err)
+	}
+	_, err = temporary.Write(runnerSource)
+	err = errors.Join(err, temporary.Close(), os.Rename(temporary.Name(), file))
+	if err != nil {
+		return "", fmt.Errorf("install runner: %w", err)
+	}
+	return dir, nil
+}
+
+const (
+	pipeSize   = 1 << 20
+	maxThreads = 256
+)
+
+// An event is something that a worker says, or that is seen of it.
+type event struct {
+	frame           // kind is 0 for the other events
+	log   *logText  // printed past sys.stdout
+	exit  *exitInfo // it has ended; the last event
+}
+
+type exitInfo struct {
+	process.Exit
+	err error // of its frames, or of waiting for it
+}
+
+// A worker is a Python process with the runner in it.
+type worker struct {
+	process *process.Process
+	cells   *cells
+	dir     string // its working directory
+	room    int    // bytes that the frames' pipe holds
+
+	in   *os.File // frames to it
+	poke *os.File // asks it to flush
+
+	out [3]*os.File // frames, standard output, standard error
+
+	mu     sync.Mutex
+	queue  []event
+	idle   bool // nobody listens; what it prints is dropped
+	more   chan struct{}
+	gone   chan struct{} // closed when everything of it has ended
+	served atomic.Int64  // outcome frames read
+
+	writes  chan []byte // large frames, for the writing goroutine
+	writing atomic.Int64
+
+	// The rest is the owner's: of the turn that runs it, or of the pool.
+
+	key         key
+	loaded      bool
+	job         string
+	lane        int
+	cores       []int
+	next        int64 // number of the next task
+	chunks      int   // chunks sent so far
+	user        time.Duration
+	system      time.Duration
+	printed     map[string]*printing
+	interpreter string // as it says itself
+	version     string
+}
+
+// spawn starts an interpreter that has no program yet.
+func spawn(interpreter string, env []string, cores []int, memory int64) (w *worker, err error) {
+	root, err := process.Root()
+	if err != nil {
+		return nil, err
+	}
+	lib, err := install(root)
+	if err != nil {
+		return nil, err
+	}
+	w = &worker{
+		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8),
+		printed: make(map[string]*printing), cores: cores,
+	}
+	var theirs []int
+	defer func() {
+		for _, fd := range theirs {
+			syscall.Close(fd)
+		}
+		if err != nil {
+			w.release()
+		}
+	}()
+	null, err := syscall.Open(os.DevNull, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	theirs = append(theirs, null)
+	for _, p := range []struct {
+		file *(*os.File)
+		name string
+		in   bool
+	}{
+		{&w.out[1], "standard output", false}, {&w.out[2], "standard error", false},
+		{&w.in, "frames to the worker", true}, {&w.out[0], "frames from the worker", false},
+		{&w.poke, "flush request", true},
+	} {
+		read, write, err := process.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		ours, child := read, write
+		if p.in {
+			ours, child = write, read
+		}
+		theirs = append(theirs, child)
+		if *p.file, err = process.Ours(ours, p.name); err != nil {
+			syscall.Close(ours)
+			return nil, err
+		}
+		switch p.file {
+		case &w.in:
+			w.room = process.Enlarge(ours, pipeSize)
+		case &w.out[0]:
+			process.Enlarge(ours, pipeSize)
+		}
+	}
+	if w.cells, err = newCells(maxThreads); err != nil {
+		return nil, err
+	}
+	if w.dir, err = process.Scratch(); err != nil {
+		return nil, err
+	}
+	w.process, err = process.Start(process.Spec{
+		Path: interpreter,
+		Argv: []string{interpreter, "-c", bootstrap, lib},
+		Env:  env,
+		Dir:  w.dir,
+		// 0 null, 1 and 2 output, 3 and 4 frames, 5 cells, 6 flush requests
+		Files:  []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.cells.file.Fd()), theirs[5]},
+		Cores:  cores,
+		Memory: memory,
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.start()
+	return w, nil
+}
+
+// release gives back what a worker holds here.
+func (w *worker) release() {
+	for _, file := range append(w.out[:], w.in, w.poke) {
+		if file != nil {
+			file.Close()
+		}
+	}
+	if w.cells != nil {
+		w.cells.close()
+	}
+	if w.dir != "" {
+		os.RemoveAll(w.dir)
+	}
+}
+
+func (w *worker) start() {
+	var reading, writing sync.WaitGroup
+	var broken error
+	reading.Go(func() { broken = w.readFrames() })
+	reading.Go(func() { w.readPrinted(w.out[1], "stdout") })
+	reading.Go(func() { w.readPrinted(w.out[2], "stderr") })
+	writing.Go(w.write)
+	go func() {
+		exit, err := w.process.Wait()
+		// What it wrote is read to the end, which comes at once unless a
+		// process that escaped its group still has the pipe.
+		for _, file := range w.out {
+			file.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		}
+		reading.Wait()
+		w.in.Close()
+		close(w.writes)
+		writing.Wait()
+		w.push(event{exit: &exitInfo{exit, errors.Join(err, broken)}})
+		w.process.Sweep()
+		os.RemoveAll(w.dir)
+		for _, file := range append(w.out[:], w.poke) {
+			file.Close()
+		}
+		close(w.gone)
+	}()
+}
+
+// push queues an event for the owner.
+func (w *worker) push(e event) {
+	w.mu.Lock()
+	if !w.idle || e.exit != nil {
+		w.queue = append(w.queue, e)
+	}
+	w.mu.Unlock()
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
+}
+
+// events are those since the last call, in their order.
+func (w *worker) events() []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queue := w.queue
+	w.queue = nil
+	return queue
+}
+
+// setIdle says whether somebody listens. It reports false when the process has
+// ended, or said something unexpected, before it became idle.
+func (w *worker) setIdle(idle bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.idle = idle
+	for _, e := range w.queue {
+		if e.exit != nil || e.kind != 0 && e.kind != frameLogs {
+			return false
+		}
+	}
+	w.queue = nil
+	return true
+}
+
+func (w *worker) readFrames() error {
+	r := bufio.NewReaderSize(w.out[0], 64<<10)
+	for {
+		f, err := readFrame(r)
+		if errors.Is(err, errFrame) {
+			w.process.Kill()
+			return err
+		}
+		if err != nil {
+			return nil
+		}
+		if f.kind == frameOutcomes || f.kind == frameOutcome {
+			w.served.Add(1)
+		}
+		w.push(event{frame: f})
+	}
+}
+
+// send writes frames without waiting for the process: what surely fits in the
+// pipe at once, the rest on a goroutine of its own.
+func (w *worker) send(data []byte) {
+	if w.writing.Load() == 0 && len(data) <= w.room/4 {
+		// At most two chunks and a turn are on their way, so there is room. An
+		// error means that the process has ended, which is seen elsewhere.
+		w.in.Write(data)
+		return
+	}
+	w.writing.Add(1)
+	w.writes <- data
+}
+
+func (w *worker) write() {
+	for data := range w.writes {
+		w.in.Write(data)
+		w.writing.Add(-1)
+	}
+}
+
+// flush asks the process for what it has not sent yet.
+func (w *worker) flush() { w.poke.Write([]byte{1}) }
+
+// kill ends the process and all that it started, now.
+func (w *worker) kill() { w.process.Kill() }
+
+// retire lets the process end by itself, and ends it when it does not.
+func (w *worker) retire() {
+	w.in.Close()
+	select {
+	case <-w.gone:
+		return
+	case <-time.After(retireGrace):
+	}
+	w.kill()
+	<-w.gone
+}
+
+// retireGrace is how long an idle process has to end by itself.
+const retireGrace = 500 * time.Millisecond
+
+// hello waits for a new process to say what it is.
+func (w *worker) hello(timeout time.Duration) error {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	var printed strings.Builder
+	for {
+		select {
+		case <-w.more:
+		case <-deadline.C:
+			return fmt.Errorf("is not a Python interpreter: it does not answer")
+		}
+		events := w.events()
+		for i, e := range events {
+			switch {
+			case e.log != nil && printed.Len() < 1000:
+				printed.Write(e.log.text)
+			case e.exit != nil:
+				said := strings.TrimSpace(printed.String())
+				if said == "" {
+					said = describeExit(e.exit.Status)
+				}
+				return fmt.Errorf("is not a Python interpreter: %s", said)
+			case e.kind == frameHello:
+				w.version, w.interpreter, _ = strings.Cut(string(e.body), "\n")
+				w.mu.Lock()
+				w.queue = append(events[i+1:], w.queue...)
+				w.mu.Unlock()
+				if w.interpreter == "" {
+					return fmt.Errorf("is Python %s; 3.8 or newer is needed", w.version)
+				}
+				return nil
+			}
+		}
+	}
+}
+
+// program is the frame that loads a program.
+type program struct {
+	Source   string            `json:"source"`
+	Function string            `json:"function"`
+	Call     string            `json:"call"`
+	Threads  int               `json:"threads"`
+	Memory   int64             `json:"memory"`
+	Env      map[string]string `json:"env"`
+}
+
+func jsonFrame(kind byte, v any) []byte {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode frame: %v", err))
+	}
+	return appendFrame(nil, kind, body)
+}
+
+// describeExit is a sentence about how a process ended.
+func describeExit(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "it was killed by " + process.SignalName(status.Signal())
+	}
+	return fmt.Sprintf("it ended with exit code %d", status.ExitStatus())
+}

@@ -1,0 +1,96 @@
+// Package reports takes reports off an executor's hands: it hands them to the
+// caller one after the other on a goroutine that may block, while the executor
+// goes on.
+package reports
+
+import (
+	"sync"
+
+	"github.com/allcores/allcores/internal/jobs/exec"
+)
+
+// A Queue hands reports on in their order. Its methods may be called from any
+// goroutine.
+type Queue struct {
+	// Room receives a value, at most one at a time, after a report with Ended
+	// was handed on.
+	Room chan struct{}
+
+	mu      sync.Mutex
+	waiting []exec.Report
+	ended   int  // reports with Ended that are not yet handed on
+	closed  bool // no more will come
+	more    chan struct{}
+	done    chan struct{}
+}
+
+// New starts a queue that hands its reports to report.
+func New(report func(exec.Report)) *Queue {
+	q := &Queue{
+		Room: make(chan struct{}, 1),
+		more: make(chan struct{}, 1),
+		done: make(chan struct{}),
+	}
+	go q.run(report)
+	return q
+}
+
+// Add queues a report. It never blocks.
+func (q *Queue) Add(r exec.Report) {
+	q.mu.Lock()
+	q.waiting = append(q.waiting, r)
+	if r.Ended {
+		q.ended++
+	}
+	q.mu.Unlock()
+	signal(q.more)
+}
+
+// Backlog is the number of ended chunks that are not yet handed on.
+func (q *Queue) Backlog() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ended
+}
+
+// Close returns when everything queued has been handed on.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	signal(q.more)
+	<-q.done
+}
+
+func (q *Queue) run(report func(exec.Report)) {
+	defer close(q.done)
+	for {
+		q.mu.Lock()
+		batch, closed := q.waiting, q.closed
+		q.waiting = nil
+		q.mu.Unlock()
+		for _, r := range batch {
+			report(r)
+			if r.Ended {
+				q.mu.Lock()
+				q.ended--
+				q.mu.Unlock()
+				signal(q.Room)
+			}
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		if closed {
+			return
+		}
+		<-q.more
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

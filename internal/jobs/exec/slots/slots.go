@@ -1,0 +1,141 @@
+// Package slots hands out the core slots of one queue on one node.
+package slots
+
+import (
+	"container/list"
+	"context"
+	"slices"
+	"sync"
+)
+
+// A Table has the slots of one queue on one node. Requests are served in their
+// order: one for many slots is not overtaken by later ones for few.
+type Table struct {
+	mu     sync.Mutex
+	cores  []int
+	used   []int // slots in use, by index into cores; of a pinned table
+	pinned bool
+	total  int
+	free   int
+	line   list.List // of *request
+}
+
+type request struct {
+	n       int
+	granted chan *Slot
+}
+
+// A Slot is the right to run one process. It must be released.
+type Slot struct {
+	Cores []int // to run on; empty where the queue is not pinned
+
+	table *Table
+	n     int
+}
+
+// New makes a table of n slots over cores. With pinned, each slot names the
+// core on which the fewest others are.
+func New(cores []int, n int, pinned bool) *Table {
+	return &Table{cores: slices.Clone(cores), used: make([]int, len(cores)), pinned: pinned && len(cores) > 0, total: n, free: n}
+}
+
+// Acquire waits for n slots, or all there are if those are fewer. The error is
+// ctx's.
+func (t *Table) Acquire(ctx context.Context, n int) (*Slot, error) {
+	r := &request{n: max(n, 1), granted: make(chan *Slot, 1)}
+	t.mu.Lock()
+	place := t.line.PushBack(r)
+	t.serve()
+	t.mu.Unlock()
+	select {
+	case s := <-r.granted:
+		return s, nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case s := <-r.granted: // it came in between
+		return s, nil
+	default:
+	}
+	t.line.Remove(place)
+	t.serve() // those behind may fit
+	return nil, ctx.Err()
+}
+
+// serve grants what can be granted, in order.
+func (t *Table) serve() {
+	for t.line.Len() > 0 {
+		r := t.line.Front().Value.(*request)
+		n := min(r.n, max(t.total, 1))
+		if n > t.free {
+			return
+		}
+		t.line.Remove(t.line.Front())
+		t.free -= n
+		s := &Slot{table: t, n: n}
+		if t.pinned {
+			s.Cores = t.place(n)
+		}
+		r.granted <- s
+	}
+}
+
+// place picks n cores, those with the fewest slots in use first.
+func (t *Table) place(n int) []int {
+	n = min(n, len(t.cores))
+	picked := make([]int, 0, n)
+	for range n {
+		best := -1
+		for i, core := range t.cores {
+			if !slices.Contains(picked, core) && (best < 0 || t.used[i] < t.used[best]) {
+				best = i
+			}
+		}
+		t.used[best]++
+		picked = append(picked, t.cores[best])
+	}
+	slices.Sort(picked)
+	return picked
+}
+
+// Release gives the slots back. A second call does nothing.
+func (s *Slot) Release() {
+	t := s.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.n == 0 {
+		return
+	}
+	t.free += s.n
+	s.n = 0
+	for _, core := range s.Cores {
+		t.used[slices.Index(t.cores, core)]--
+	}
+	t.serve()
+}
+
+// Resize changes the number of slots. Those in use stay so until released, even
+// if they are more.
+func (t *Table) Resize(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.free += n - t.total
+	t.total = n
+	t.serve()
+}
+
+// Busy is how many slots are in use, and how many there are.
+func (t *Table) Busy() (used, total int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total - t.free, t.total
+}
+
+// Waiting is how many requests wait.
+func (t *Table) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.line.Len()
+}

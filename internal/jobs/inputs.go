@@ -1,0 +1,144 @@
+package jobs
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"math"
+	"math/bits"
+	"strings"
+)
+
+// MaxInlineItems is how many inputs a submission may carry in inputs.items.
+const MaxInlineItems = 10_000
+
+// MaxTasks is how many tasks one job may have.
+const MaxTasks = 1_000_000_000
+
+// Inputs are a job's inputs as submitted: exactly one of its fields is set.
+type Inputs struct {
+	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one a task; at most 10,000 inline."`
+	Range *Range            `json:"range,omitempty" doc:"Whole numbers as Python's range; stored as three numbers."`
+	Lines *string           `json:"lines,omitempty" doc:"Text; each line is an input."`
+	Open  bool              `json:"open,omitempty" doc:"Inputs come later; the job ends only after it is sealed."`
+}
+
+// A Range is the whole numbers Start, Start+Step, … up to but without Stop, as
+// Python's range.
+type Range struct {
+	Start int64 `json:"start" default:"0"`
+	Stop  int64 `json:"stop" required:"true"`
+	Step  int64 `json:"step" default:"1"`
+}
+
+// Len is the number of values in r, as Python's len(range(start, stop, step)).
+// It is 0 when Step is 0, and math.MaxInt64 when the number is larger.
+func (r Range) Len() int64 {
+	var width, step uint64
+	switch {
+	case r.Step > 0 && r.Start < r.Stop:
+		width, step = uint64(r.Stop)-uint64(r.Start), uint64(r.Step)
+	case r.Step < 0 && r.Start > r.Stop:
+		width, step = uint64(r.Start)-uint64(r.Stop), -uint64(r.Step)
+	default:
+		return 0
+	}
+	n, _ := bits.Div64(0, width-1, step)
+	if n >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(n) + 1
+}
+
+// At is the value at index i of r; i must be below Len.
+func (r Range) At(i int64) int64 { return r.Start + i*r.Step }
+
+// InputsShape is what a job's answer tells of its inputs: everything but the
+// values themselves.
+type InputsShape struct {
+	Kind  string `json:"kind" enum:"items,range,lines,open"`
+	Count int64  `json:"count"`
+	Range *Range `json:"range,omitempty"`
+	Open  bool   `json:"open,omitempty" doc:"Still taking inputs."`
+}
+
+// Kind is the inputs' word: "items", "range", "lines" or "open".
+func (in Inputs) Kind() string {
+	switch {
+	case in.Items != nil:
+		return "items"
+	case in.Range != nil:
+		return "range"
+	case in.Lines != nil:
+		return "lines"
+	case in.Open:
+		return "open"
+	}
+	return ""
+}
+
+// Count is the number of tasks that the inputs make.
+func (in Inputs) Count() int64 {
+	switch {
+	case in.Items != nil:
+		return int64(len(in.Items))
+	case in.Range != nil:
+		return in.Range.Len()
+	case in.Lines != nil:
+		n := int64(0)
+		for range SplitLines(*in.Lines) {
+			n++
+		}
+		return n
+	}
+	return 0
+}
+
+// Shape is in without its values.
+func (in Inputs) Shape() InputsShape {
+	return InputsShape{Kind: in.Kind(), Count: in.Count(), Range: in.Range, Open: in.Open}
+}
+
+// Values yields the inputs that must be stored, each as one line of compact
+// JSON without a line break. A range yields nothing: it is stored as three
+// numbers.
+func (in Inputs) Values() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, item := range in.Items {
+			if !yield(item) {
+				return
+			}
+		}
+		if in.Lines == nil {
+			return
+		}
+		for line := range SplitLines(*in.Lines) {
+			if !yield(appendString(nil, line)) {
+				return
+			}
+		}
+	}
+}
+
+// SplitLines yields the lines of text without their line ends (LF or CRLF). A
+// last line end does not begin another line.
+func SplitLines(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for len(text) > 0 {
+			line, rest, _ := strings.Cut(text, "\n")
+			if !yield(strings.TrimSuffix(line, "\r")) {
+				return
+			}
+			text = rest
+		}
+	}
+}
+
+// appendString appends s as a JSON string. s must be valid UTF-8.
+func appendString(dst []byte, s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("a string is always JSON: %v", err))
+	}
+	return append(dst, quoted...)
+}

@@ -1,0 +1,170 @@
+package jobs
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Policy says how a job's tasks are run. A nil field stands for its default;
+// [Policy.WithDefaults] fills them in.
+type Policy struct {
+	Processes       *int `json:"processes" minimum:"1" maximum:"4096" doc:"Lanes: worker processes at once over all nodes; default as many as the queue has slots."`
+	Threads         *int `json:"threads" minimum:"1" maximum:"256" doc:"Tasks at once inside one process; default 1."`
+	CoresPerProcess *int `json:"cores_per_process" minimum:"1" maximum:"1024" doc:"Core slots that each process takes; default 1."`
+
+	ChunkSize *int `json:"chunk_size" minimum:"1" maximum:"1000000" doc:"Tasks a chunk; null chooses from measured task time."`
+
+	Timeout     *Duration `json:"timeout" doc:"Longest run of one task, such as 30s; null for none."`
+	MemoryLimit *Size     `json:"memory_limit" doc:"Most memory of one process, such as 512MiB; null for none."`
+
+	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"How often a failing task is run before it has failed; default 1."`
+	RetryBackoff *Duration `json:"retry_backoff" doc:"Wait before the second attempt; doubles with each further one; default 1s."`
+
+	MaxFailures *FailureLimit `json:"max_failures" doc:"Failed tasks (a count, or a share such as 5%) past which no further task starts and the job ends as failed; null for no limit."`
+}
+
+// Bounds of the durations and sizes of a policy.
+const (
+	MinTimeout     = 10 * time.Millisecond
+	MaxTimeout     = 30 * 24 * time.Hour
+	MaxBackoff     = time.Hour
+	MinMemoryLimit = 16 << 20
+	MaxMemoryLimit = 1 << 50
+)
+
+// WithDefaults is p with every default filled in that has a value. processes is
+// the number of slots that the job's queue has over all nodes.
+func (p Policy) WithDefaults(processes int) Policy {
+	fill := func(field **int, value int) {
+		if *field == nil {
+			*field = &value
+		}
+	}
+	fill(&p.Processes, max(processes, 1))
+	fill(&p.Threads, 1)
+	fill(&p.CoresPerProcess, 1)
+	fill(&p.MaxAttempts, 1)
+	if p.RetryBackoff == nil {
+		second := Duration("1s")
+		p.RetryBackoff = &second
+	}
+	return p
+}
+
+// FailuresAllowed is how many tasks of total may fail before the job is
+// stopped; math.MaxInt64 when there is no limit.
+func (p Policy) FailuresAllowed(total int64) int64 {
+	if p.MaxFailures == nil {
+		return math.MaxInt64
+	}
+	n, err := p.MaxFailures.Of(total)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return n
+}
+
+// A Duration is a length of time as users write it: "250ms", "30s", "1h30m".
+type Duration string
+
+// Parse is d as Go's time.ParseDuration reads it.
+func (d Duration) Parse() (time.Duration, error) {
+	v, err := time.ParseDuration(string(d))
+	if err != nil {
+		return 0, fmt.Errorf("not a duration such as 250ms, 30s or 1h30m")
+	}
+	return v, nil
+}
+
+// Value is d, or 0 when d is nil or malformed; a validated policy has none of
+// the latter.
+func (d *Duration) Value() time.Duration {
+	if d == nil {
+		return 0
+	}
+	v, _ := d.Parse()
+	return v
+}
+
+// A Size is a number of bytes as users write it: "512MiB", "2GB", "1048576".
+type Size string
+
+var (
+	sizePattern = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([KMGT]i?B?|B)?$`)
+	sizeUnits   = map[string]float64{
+		"": 1, "B": 1,
+		"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
+		"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40,
+		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+		"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	}
+)
+
+// Bytes is s in bytes. KB, MB, … are powers of 1000; KiB, MiB, … and the bare
+// letters are powers of 1024.
+func (s Size) Bytes() (int64, error) {
+	m := sizePattern.FindStringSubmatch(string(s))
+	if m == nil {
+		return 0, fmt.Errorf("not a size such as 512MiB or 2GB")
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	if err != nil || n*sizeUnits[m[2]] > MaxMemoryLimit {
+		return 0, fmt.Errorf("larger than 1024TiB")
+	}
+	return int64(n * sizeUnits[m[2]]), nil
+}
+
+// Value is s in bytes, or 0 when s is nil or malformed; a validated policy has
+// none of the latter.
+func (s *Size) Value() int64 {
+	if s == nil {
+		return 0
+	}
+	n, _ := s.Bytes()
+	return n
+}
+
+// A FailureLimit is a number of tasks ("12") or a share of a job's tasks
+// ("5%"). In JSON a number is a number and a share is a string.
+type FailureLimit string
+
+// Of is the limit in tasks for a job of total tasks.
+func (l FailureLimit) Of(total int64) (int64, error) {
+	if share, ok := strings.CutSuffix(string(l), "%"); ok {
+		percent, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(percent >= 0 && percent <= 100) {
+			return 0, fmt.Errorf("not a share from 0%% to 100%%")
+		}
+		return int64(float64(total) * percent / 100), nil
+	}
+	n, err := strconv.ParseInt(string(l), 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("not a number of tasks (0 or more), nor a share such as 5%%")
+	}
+	return n, nil
+}
+
+// MarshalJSON writes a count as a number and a share as a string.
+func (l FailureLimit) MarshalJSON() ([]byte, error) {
+	if _, err := strconv.ParseInt(string(l), 10, 64); err == nil {
+		return []byte(l), nil
+	}
+	return json.Marshal(string(l))
+}
+
+// UnmarshalJSON takes a number or a string; what it means is checked by
+// [Spec.Validate], so that every violation is listed together.
+func (l *FailureLimit) UnmarshalJSON(data []byte) error {
+	var s string
+	if json.Unmarshal(data, &s) == nil {
+		*l = FailureLimit(s)
+		return nil
+	}
+	*l = FailureLimit(data)
+	return nil
+}

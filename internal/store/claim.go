@@ -1,0 +1,536 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A Claim asks for a chunk of a job on behalf of one lane.
+type Claim struct {
+	Job  string
+	Node string
+	Lane int
+	Core *int // where the lane's process is pinned, or nil
+
+	Want  int  // tasks wanted; never more than a fair share of what is left is given
+	Floor int  // tasks given although a fair share would be less
+	Fixed bool // give Want, whatever the fair share
+
+	Ranged bool          // the inputs are a range: none need be read
+	First  bool          // the turn's first claim: the job may start with it
+	Waited time.Duration // the turn's wait for its slot, where First
+}
+
+// A Lease is a range of tasks that only its holder may record.
+type Lease struct {
+	ID      int64 // its number; it only grows
+	First   int64
+	Count   int
+	Attempt int
+	Losses  int
+	Inputs  []byte // Count lines of JSON; nil for a range
+}
+
+// Claimed is the answer to a Claim.
+type Claimed struct {
+	Lease     *Lease // nil when there is nothing to claim now
+	Unclaimed int64  // tasks at the cursor and later that are still unclaimed
+}
+
+// claimSQL takes a piece of the backlog that is due, else tasks at the cursor.
+// The progress row is locked first, so claims of one job follow each other. The
+// fair share is what is left over twice the lanes (guided self-scheduling,
+// Polychronopoulos and Kuck 1987), so that no lane is left with a long tail.
+const claimSQL = `
+with p as materialized (
+	select total, cursor, lanes from progress
+	where job_id = $1 and halt is null and not ended for update
+), piece as materialized (
+	select b.id, b.first, b.count, b.attempt, b.losses from p, backlog b
+	where b.job_id = $1 and b.due_at <= clock_timestamp()
+	order by b.due_at, b.id limit 1 for update of b
+), t as materialized (
+	select coalesce(piece.first, p.cursor) as first,
+		case when piece.id is not null then least(piece.count, $5::int)
+		when $7 then least(p.total - p.cursor, $5::int)
+		else least(p.total - p.cursor, greatest(least($5::int, ceil((p.total - p.cursor) / (2.0 * p.lanes))), $6::int))
+		end::int as count,
+		piece.id as piece, piece.count as piece_count,
+		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as losses,
+		p.total, p.cursor
+	from p left join piece on true
+), taken as (
+	update progress set
+		leased = progress.leased + t.count,
+		cursor = progress.cursor + case when t.piece is null then t.count else 0 end,
+		newer_at = coalesce(newer_at, clock_timestamp())
+	from t where job_id = $1 and t.count > 0
+), gone as (
+	delete from backlog b using t where b.id = t.piece and t.count = t.piece_count
+), shrunk as (
+	update backlog b set first = b.first + t.count, count = b.count - t.count
+	from t where b.id = t.piece and t.count < t.piece_count
+), c as (
+	insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, core, leased_at, waiting_us)
+	select $1, first, count, 'leased', attempt, losses, $2, $3, $4, clock_timestamp(), $9 from t where count > 0
+	returning id, first, count, attempt, losses
+), started as (
+	update jobs set state = case when state = 'queued' then 'running' else state end,
+		started_at = coalesce(started_at, clock_timestamp())
+	from c where jobs.id = $1 and $8 and (state = 'queued' or started_at is null)
+)
+select c.id, c.first, c.count, c.attempt, c.losses,
+	t.total - t.cursor - case when t.piece is null then t.count else 0 end,
+	i.first, i.data
+from c, t left join input_blocks i
+	on not $10 and i.job_id = $1 and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
+order by i.first`
+
+func (c Claim) queue(b *pgx.Batch, into *Claimed) {
+	b.Queue(claimSQL, c.Job, c.Node, c.Lane, c.Core, c.Want, c.Floor, c.Fixed, c.First, c.Waited.Microseconds(), c.Ranged).
+		Query(func(rows pgx.Rows) error { return into.scan(rows, c.Ranged) })
+}
+
+func (c *Claimed) scan(rows pgx.Rows, ranged bool) error {
+	defer rows.Close()
+	*c = Claimed{}
+	for rows.Next() {
+		var l Lease
+		var first *int64
+		var data []byte
+		if err := rows.Scan(&l.ID, &l.First, &l.Count, &l.Attempt, &l.Losses, &c.Unclaimed, &first, &data); err != nil {
+			return err
+		}
+		if c.Lease == nil {
+			c.Lease = &l
+		}
+		if first != nil {
+			c.Lease.Inputs = appendLines(c.Lease.Inputs, data, *first, l.First, l.First+int64(l.Count))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if l := c.Lease; l != nil && !ranged {
+		if n := bytes.Count(l.Inputs, []byte{'\n'}); n != l.Count {
+			return fmt.Errorf("chunk %d has %d tasks but %d inputs are stored", l.ID, l.Count, n)
+		}
+	}
+	return nil
+}
+
+// appendLines appends to dst those lines of a block, whose first line has index
+// at, that have an index in [from, to).
+func appendLines(dst, block []byte, at, from, to int64) []byte {
+	for at < from && len(block) > 0 {
+		block = block[bytes.IndexByte(block, '\n')+1:]
+		at++
+	}
+	end := 0
+	for at < to && end < len(block) {
+		end += bytes.IndexByte(block[end:], '\n') + 1
+		at++
+	}
+	return append(dst, block[:end]...)
+}
+
+// Claim takes a chunk of a job.
+func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
+	var b pgx.Batch
+	var claimed Claimed
+	c.queue(&b, &claimed)
+	err := s.Pool.SendBatch(ctx, &b).Close()
+	return claimed, wrap("claim chunk", err)
+}
+
+// A Piece is tasks that go to the backlog.
+type Piece struct {
+	First   int64
+	Count   int
+	Attempt int           // the attempt to come, from 1
+	Losses  int           // processes that died with these tasks in hand
+	Wait    time.Duration // before they may be claimed
+}
+
+// A Record is what became of a chunk.
+type Record struct {
+	Job   string
+	Lease int64
+	Count int // tasks under the lease now: as claimed, without what was given back
+
+	Runs []jobs.Run // outcomes
+	Back []Piece    // the rest: Runs and Back together have Count tasks
+
+	StartedAt, FinishedAt       time.Duration // before now, on this node's monotonic clock
+	User, System, Tasks, Moving time.Duration
+	PeakMemory                  int64 // bytes
+
+	Halt   string // reason to stop the whole job as failed; empty for none
+	Notify bool   // tell every node of it, though the job goes on
+}
+
+// Progress is what the store answers of a job when a lane has written.
+type Progress struct {
+	Held   bool   // the lease was ours; without it nothing was written
+	Halted string // "", "paused", "failed" or "cancelled": why nothing more may be claimed
+	Ended  bool   // the job has ended with this
+
+	Total, Succeeded, Failed, Leased, Unclaimed int64
+	FailuresAllowed                             int64
+	Turns, Lanes                                int
+}
+
+const recordSQL = `
+with c as (
+	update chunks set state = 'done', count = $3, failed = $5,
+		started_at = clock_timestamp() - $6::bigint * interval '1 microsecond',
+		finished_at = clock_timestamp() - $7::bigint * interval '1 microsecond',
+		user_us = $8, system_us = $9, tasks_us = $10, moving_us = $11, peak_memory = $12
+	where id = $1 and state = 'leased' returning job_id, attempt, losses
+), p as (
+	update progress set
+		leased = leased - $2,
+		succeeded = succeeded + $4,
+		failed = progress.failed + $5,
+		records = records + cardinality($13::bigint[]),
+		user_us = progress.user_us + $8, system_us = progress.system_us + $9, tasks_us = progress.tasks_us + $10,
+		halt = case when halt is distinct from 'cancelled' and ($21 <> '' or progress.failed + $5 > failures_allowed) then 'failed' else halt end,
+		older_at = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_at else older_at end,
+		older_done = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_done else older_done end,
+		newer_done = case when newer_at < clock_timestamp() - interval '2 seconds' then succeeded + $4 + progress.failed + $5 else newer_done end,
+		newer_at = case when newer_at < clock_timestamp() - interval '2 seconds' then clock_timestamp() else newer_at end
+	from c where progress.job_id = c.job_id
+	returning progress.*
+), o as (
+	insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
+	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.outputs, r.durations
+	from p, unnest($13::bigint[], $14::int[], $15::text[], $16::bytea[], $17::bytea[]) with ordinality as r (first, count, failed, outputs, durations, n)
+), b as (
+	insert into backlog (job_id, first, count, attempt, losses, due_at)
+	select p.job_id, b.first, b.count, b.attempt, b.losses, clock_timestamp() + b.wait * interval '1 microsecond'
+	from p, unnest($18::bigint[], $19::int[], $20::int[], $22::int[], $23::bigint[]) as b (first, count, attempt, losses, wait)
+), stopped as (
+	update jobs set reason = $21 from p where jobs.id = p.job_id and $21 <> '' and reason = ''
+)
+select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`
+
+// finishSQL ends a job that has nothing left to do. Whoever commits a job's
+// last outcome runs it in the same transaction, under the progress row's lock.
+const finishSQL = `
+with e as (
+	update progress set ended = true, cancelled = total - succeeded - failed
+	where job_id = $1 and not ended and leased = 0
+		and (halt in ('failed', 'cancelled') or sealed and succeeded + failed = total)
+	returning *
+), j as (
+	update jobs set
+		state = case when e.halt = 'cancelled' then 'cancelled' when e.halt = 'failed' or e.failed > 0 then 'failed' else 'succeeded' end,
+		started_at = coalesce(started_at, clock_timestamp()),
+		finished_at = clock_timestamp(),
+		reason = case
+			when reason <> '' then reason
+			when e.halt = 'cancelled' then ''
+			when e.halt = 'failed' then format('stopped after %s failed tasks: max_failures allows %s', e.failed, e.failures_allowed)
+			when e.failed > 0 then format('%s of %s tasks failed', e.failed, e.total)
+			else '' end
+	from e where jobs.id = e.job_id returning jobs.id
+), gone as (
+	delete from backlog where job_id in (select id from j)
+)
+select id::text, pg_notify('` + channel + `', id::text) from j`
+
+func queueFinish(b *pgx.Batch, job string, ended *bool) {
+	*ended = false
+	b.Queue(finishSQL, job).Query(func(rows pgx.Rows) error {
+		defer rows.Close()
+		for rows.Next() {
+			*ended = true
+		}
+		return rows.Err()
+	})
+}
+
+// Record writes what became of a chunk, ends the job when that was its last,
+// and claims the lane's next chunk where next is not nil: one round trip, one
+// commit. When the lease is not held any more nothing is written, and nothing
+// claimed matters: Progress.Held is false.
+func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Claimed, error) {
+	var b pgx.Batch
+	var p Progress
+	var claimed Claimed
+	r.queue(&b, &p)
+	var ended bool
+	queueFinish(&b, r.Job, &ended)
+	if r.Notify {
+		b.Queue(`select pg_notify($1, $2)`, channel, r.Job)
+	}
+	if next != nil {
+		next.queue(&b, &claimed)
+	}
+	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return Progress{}, Claimed{}, wrap("record chunk", err)
+	}
+	p.Ended = ended
+	if ended || r.Notify {
+		s.Feed.Wake(r.Job)
+	}
+	if next != nil && claimed.Lease != nil {
+		p.Unclaimed = claimed.Unclaimed
+	}
+	return p, claimed, nil
+}
+
+func (r Record) queue(b *pgx.Batch, into *Progress) {
+	var (
+		firsts    = make([]int64, len(r.Runs))
+		counts    = make([]int32, len(r.Runs))
+		failed    = make([]string, len(r.Runs))
+		outputs   = make([][]byte, len(r.Runs))
+		durations = make([][]byte, len(r.Runs))
+		done, bad int
+	)
+	for i, run := range r.Runs {
+		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, run.Durations
+		failed[i] = arrayText(run.Failed)
+		done += run.Count
+		bad += len(run.Failed)
+	}
+	var (
+		backFirsts  = make([]int64, len(r.Back))
+		backCounts  = make([]int32, len(r.Back))
+		backAttempt = make([]int32, len(r.Back))
+		backLosses  = make([]int32, len(r.Back))
+		backWaits   = make([]int64, len(r.Back))
+	)
+	for i, piece := range r.Back {
+		backFirsts[i], backCounts[i] = piece.First, int32(piece.Count)
+		backAttempt[i], backLosses[i] = int32(piece.Attempt), int32(piece.Losses)
+		backWaits[i] = piece.Wait.Microseconds()
+	}
+	*into = Progress{}
+	b.Queue(recordSQL, r.Lease, r.Count, done, done-bad, bad,
+		r.StartedAt.Microseconds(), r.FinishedAt.Microseconds(),
+		r.User.Microseconds(), r.System.Microseconds(), r.Tasks.Microseconds(), r.Moving.Microseconds(), r.PeakMemory,
+		firsts, counts, failed, outputs, durations,
+		backFirsts, backCounts, backAttempt, r.Halt, backLosses, backWaits,
+	).Query(func(rows pgx.Rows) error {
+		defer rows.Close()
+		for rows.Next() {
+			into.Held = true
+			if err := rows.Scan(&into.Halted, &into.Total, &into.Succeeded, &into.Failed, &into.Leased,
+				&into.Unclaimed, &into.FailuresAllowed, &into.Turns, &into.Lanes); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	if bad > 0 {
+		r.queueFailures(b)
+	}
+}
+
+// arrayText is offsets as the text of a Postgres array: an array of arrays
+// cannot have rows of different length.
+func arrayText(offsets []int32) string {
+	text := []byte{'{'}
+	for i, offset := range offsets {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = fmt.Append(text, offset)
+	}
+	return string(append(text, '}'))
+}
+
+// Bounds of the groups of failures that are kept of one job.
+const (
+	maxGroups        = 1000 // further messages are counted together
+	maxGroupsAtOnce  = 50   // that one chunk may add
+	otherMessages    = "(other messages)"
+	maxGroupMessage  = 500 // bytes of a message that tell groups apart
+	exampleTraceback = 16 << 10
+)
+
+// groupSQL adds to the groups of failures, if the lease was ours: then this
+// transaction has just left it to done.
+const groupSQL = `
+with f as (
+	select f.*, exists (select from failure_groups g where g.job_id = $1 and g.key = f.key)
+		or (select count(*) from failure_groups g where g.job_id = $1) < $9 as own
+	from unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[])
+		as f (key, kind, type, message, count, first_index, example)
+	where exists (select from chunks c where c.id = $10 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
+), g as (
+	select case when own then key else '' end as key,
+		min(kind) as kind, case when bool_and(own) then min(type) else '' end as type,
+		case when bool_and(own) then min(message) else $11 end as message,
+		sum(count) as count, min(first_index) as first_index, (array_agg(example order by first_index))[1] as example
+	from f group by case when own then key else '' end
+)
+insert into failure_groups as old (job_id, key, kind, type, message, count, first_index, example)
+select $1, key, kind, type, message, count, first_index, example from g
+on conflict (job_id, key) do update set
+	count = old.count + excluded.count,
+	example = case when excluded.first_index < old.first_index then excluded.example else old.example end,
+	first_index = least(old.first_index, excluded.first_index)`
+
+func (r Record) queueFailures(b *pgx.Batch) {
+	type group struct {
+		key     []byte
+		example jobs.TaskError
+		count   int64
+		first   int64
+	}
+	groups := make(map[string]*group)
+	for _, run := range r.Runs {
+		if len(run.Failed) == 0 {
+			continue
+		}
+		for i, line := range jobs.Lines(run.Outputs) {
+			if !line.Failed() {
+				continue
+			}
+			var e jobs.TaskError
+			if err := json.Unmarshal(line.Value(), &e); err != nil {
+				e = jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
+			}
+			e.Message = cut(e.Message, maxGroupMessage)
+			e.Traceback = cut(e.Traceback, exampleTraceback)
+			e.Output = ""
+			key := sha256.Sum256([]byte(string(e.Kind) + "\x00" + e.Type + "\x00" + e.Message))
+			id := string(key[:16])
+			if groups[id] == nil && len(groups) >= maxGroupsAtOnce {
+				id = ""
+				e = jobs.TaskError{Kind: e.Kind, Message: otherMessages}
+			}
+			if groups[id] == nil {
+				groups[id] = &group{key: []byte(id), example: e, first: run.First + int64(i)}
+			}
+			groups[id].count++
+		}
+	}
+	var (
+		keys            [][]byte
+		kinds, types    []string
+		messages        []string
+		counts, indexes []int64
+		examples        []string
+	)
+	for _, g := range groups {
+		text, err := json.Marshal(g.example)
+		if err != nil {
+			continue // a TaskError is always JSON
+		}
+		keys = append(keys, g.key)
+		kinds, types, messages = append(kinds, string(g.example.Kind)), append(types, g.example.Type), append(messages, g.example.Message)
+		counts, indexes, examples = append(counts, g.count), append(indexes, g.first), append(examples, string(escapeNUL(text)))
+	}
+	b.Queue(groupSQL, r.Job, keys, kinds, types, messages, counts, indexes, examples, maxGroups, r.Lease, otherMessages)
+}
+
+// escapeNUL makes JSON fit for jsonb, which cannot hold U+0000.
+func escapeNUL(text []byte) []byte {
+	return bytes.ReplaceAll(text, []byte(`\u0000`), []byte(`\ufffd`))
+}
+
+// cut shortens s to at most n bytes, on a character's border, without NULs,
+// which text columns cannot hold.
+func cut(s string, n int) string {
+	s = string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(s), []byte{0}, []byte("�")), []byte("�")))
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// GiveBack returns part of a chunk to the backlog while the rest of it runs on.
+// count is how many tasks the lease still has after that. It reports whether
+// the lease was held.
+func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []jobs.Span) (Progress, error) {
+	firsts, counts := make([]int64, len(back)), make([]int32, len(back))
+	given := 0
+	for i, span := range back {
+		firsts[i], counts[i] = span.First, int32(span.Count)
+		given += span.Count
+	}
+	var p Progress
+	err := s.Pool.QueryRow(ctx, `
+		with c as (
+			update chunks set count = $2 where id = $1 and state = 'leased' returning job_id, attempt, losses
+		), p as (
+			update progress set leased = leased - $3 from c where progress.job_id = c.job_id returning progress.*
+		), b as (
+			insert into backlog (job_id, first, count, attempt, losses)
+			select c.job_id, b.first, b.count, c.attempt, c.losses
+			from c, unnest($4::bigint[], $5::int[]) as b (first, count)
+		)
+		select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`,
+		lease, count, given, firsts, counts).
+		Scan(&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes)
+	if err == pgx.ErrNoRows {
+		return Progress{}, nil
+	}
+	p.Held = err == nil
+	return p, wrap("give back tasks", err)
+}
+
+// Leave ends a turn that has nothing to claim, as part of tx: it takes the turn
+// off the job's count, unless something can be claimed after all. The progress
+// row is locked by a statement of its own, so that the next one sees whatever
+// was given back before.
+func (s *Store) Leave(ctx context.Context, tx pgx.Tx, job string) (left bool, err error) {
+	var b pgx.Batch
+	b.Queue(`select from progress where job_id = $1 for update`, job)
+	b.Queue(`
+		update progress p set turns = greatest(turns - 1, 0)
+		where job_id = $1 and (halt is not null or ended or not (cursor < total or exists (
+			select from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp())))`, job).
+		Exec(func(tag pgconn.CommandTag) error { left = tag.RowsAffected() > 0; return nil })
+	b.Queue(`select from progress where job_id = $1`, job).
+		Exec(func(tag pgconn.CommandTag) error { left = left || tag.RowsAffected() == 0; return nil })
+	return left, wrap("leave job", tx.SendBatch(ctx, &b).Close())
+}
+
+// Missing says how many turns a job lacks, as part of tx, and counts them in:
+// the caller inserts them in the same transaction.
+func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (n int, err error) {
+	err = tx.QueryRow(ctx, `
+		with p as materialized (
+			select * from progress where job_id = $1 and halt is null and not ended for update
+		), need as (
+			select least(p.lanes, p.total - p.cursor + coalesce((
+				select sum(b.count) from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp()), 0)
+				+ p.leased) as n from p
+		)
+		update progress set turns = greatest(turns, need.n) from need
+		where job_id = $1 and need.n > turns and (cursor < total or exists (
+			select from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp()))
+		returning need.n - (select turns from p)`, job).Scan(&n)
+	if err == pgx.ErrNoRows {
+		return 0, nil
+	}
+	return n, wrap("count missing turns", err)
+}
+
+// sortedJobs is the keys of m in the order in which progress rows are locked.
+func sortedJobs[V any](m map[string]V) []string {
+	ids := make([]string, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}

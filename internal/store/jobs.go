@@ -1,0 +1,370 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// NewID is a fresh id: a UUIDv7 (RFC 9562), which grows with time.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// ValidID reports whether id has the form of an id; anything else need not be
+// looked for.
+func ValidID(id string) bool {
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.String() == id
+}
+
+// A Viewer is on whose behalf something is read or done.
+type Viewer struct {
+	UserID string
+	All    bool // sees what belongs to others too
+}
+
+// As is the viewer that user is.
+func As(user *jobs.User) Viewer {
+	return Viewer{UserID: user.ID, All: user.Role.Allows(jobs.Admin)}
+}
+
+// A NewJob is a job to be inserted, with every default filled in.
+type NewJob struct {
+	ID      string
+	OwnerID string
+	Spec    jobs.Spec
+	Turns   int // that will be inserted into River in the same transaction
+}
+
+// InsertJob writes a job and its inputs as part of tx. A job that has no task
+// and is sealed is written as succeeded.
+func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
+	program, err := json.Marshal(n.Spec.Program)
+	if err != nil {
+		return fmt.Errorf("encode program: %w", err)
+	}
+	shape := n.Spec.Inputs.Shape()
+	inputs, err := json.Marshal(shape)
+	if err != nil {
+		return fmt.Errorf("encode inputs: %w", err)
+	}
+	policy, err := json.Marshal(n.Spec.Policy)
+	if err != nil {
+		return fmt.Errorf("encode policy: %w", err)
+	}
+	state, ended := jobs.Queued, false
+	switch {
+	case shape.Open:
+		state = jobs.Open
+	case shape.Count == 0:
+		state, ended = jobs.Succeeded, true
+	}
+	var b pgx.Batch
+	b.Queue(`
+		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $11 then now() end, case when $11 then now() end)`,
+		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, ended)
+	b.Queue(`
+		insert into progress (job_id, total, sealed, lanes, turns, failures_allowed, ended)
+		values ($1, $2, $3, $4, $5, $6, $7)`,
+		n.ID, shape.Count, !shape.Open, *n.Spec.Policy.Processes, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended)
+	blocks := 0
+	var rest [][]any
+	for block := range inputBlocks(n.Spec.Inputs.Values(), 0) {
+		if blocks++; blocks <= 4 {
+			b.Queue(`insert into input_blocks (job_id, first, count, data) values ($1, $2, $3, $4)`,
+				n.ID, block.first, block.count, block.data)
+			continue
+		}
+		rest = append(rest, []any{n.ID, block.first, block.count, block.data})
+	}
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return wrap("insert job", err)
+	}
+	if len(rest) > 0 {
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"input_blocks"}, []string{"job_id", "first", "count", "data"}, pgx.CopyFromRows(rest))
+		if err != nil {
+			return wrap("insert inputs", err)
+		}
+	}
+	return nil
+}
+
+// Bounds of a row of input_blocks. maxBlockCount is also in its schema.
+const (
+	maxBlockCount = 4096
+	maxBlockBytes = 256 << 10
+)
+
+type inputBlock struct {
+	first int64
+	count int
+	data  []byte
+}
+
+// inputBlocks packs inputs into rows, the first input having index first.
+func inputBlocks(values iter.Seq[[]byte], first int64) iter.Seq[inputBlock] {
+	return func(yield func(inputBlock) bool) {
+		block := inputBlock{first: first}
+		for value := range values {
+			if block.count == maxBlockCount || block.count > 0 && len(block.data)+len(value) >= maxBlockBytes {
+				if !yield(block) {
+					return
+				}
+				block = inputBlock{first: block.first + int64(block.count)}
+			}
+			block.data = append(append(block.data, value...), '\n')
+			block.count++
+		}
+		if block.count > 0 {
+			yield(block)
+		}
+	}
+}
+
+// jobColumns are what scanJob reads, from jobs j, users u and progress p.
+const jobColumns = `
+	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.reason,
+	j.created_at, j.started_at, j.finished_at,
+	p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
+	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp()`
+
+const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id `
+
+// Job reads one job.
+func (s *Store) Job(ctx context.Context, v Viewer, id string) (*jobs.Job, error) {
+	if !ValidID(id) {
+		return nil, fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
+	row := s.Pool.QueryRow(ctx, `select `+jobColumns+` from `+jobTables+` where j.id = $1 and ($2 or j.owner_id = $3)`,
+		id, v.All, v.UserID)
+	job, err := scanJob(row)
+	if err != nil {
+		return nil, wrap("read job", err)
+	}
+	return job, nil
+}
+
+func scanJob(row pgx.Row) (*jobs.Job, error) {
+	var (
+		j                        jobs.Job
+		program, inputs, policy  []byte
+		created                  time.Time
+		started, finished, since *time.Time
+		sealed                   bool
+		cpu, sinceDone           int64
+		halt                     *string
+		now                      time.Time
+		c                        = &j.Counts
+	)
+	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &j.Reason,
+		&created, &started, &finished,
+		&c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []struct {
+		data []byte
+		into any
+	}{{program, &j.Program}, {inputs, &j.Inputs}, {policy, &j.Policy}} {
+		if err := json.Unmarshal(part.data, part.into); err != nil {
+			return nil, fmt.Errorf("decode job %s: %w", j.ID, err)
+		}
+	}
+	j.Inputs.Count, j.Inputs.Open = c.Total, !sealed
+	c.Waiting = c.Total - c.Running - c.Done()
+	j.CreatedAt = jobs.Time{Time: created}
+	j.StartedAt, j.FinishedAt = jobTime(started), jobTime(finished)
+	j.CPUSeconds = float64(cpu) / 1e6
+	if !j.State.Ended() && halt != nil && *halt != "paused" {
+		j.Reason = "stopping: tasks in hand are being ended"
+	}
+	rate(&j, now, since, sinceDone)
+	return &j, nil
+}
+
+func jobTime(t *time.Time) *jobs.Time {
+	if t == nil {
+		return nil
+	}
+	return &jobs.Time{Time: *t}
+}
+
+// rate fills in Rate and ETASeconds: over the last seconds (since the time at
+// which sinceDone tasks had ended), over the whole run where none ended in them.
+func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
+	if j.StartedAt == nil {
+		return
+	}
+	done := j.Counts.Succeeded + j.Counts.Failed
+	elapsed := j.Elapsed(now).Seconds()
+	if elapsed > 0 {
+		j.Rate = float64(done) / elapsed
+	}
+	if j.State.Ended() {
+		return
+	}
+	if since != nil && done > sinceDone {
+		if window := now.Sub(*since).Seconds(); window > 0 {
+			j.Rate = float64(done-sinceDone) / window
+		}
+	}
+	if left := j.Counts.Total - j.Counts.Done(); j.Rate > 0 && j.State == jobs.Running {
+		eta := float64(left) / j.Rate
+		j.ETASeconds = &eta
+	}
+}
+
+// A Filter says which jobs are listed. Empty fields let all pass.
+type Filter struct {
+	States []jobs.State
+	Queue  string
+	Tag    string
+	Text   string // words, each of which the name or the program contains or the id begins with
+	Before string // id of the last job of the page before
+	Limit  int    // at most so many, 1…1000
+}
+
+// minIDPrefix is how many hexadecimal digits make a word the beginning of an id.
+const minIDPrefix = 8
+
+// where is the condition of f over jobs j, with arguments from $1 on.
+func (f Filter) where(v Viewer) (string, []any) {
+	conditions := []string{"true"}
+	var args []any
+	add := func(condition string, arg any) {
+		args = append(args, arg)
+		conditions = append(conditions, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
+	}
+	if !v.All {
+		add("j.owner_id = ?", v.UserID)
+	}
+	if len(f.States) > 0 {
+		add("j.state = any(?)", f.States)
+	}
+	if f.Queue != "" {
+		add("j.queue = ?", f.Queue)
+	}
+	if f.Tag != "" {
+		add("j.tags @> array[?::text]", f.Tag)
+	}
+	for _, word := range strings.Fields(f.Text) {
+		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word) + "%"
+		if len(word) >= minIDPrefix && strings.Trim(word, "0123456789abcdef-") == "" {
+			pattern = pattern[1:]
+			add("j.id::text like ?", pattern)
+			continue
+		}
+		add("(j.name ilike ? or j.program->'python'->>'function' ilike ? or j.program->'command'->>'argv' ilike ?)", pattern)
+	}
+	return strings.Join(conditions, " and "), args
+}
+
+// Jobs lists jobs, newest first. next is the cursor of the following page, or
+// empty.
+func (s *Store) Jobs(ctx context.Context, v Viewer, f Filter) (list []*jobs.Job, next string, err error) {
+	where, args := f.where(v)
+	if f.Before != "" {
+		args = append(args, f.Before)
+		where += fmt.Sprintf(" and j.id < $%d", len(args))
+	}
+	limit := min(max(f.Limit, 1), 1000)
+	args = append(args, limit+1)
+	rows, err := s.Pool.Query(ctx, `select `+jobColumns+` from `+jobTables+
+		` where `+where+fmt.Sprintf(` order by j.id desc limit $%d`, len(args)), args...)
+	if err != nil {
+		return nil, "", wrap("list jobs", err)
+	}
+	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*jobs.Job, error) { return scanJob(row) })
+	if err != nil {
+		return nil, "", wrap("list jobs", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next = list[limit-1].ID
+	}
+	return list, next, nil
+}
+
+// maxCounted bounds how many jobs CountJobs looks at.
+const maxCounted = 100_000
+
+// CountJobs counts the jobs that f lets pass, but for its states, by state.
+// It looks at the newest 100,000 only.
+func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.State]int64, error) {
+	f.States = nil
+	where, args := f.where(v)
+	rows, err := s.Pool.Query(ctx, `select state, count(*) from (select j.state from jobs j where `+where+
+		fmt.Sprintf(` order by j.id desc limit %d) newest group by state`, maxCounted), args...)
+	if err != nil {
+		return nil, wrap("count jobs", err)
+	}
+	counts := make(map[jobs.State]int64)
+	var state jobs.State
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&state, &n}, func() error { counts[state] = n; return nil })
+	return counts, wrap("count jobs", err)
+}
+
+// DeleteJob removes an ended job and all that is kept of it. It is ErrConflict
+// while the job has not ended.
+func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		var ended bool
+		err := tx.QueryRow(ctx, `
+			select p.ended from progress p join jobs j on j.id = p.job_id
+			where j.id = $1 and ($2 or j.owner_id = $3) for update`, id, v.All, v.UserID).Scan(&ended)
+		if err != nil {
+			return wrap("read job", err)
+		}
+		if !ended {
+			return fmt.Errorf("the job has not ended; cancel it first: %w", jobs.ErrConflict)
+		}
+		var b pgx.Batch
+		for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "logs", "idempotency_keys", "progress"} {
+			b.Queue(`delete from `+table+` where job_id = $1`, id)
+		}
+		b.Queue(`delete from jobs where id = $1`, id)
+		b.Queue(`select pg_notify($1, $2)`, channel, id)
+		return wrap("delete job", tx.SendBatch(ctx, &b).Close())
+	})
+}
+
+// A Work is what a node must know of a job to run its tasks. It never changes,
+// but for the number of inputs of an open job.
+type Work struct {
+	Job      string
+	OwnerID  string
+	Queue    string
+	Priority int
+	Program  jobs.Program
+	Inputs   jobs.InputsShape
+	Policy   jobs.Policy
+}
+
+// Work reads what a node must know of a job to run its tasks.
+func (s *Store) Work(ctx context.Context, id string) (*Work, error) {
+	w := Work{Job: id}
+	var program, inputs, policy []byte
+	err := s.Pool.QueryRow(ctx, `select owner_id, queue, priority, program, inputs, policy from jobs where id = $1`, id).
+		Scan(&w.OwnerID, &w.Queue, &w.Priority, &program, &inputs, &policy)
+	if err != nil {
+		return nil, wrap("read job", err)
+	}
+	for _, part := range []struct {
+		data []byte
+		into any
+	}{{program, &w.Program}, {inputs, &w.Inputs}, {policy, &w.Policy}} {
+		if err := json.Unmarshal(part.data, part.into); err != nil {
+			return nil, fmt.Errorf("decode job %s: %w", id, err)
+		}
+	}
+	return &w, nil
+}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/allcores/allcores/migrations"
+)
+
+// migrationLock is the key of the advisory lock that lets one node migrate at a
+// time.
+const migrationLock = 0x616c6c636f726573
+
+// Migrate brings the database at url to the newest schema, River's first. Nodes
+// that start together wait for each other.
+func Migrate(ctx context.Context, url string) (err error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("parse database URL: %w", err)
+	}
+	config.MaxConns = 3
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect to database: %w", err)
+	}
+	defer pool.Close()
+	// A lock of the session needs a connection of its own, which PgBouncer in
+	// transaction mode does not give.
+	return pool.AcquireFunc(ctx, func(lock *pgxpool.Conn) error {
+		if _, err := lock.Exec(ctx, `select pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
+			return fmt.Errorf("lock migrations: %w", err)
+		}
+		defer unlockMigrations(ctx, lock.Conn())
+		return migrate(ctx, pool)
+	})
+}
+
+func unlockMigrations(ctx context.Context, conn *pgx.Conn) {
+	// Closing the connection right after frees the lock in any case.
+	if _, err := conn.Exec(ctx, `select pg_advisory_unlock($1)`, int64(migrationLock)); err != nil {
+		slog.Warn("unlock migrations", "error", err)
+	}
+}
+
+func migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	river, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("prepare River's migrations: %w", err)
+	}
+	if _, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("run River's migrations: %w", err)
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
+	if err != nil {
+		return fmt.Errorf("prepare migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("run migrations: %w", err)
+	}
+	return nil
+}
+
+// SchemaFingerprint names the content of all migrations: equal fingerprints
+// mean equal schemas.
+var SchemaFingerprint = sync.OnceValue(func() string {
+	hash := sha256.New()
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		panic(err) // the pattern is well formed
+	}
+	for _, name := range names {
+		text, err := migrations.Files.ReadFile(name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:16]
+})

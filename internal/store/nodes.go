@@ -1,0 +1,200 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// NodeLease is how long a node lives on one heartbeat, by the database's clock.
+const NodeLease = 6 * time.Second
+
+// A NewNode is what a node tells of itself once.
+type NewNode struct {
+	ID, Host string
+	Machine  string // one boot of one machine or container; pids are comparable within it
+	PID      int
+	Version  string
+	Role     string
+	Cores    int // that it may use; 0 for one that executes nothing
+}
+
+// A NodeStatus is what a node tells of itself with each beat.
+type NodeStatus struct {
+	Cores  []jobs.Core `json:"cores"`
+	Memory jobs.Memory `json:"memory"`
+}
+
+// Register writes a node's row, alive from now on.
+func (s *Store) Register(ctx context.Context, n NewNode) error {
+	_, err := s.Pool.Exec(ctx, `
+		insert into nodes (id, host, machine, pid, version, role, cores) values ($1, $2, $3, $4, $5, $6, $7)`,
+		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores)
+	return wrap("register node", err)
+}
+
+// Beat renews a node's lease. It reports false when the node was declared dead
+// before, so that its chunks are lost: it must abandon them, then Revive itself.
+func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive bool, err error) {
+	text, err := json.Marshal(status)
+	if err != nil {
+		return false, fmt.Errorf("encode node's status: %w", err)
+	}
+	tag, err := s.Pool.Exec(ctx, `
+		update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive'`, id, text)
+	return tag.RowsAffected() > 0, wrap("beat", err)
+}
+
+// Revive makes a node that was declared dead alive again.
+func (s *Store) Revive(ctx context.Context, id string) error {
+	_, err := s.Pool.Exec(ctx, `update nodes set state = 'alive', heartbeat_at = clock_timestamp() where id = $1`, id)
+	return wrap("revive node", err)
+}
+
+// Unregister marks a node as stopped in order.
+func (s *Store) Unregister(ctx context.Context, id string) error {
+	_, err := s.Pool.Exec(ctx, `update nodes set state = 'stopped' where id = $1`, id)
+	return wrap("unregister node", err)
+}
+
+// A Neighbour is another node that says it lives on the same machine.
+type Neighbour struct {
+	ID  string
+	PID int
+}
+
+// Neighbours reads the other living nodes of a machine.
+func (s *Store) Neighbours(ctx context.Context, machine, self string) ([]Neighbour, error) {
+	rows, err := s.Pool.Query(ctx, `
+		select id, pid from nodes where state = 'alive' and machine = $1 and id <> $2 limit 1000`, machine, self)
+	if err != nil {
+		return nil, wrap("read neighbours", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Neighbour])
+	return list, wrap("read neighbours", err)
+}
+
+// Expire ends a node's lease now: for one whose process is known to be gone.
+func (s *Store) Expire(ctx context.Context, id string) error {
+	_, err := s.Pool.Exec(ctx, `update nodes set heartbeat_at = '-infinity' where id = $1 and state = 'alive'`, id)
+	return wrap("expire node", err)
+}
+
+// Nodes reads the nodes that live, and those that ended within the last hour.
+func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
+	rows, err := s.Pool.Query(ctx, `
+		select id, host, version, role, pid, started_at, greatest(heartbeat_at, started_at), status,
+			state = 'alive' and heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+		from nodes where state = 'alive' or heartbeat_at > now() - interval '1 hour'
+		order by state <> 'alive', started_at desc limit 1000`, NodeLease.Microseconds())
+	if err != nil {
+		return nil, wrap("list nodes", err)
+	}
+	nodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n jobs.Node, err error) {
+		var status []byte
+		err = row.Scan(&n.ID, &n.Host, &n.Version, &n.Role, &n.PID, &n.StartedAt.Time, &n.HeartbeatAt.Time, &status, &n.Alive)
+		if err != nil {
+			return n, err
+		}
+		var told NodeStatus
+		if err := json.Unmarshal(status, &told); err != nil {
+			return n, fmt.Errorf("decode node's status: %w", err)
+		}
+		n.Cores, n.Memory = told.Cores, told.Memory
+		if n.Cores == nil {
+			n.Cores = []jobs.Core{}
+		}
+		return n, nil
+	})
+	return nodes, wrap("list nodes", err)
+}
+
+// A Lost is what was taken back from a dead node.
+type Lost struct {
+	Node   string
+	Chunks int
+	Turns  []Turn // that it had, to be inserted afresh in the same transaction
+}
+
+// TakeBack declares dead one node whose lease has run out, as part of tx, and
+// puts its chunks into the backlog. It returns nil when there is none.
+func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
+	var lost Lost
+	err := tx.QueryRow(ctx, `
+		update nodes set state = 'dead' where id = (
+			select id from nodes
+			where state = 'alive' and heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond'
+			order by heartbeat_at limit 1 for update skip locked)
+		returning id`, NodeLease.Microseconds()).Scan(&lost.Node)
+	if err == pgx.ErrNoRows {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, wrap("find dead node", err)
+	}
+	if lost.Chunks, err = s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, lost.Node); err != nil {
+		return nil, err
+	}
+	lost.Turns, err = s.discardTurns(ctx, tx, lost.Node)
+	return &lost, err
+}
+
+// Strays puts back the chunks that a living node holds by the database's word,
+// older than five seconds, but does not know: the answer to its claim was lost.
+func (s *Store) Strays(ctx context.Context, node string, known []int64) (n int, err error) {
+	err = s.Tx(ctx, func(tx pgx.Tx) error {
+		n, err = s.lose(ctx, tx,
+			`node_id = $1 and state = 'leased' and leased_at < clock_timestamp() - interval '5 seconds' and id <> all($2)`, node, known)
+		return err
+	})
+	return n, err
+}
+
+// lose moves the chunks that fulfil the condition from leased to lost and their
+// tasks to the backlog, job by job in the order of their ids.
+func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...any) (int, error) {
+	rows, err := tx.Query(ctx, `
+		update chunks set state = 'lost', finished_at = clock_timestamp()
+		where `+condition+` returning job_id, first, count, attempt, losses`, args...)
+	if err != nil {
+		return 0, wrap("lose chunks", err)
+	}
+	lost := make(map[string][]Piece)
+	var job string
+	var p Piece
+	n := 0
+	_, err = pgx.ForEachRow(rows, []any{&job, &p.First, &p.Count, &p.Attempt, &p.Losses}, func() error {
+		n++
+		p.Losses++
+		lost[job] = append(lost[job], p)
+		return nil
+	})
+	if err != nil {
+		return 0, wrap("lose chunks", err)
+	}
+	for _, job := range sortedJobs(lost) {
+		var b pgx.Batch
+		tasks := 0
+		for _, p := range lost[job] {
+			tasks += p.Count
+		}
+		b.Queue(`update progress set leased = leased - $2 where job_id = $1`, job, tasks)
+		for _, p := range lost[job] {
+			if p.Count > 0 {
+				b.Queue(`insert into backlog (job_id, first, count, attempt, losses) values ($1, $2, $3, $4, $5)`,
+					job, p.First, p.Count, p.Attempt, p.Losses)
+			}
+		}
+		var ended bool
+		queueFinish(&b, job, &ended)
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+			return 0, wrap("put chunks back", err)
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,279 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of what one call of Outcomes holds in memory. A single row may be
+// larger than maxOutcomeBytes, but never comes with others then.
+const (
+	maxOutcomeRows  = 256
+	maxOutcomeBytes = 8 << 20
+)
+
+// A Block is a run of outcomes as stored. Its Durations are not filled in.
+type Block struct {
+	jobs.Run
+	Seq int64 // order of completion within the job, from 1
+}
+
+const boundedBlocks = `
+	select first, count, seq, failed, outputs from (
+		select *, sum(octet_length(outputs)) over (order by %s) - octet_length(outputs) as before
+		from (select * from outcomes where job_id = $1 and %s order by %s limit $3) page
+	) page where before < $4 order by %s`
+
+// Outcomes reads the next outcomes of a job in the order of their indexes, from
+// task index from on; the first block may begin before it. It holds no
+// transaction afterwards. failedOnly leaves out blocks without a failure.
+func (s *Store) Outcomes(ctx context.Context, job string, from int64, failedOnly bool) ([]Block, error) {
+	condition := `first >= coalesce((select max(o.first) from outcomes o where o.job_id = $1 and o.first <= $2), 0)
+		and first + count > $2`
+	if failedOnly {
+		condition = `first + count > $2 and failed <> '{}'`
+	}
+	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "first", condition, "first", "first"), job, from)
+}
+
+// Completed reads the next outcomes of a job in the order of their completion,
+// from those after the block with sequence number after.
+func (s *Store) Completed(ctx context.Context, job string, after int64) ([]Block, error) {
+	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "seq", "seq > $2", "seq", "seq"), job, after)
+}
+
+func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Block, error) {
+	rows, err := s.Pool.Query(ctx, sql, job, from, maxOutcomeRows, maxOutcomeBytes)
+	if err != nil {
+		return nil, wrap("read outcomes", err)
+	}
+	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Block, error) {
+		var b Block
+		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs)
+		return b, err
+	})
+	return blocks, wrap("read outcomes", err)
+}
+
+// A Cell is a stretch of neighbouring tasks and how many of them are in which
+// state; what is in none of them is waiting.
+type Cell struct {
+	First, Count                          int64
+	Succeeded, Failed, Running, Cancelled int64
+}
+
+// Strip divides the tasks of a job into at most n cells of equal size.
+func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error) {
+	total := job.Counts.Total
+	if total == 0 || n < 1 {
+		return nil, nil
+	}
+	size := (total + int64(n) - 1) / int64(n)
+	cells := make([]Cell, (total+size-1)/size)
+	for i := range cells {
+		cells[i].First = int64(i) * size
+		cells[i].Count = min(size, total-cells[i].First)
+	}
+	spread := func(first, count int64, add func(*Cell, int64)) {
+		for at, end := first, min(first+count, total); at < end; {
+			cell := &cells[at/size]
+			n := min(end, cell.First+cell.Count) - at
+			add(cell, n)
+			at += n
+		}
+	}
+	// Blocks that lie within one cell are added up by the database, so that the
+	// rows that come back are bounded by the cells and the blocks across them.
+	rows, err := s.Pool.Query(ctx, `
+		select min(first), sum(count), sum(cardinality(failed)), null::integer[] from outcomes
+			where job_id = $1 and first / $2 = (first + count - 1) / $2 group by first / $2
+		union all
+		select first, count, cardinality(failed), failed from outcomes
+			where job_id = $1 and first / $2 <> (first + count - 1) / $2`, job.ID, size)
+	if err != nil {
+		return nil, wrap("read strip", err)
+	}
+	var first, count, failed int64
+	var offsets []int32
+	_, err = pgx.ForEachRow(rows, []any{&first, &count, &failed, &offsets}, func() error {
+		if offsets == nil {
+			cell := &cells[first/size]
+			cell.Succeeded += count - failed
+			cell.Failed += failed
+			return nil
+		}
+		spread(first, count, func(c *Cell, n int64) { c.Succeeded += n })
+		for _, offset := range offsets {
+			cell := &cells[(first+int64(offset))/size]
+			cell.Succeeded--
+			cell.Failed++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("read strip", err)
+	}
+	if job.State.Ended() {
+		for i := range cells {
+			c := &cells[i]
+			c.Cancelled = c.Count - c.Succeeded - c.Failed
+		}
+		return cells, nil
+	}
+	rows, err = s.Pool.Query(ctx, `select first, count from chunks where job_id = $1 and state = 'leased' limit 10000`, job.ID)
+	if err != nil {
+		return nil, wrap("read strip", err)
+	}
+	_, err = pgx.ForEachRow(rows, []any{&first, &count}, func() error {
+		spread(first, count, func(c *Cell, n int64) { c.Running = min(c.Running+n, c.Count-c.Succeeded-c.Failed) })
+		return nil
+	})
+	return cells, wrap("read strip", err)
+}
+
+// FailureGroups reads a job's failures, those with the most tasks first.
+func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
+	rows, err := s.Pool.Query(ctx, `
+		select kind, type, message, count, first_index, example from failure_groups
+		where job_id = $1 order by count desc, first_index limit $2`, job, limit)
+	if err != nil {
+		return nil, wrap("read failures", err)
+	}
+	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g jobs.FailureGroup, err error) {
+		var example []byte
+		if err = row.Scan(&g.Kind, &g.Type, &g.Message, &g.Count, &g.FirstIndex, &example); err != nil {
+			return g, err
+		}
+		return g, json.Unmarshal(example, &g.Example)
+	})
+	return groups, wrap("read failures", err)
+}
+
+// Task reads one task of a job, with its last log lines.
+func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Task, error) {
+	if index < 0 || index >= job.Counts.Total {
+		return nil, fmt.Errorf("the job has no task %d: %w", index, jobs.ErrNotFound)
+	}
+	t := &jobs.Task{Job: job.ID, Index: index, State: jobs.TaskWaiting, Logs: []jobs.LogLine{}}
+	if err := s.taskInput(ctx, job, t); err != nil {
+		return nil, err
+	}
+	var (
+		first, chunk       int64
+		count              int
+		outputs, durations []byte
+		attempt            *int
+		node, host         *string
+		started            *time.Time
+	)
+	err := s.Pool.QueryRow(ctx, `
+		select o.first, o.count, o.outputs, o.durations, o.chunk_id, c.attempt, c.node_id::text, n.host, c.core, c.started_at
+		from outcomes o left join chunks c on c.id = o.chunk_id left join nodes n on n.id = c.node_id
+		where o.job_id = $1 and o.first <= $2 order by o.first desc limit 1`, job.ID, index).
+		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started)
+	switch {
+	case err == nil && index < first+int64(count):
+		outcome(t, int(index-first), outputs, durations, started)
+		t.Attempts = 1
+		if attempt != nil {
+			t.Attempts = *attempt
+		}
+		if node != nil {
+			t.NodeID = *node
+		}
+		if host != nil {
+			t.Node = *host
+		}
+	case err != nil && err != pgx.ErrNoRows:
+		return nil, wrap("read task", err)
+	case job.State.Ended():
+		t.State = jobs.TaskCancelled
+		t.Core = nil
+	default:
+		t.Core = nil
+		if err := s.taskInHand(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	page, err := s.Logs(ctx, job.ID, &index, 0)
+	if err != nil {
+		return nil, err
+	}
+	t.Logs = append(t.Logs, page.Lines...)
+	return t, nil
+}
+
+// outcome fills in what the task at an offset of a run ended with. Within a
+// chunk tasks follow each other, so a task began when those before it were done.
+func outcome(t *jobs.Task, offset int, outputs, durations []byte, started *time.Time) {
+	for i, line := range jobs.Lines(outputs) {
+		if i != offset {
+			continue
+		}
+		if !line.Failed() {
+			t.State = jobs.TaskSucceeded
+			t.Output = append(json.RawMessage(nil), line.Value()...)
+			break
+		}
+		t.State = jobs.TaskFailed
+		t.Error = new(jobs.TaskError)
+		if err := json.Unmarshal(line.Value(), t.Error); err != nil {
+			t.Error = &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
+		}
+		t.Traceback = t.Error.Traceback
+		break
+	}
+	var before time.Duration
+	for i := 0; i <= offset && 2*i+1 < len(durations); i++ {
+		d := jobs.DecodeDuration(binary.LittleEndian.Uint16(durations[2*i:]))
+		if i < offset {
+			before += d
+			continue
+		}
+		ms := float64(d) / 1e6
+		t.DurationMS = &ms
+		if started != nil {
+			t.StartedAt = &jobs.Time{Time: started.Add(before)}
+		}
+	}
+}
+
+func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) error {
+	if r := job.Inputs.Range; r != nil {
+		t.Input = json.RawMessage(fmt.Append(nil, r.At(t.Index)))
+		return nil
+	}
+	var first int64
+	var data []byte
+	err := s.Pool.QueryRow(ctx, `
+		select first, data from input_blocks where job_id = $1 and first <= $2 order by first desc limit 1`, job.ID, t.Index).
+		Scan(&first, &data)
+	if err != nil {
+		return wrap("read input", err)
+	}
+	line := appendLines(nil, data, first, t.Index, t.Index+1)
+	t.Input = json.RawMessage(line[:max(len(line)-1, 0)])
+	return nil
+}
+
+// taskInHand fills in where a task without an outcome is, if it was claimed.
+func (s *Store) taskInHand(ctx context.Context, t *jobs.Task) error {
+	var leased time.Time
+	err := s.Pool.QueryRow(ctx, `
+		select c.attempt, c.node_id::text, coalesce(n.host, ''), c.core, c.leased_at
+		from chunks c left join nodes n on n.id = c.node_id
+		where c.job_id = $1 and c.state = 'leased' and c.first <= $2 and c.first + c.count > $2 limit 1`, t.Job, t.Index).
+		Scan(&t.Attempts, &t.NodeID, &t.Node, &t.Core, &leased)
+	if err == pgx.ErrNoRows {
+		return nil
+	}
+	t.State = jobs.TaskRunning
+	return wrap("read task", err)
+}

@@ -1,0 +1,545 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/internal/store/storetest"
+)
+
+var template = storetest.Template{Fingerprint: store.SchemaFingerprint(), Migrate: store.Migrate}
+
+// open returns a store on a fresh database and its admin.
+func open(t *testing.T) (*store.Store, *jobs.User) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{URL: template.New(t), MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := s.EnsureAdmin(t.Context(), "secret"); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := s.UserByToken(t.Context(), "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, admin
+}
+
+// insert writes a job of spec and returns its id.
+func insert(t *testing.T, s *store.Store, owner *jobs.User, spec jobs.Spec) string {
+	t.Helper()
+	if found := spec.Validate(); len(found) > 0 {
+		t.Fatal(found)
+	}
+	spec = spec.WithDefaults()
+	spec.Policy = spec.Policy.WithDefaults(2)
+	id := store.NewID()
+	err := s.Tx(t.Context(), func(tx pgx.Tx) error {
+		return s.InsertJob(t.Context(), tx, store.NewJob{ID: id, OwnerID: owner.ID, Spec: spec, Turns: 2})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func pythonSpec(in jobs.Inputs) jobs.Spec {
+	return jobs.Spec{Program: jobs.Program{Python: &jobs.Python{Source: "def f(x):\n    return x\n", Function: "f"}}, Inputs: in}
+}
+
+func rangeOf(n int64) jobs.Inputs { return jobs.Inputs{Range: &jobs.Range{Stop: n, Step: 1}} }
+
+// outcomes makes a run of successes whose outputs are their indexes.
+func outcomes(first int64, count int, failed ...int32) jobs.Run {
+	run := jobs.Run{First: first, Count: count, Failed: failed, Durations: make([]byte, 2*count)}
+	for i := range count {
+		if len(failed) > 0 && failed[0] == int32(i) {
+			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
+			failed = failed[1:]
+			continue
+		}
+		run.Outputs = fmt.Appendf(run.Outputs, "%d\n", first+int64(i))
+	}
+	return run
+}
+
+func claim(t *testing.T, s *store.Store, job string, want int) *store.Lease {
+	t.Helper()
+	w, err := s.Work(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Claim(t.Context(), store.Claim{Job: job, Node: node, Want: want, Floor: want, Fixed: true, First: true, Ranged: w.Inputs.Range != nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Lease
+}
+
+const node = "0192f0c8-0000-7000-8000-000000000001"
+
+func register(t *testing.T, s *store.Store, id string) {
+	t.Helper()
+	if err := s.Register(t.Context(), store.NewNode{ID: id, Host: "here", Role: "all", Cores: 2}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func record(t *testing.T, s *store.Store, r store.Record) store.Progress {
+	t.Helper()
+	p, _, err := s.Record(t.Context(), r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func read(t *testing.T, s *store.Store, u *jobs.User, id string) *jobs.Job {
+	t.Helper()
+	j, err := s.Job(t.Context(), store.As(u), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := j.Counts
+	if c.Waiting+c.Running+c.Done() != c.Total {
+		t.Errorf("counts do not add up: %+v", c)
+	}
+	return j
+}
+
+func TestJobFromSubmitToEnd(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	spec := pythonSpec(jobs.Inputs{})
+	for i := range 10_000 {
+		spec.Inputs.Items = append(spec.Inputs.Items, json.RawMessage(fmt.Sprint(i)))
+	}
+	id := insert(t, s, admin, spec)
+	if j := read(t, s, admin, id); j.State != jobs.Queued || j.Counts.Waiting != 10_000 || j.Owner != "admin" || j.Inputs.Kind != "items" {
+		t.Errorf("after submit: %+v", j)
+	}
+	seen := int64(0)
+	for n := 1; ; n = n*3 + 1 {
+		lease := claim(t, s, id, n)
+		if lease == nil {
+			break
+		}
+		lines := strings.Split(strings.TrimSpace(string(lease.Inputs)), "\n")
+		if lease.First != seen || len(lines) != lease.Count || lines[0] != fmt.Sprint(seen) || lines[len(lines)-1] != fmt.Sprint(seen+int64(lease.Count)-1) {
+			t.Fatalf("lease %+v has inputs %s … %s", lease.ID, lines[0], lines[len(lines)-1])
+		}
+		seen += int64(lease.Count)
+		if j := read(t, s, admin, id); j.State != jobs.Running || j.Counts.Running != int64(lease.Count) || j.StartedAt == nil {
+			t.Errorf("while leased: %+v", j)
+		}
+		p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{outcomes(lease.First, lease.Count)}})
+		if !p.Held || p.Ended != (seen == 10_000) || p.Succeeded != seen {
+			t.Fatalf("recorded %d: %+v", seen, p)
+		}
+	}
+	j := read(t, s, admin, id)
+	if j.State != jobs.Succeeded || j.Counts.Succeeded != 10_000 || j.FinishedAt == nil || j.Reason != "" {
+		t.Errorf("at the end: %+v", j)
+	}
+	next := int64(0)
+	for {
+		blocks, err := s.Outcomes(t.Context(), id, next, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(blocks) == 0 {
+			break
+		}
+		for _, b := range blocks {
+			if b.First != next {
+				t.Fatalf("block begins at %d, want %d", b.First, next)
+			}
+			for i, line := range jobs.Lines(b.Outputs) {
+				if string(line) != fmt.Sprint(b.First+int64(i)) {
+					t.Fatalf("output of %d is %s", b.First+int64(i), line)
+				}
+			}
+			next += int64(b.Count)
+		}
+	}
+	if next != 10_000 {
+		t.Errorf("read %d outcomes", next)
+	}
+}
+
+func TestFairShare(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(1000)))
+	var got []int
+	for range 4 {
+		c, err := s.Claim(t.Context(), store.Claim{Job: id, Node: node, Want: 400, Floor: 10, Ranged: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, c.Lease.Count)
+	}
+	// A quarter of what is left each time: two lanes, twice.
+	if diff := cmp.Diff([]int{250, 188, 141, 106}, got); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+}
+
+func TestLateRecordAfterLeaseMoved(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	late := claim(t, s, id, 10)
+	if err := s.Expire(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	var lost *store.Lost
+	err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) { lost, err = s.TakeBack(t.Context(), tx); return err })
+	if err != nil || lost == nil || lost.Chunks != 1 || lost.Node != node {
+		t.Fatalf("took back %+v, %v", lost, err)
+	}
+	again := claim(t, s, id, 10)
+	if again == nil || again.ID <= late.ID || again.First != 0 || again.Count != 10 || again.Losses != 1 {
+		t.Fatalf("claimed again: %+v", again)
+	}
+	wrong := jobs.Run{First: 0, Count: 10, Outputs: []byte(strings.Repeat("\"late\"\n", 10)), Durations: make([]byte, 20)}
+	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []jobs.Run{wrong}}); p.Held || p.Ended {
+		t.Errorf("a late record was taken: %+v", p)
+	}
+	if p, err := s.GiveBack(t.Context(), late.ID, 5, []jobs.Span{{First: 5, Count: 5}}); err != nil || p.Held {
+		t.Errorf("a late return was taken: %+v, %v", p, err)
+	}
+	if j := read(t, s, admin, id); j.Counts.Running != 10 || j.Counts.Succeeded != 0 {
+		t.Errorf("the late record changed counts: %+v", j.Counts)
+	}
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}); !p.Held || !p.Ended {
+		t.Errorf("the holder's record was refused: %+v", p)
+	}
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}); p.Held {
+		t.Error("the same record was taken twice")
+	}
+	if alive, err := s.Beat(t.Context(), node, store.NodeStatus{}); err != nil || alive {
+		t.Errorf("a dead node's beat says alive=%v, %v", alive, err)
+	}
+}
+
+func TestGivenBackTasksAreClaimedFirst(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
+	lease := claim(t, s, id, 40)
+	p, err := s.GiveBack(t.Context(), lease.ID, 15, []jobs.Span{{First: 15, Count: 25}})
+	if err != nil || !p.Held {
+		t.Fatal(p, err)
+	}
+	// Part of the piece, the rest of it, then the cursor.
+	for _, want := range []jobs.Span{{First: 15, Count: 10}, {First: 25, Count: 10}, {First: 35, Count: 5}, {First: 40, Count: 10}} {
+		got := claim(t, s, id, 10)
+		if got.First != want.First || got.Count != want.Count {
+			t.Errorf("claimed %d+%d, want %+v", got.First, got.Count, want)
+		}
+	}
+	if j := read(t, s, admin, id); j.Counts.Running != 50 {
+		t.Errorf("running %d, want 50", j.Counts.Running)
+	}
+}
+
+func TestFailuresAreGroupedAndStopTheJob(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	spec := pythonSpec(rangeOf(100))
+	limit := jobs.FailureLimit("2")
+	spec.Policy.MaxFailures = &limit
+	id := insert(t, s, admin, spec)
+	first, second := claim(t, s, id, 10), claim(t, s, id, 10)
+	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Runs: []jobs.Run{outcomes(10, 10, 3, 4)}})
+	if p.Halted != "" || p.Failed != 2 {
+		t.Fatalf("after two failures: %+v", p)
+	}
+	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10, 9)}})
+	if p.Halted != "failed" || !p.Ended {
+		t.Fatalf("after three failures: %+v", p)
+	}
+	j := read(t, s, admin, id)
+	if j.State != jobs.Failed || j.Counts.Failed != 3 || j.Counts.Succeeded != 17 || j.Counts.Cancelled != 80 || !strings.Contains(j.Reason, "max_failures") {
+		t.Errorf("the job: %+v", j)
+	}
+	groups, err := s.FailureGroups(t.Context(), id, 10)
+	if err != nil || len(groups) != 1 || groups[0].Count != 3 || groups[0].FirstIndex != 9 || groups[0].Type != "ValueError" {
+		t.Errorf("groups: %+v, %v", groups, err)
+	}
+	cells, err := s.Strip(t.Context(), j, 25)
+	if err != nil || len(cells) != 25 || cells[2].Failed != 1 || cells[3].Failed != 2 || cells[3].Succeeded != 2 || cells[24].Cancelled != 4 {
+		t.Errorf("strip: %+v, %v", cells, err)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
+	lease := claim(t, s, id, 10)
+	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+		t.Fatal(err)
+	}
+	if claim(t, s, id, 10) != nil {
+		t.Error("a cancelled job's task was claimed")
+	}
+	p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 4)},
+		Back: []store.Piece{{First: 4, Count: 6, Attempt: 1}}})
+	if !p.Held || !p.Ended || p.Halted != "cancelled" {
+		t.Errorf("recorded after cancel: %+v", p)
+	}
+	if j := read(t, s, admin, id); j.State != jobs.Cancelled || j.Counts.Succeeded != 4 || j.Counts.Cancelled != 96 {
+		t.Errorf("the job: %+v", j)
+	}
+	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+		t.Errorf("cancelled again: %v", err)
+	}
+	if err := s.DeleteJob(t.Context(), store.As(admin), id); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Job(t.Context(), store.As(admin), id); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("after delete: %v", err)
+	}
+}
+
+func TestOthersJobsAreNotFound(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(1)))
+	stranger := store.Viewer{UserID: store.NewID()}
+	if _, err := s.Job(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("read: %v", err)
+	}
+	if err := s.Cancel(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("cancel: %v", err)
+	}
+	if err := s.DeleteJob(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("delete: %v", err)
+	}
+	if list, _, err := s.Jobs(t.Context(), stranger, store.Filter{Limit: 10}); err != nil || len(list) != 0 {
+		t.Errorf("list: %v, %v", list, err)
+	}
+}
+
+func TestJobsFilterAndPages(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	var ids []string
+	for i := range 5 {
+		spec := pythonSpec(rangeOf(1))
+		spec.Name = fmt.Sprintf("job %d%%", i)
+		spec.Tags = []string{"all", []string{"even", "odd"}[i%2]}
+		ids = append([]string{insert(t, s, admin, spec)}, ids...)
+	}
+	list := func(f store.Filter) (got []string, next string) {
+		t.Helper()
+		found, next, err := s.Jobs(t.Context(), store.As(admin), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range found {
+			got = append(got, j.ID)
+		}
+		return got, next
+	}
+	var paged []string
+	for before := ""; ; {
+		page, next := list(store.Filter{Limit: 2, Before: before})
+		paged = append(paged, page...)
+		if before = next; next == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff(ids, paged); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+	for _, test := range []struct {
+		filter store.Filter
+		want   []string
+	}{
+		{store.Filter{Tag: "odd"}, []string{ids[1], ids[3]}},
+		{store.Filter{Text: "JOB 3"}, []string{ids[1]}},
+		{store.Filter{Text: "4%"}, []string{ids[0]}},
+		{store.Filter{Text: "_"}, nil},
+		{store.Filter{Queue: "io"}, nil},
+		{store.Filter{States: []jobs.State{jobs.Queued}}, ids},
+		{store.Filter{States: []jobs.State{jobs.Failed, jobs.Running}}, nil},
+	} {
+		test.filter.Limit = 100
+		if got, _ := list(test.filter); !cmp.Equal(test.want, got) {
+			t.Errorf("%+v lists %v, want %v", test.filter, got, test.want)
+		}
+	}
+	counts, err := s.CountJobs(t.Context(), store.As(admin), store.Filter{Tag: "even"})
+	if err != nil || counts[jobs.Queued] != 3 {
+		t.Errorf("counts: %v, %v", counts, err)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	at := jobs.Time{Time: time.Now()}
+	for i := range int64(3) {
+		err := s.AppendLogs(t.Context(), id, []jobs.LogLine{{Task: i, Stream: "stdout", Line: "a<b", At: at}, {Task: i + 1, Stream: "stderr", Line: "e", At: at}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := int64(1)
+	page, err := s.Logs(t.Context(), id, &one, 0)
+	if err != nil || len(page.Lines) != 2 || page.Lines[0].Stream != "stderr" || page.Lines[1].Line != "a<b" || page.Cut {
+		t.Errorf("task 1 printed %+v, %v", page, err)
+	}
+	big := jobs.LogLine{Task: 5, Stream: "stdout", Line: strings.Repeat("x", 1<<20), At: at}
+	for range 17 {
+		if err := s.AppendLogs(t.Context(), id, []jobs.LogLine{big}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tail, err := s.LogTail(t.Context(), id, 2)
+	if err != nil || len(tail.Lines) != 2 || !tail.Cut {
+		t.Errorf("the tail has %d lines, cut %v, %v", len(tail.Lines), tail.Cut, err)
+	}
+}
+
+func TestTask(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	text := "a\nb\nc\nd\n"
+	id := insert(t, s, admin, pythonSpec(jobs.Inputs{Lines: &text}))
+	lease := claim(t, s, id, 2)
+	run := outcomes(0, 2, 1)
+	code := jobs.EncodeDuration(time.Second)
+	run.Durations = []byte{byte(code), byte(code >> 8), byte(code), byte(code >> 8)}
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 2, Runs: []jobs.Run{run}, StartedAt: 2 * time.Second})
+	claim(t, s, id, 1)
+	job := read(t, s, admin, id)
+	for index, want := range []jobs.TaskState{jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskRunning, jobs.TaskWaiting} {
+		task, err := s.Task(t.Context(), job, int64(index))
+		if err != nil || task.State != want || string(task.Input) != fmt.Sprintf("%q", "abcd"[index:index+1]) {
+			t.Errorf("task %d: %+v, %v", index, task, err)
+			continue
+		}
+		if index < 3 && task.Node != "here" {
+			t.Errorf("task %d ran on %q", index, task.Node)
+		}
+	}
+	task, _ := s.Task(t.Context(), job, 1)
+	if task.Error == nil || task.Error.Type != "ValueError" || task.DurationMS == nil || *task.DurationMS < 999 || *task.DurationMS > 1001 {
+		t.Errorf("the failed task: %+v", task)
+	}
+	if _, err := s.Task(t.Context(), job, 4); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("task past the end: %v", err)
+	}
+}
+
+func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	lease := claim(t, s, id, 10)
+	leave := func() (left bool) {
+		t.Helper()
+		err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) { left, err = s.Leave(t.Context(), tx, id); return err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	if !leave() {
+		t.Error("a turn with nothing to claim stayed")
+	}
+	if _, err := s.GiveBack(t.Context(), lease.ID, 9, []jobs.Span{{First: 9, Count: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if leave() {
+		t.Error("a turn left a task behind")
+	}
+	idle, err := s.Idle(t.Context())
+	if err != nil || !cmp.Equal(idle, []string{id}) {
+		t.Errorf("idle jobs: %v, %v", idle, err)
+	}
+	var missing int
+	err = s.Tx(t.Context(), func(tx pgx.Tx) (err error) { missing, err = s.Missing(t.Context(), tx, id); return err })
+	if err != nil || missing != 1 {
+		t.Errorf("missing %d turns, %v", missing, err)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	take := func(request, job string) (earlier string, same bool) {
+		t.Helper()
+		err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) {
+			earlier, same, err = s.ClaimKey(t.Context(), tx, store.Key{UserID: admin.ID, Key: "k", Request: []byte(request)}, job)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return earlier, same
+	}
+	first := store.NewID()
+	if earlier, _ := take("a", first); earlier != "" {
+		t.Errorf("a fresh key stood for %s", earlier)
+	}
+	if earlier, same := take("a", store.NewID()); earlier != first || !same {
+		t.Errorf("the same request: %s, %v", earlier, same)
+	}
+	if earlier, same := take("b", store.NewID()); earlier != first || same {
+		t.Errorf("another request: %s, %v", earlier, same)
+	}
+}
+
+func TestFeedWakesOtherNodes(t *testing.T) {
+	t.Parallel()
+	url := template.New(t)
+	var stores []*store.Store
+	for range 2 {
+		s, err := store.Open(t.Context(), store.Options{URL: url, MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		stores = append(stores, s)
+	}
+	job := store.NewID()
+	sub := stores[1].Feed.Watch(job)
+	defer sub.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	// The first token comes when the connection begins to listen.
+	select {
+	case <-sub.C:
+	case <-ctx.Done():
+		t.Fatal("the feed does not listen")
+	}
+	if err := stores[0].Notify(ctx, job); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-sub.C:
+	case <-ctx.Done():
+		t.Error("the news did not arrive")
+	}
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// TurnKind is the kind of the River jobs that are turns.
+const TurnKind = "turn"
+
+// A Turn is what a River job of TurnKind carries.
+type Turn struct {
+	Job      string
+	Lane     int
+	Queue    string
+	Priority int
+}
+
+// discardTurns ends the turns that a dead node was running and returns them.
+func (s *Store) discardTurns(ctx context.Context, tx pgx.Tx, node string) ([]Turn, error) {
+	rows, err := tx.Query(ctx, `
+		update river_job set state = 'discarded', finalized_at = now()
+		where state = 'running' and kind = $1 and attempted_by[array_upper(attempted_by, 1)] = $2
+		returning args->>'job', (args->>'lane')::int, queue, priority`, TurnKind, node)
+	if err != nil {
+		return nil, wrap("discard turns", err)
+	}
+	turns, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Turn])
+	return turns, wrap("discard turns", err)
+}
+
+// ReleaseUnseen makes available again the turns that River has as running on a
+// node for more than 12 s but that the node has never seen: the answer to its
+// fetch was lost. seen are the River ids that it has seen.
+func (s *Store) ReleaseUnseen(ctx context.Context, node string, seen []int64) (int64, error) {
+	tag, err := s.Pool.Exec(ctx, `
+		update river_job set state = 'available', scheduled_at = least(scheduled_at, now())
+		where state = 'running' and kind = $1 and attempted_by[array_upper(attempted_by, 1)] = $2
+			and attempted_at < clock_timestamp() - interval '12 seconds' and id <> all($3)`, TurnKind, node, seen)
+	return tag.RowsAffected(), wrap("release unseen turns", err)
+}
+
+// Idle lists jobs that have something to claim but fewer turns than they may
+// have, at most 100.
+func (s *Store) Idle(ctx context.Context) ([]string, error) {
+	rows, err := s.Pool.Query(ctx, `
+		select job_id from progress p
+		where not ended and halt is null and turns < lanes
+			and (cursor < total and turns < total - cursor + leased or exists (
+				select from backlog b where b.job_id = p.job_id and b.due_at <= clock_timestamp()
+				having sum(b.count) + p.leased > p.turns))
+		limit 100`)
+	if err != nil {
+		return nil, wrap("find idle jobs", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, wrap("find idle jobs", err)
+}
+
+// Recount sets the number of turns of every job that has not ended to what
+// River really has, and ends jobs that have nothing left to do: turns may have
+// been cancelled or deleted behind our back. It looks only at jobs untouched by
+// a claim or an insert for some seconds, and reports how many were wrong.
+func (s *Store) Recount(ctx context.Context) (int64, error) {
+	tag, err := s.Pool.Exec(ctx, `
+		with live as (
+			select (args->>'job')::uuid as job_id, count(*)::int as n from river_job
+			where kind = $1 and state in ('available', 'running', 'scheduled', 'retryable', 'pending')
+			group by 1
+		), wrong as (
+			select p.job_id, coalesce(live.n, 0) as n from progress p left join live using (job_id)
+			where not p.ended and p.turns <> coalesce(live.n, 0)
+		)
+		update progress p set turns = wrong.n from wrong where p.job_id = wrong.job_id and not p.ended`, TurnKind)
+	return tag.RowsAffected(), wrap("recount turns", err)
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// SessionLength is how long a browser stays signed in.
+const SessionLength = 30 * 24 * time.Hour
+
+// bootstrapToken is the name of the token that a server is started with.
+const bootstrapToken = "bootstrap"
+
+// NewSecret is a fresh secret of 26 characters and 130 random bits: long enough
+// that its SHA-256 is safe to keep.
+func NewSecret() string { return rand.Text() }
+
+func hash(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+// EnsureAdmin makes sure that the user admin exists and that token, and no
+// earlier bootstrap token, signs in as admin.
+func (s *Store) EnsureAdmin(ctx context.Context, token string) error {
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		var id string
+		err := tx.QueryRow(ctx, `
+			insert into users (id, name, role) values ($1, 'admin', 'admin')
+			on conflict (name) do update set role = 'admin' returning id`, NewID()).Scan(&id)
+		if err != nil {
+			return wrap("make admin", err)
+		}
+		_, err = tx.Exec(ctx, `delete from tokens where user_id = $1 and name = $2 and hash <> $3`, id, bootstrapToken, hash(token))
+		if err != nil {
+			return wrap("drop earlier bootstrap token", err)
+		}
+		_, err = tx.Exec(ctx, `insert into tokens (id, user_id, name, hash) values ($1, $2, $3, $4) on conflict (hash) do nothing`,
+			NewID(), id, bootstrapToken, hash(token))
+		return wrap("write bootstrap token", err)
+	})
+}
+
+// UserByToken is the user whose token it is, or ErrNotFound.
+func (s *Store) UserByToken(ctx context.Context, token string) (*jobs.User, error) {
+	return s.user(ctx, `select u.id, u.name, u.role from tokens t join users u on u.id = t.user_id where t.hash = $1`, hash(token))
+}
+
+// UserBySession is the user who is signed in with a session, or ErrNotFound.
+func (s *Store) UserBySession(ctx context.Context, session string) (*jobs.User, error) {
+	return s.user(ctx, `
+		select u.id, u.name, u.role from sessions s join users u on u.id = s.user_id
+		where s.hash = $1 and s.expires_at > now()`, hash(session))
+}
+
+func (s *Store) user(ctx context.Context, sql string, args ...any) (*jobs.User, error) {
+	var u jobs.User
+	err := s.Pool.QueryRow(ctx, sql, args...).Scan(&u.ID, &u.Name, &u.Role)
+	if err != nil {
+		return nil, wrap("read user", err)
+	}
+	return &u, nil
+}
+
+// StartSession signs a user in and returns the session's secret.
+func (s *Store) StartSession(ctx context.Context, userID string) (session string, err error) {
+	session = NewSecret()
+	_, err = s.Pool.Exec(ctx, `
+		with old as (delete from sessions where expires_at < now())
+		insert into sessions (hash, user_id, expires_at) values ($1, $2, now() + $3::bigint * interval '1 second')`,
+		hash(session), userID, int64(SessionLength/time.Second))
+	return session, wrap("start session", err)
+}
+
+// EndSession signs out.
+func (s *Store) EndSession(ctx context.Context, session string) error {
+	_, err := s.Pool.Exec(ctx, `delete from sessions where hash = $1`, hash(session))
+	return wrap("end session", err)
+}

@@ -1,0 +1,235 @@
+// The form for a new job: shows the request as it would be sent, tries the
+// first input without leaving the page, and says what it waits for. Without
+// this script the form works all the same.
+import { morph } from "./morph.js";
+
+const form = document.getElementById("newjob");
+const value = (name) => form.elements[name]?.value ?? "";
+const checked = (name) => form.elements[name]?.checked ?? false;
+const words = (text) => text.split(/[\s,]+/).filter(Boolean);
+
+// As the server parts a command: quotes group, nothing is expanded.
+function argv(text) {
+  const out = [];
+  let word = null;
+  let quote = "";
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quote === "'" && c !== "'") word += c;
+    else if (quote && c === quote) quote = "";
+    else if (c === "\\" && i + 1 < text.length && (!quote || '"\\'.includes(text[i + 1]))) word = (word ?? "") + text[++i];
+    else if (quote) word += c;
+    else if (c === "'" || c === '"') {
+      quote = c;
+      word ??= "";
+    } else if (/\s/.test(c)) {
+      if (word !== null) out.push(word);
+      word = null;
+    } else word = (word ?? "") + c;
+  }
+  if (word !== null) out.push(word);
+  return out;
+}
+
+function environment(text) {
+  const env = {};
+  for (const line of text.split("\n")) {
+    const at = line.indexOf("=");
+    if (at > 0) env[line.slice(0, at).trim()] = line.slice(at + 1);
+  }
+  return Object.keys(env).length ? env : undefined;
+}
+
+const whole = (name) => (value(name).trim() === "" || Number.isNaN(Number(value(name))) ? undefined : Number(value(name)));
+const text = (name) => value(name).trim() || undefined;
+
+function defs() {
+  return [...value("source").matchAll(/^(?:async[ \t]+)?def[ \t]+([\p{L}_][\p{L}\p{N}_]*)[ \t]*\(/gmu)].map((m) => m[1]);
+}
+
+function program() {
+  if (value("kind") === "command") {
+    const output = value("output");
+    return {
+      command: {
+        argv: argv(value("command")),
+        stdin: checked("stdin") || undefined,
+        env: environment(value("command_env")),
+        output: output === "text" ? undefined : output,
+        ok_exit_codes: value("ok_exit_codes").trim() ? words(value("ok_exit_codes")).map(Number) : undefined,
+      },
+    };
+  }
+  const call = value("call");
+  return {
+    python: {
+      source: value("source"),
+      function: text("function") ?? defs().at(-1) ?? "",
+      call: call === "value" ? undefined : call,
+      env: environment(value("python_env")),
+      interpreter: text("interpreter"),
+    },
+  };
+}
+
+function inputs() {
+  switch (value("inputs")) {
+    case "range":
+      return { range: { start: whole("range_start") ?? 0, stop: whole("range_stop") ?? 0, step: whole("range_step") ?? 1 } };
+    case "items":
+      try {
+        const items = JSON.parse(value("items"));
+        return { items: items.length > 100 ? [...items.slice(0, 100), `… and ${items.length - 100} more`] : items };
+      } catch {
+        return { items: ["… not a JSON array yet …"] };
+      }
+    case "file":
+      return { lines: "… the lines of the file …" };
+    case "same":
+      return { lines: "… the same inputs …" };
+  }
+  const lines = value("lines");
+  return { lines: lines.length > 4096 ? lines.slice(0, 4096) + "…" : lines };
+}
+
+function request() {
+  const failures = text("max_failures");
+  const policy = {
+    processes: whole("processes"),
+    threads: whole("threads"),
+    cores_per_process: whole("cores_per_process"),
+    chunk_size: whole("chunk_size"),
+    timeout: text("timeout"),
+    memory_limit: text("memory_limit"),
+    max_attempts: whole("max_attempts"),
+    retry_backoff: text("retry_backoff"),
+    max_failures: failures && /^\d+$/.test(failures) ? Number(failures) : failures,
+  };
+  const tags = words(value("tags"));
+  return {
+    name: text("name"),
+    program: program(),
+    inputs: inputs(),
+    queue: text("queue"),
+    priority: whole("priority"),
+    policy: Object.values(policy).some((v) => v !== undefined) ? policy : undefined,
+    tags: tags.length ? tags : undefined,
+  };
+}
+
+function preview() {
+  const target = document.getElementById("curl-text");
+  const command = target.textContent;
+  const begin = command.indexOf("<<'END'\n");
+  if (begin < 0 || !document.getElementById("curl").open) return;
+  target.textContent = command.slice(0, begin) + `<<'END'\n${JSON.stringify(request(), null, 2)}\nEND\n`;
+}
+
+// The function's name follows the source as long as nobody chose another one.
+let last = defs().at(-1);
+function follow() {
+  const list = document.getElementById("functions");
+  const names = defs();
+  if ([...list.children].map((o) => o.value).join() !== names.join()) {
+    list.replaceChildren(...names.map((name) => Object.assign(document.createElement("option"), { value: name })));
+  }
+  const field = form.elements.function;
+  if (names.length && field.value === last && !names.includes(field.value)) field.value = names.at(-1);
+  if (names.includes(field.value)) last = field.value;
+}
+
+const sizes = ["B", "KiB", "MiB", "GiB"];
+function size(bytes) {
+  let unit = 0;
+  while (bytes >= 1024 && unit < sizes.length - 1) [bytes, unit] = [bytes / 1024, unit + 1];
+  return `${unit ? bytes.toFixed(1) : bytes} ${sizes[unit]}`;
+}
+
+async function chosen() {
+  const file = form.elements.file.files[0];
+  if (!file) return;
+  const format = form.elements.file_format;
+  if (/\.(csv|tsv)$/i.test(file.name)) format.value = "csv";
+  else if (/\.(ndjson|jsonl)$/i.test(file.name)) format.value = "ndjson";
+  const head = await file.slice(0, 300).text();
+  const line = head.split("\n")[0].slice(0, 80);
+  document.getElementById("file-hint").textContent = `${file.name}, ${size(file.size)}. It begins: ${line}`;
+}
+
+function busy(button, text) {
+  document.getElementById("busy").textContent = text;
+  for (const b of form.querySelectorAll("button[type=submit]")) {
+    if (text) b.setAttribute("aria-busy", "true");
+    else b.removeAttribute("aria-busy");
+  }
+}
+
+async function attempt(button) {
+  busy(button, "Trying …");
+  try {
+    const data = new FormData(form, button);
+    const answer = await fetch("/jobs/new", { method: "POST", body: data });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("newjob");
+    if (!fresh) {
+      form.submit();
+      return;
+    }
+    morph(form, fresh);
+    const wrong = form.querySelector("[aria-invalid]");
+    if (wrong) {
+      reveal(wrong);
+      wrong.focus();
+    } else {
+      document.getElementById("try").scrollIntoView({ block: "nearest" });
+    }
+    document.getElementById("try").setAttribute("aria-live", "polite");
+    preview();
+    busy(button, "");
+  } catch {
+    busy(button, "");
+    document.getElementById("busy").textContent = "The server does not answer. Nothing was lost; try again.";
+  }
+}
+
+const reveal = (el) => {
+  const fold = el.closest("details");
+  if (fold) fold.open = true;
+};
+
+form.addEventListener("submit", (event) => {
+  if (form.querySelector("[aria-busy]")) {
+    event.preventDefault();
+  } else if (event.submitter?.name === "try") {
+    event.preventDefault();
+    attempt(event.submitter);
+  } else {
+    busy(event.submitter, "Submitting …");
+  }
+});
+addEventListener("pageshow", () => busy(null, ""));
+form.addEventListener("input", (event) => {
+  if (event.target.name === "source") follow();
+  preview();
+});
+form.addEventListener("change", (event) => {
+  if (event.target.name === "file") chosen();
+  preview();
+});
+document.getElementById("curl").addEventListener("toggle", preview);
+form.addEventListener("click", (event) => {
+  const link = event.target.closest?.(".summary a");
+  const field = link && document.getElementById(link.hash.slice(1));
+  if (!field) return;
+  event.preventDefault();
+  reveal(field);
+  (field.matches("fieldset") ? field.querySelector("input:checked") : field).focus();
+});
+// Ctrl+Enter submits from anywhere in the form.
+form.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    form.requestSubmit(form.querySelector("button.primary"));
+  }
+});
+follow();

@@ -1,0 +1,185 @@
+// Package static holds the style sheet, the scripts and the images of the
+// pages, and serves them under names that change with their content, so that
+// browsers may keep them for ever.
+package static
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+//go:embed *.css *.js *.svg
+var files embed.FS
+
+// Prefix is where [Handler] expects to be mounted.
+const Prefix = "/static/"
+
+// A file is a file as it is served.
+type file struct {
+	url     string
+	etag    string
+	mime    string
+	content []byte
+	gzipped []byte // nil where it is no smaller
+}
+
+// A set is the files by their own names and by their addresses.
+type set struct{ byName, byURL map[string]*file }
+
+var load = sync.OnceValue(func() *set {
+	s := &set{byName: map[string]*file{}, byURL: map[string]*file{}}
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(err)
+	}
+	for _, entry := range entries {
+		s.add(entry.Name(), nil)
+	}
+	return s
+})
+
+// moduleImport is an import of a module that stands beside the importing one.
+var moduleImport = regexp.MustCompile(`(\b(?:from|import)\s*\(?\s*")\./([\w-]+\.js)(")`)
+
+// add loads a file and, before it, the modules that it imports: their names
+// stand in its text, so its own name depends on theirs.
+func (s *set) add(name string, importers []string) *file {
+	if f := s.byName[name]; f != nil {
+		return f
+	}
+	for _, importer := range importers {
+		if importer == name {
+			panic(fmt.Sprintf("static: %s imports itself by way of %s", name, strings.Join(importers, ", ")))
+		}
+	}
+	content, err := files.ReadFile(name)
+	if err != nil {
+		panic(fmt.Sprintf("static: %s, imported by %s, is not there", name, strings.Join(importers, ", ")))
+	}
+	ext := path.Ext(name)
+	if ext == ".js" {
+		content = moduleImport.ReplaceAllFunc(content, func(found []byte) []byte {
+			m := moduleImport.FindSubmatch(found)
+			imported := s.add(string(m[2]), append(importers, name))
+			return []byte(string(m[1]) + "./" + path.Base(imported.url) + string(m[3]))
+		})
+	}
+	sum := sha256.Sum256(content)
+	hash := hex.EncodeToString(sum[:6])
+	f := &file{
+		url:     Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext,
+		etag:    `"` + hash + `"`,
+		mime:    mimes[ext],
+		content: content,
+		gzipped: compress(content),
+	}
+	s.byName[name], s.byURL[f.url] = f, f
+	return f
+}
+
+// mimes are written out because what the system knows of them differs from
+// machine to machine.
+var mimes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+}
+
+func compress(content []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := w.Write(content); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	if b.Len() >= len(content) {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// URL is the address of a file of this folder. It panics when there is none of
+// that name: the names stand in our own pages.
+func URL(name string) string {
+	f := load().byName[name]
+	if f == nil {
+		panic("static: no file " + name)
+	}
+	return f.url
+}
+
+// Handler serves the files at the addresses that [URL] tells.
+func Handler() http.Handler {
+	s := load()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f := s.byURL[r.URL.Path]
+		if f == nil {
+			http.NotFound(w, r)
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		h := w.Header()
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		h.Set("ETag", f.etag)
+		h.Set("Vary", "Accept-Encoding")
+		if matches(r.Header.Get("If-None-Match"), f.etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		h.Set("Content-Type", f.mime)
+		h.Set("X-Content-Type-Options", "nosniff")
+		body := f.content
+		if f.gzipped != nil && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			h.Set("Content-Encoding", "gzip")
+			body = f.gzipped
+		}
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		if r.Method == http.MethodGet {
+			w.Write(body)
+		}
+	})
+}
+
+// matches reports whether an If-None-Match header names the tag. A proxy that
+// compresses may have made it a weak one.
+func matches(header, etag string) bool {
+	for tag := range strings.SplitSeq(header, ",") {
+		tag = strings.TrimSpace(tag)
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+func acceptsGzip(header string) bool {
+	for coding := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(coding, ";")
+		if strings.TrimSpace(name) != "gzip" {
+			continue
+		}
+		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+		weight, err := strconv.ParseFloat(q, 64)
+		return !ok || err != nil || weight > 0
+	}
+	return false
+}

@@ -1,0 +1,69 @@
+package views
+
+import (
+	"strconv"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// barWidth is the width of a bar in its own units. Browsers stretch it.
+const barWidth = 1000
+
+// A segment is one state's share of a bar.
+type segment struct {
+	class    string // one letter: s, f, c or r
+	x, width int
+}
+
+// segments are the shares of succeeded, failed, cancelled and running tasks in
+// that order; the rest of the bar waits. All four are always there, so that a
+// bar can grow smoothly. What there is at all is wide enough to be seen.
+func segments(c jobs.Counts) []segment {
+	counts := []struct {
+		class string
+		n     int64
+		least int
+	}{
+		{"s", c.Succeeded, 2}, {"f", c.Failed, 12}, {"c", c.Cancelled, 8}, {"r", c.Running, 8},
+	}
+	room := barWidth // what the least widths leave to share out
+	for _, k := range counts {
+		if k.n > 0 {
+			room -= k.least
+		}
+	}
+	if c.Waiting > 0 {
+		room -= 2
+	}
+	var out []segment
+	x, given, seen := 0, 0, int64(0)
+	for _, k := range counts {
+		width := 0
+		if k.n > 0 && c.Total > 0 {
+			// Cumulative, so that rounding never leaves a gap at the end.
+			seen += k.n
+			upto := int(float64(room) * float64(seen) / float64(c.Total))
+			width = k.least + upto - given
+			given = upto
+		}
+		out = append(out, segment{k.class, x, width})
+		x += width
+	}
+	return out
+}
+
+// told is what a bar shows, in words.
+func told(c jobs.Counts) string {
+	text := plural(c.Succeeded, "task", "tasks") + " of " + thousands(c.Total) + " succeeded"
+	for _, k := range []struct {
+		n    int64
+		word string
+	}{{c.Failed, "failed"}, {c.Cancelled, "cancelled"}, {c.Running, "running"}, {c.Waiting, "waiting"}} {
+		if k.n > 0 {
+			text += ", " + thousands(k.n) + " " + k.word
+		}
+	}
+	return text
+}
+
+func itoa[T int | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

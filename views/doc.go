@@ -1,0 +1,63 @@
+// Package views renders the pages: one flat package, one file a page, in templ.
+//
+// Each page has a struct that carries everything it shows ([JobsPage],
+// [JobPage], …) and a component that takes it ([Jobs], [Job], …). Whoever
+// serves the pages fills the struct and renders the component into a buffer.
+// Nothing here reads a clock, a request or a database: the time is Page.Now.
+//
+// # Live fragments
+//
+// What changes on a page stands in elements with a fixed id, its fragments.
+// The page and its stream render the same components. A page whose Page.Live
+// is set opens one EventSource to that URL. On connect, and on each change,
+// the server fills the page's struct anew and sends
+//
+//	event: patch
+//	data: <div id="job-figures">…</div>
+//
+// with the bytes of [Patcher.Patch] over the struct's Fragments method: all
+// fragments at first, later those that differ. (Each line of the HTML is a
+// data line.) The client morphs each top-level element into the element of
+// the page that has its id. When nothing will change any more the server
+// sends
+//
+//	event: end
+//	data:
+//
+// and closes; the client does not come back. A stream for someone who is not
+// signed in any more answers 401: the client then goes to /login. Comments
+// keep an idle stream open. The pages' streams are
+//
+//	/live?q=…&cursor=…              of /
+//	/jobs/{id}/live                 of /jobs/{id}
+//	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
+//	/queues/live, /nodes/live       of /queues, /nodes
+//
+// # Links
+//
+//	/?q=&cursor=                    q in the syntax of [ParseSearch]
+//	/jobs/new?example=NAME          prefilled by [Example]
+//	/jobs/new?from=ID               prefilled from a job (run again with changes)
+//	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N
+//	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
+//	/api/v1/openapi.json            from the manual
+//
+// The API's addresses must take the session cookie for GET.
+//
+// # Forms
+//
+// All are plain HTML forms that answer 303 on success and render their page
+// again with the errors and what was typed (422) else. Requests from other
+// origins must be refused by their headers: no form carries a token.
+//
+//	POST /login               [FieldToken], [FieldNext]
+//	POST /logout
+//	POST /jobs/new            multipart or urlencoded, see [NewJobForm]; with
+//	                          [FieldTry] it only tries the first input
+//	POST /jobs/{id}/cancel    no fields
+//
+// # Theme
+//
+// The theme switch keeps "light" or "dark" in the cookie [ThemeCookie], which
+// Page.Theme hands back; no cookie follows the system.
+package views

@@ -1,0 +1,134 @@
+package views
+
+import "fmt"
+
+var chapters = []struct{ id, title string }{
+	{"words", "The words"},
+	{"curl", "A job with curl"},
+	{"python", "A job from Python"},
+	{"programs", "Programs"},
+	{"inputs", "Inputs"},
+	{"results", "Results"},
+	{"errors", "When something is wrong"},
+	{"keys", "Keys and search"},
+}
+
+func chapterTitle(id string) string {
+	for _, c := range chapters {
+		if c.id == id {
+			return c.title
+		}
+	}
+	return ""
+}
+
+var wordRows = [][2]string{
+	{"job", "What you submit: a program, its inputs, a policy. It is durable and has an address."},
+	{"task", "One input of a job, known by its index from 0. Its outcome is recorded once."},
+	{"program", "What runs for each input: a Python function or a command."},
+	{"policy", "How tasks are run: processes, threads, timeout, memory, attempts, failures allowed."},
+	{"process", "A worker that takes tasks of one job, many one after the other. It stays warm between them."},
+	{"chunk", "Neighbouring tasks that are handed to a process together. Their number follows measured task time."},
+	{"queue", "A class of work with a limit per core: cpu runs one process a core, io many."},
+	{"node", "One running server that executes tasks. Start more of them on the same database for more cores."},
+}
+
+var placeholderRows = [][2]string{
+	{"{}", "photos/cat.jpg (a text as it is, any other value as JSON)"},
+	{"{#}", "the task's index, such as 7"},
+	{"{.}", "photos/cat"},
+	{"{/}", "cat.jpg"},
+	{"{//}", "photos"},
+	{"{/.}", "cat"},
+}
+
+var inputRows = [][2]string{
+	{`{"range": {"start": 0, "stop": 1000000, "step": 1}}`, "Whole numbers, as Python's range. They cost no space, whatever their number."},
+	{`{"items": [1, "two", {"three": 3}]}`, "Any JSON values, at most 10,000."},
+	{`{"lines": "a.txt\nb.txt\n"}`, "Each line is a text. At most 16 MiB."},
+}
+
+var resultRows = [][2]string{
+	{"(none)", "NDJSON: one line a task that has ended, with index, state, and output or error"},
+	{"?format=outputs", "one JSON array of the outputs, null where a task failed"},
+	{"?format=csv", "CSV: index, state, output, error"},
+	{"?state=failed", "only those"},
+	{"?after=INDEX", "only those past that index, to go on where you stopped"},
+	{"?follow=true", "stays open until the job has ended, like imap"},
+	{"?follow=true&order=completion", "the same, in the order in which tasks end, like imap_unordered"},
+}
+
+var kindRows = [][2]string{
+	{"exception", "The function raised, or its result is not JSON. Type, message and traceback are kept."},
+	{"exit", "The command ended with an exit code that does not mean success."},
+	{"timeout", "It was still running after the policy's timeout."},
+	{"memory", "It took more than the policy's memory limit."},
+	{"crash", "Its process died under it: a segmentation fault, os._exit, a kill."},
+	{"lost", "Its node was lost with it, again and again."},
+}
+
+var statusRows = [][2]string{
+	{"401", "no token, or one that is not valid"},
+	{"403", "your role is too small for this"},
+	{"404", "there is none, or it belongs to someone else"},
+	{"409", "impossible in the present state, such as cancelling a job that has ended"},
+	{"422", "the request is wrong; errors lists everything that is"},
+	{"503", "the database does not answer; try again"},
+}
+
+const problemSample = `{
+  "title": "Unprocessable Entity",
+  "status": 422,
+  "detail": "1 violation",
+  "errors": [
+    {
+      "location": "body.policy.timeout",
+      "message": "not a duration such as 250ms, 30s or 1h30m",
+      "value": "soon"
+    }
+  ]
+}
+`
+
+func curlMore(base string) string {
+	return fmt.Sprintf(`auth="Authorization: Bearer $ALLCORES_TOKEN"
+curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID?wait=60"
+curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results" > results.ndjson
+curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results?format=outputs"
+curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/errors"
+curl -sS -H "$auth" -X POST "%[1]s/api/v1/jobs/ID/cancel"
+`, base)
+}
+
+func pythonManual(base string) string {
+	return fmt.Sprintf(`import inspect, json, os, urllib.request
+
+BASE = "%s"
+TOKEN = os.environ["ALLCORES_TOKEN"]
+
+
+def call(method, path, body=None):
+    request = urllib.request.Request(
+        BASE + path,
+        None if body is None else json.dumps(body).encode(),
+        {"Authorization": "Bearer " + TOKEN, "Content-Type": "application/json"},
+        method=method,
+    )
+    return urllib.request.urlopen(request)
+
+
+def square(x):
+    return x * x
+
+
+job = json.load(call("POST", "/api/v1/jobs", {
+    "program": {"python": {"source": inspect.getsource(square), "function": "square"}},
+    "inputs": {"items": [1, 2, 3, 4]},
+}))
+
+# As they end, in the order of the inputs, like Pool.imap:
+for line in call("GET", f"/api/v1/jobs/{job['id']}/results?follow=true"):
+    result = json.loads(line)
+    print(result["index"], result.get("output", result.get("error")))
+`, base)
+}

@@ -1,0 +1,55 @@
+package views
+
+import (
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// MaxCells is how many cells the strip of all tasks has at most.
+const MaxCells = 400
+
+// ResultsShown is how many results the page of a job previews.
+const ResultsShown = 100
+
+// LogLinesShown is how many of the last log lines the page of a job shows.
+const LogLinesShown = 200
+
+// A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
+type JobPage struct {
+	Page
+	Job      jobs.Job
+	Steer    bool                // whether the user may cancel it: it is theirs, or they are an admin
+	Failures []jobs.FailureGroup // most frequent first
+	Cells    []Cell              // [CellSize] tasks each, in order, over all tasks
+
+	Results []jobs.Task    // the first ResultsShown that have ended, ascending; without logs, input optional
+	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
+	LogsCut bool           // lines were dropped because the job's logs are capped
+
+	Processes int // of the job that run now
+	Cores     int // that all living nodes have together
+}
+
+// A Cell is neighbouring tasks of a job in the strip of all tasks. What is not
+// counted in it waits.
+type Cell struct {
+	Succeeded, Failed, Running, Cancelled int64
+	FirstFailed                           int64 // index of the first failed task, when there is one
+}
+
+// CellSize is how many tasks one cell stands for in a job of total tasks: 1
+// while they fit.
+func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
+
+// Fragments are the parts of the page that change.
+func (p JobPage) Fragments() []Fragment {
+	return []Fragment{
+		{ID: "job-title", Component: jobTitle(p)},
+		{ID: "job-progress", Component: jobProgress(p)},
+		{ID: "job-figures", Component: jobFigures(p)},
+		{ID: "job-reason", Component: jobReason(p)},
+		{ID: "job-failures", Component: jobFailures(p)},
+		{ID: "job-strip", Component: jobStrip(p)},
+		{ID: "job-results", Component: jobResults(p)},
+		{ID: "job-logs", Component: jobLogs(p)},
+	}
+}

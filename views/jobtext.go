@@ -1,0 +1,215 @@
+package views
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+func taskURL(job string, index int64) templ.SafeURL {
+	return templ.SafeURL("/jobs/" + job + "/tasks/" + strconv.FormatInt(index, 10))
+}
+
+func resultsURL(job, query string) templ.SafeURL {
+	return templ.SafeURL("/api/v1/jobs/" + job + "/results" + query)
+}
+
+// progressTitle is what the browser's tab says, so that a job can be watched
+// from the corner of the eye.
+func progressTitle(j *jobs.Job) string {
+	switch {
+	case j.State.Ended():
+		return j.Name + " " + string(j.State)
+	case j.Counts.Total > 0 && j.State == jobs.Running:
+		return percent(j.Counts.Done(), j.Counts.Total) + " " + j.Name
+	}
+	return j.Name
+}
+
+func elapsedWord(j *jobs.Job) string {
+	if j.State.Ended() {
+		return "Took"
+	}
+	return "Elapsed"
+}
+
+// speedUp is how many cores' worth of work was done at once.
+func speedUp(p JobPage) (number, unit string) {
+	elapsed := p.Job.Elapsed(p.Now).Seconds()
+	if elapsed <= 0 || p.Job.CPUSeconds <= 0 {
+		return "–", ""
+	}
+	if p.Cores > 0 {
+		unit = "of " + plural(int64(p.Cores), "core", "cores")
+	}
+	return strconv.FormatFloat(p.Job.CPUSeconds/elapsed, 'f', 1, 64) + "×", unit
+}
+
+func processesOf(p JobPage) string {
+	if n := p.Job.Policy.Processes; n != nil {
+		return "of " + thousands(int64(*n))
+	}
+	return ""
+}
+
+func countWord(n int64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// failureWord tells the kind of a failure in one word or two.
+func failureWord(kind jobs.ErrorKind, of string) string {
+	switch {
+	case of == "":
+		return string(kind)
+	case kind == jobs.KindException, kind == jobs.KindExit, of == string(kind):
+		return of
+	}
+	return string(kind) + " " + of
+}
+
+// example is the text that tells more of a group's failures than its message.
+func example(g jobs.FailureGroup) string {
+	if g.Example != nil && g.Example.Traceback != "" {
+		return g.Example.Traceback
+	}
+	if g.Example != nil && g.Example.Output != "" {
+		return strings.TrimRight(g.Message, "\n") + "\n\n" + g.Example.Output
+	}
+	if firstLine(g.Message) != g.Message || len(g.Message) > 300 {
+		return g.Message
+	}
+	return ""
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line
+}
+
+func hasInputs(tasks []jobs.Task) bool {
+	return slices.ContainsFunc(tasks, func(t jobs.Task) bool { return len(t.Input) > 0 })
+}
+
+// fileName is a name to save a download of j as.
+func fileName(j *jobs.Job, ext string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '-'
+	}, clip(j.Name, 60))
+	name = strings.Trim(name, "-.")
+	if name == "" {
+		name = "job"
+	}
+	return name + "." + ext
+}
+
+func outputWord(kind string) string {
+	switch kind {
+	case jobs.OutputJSON:
+		return "the JSON value printed"
+	case jobs.OutputLines:
+		return "the lines printed"
+	}
+	return "the text printed"
+}
+
+func joinInts(numbers []int) string {
+	text := make([]string, len(numbers))
+	for i, n := range numbers {
+		text[i] = strconv.Itoa(n)
+	}
+	return strings.Join(text, ", ")
+}
+
+// inputsWord tells a job's inputs in a few words.
+func inputsWord(j *jobs.Job) string {
+	switch in := j.Inputs; {
+	case in.Range != nil && in.Range.Step == 1:
+		return fmt.Sprintf("the whole numbers from %s up to %s", thousands(in.Range.Start), thousands(in.Range.Stop-1))
+	case in.Range != nil:
+		return fmt.Sprintf("range(%d, %d, %d)", in.Range.Start, in.Range.Stop, in.Range.Step)
+	case in.Kind == "lines":
+		return plural(j.Counts.Total, "line", "lines")
+	case in.Open:
+		return plural(j.Counts.Total, "JSON value", "JSON values") + " so far"
+	}
+	return plural(j.Counts.Total, "JSON value", "JSON values")
+}
+
+type pair struct{ name, value string }
+
+func policyPairs(j *jobs.Job) []pair {
+	p := j.Policy
+	count := func(n *int, otherwise string) string {
+		if n == nil {
+			return otherwise
+		}
+		return thousands(int64(*n))
+	}
+	text := func(s *string, otherwise string) string {
+		if s == nil {
+			return otherwise
+		}
+		return *s
+	}
+	return []pair{
+		{"Inputs", inputsWord(j)},
+		{"Queue", fmt.Sprintf("%s, priority %d", j.Queue, j.Priority)},
+		{"Processes at once", count(p.Processes, "as many as the queue has slots")},
+		{"Threads in each", count(p.Threads, "1")},
+		{"Cores for each", count(p.CoresPerProcess, "1")},
+		{"Tasks a chunk", count(p.ChunkSize, "chosen from measured task time")},
+		{"Timeout of a task", text((*string)(p.Timeout), "none")},
+		{"Memory of a process", text((*string)(p.MemoryLimit), "no limit")},
+		{"Attempts", attemptsWord(p)},
+		{"Failures allowed", text((*string)(p.MaxFailures), "any number")},
+	}
+}
+
+func attemptsWord(p jobs.Policy) string {
+	if p.MaxAttempts == nil || *p.MaxAttempts == 1 {
+		return "1"
+	}
+	backoff := "1s"
+	if p.RetryBackoff != nil {
+		backoff = string(*p.RetryBackoff)
+	}
+	return fmt.Sprintf("%d, first again after %s", *p.MaxAttempts, backoff)
+}
+
+// specOf is the submission of j, with a placeholder where its inputs are not
+// known here.
+func specOf(j *jobs.Job) jobs.Spec {
+	s := jobs.Spec{Name: j.Name, Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags}
+	switch {
+	case j.Inputs.Range != nil:
+		s.Inputs.Range = j.Inputs.Range
+	case j.Inputs.Kind == "lines":
+		s.Inputs.Lines = ptr("… " + inputsWord(j) + " …")
+	default:
+		s.Inputs.Items = []json.RawMessage{json.RawMessage(strconv.Quote("… " + inputsWord(j) + " …"))}
+	}
+	return s
+}
+
+func inputsNote(j *jobs.Job) string {
+	if j.Inputs.Range != nil {
+		return ""
+	}
+	return "Put the inputs in the place of the dots."
+}
+
+func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

@@ -1,0 +1,188 @@
+package views
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Names of the fields of the form for a new job, besides [FieldTry], which is
+// the button that only tries the first input.
+const (
+	FieldTry = "try"
+
+	FieldName     = "name"
+	FieldQueue    = "queue"
+	FieldPriority = "priority"
+	FieldTags     = "tags"
+
+	FieldKind        = "kind" // "python" or "command"
+	FieldSource      = "source"
+	FieldFunction    = "function"
+	FieldCall        = "call"
+	FieldInterpreter = "interpreter"
+	FieldPythonEnv   = "python_env"
+
+	FieldCommand     = "command"
+	FieldStdin       = "stdin"
+	FieldOutput      = "output"
+	FieldOKExitCodes = "ok_exit_codes"
+	FieldCommandEnv  = "command_env"
+
+	FieldInputs     = "inputs" // which of the kinds of inputs counts, see InputsLines …
+	FieldLines      = "lines"
+	FieldItems      = "items"
+	FieldRangeStart = "range_start"
+	FieldRangeStop  = "range_stop"
+	FieldRangeStep  = "range_step"
+	FieldFile       = "file"        // the uploaded file
+	FieldFileFormat = "file_format" // FormatLines, FormatNDJSON or FormatCSV
+	FieldCSVColumn  = "csv_column"  // a column's name, or its number counted from 1
+	FieldCSVHeader  = "csv_header"  // "on" when the first line names the columns
+	FieldFrom       = "from"        // id of the job whose inputs InputsSame takes
+
+	FieldProcesses       = "processes"
+	FieldThreads         = "threads"
+	FieldCoresPerProcess = "cores_per_process"
+	FieldChunkSize       = "chunk_size"
+	FieldTimeout         = "timeout"
+	FieldMemoryLimit     = "memory_limit"
+	FieldMaxAttempts     = "max_attempts"
+	FieldRetryBackoff    = "retry_backoff"
+	FieldMaxFailures     = "max_failures"
+)
+
+// Values of [FieldKind].
+const (
+	KindPython  = "python"
+	KindCommand = "command"
+)
+
+// Values of [FieldInputs].
+const (
+	InputsLines = "lines"
+	InputsItems = "items"
+	InputsRange = "range"
+	InputsFile  = "file"
+	InputsSame  = "same" // those of the job in FieldFrom
+)
+
+// Values of [FieldFileFormat].
+const (
+	FormatLines  = "lines"
+	FormatNDJSON = "ndjson"
+	FormatCSV    = "csv"
+)
+
+// A NewJobPage is the form for a new job at /jobs/new, rendered by [NewJob].
+type NewJobPage struct {
+	Page
+	Form    NewJobForm
+	Queues  []jobs.Queue // to choose from
+	Try     *TryResult   // what became of the first input, after a try
+	Example string       // name of the example that prefilled the form; may be empty
+}
+
+// A TryResult is what became of the first input when it was tried.
+type TryResult struct {
+	Input  string          // as JSON; empty when there was no input
+	Output string          // as JSON, when it succeeded
+	Error  *jobs.TaskError // why it failed
+	Logs   []jobs.LogLine  // what it printed
+	Took   time.Duration
+}
+
+// A NewJobForm is everything that is typed into the form for a new job, as it
+// is typed. [ParseNewJobForm] fills it from a request, [FormOf] from a
+// submission, [Example] from an example; [NewJobForm.Spec] makes a submission
+// of it.
+type NewJobForm struct {
+	Name, Queue, Priority, Tags string // tags are parted by spaces or commas
+
+	Kind string // KindPython or KindCommand
+
+	Source, Function, Call, Interpreter string
+	PythonEnv                           string // lines of NAME=value
+
+	Command     string // words, quoted as in a shell
+	Stdin       string // "on" or empty
+	Output      string
+	OKExitCodes string // parted by spaces or commas
+	CommandEnv  string // lines of NAME=value
+
+	Inputs                           string // one of InputsLines …
+	Lines, Items                     string
+	RangeStart, RangeStop, RangeStep string
+	FileFormat, CSVColumn, CSVHeader string
+	FileName                         string // of the file of this request, to say that it must be chosen again
+
+	From      string // id of the job that the form was prefilled from
+	FromName  string // its name
+	FromCount int64  // number of its inputs
+
+	Processes, Threads, CoresPerProcess, ChunkSize string
+	Timeout, MemoryLimit                           string
+	MaxAttempts, RetryBackoff, MaxFailures         string
+
+	// Errors are the messages by the violation's location, such as
+	// "program.python.source", "inputs.items[3]" or "policy.timeout". A
+	// leading "body." does not matter. Those of the uploaded file stand at
+	// "inputs.file".
+	Errors map[string][]string
+}
+
+// fields pairs the names of the form's fields with where their values are kept.
+func (f *NewJobForm) fields() map[string]*string {
+	return map[string]*string{
+		FieldName: &f.Name, FieldQueue: &f.Queue, FieldPriority: &f.Priority, FieldTags: &f.Tags,
+		FieldKind: &f.Kind, FieldSource: &f.Source, FieldFunction: &f.Function, FieldCall: &f.Call,
+		FieldInterpreter: &f.Interpreter, FieldPythonEnv: &f.PythonEnv,
+		FieldCommand: &f.Command, FieldStdin: &f.Stdin, FieldOutput: &f.Output,
+		FieldOKExitCodes: &f.OKExitCodes, FieldCommandEnv: &f.CommandEnv,
+		FieldInputs: &f.Inputs, FieldLines: &f.Lines, FieldItems: &f.Items,
+		FieldRangeStart: &f.RangeStart, FieldRangeStop: &f.RangeStop, FieldRangeStep: &f.RangeStep,
+		FieldFileFormat: &f.FileFormat, FieldCSVColumn: &f.CSVColumn, FieldCSVHeader: &f.CSVHeader,
+		FieldFrom: &f.From, FieldProcesses: &f.Processes, FieldThreads: &f.Threads,
+		FieldCoresPerProcess: &f.CoresPerProcess, FieldChunkSize: &f.ChunkSize,
+		FieldTimeout: &f.Timeout, FieldMemoryLimit: &f.MemoryLimit, FieldMaxAttempts: &f.MaxAttempts,
+		FieldRetryBackoff: &f.RetryBackoff, FieldMaxFailures: &f.MaxFailures,
+	}
+}
+
+// ParseNewJobForm reads the form's fields from a request. Line ends are those
+// of the server, not of forms.
+func ParseNewJobForm(values url.Values) NewJobForm {
+	var f NewJobForm
+	for name, value := range f.fields() {
+		*value = strings.ReplaceAll(values.Get(name), "\r\n", "\n")
+	}
+	return f
+}
+
+// Reject keeps the violations of a submission with the form.
+func (f *NewJobForm) Reject(violations jobs.Invalid) {
+	for _, v := range violations {
+		if f.Errors == nil {
+			f.Errors = map[string][]string{}
+		}
+		f.Errors[v.Location] = append(f.Errors[v.Location], v.Message)
+	}
+}
+
+// A formField is a field with what is typed into it.
+type formField struct{ name, value string }
+
+// given are the fields that are not empty, in the order of their names.
+func (f NewJobForm) given() []formField {
+	var out []formField
+	for name, value := range f.fields() {
+		if *value != "" {
+			out = append(out, formField{name, *value})
+		}
+	}
+	slices.SortFunc(out, func(a, b formField) int { return strings.Compare(a.name, b.name) })
+	return out
+}

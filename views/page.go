@@ -1,0 +1,56 @@
+package views
+
+import (
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// ThemeCookie is the name of the cookie that keeps the theme.
+const ThemeCookie = "theme"
+
+// A Nav is an entry of the header.
+type Nav string
+
+// The header's entries.
+const (
+	NavNone   Nav = ""
+	NavJobs   Nav = "jobs"
+	NavQueues Nav = "queues"
+	NavNodes  Nav = "nodes"
+	NavDocs   Nav = "docs"
+)
+
+// A Page is what every page has; the pages' structs embed it.
+type Page struct {
+	Title   string     // of the browser's tab, without the product's name; empty for the page's own
+	Nav     Nav        // the current entry of the header; empty for the page's own
+	User    *jobs.User // who is signed in; nil for nobody
+	Theme   string     // "light" or "dark" from the cookie; anything else follows the system
+	Search  string     // what stands in the search box
+	Live    string     // address of the page's stream; empty when nothing will change
+	BaseURL string     // scheme and host as the browser sees them, for examples: https://allcores.example
+	Version string     // of the server; may be empty
+	Now     time.Time  // the time that relative times are relative to
+}
+
+// may reports whether the user has the rights of role.
+func (p Page) may(role jobs.Role) bool { return p.User != nil && p.User.Role.Allows(role) }
+
+func (p Page) theme() string {
+	if p.Theme == "light" || p.Theme == "dark" {
+		return p.Theme
+	}
+	return ""
+}
+
+// with fills in the title and the entry of the header where none is given.
+func (p Page) with(title string, nav Nav) Page {
+	if p.Title == "" {
+		p.Title = title
+	}
+	if p.Nav == NavNone {
+		p.Nav = nav
+	}
+	return p
+}

@@ -1,0 +1,428 @@
+package views
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+var topLevelDef = regexp.MustCompile(`(?m)^(?:async[ \t]+)?def[ \t]+([^\W\d]\w*)[ \t]*\(`)
+
+// Spec makes a submission of what was typed and lists everything that is wrong
+// with it. The inputs are those given, or without them those of the form; an
+// uploaded file and the inputs of another job are not in the form, so the
+// caller gives them. Without them InputsFile is a violation, and InputsSame
+// leaves the inputs empty for the caller to copy.
+func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
+	r := formReader{form: f}
+	s := jobs.Spec{
+		Name:    strings.TrimSpace(f.Name),
+		Program: r.program(),
+		Queue:   strings.TrimSpace(f.Queue),
+		Policy:  r.policy(),
+		Tags:    words(f.Tags),
+	}
+	if p := r.number("priority", f.Priority); p != nil {
+		s.Priority = *p
+	}
+	if inputs != nil {
+		s.Inputs = *inputs
+	} else {
+		s.Inputs = r.inputs()
+	}
+	for _, v := range s.Validate() {
+		if !(f.Inputs == InputsSame && inputs == nil && v.Location == "inputs") {
+			r.add(v)
+		}
+	}
+	return s, r.found
+}
+
+// A formReader reads typed text and collects what it cannot make sense of.
+type formReader struct {
+	form  *NewJobForm
+	found jobs.Invalid
+}
+
+// add keeps v unless something was already said about the same place, or about
+// a part of it: then v is only what follows from that.
+func (r *formReader) add(v jobs.Violation) {
+	for _, old := range r.found {
+		rest, ok := strings.CutPrefix(old.Location, v.Location)
+		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && old.Message != v.Message {
+			return
+		}
+	}
+	r.found = append(r.found, v)
+}
+
+func (r *formReader) fail(location, message string, value any) {
+	r.found = append(r.found, jobs.Violation{Location: location, Message: message, Value: value})
+}
+
+func (r *formReader) program() jobs.Program {
+	f := r.form
+	if f.Kind == KindCommand {
+		argv, err := splitWords(f.Command)
+		if err != nil {
+			r.fail("program.command.argv", err.Error(), f.Command)
+		}
+		c := &jobs.Command{
+			Argv:   argv,
+			Stdin:  f.Stdin != "",
+			Output: f.Output,
+			Env:    r.env("program.command.env", f.CommandEnv),
+		}
+		for _, word := range words(f.OKExitCodes) {
+			if code := r.number("program.command.ok_exit_codes", word); code != nil {
+				c.OKExitCodes = append(c.OKExitCodes, *code)
+			}
+		}
+		return jobs.Program{Command: c}
+	}
+	p := &jobs.Python{
+		Source:      f.Source,
+		Function:    strings.TrimSpace(f.Function),
+		Call:        f.Call,
+		Interpreter: strings.TrimSpace(f.Interpreter),
+		Env:         r.env("program.python.env", f.PythonEnv),
+	}
+	if p.Function == "" {
+		if defs := topLevelDef.FindAllStringSubmatch(f.Source, -1); defs != nil {
+			p.Function = defs[len(defs)-1][1]
+		}
+	}
+	return jobs.Program{Python: p}
+}
+
+func (r *formReader) inputs() jobs.Inputs {
+	f := r.form
+	switch f.Inputs {
+	case InputsItems:
+		var items []json.RawMessage
+		if strings.TrimSpace(f.Items) == "" {
+			r.fail("inputs.items", "must be a JSON array such as [1, 2, 3]", nil)
+			return jobs.Inputs{}
+		}
+		if err := json.Unmarshal([]byte(f.Items), &items); err != nil || items == nil {
+			r.fail("inputs.items", "is not a JSON array: "+jsonProblem(f.Items, err), nil)
+			return jobs.Inputs{}
+		}
+		return jobs.Inputs{Items: items}
+	case InputsRange:
+		start, stop, step := r.whole("inputs.range.start", f.RangeStart), r.whole("inputs.range.stop", f.RangeStop), r.whole("inputs.range.step", f.RangeStep)
+		if strings.TrimSpace(f.RangeStop) == "" {
+			r.fail("inputs.range.stop", "must be a whole number; the range ends before it", nil)
+		}
+		if strings.TrimSpace(f.RangeStep) == "" {
+			step = 1
+		}
+		return jobs.Inputs{Range: &jobs.Range{Start: start, Stop: stop, Step: step}}
+	case InputsFile:
+		r.fail("inputs.file", "choose a file", nil)
+	case InputsSame:
+	default:
+		return jobs.Inputs{Lines: &f.Lines}
+	}
+	return jobs.Inputs{}
+}
+
+// jsonProblem says where text stops being a JSON array.
+func jsonProblem(text string, err error) string {
+	var syntax *json.SyntaxError
+	if s, ok := err.(*json.SyntaxError); ok {
+		syntax = s
+	}
+	if syntax == nil {
+		return "it must begin with [ and end with ]"
+	}
+	before := text[:min(int(syntax.Offset), len(text))]
+	return fmt.Sprintf("line %d: %s", 1+strings.Count(before, "\n"), syntax.Error())
+}
+
+func (r *formReader) policy() jobs.Policy {
+	f := r.form
+	p := jobs.Policy{
+		Processes:       r.number("policy.processes", f.Processes),
+		Threads:         r.number("policy.threads", f.Threads),
+		CoresPerProcess: r.number("policy.cores_per_process", f.CoresPerProcess),
+		ChunkSize:       r.number("policy.chunk_size", f.ChunkSize),
+		MaxAttempts:     r.number("policy.max_attempts", f.MaxAttempts),
+	}
+	if s := strings.TrimSpace(f.Timeout); s != "" {
+		d := jobs.Duration(s)
+		p.Timeout = &d
+	}
+	if s := strings.TrimSpace(f.RetryBackoff); s != "" {
+		d := jobs.Duration(s)
+		p.RetryBackoff = &d
+	}
+	if s := strings.TrimSpace(f.MemoryLimit); s != "" {
+		d := jobs.Size(s)
+		p.MemoryLimit = &d
+	}
+	if s := strings.TrimSpace(f.MaxFailures); s != "" {
+		d := jobs.FailureLimit(s)
+		p.MaxFailures = &d
+	}
+	return p
+}
+
+// number reads a whole number that may be left out.
+func (r *formReader) number(location, text string) *int {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		r.fail(location, "must be a whole number", text)
+		return nil
+	}
+	return &n
+}
+
+func (r *formReader) whole(location, text string) int64 {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64)
+	if err != nil {
+		r.fail(location, "must be a whole number", text)
+	}
+	return n
+}
+
+func (r *formReader) env(location, text string) map[string]string {
+	var env map[string]string
+	for line := range jobs.SplitLines(text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok {
+			r.fail(location, "each line must be NAME=value", line)
+			continue
+		}
+		if env == nil {
+			env = map[string]string{}
+		}
+		env[strings.TrimSpace(name)] = value
+	}
+	return env
+}
+
+// words parts text at spaces and commas.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+}
+
+// splitWords parts a command into its arguments as a POSIX shell does: words
+// are parted by white space, '…' is taken literally, "…" and backslashes quote.
+// Nothing is expanded.
+func splitWords(text string) ([]string, error) {
+	var (
+		argv  []string
+		word  strings.Builder
+		open  bool // a word has begun
+		quote byte
+	)
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quote == '\'' && c != '\'':
+			word.WriteByte(c)
+		case quote != 0 && c == quote:
+			quote = 0
+		case c == '\\' && i+1 < len(text) && (quote == 0 || strings.IndexByte("\"\\", text[i+1]) >= 0):
+			i++
+			word.WriteByte(text[i])
+			open = true
+		case quote != 0:
+			word.WriteByte(c)
+		case c == '\'' || c == '"':
+			quote, open = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if open {
+				argv = append(argv, word.String())
+				word.Reset()
+				open = false
+			}
+		default:
+			word.WriteByte(c)
+			open = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("a quote %c is not closed", quote)
+	}
+	if open {
+		argv = append(argv, word.String())
+	}
+	return argv, nil
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./{}#-]+$`)
+
+// joinWords is the text that splitWords parts into argv.
+func joinWords(argv []string) string {
+	quoted := make([]string, len(argv))
+	for i, arg := range argv {
+		quoted[i] = arg
+		if !plainWord.MatchString(arg) {
+			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// NewForm is the form as it first stands on the page.
+func NewForm() NewJobForm {
+	return NewJobForm{
+		Kind:       KindPython,
+		Source:     "def work(x):\n    return x * x\n",
+		Function:   "work",
+		Call:       jobs.CallValue,
+		Output:     jobs.OutputText,
+		Inputs:     InputsRange,
+		RangeStart: "0",
+		RangeStop:  "1000",
+		RangeStep:  "1",
+		FileFormat: FormatLines,
+		CSVColumn:  "1",
+		CSVHeader:  "on",
+		Queue:      "cpu",
+		Priority:   "2",
+	}
+}
+
+// FormOf is the form that, sent as it is, submits s again.
+func FormOf(s jobs.Spec) NewJobForm {
+	f := NewForm()
+	f.Source, f.Function = "", ""
+	f.Name, f.Tags = s.Name, strings.Join(s.Tags, " ")
+	if s.Queue != "" {
+		f.Queue = s.Queue
+	}
+	if s.Priority != 0 {
+		f.Priority = strconv.Itoa(s.Priority)
+	}
+	f.setProgram(s.Program)
+	f.setInputs(s.Inputs)
+	f.setPolicy(s.Policy)
+	return f
+}
+
+// FormOfJob is the form that runs j again. The inputs are j's where the caller
+// has them and they are few enough to edit; else nil, and the form offers to
+// take the same ones.
+func FormOfJob(j *jobs.Job, inputs *jobs.Inputs) NewJobForm {
+	f := FormOf(jobs.Spec{
+		Name: j.Name, Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags,
+	})
+	f.From, f.FromName, f.FromCount = j.ID, j.Name, j.Counts.Total
+	switch {
+	case inputs != nil:
+		f.setInputs(*inputs)
+	case j.Inputs.Range != nil:
+		f.setInputs(jobs.Inputs{Range: j.Inputs.Range})
+	default:
+		f.Inputs = InputsSame
+	}
+	return f
+}
+
+func (f *NewJobForm) setProgram(p jobs.Program) {
+	if py := p.Python; py != nil {
+		f.Kind, f.Source, f.Function, f.Interpreter = KindPython, py.Source, py.Function, py.Interpreter
+		f.PythonEnv = envLines(py.Env)
+		if py.Call != "" {
+			f.Call = py.Call
+		}
+	}
+	if c := p.Command; c != nil {
+		f.Kind, f.Command, f.CommandEnv = KindCommand, joinWords(c.Argv), envLines(c.Env)
+		if c.Stdin {
+			f.Stdin = "on"
+		}
+		if c.Output != "" {
+			f.Output = c.Output
+		}
+		if !slices.Equal(c.OKExitCodes, []int{0}) {
+			f.OKExitCodes = strings.Trim(fmt.Sprint(c.OKExitCodes), "[]")
+		}
+	}
+}
+
+func (f *NewJobForm) setInputs(in jobs.Inputs) {
+	switch {
+	case in.Range != nil:
+		f.Inputs = InputsRange
+		f.RangeStart = strconv.FormatInt(in.Range.Start, 10)
+		f.RangeStop = strconv.FormatInt(in.Range.Stop, 10)
+		f.RangeStep = strconv.FormatInt(in.Range.Step, 10)
+	case in.Lines != nil:
+		f.Inputs, f.Lines = InputsLines, *in.Lines
+	case in.Items != nil:
+		f.Inputs, f.Items = InputsItems, itemsText(in.Items)
+	}
+}
+
+// itemsText is a JSON array on one line where it is short, else one item a line.
+func itemsText(items []json.RawMessage) string {
+	line := "[" + string(bytes.Join(rawBytes(items), []byte(", "))) + "]"
+	if len(line) <= 80 {
+		return line
+	}
+	return "[\n  " + string(bytes.Join(rawBytes(items), []byte(",\n  "))) + "\n]"
+}
+
+func rawBytes(items []json.RawMessage) [][]byte {
+	out := make([][]byte, len(items))
+	for i, item := range items {
+		out[i] = item
+	}
+	return out
+}
+
+// setPolicy leaves out what equals the default, so that it goes on following it.
+func (f *NewJobForm) setPolicy(p jobs.Policy) {
+	set := func(field *string, n *int, usual int) {
+		if n != nil && *n != usual {
+			*field = strconv.Itoa(*n)
+		}
+	}
+	set(&f.Processes, p.Processes, 0)
+	set(&f.Threads, p.Threads, 1)
+	set(&f.CoresPerProcess, p.CoresPerProcess, 1)
+	set(&f.ChunkSize, p.ChunkSize, 0)
+	set(&f.MaxAttempts, p.MaxAttempts, 1)
+	if p.Timeout != nil {
+		f.Timeout = string(*p.Timeout)
+	}
+	if p.RetryBackoff != nil && *p.RetryBackoff != "1s" {
+		f.RetryBackoff = string(*p.RetryBackoff)
+	}
+	if p.MemoryLimit != nil {
+		f.MemoryLimit = string(*p.MemoryLimit)
+	}
+	if p.MaxFailures != nil {
+		f.MaxFailures = string(*p.MaxFailures)
+	}
+}
+
+func envLines(env map[string]string) string {
+	var lines []string
+	for name, value := range env {
+		lines = append(lines, name+"="+value)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
