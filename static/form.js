@@ -117,12 +117,26 @@ function request() {
   };
 }
 
+// As the server sets it: each member of the outer object on its own line.
+function spread(value) {
+  const inner = (v) => {
+    if (Array.isArray(v)) return `[${v.map(inner).join(", ")}]`;
+    if (v && typeof v === "object") return `{${members(v).join(", ")}}`;
+    return JSON.stringify(v);
+  };
+  const members = (v) =>
+    Object.entries(v)
+      .filter(([, child]) => child !== undefined)
+      .map(([name, child]) => `${JSON.stringify(name)}: ${inner(child)}`);
+  return `{\n  ${members(value).join(",\n  ")}\n}`;
+}
+
 function preview() {
   const target = document.getElementById("curl-text");
   const command = target.textContent;
   const begin = command.indexOf("<<'END'\n");
   if (begin < 0 || !document.getElementById("curl").open) return;
-  target.textContent = command.slice(0, begin) + `<<'END'\n${JSON.stringify(request(), null, 2)}\nEND\n`;
+  target.textContent = command.slice(0, begin) + `<<'END'\n${spread(request())}\nEND\n`;
 }
 
 // The function's name follows the source as long as nobody chose another one.

@@ -17,14 +17,20 @@ type segment struct {
 
 // segments are the shares of succeeded, failed, cancelled and running tasks in
 // that order; the rest of the bar waits. All four are always there, so that a
-// bar can grow smoothly. What there is at all is wide enough to be seen.
-func segments(c jobs.Counts) []segment {
+// bar can grow smoothly. What there is at all is wide enough to be seen, which
+// takes less of a big bar.
+func segments(c jobs.Counts, big bool) []segment {
 	counts := []struct {
 		class string
 		n     int64
 		least int
 	}{
-		{"s", c.Succeeded, 2}, {"f", c.Failed, 12}, {"c", c.Cancelled, 8}, {"r", c.Running, 8},
+		{"s", c.Succeeded, 9}, {"f", c.Failed, 24}, {"c", c.Cancelled, 18}, {"r", c.Running, 18},
+	}
+	if big {
+		for i := range counts {
+			counts[i].least = counts[i].least/6 + 1
+		}
 	}
 	room := barWidth // what the least widths leave to share out
 	for _, k := range counts {
@@ -51,6 +57,9 @@ func segments(c jobs.Counts) []segment {
 	}
 	return out
 }
+
+// ran is the number of tasks that have ended by themselves.
+func ran(c jobs.Counts) int64 { return c.Succeeded + c.Failed }
 
 // told is what a bar shows, in words.
 func told(c jobs.Counts) string {

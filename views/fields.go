@@ -97,7 +97,7 @@ var places = []place{
 	{"policy.timeout", FieldTimeout, "Timeout"},
 	{"policy.memory_limit", FieldMemoryLimit, "Memory limit"},
 	{"policy.max_attempts", FieldMaxAttempts, "Attempts"},
-	{"policy.retry_backoff", FieldRetryBackoff, "Wait before the second attempt"},
+	{"policy.retry_backoff", FieldRetryBackoff, "Wait before a retry"},
 	{"policy.max_failures", FieldMaxFailures, "Failures allowed"},
 }
 

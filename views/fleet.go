@@ -52,12 +52,6 @@ func slots(q jobs.Queue, nodes []jobs.Node) int64 {
 	return int64(n)
 }
 
-// slotCounts are a queue's slots as a bar shows them.
-func slotCounts(q jobs.Queue, nodes []jobs.Node) jobs.Counts {
-	total := max(slots(q, nodes), q.RunningTurns)
-	return jobs.Counts{Total: total, Running: q.RunningTurns, Waiting: total - q.RunningTurns}
-}
-
 func trimFloat(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 func (p NodesPage) jobName(id string) string {

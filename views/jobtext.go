@@ -28,7 +28,7 @@ func progressTitle(j *jobs.Job) string {
 	case j.State.Ended():
 		return j.Name + " " + string(j.State)
 	case j.Counts.Total > 0 && j.State == jobs.Running:
-		return percent(j.Counts.Done(), j.Counts.Total) + " " + j.Name
+		return percent(ran(j.Counts), j.Counts.Total) + " " + j.Name
 	}
 	return j.Name
 }
@@ -77,8 +77,8 @@ func failureWord(kind jobs.ErrorKind, of string) string {
 	return string(kind) + " " + of
 }
 
-// example is the text that tells more of a group's failures than its message.
-func example(g jobs.FailureGroup) string {
+// groupText is the text that tells more of a group's failures than its message.
+func groupText(g jobs.FailureGroup) string {
 	if g.Example != nil && g.Example.Traceback != "" {
 		return g.Example.Traceback
 	}

@@ -71,11 +71,47 @@ func body(s jobs.Spec) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
 	if err := enc.Encode(w); err != nil {
 		return err.Error() + "\n"
 	}
+	return spread(b.Bytes())
+}
+
+// spread sets compact JSON for reading: each member of the outer object on its
+// own line, what is inside of it on one.
+func spread(compact []byte) string {
+	var b strings.Builder
+	depth, quoted := 0, false
+	for i, c := range compact {
+		switch {
+		case c == '"' && !escaped(compact[:i]):
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth == 1 {
+				b.WriteString("{\n  ")
+				continue
+			}
+		case c == '}' || c == ']':
+			if depth--; depth == 0 {
+				b.WriteByte('\n')
+			}
+		case c == ',' && depth == 1:
+			b.WriteString(",\n  ")
+			continue
+		case c == ',' || c == ':':
+			b.WriteByte(c)
+			b.WriteByte(' ')
+			continue
+		}
+		b.WriteByte(c)
+	}
 	return b.String()
+}
+
+// escaped reports whether what follows text is escaped by its last backslash.
+func escaped(text []byte) bool {
+	return (len(text)-len(bytes.TrimRight(text, "\\")))%2 == 1
 }
 
 // curl is the command that submits s. The body stands in a quoted here-document,

@@ -28,7 +28,7 @@ func open(t *testing.T) (*store.Store, *jobs.User) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	if err := s.EnsureAdmin(t.Context(), "secret"); err != nil {
+	if err := s.EnsureAdmin(t.Context(), "test", "secret"); err != nil {
 		t.Fatal(err)
 	}
 	admin, err := s.UserByToken(t.Context(), "secret")

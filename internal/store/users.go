@@ -14,9 +14,6 @@ import (
 // SessionLength is how long a browser stays signed in.
 const SessionLength = 30 * 24 * time.Hour
 
-// bootstrapToken is the name of the token that a server is started with.
-const bootstrapToken = "bootstrap"
-
 // NewSecret is a fresh secret of 26 characters and 130 random bits: long enough
 // that its SHA-256 is safe to keep.
 func NewSecret() string { return rand.Text() }
@@ -26,9 +23,9 @@ func hash(secret string) []byte {
 	return sum[:]
 }
 
-// EnsureAdmin makes sure that the user admin exists and that token, and no
-// earlier bootstrap token, signs in as admin.
-func (s *Store) EnsureAdmin(ctx context.Context, token string) error {
+// EnsureAdmin makes sure that the user admin exists and that token signs in as
+// admin. An earlier token of the same name does so no longer.
+func (s *Store) EnsureAdmin(ctx context.Context, name, token string) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		var id string
 		err := tx.QueryRow(ctx, `
@@ -37,13 +34,13 @@ func (s *Store) EnsureAdmin(ctx context.Context, token string) error {
 		if err != nil {
 			return wrap("make admin", err)
 		}
-		_, err = tx.Exec(ctx, `delete from tokens where user_id = $1 and name = $2 and hash <> $3`, id, bootstrapToken, hash(token))
+		_, err = tx.Exec(ctx, `delete from tokens where user_id = $1 and name = $2 and hash <> $3`, id, name, hash(token))
 		if err != nil {
-			return wrap("drop earlier bootstrap token", err)
+			return wrap("drop earlier token", err)
 		}
 		_, err = tx.Exec(ctx, `insert into tokens (id, user_id, name, hash) values ($1, $2, $3, $4) on conflict (hash) do nothing`,
-			NewID(), id, bootstrapToken, hash(token))
-		return wrap("write bootstrap token", err)
+			NewID(), id, name, hash(token))
+		return wrap("write token", err)
 	})
 }
 

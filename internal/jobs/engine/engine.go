@@ -153,6 +153,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 		defer force.Stop()
 		err = e.river.Stop(ctx)
 	}
+	e.stats.silence()
 	e.stop()
 	e.background.Wait()
 	if err != nil {
@@ -160,6 +161,9 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 	}
 	return e.Store.Unregister(ctx, e.node.ID)
 }
+
+// Abandon ends the tasks in hand at once, as if the grace period were over.
+func (e *Engine) Abandon() { e.active.cancelAll(errDraining) }
 
 // Causes with which a lane's context is cancelled.
 var (

@@ -336,7 +336,10 @@ func (l *lane) heed(ctx context.Context, p store.Progress, gaveBack bool) {
 	if !p.Held {
 		return // whoever has the lease now says what is true
 	}
-	l.ended = l.ended || p.Ended
+	if p.Ended {
+		l.ended = true
+		l.stats.silence()
+	}
 	if p.FailuresAllowed < p.Total {
 		l.failures = max(p.FailuresAllowed-p.Failed, 0)
 	}

@@ -28,7 +28,8 @@ type stats struct {
 	task     time.Duration // wall time of a task over the lanes' chunks; 0 when unknown
 	in, out  float64       // bytes a task
 	notified time.Time
-	trailing *time.Timer
+	trailing *time.Timer // calls later; nil when none is due
+	silent   bool
 	users    int
 }
 
@@ -92,21 +93,37 @@ func (s *stats) notify(later func()) bool {
 	wait := notifyEvery - time.Since(s.notified)
 	if wait <= 0 {
 		s.notified = time.Now()
-		if s.trailing != nil {
-			s.trailing.Stop()
-			s.trailing = nil
-		}
+		s.dropLater()
 		return true
 	}
-	if s.trailing == nil {
+	if s.trailing == nil && !s.silent {
 		s.trailing = time.AfterFunc(wait, func() {
 			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.silent || s.trailing == nil {
+				return
+			}
 			s.trailing, s.notified = nil, time.Now()
-			s.mu.Unlock()
 			later()
 		})
 	}
 	return false
+}
+
+// silence makes sure that no notification comes later: the job has ended, which
+// its last record told, or the node stops.
+func (s *stats) silence() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = true
+	s.dropLater()
+}
+
+func (s *stats) dropLater() {
+	if s.trailing != nil {
+		s.trailing.Stop()
+		s.trailing = nil
+	}
 }
 
 // statsCache holds the stats of the jobs that run here.
@@ -129,6 +146,15 @@ func (c *statsCache) enter(job string) *stats {
 	}
 	s.users++
 	return s
+}
+
+// silence keeps every job's stats from notifying later.
+func (c *statsCache) silence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.jobs {
+		s.silence()
+	}
 }
 
 // linger is how long the stats of a job outlive its last lane here: a turn that

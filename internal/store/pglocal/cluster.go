@@ -326,13 +326,13 @@ func (c *cluster) spawn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.makeOwned(c.run); err != nil {
+		return fmt.Errorf("making the socket's folder: %w", err)
+	}
 	if major == 0 {
 		if err := c.initdb(ctx, bin); err != nil {
 			return fmt.Errorf("making the database cluster in %s: %w", c.base, err)
 		}
-	}
-	if err := c.makeOwned(c.run); err != nil {
-		return fmt.Errorf("making the socket's folder: %w", err)
 	}
 	if err := c.writeAccess(); err != nil {
 		return fmt.Errorf("writing who may connect to PostgreSQL: %w", err)

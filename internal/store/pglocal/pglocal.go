@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -232,14 +233,13 @@ func runBackground(f func()) { f() }
 
 // url returns the URL of a database over the socket.
 func (c *cluster) url(database string) string {
+	query := url.Values{"host": {c.run}, "port": {port}}.Encode()
 	u := url.URL{
 		Scheme: "postgres",
 		User:   url.User(Role),
 		Path:   "/" + database,
-		RawQuery: url.Values{
-			"host": {c.run},
-			"port": {port},
-		}.Encode(),
+		// To a database client a plus is no space.
+		RawQuery: strings.ReplaceAll(query, "+", "%20"),
 	}
 	return u.String()
 }

@@ -40,7 +40,38 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(withReused{m})
+}
+
+// reused is the data directory of the tests that start from a cluster with no
+// server: making one for each takes longer than most of them.
+var reused string
+
+type withReused struct{ m *testing.M }
+
+func (w withReused) Run() int {
+	defer func() { os.RemoveAll(reused) }()
+	return w.m.Run()
+}
+
+// newCluster returns a data directory with a cluster in it, in which other
+// tests have been, but no server.
+func newCluster(t *testing.T) string {
+	t.Helper()
+	if reused == "" {
+		dir, err := makeDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reused = dir
+		s, err := Start(t.Context(), Options{Dir: dir, Settings: unsafeButFast})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeServer(t, s)
+	}
+	t.Cleanup(func() { stopLeftServer(reused) })
+	return reused
 }
 
 func child(what string) error {
@@ -104,25 +135,35 @@ var unsafeButFast = map[string]string{"fsync": "off"}
 // sees to it that no server is left in it.
 func newDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pglocal-")
+	dir, err := makeDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		if pid := postmaster(dir); pid > 0 {
-			// Whatever the test was about, its server goes with it.
-			if s, err := Start(context.Background(), Options{Dir: dir, Settings: unsafeButFast}); err == nil {
-				s.Close(context.Background())
-			}
-		}
+		stopLeftServer(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})
 	return dir
+}
+
+func makeDir() (string, error) {
+	dir, err := os.MkdirTemp("", "pglocal-")
+	if err == nil {
+		err = os.Chmod(dir, 0o711)
+	}
+	return dir, err
+}
+
+// stopLeftServer stops the server that a failed test has left.
+func stopLeftServer(dir string) {
+	if postmaster(dir) == 0 {
+		return
+	}
+	if s, err := Start(context.Background(), Options{Dir: dir, Settings: unsafeButFast}); err == nil {
+		s.Close(context.Background())
+	}
 }
 
 func start(t *testing.T, opts Options) *Server {
@@ -212,12 +253,12 @@ func eventually(t *testing.T, within time.Duration, ok func() error) {
 }
 
 func TestServerKeepsWhatIsCommitted(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	if got, want := mustQuery(t, s.URL(), "select current_user || '@' || current_database()"), Role+"@"+Database; got != want {
 		t.Errorf("connected as %s, want %s", got, want)
 	}
-	mustExec(t, s.URL(), "create table t as select 42 as v")
+	mustExec(t, s.URL(), "drop table if exists t; create table t as select 42 as v")
 	closeServer(t, s)
 	if pid := postmaster(dir); pid > 0 {
 		t.Fatalf("the server runs on after Close as process %d", pid)
@@ -270,7 +311,7 @@ func TestOtherAccountsAreRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another account")
 	}
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	run := filepath.Join(dir, "postgres", "run")
 	for path, mode := range map[string]os.FileMode{run: 0o711, filepath.Join(run, ".s.PGSQL.5432"): 0o777} {
@@ -286,7 +327,7 @@ func TestOtherAccountsAreRefused(t *testing.T) {
 }
 
 func TestLastOneOutStopsTheServer(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	first := start(t, Options{Dir: dir})
 	pid := postmaster(dir)
 	second := start(t, Options{Dir: dir})
@@ -305,7 +346,7 @@ func TestLastOneOutStopsTheServer(t *testing.T) {
 }
 
 func TestProcessesShareTheServer(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	holder, in := startChild(t, "hold", dir)
 	pid := postmaster(dir)
 	s := start(t, Options{Dir: dir})
@@ -352,7 +393,7 @@ func TestProcessesStartAtOnce(t *testing.T) {
 // A server whose users were killed is found again. That CombinedOutput returns
 // at all shows that the server keeps no stream of ours.
 func TestAbandonedServerIsReused(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	if out, err := childCommand("abandon", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -371,7 +412,7 @@ func TestAbandonedServerIsReused(t *testing.T) {
 }
 
 func TestKilledUserLetsGo(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	holder, _ := startChild(t, "hold", dir)
 	s := start(t, Options{Dir: dir})
 	holder.Process.Kill()
@@ -384,11 +425,11 @@ func TestKilledUserLetsGo(t *testing.T) {
 }
 
 func TestKilledServerComesBack(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	other := start(t, Options{Dir: dir}) // does not get in the way
 	defer closeServer(t, other)
-	mustExec(t, s.URL(), "create table t as select generate_series(1, 100000) as v")
+	mustExec(t, s.URL(), "drop table if exists t; create table t as select generate_series(1, 100000) as v")
 	for range 2 {
 		pid := postmaster(dir)
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -413,7 +454,7 @@ func TestKilledServerComesBackDespiteBusyBackend(t *testing.T) {
 	if _, err := os.Stat("/proc/self/cwd"); err != nil {
 		t.Skip("needs /proc to find the backend")
 	}
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	busy := make(chan struct{})
 	go func() {
@@ -438,7 +479,7 @@ func TestKilledServerComesBackDespiteBusyBackend(t *testing.T) {
 }
 
 func TestCrashedBackend(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	pid := postmaster(dir)
 	conn, err := pgx.Connect(t.Context(), s.URL())
@@ -462,7 +503,7 @@ func TestCrashedBackend(t *testing.T) {
 }
 
 func TestCloseDuringRestart(t *testing.T) {
-	dir := newDir(t)
+	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
 	if err := syscall.Kill(postmaster(dir), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -478,12 +519,22 @@ func TestCloseDuringRestart(t *testing.T) {
 
 func TestSocketPathTooLong(t *testing.T) {
 	for _, name := range []string{strings.Repeat("deep/", 20) + "end", "with, a comma", `quo"ted`, `quo'ted %41?&`} {
-		dir := newDir(t)
-		inner := filepath.Join(dir, name)
+		home := filepath.Join(newCluster(t), "postgres")
+		inner := filepath.Join(newDir(t), name)
+		if err := MakeDataDir(inner); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(home, filepath.Join(inner, "postgres")); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Rename(filepath.Join(inner, "postgres"), home) })
 		s := start(t, Options{Dir: inner})
 		mustQuery(t, s.URL(), "select 1::text")
 		closeServer(t, s)
-		os.Remove(s.c.run)
+		os.Remove(s.c.run) // the short one
+		if err := os.Rename(filepath.Join(inner, "postgres"), home); err != nil {
+			t.Fatal(err)
+		}
 		u, err := url.Parse(s.URL())
 		if err != nil {
 			t.Fatal(err)
@@ -573,8 +624,8 @@ func TestStartEndsWithItsContext(t *testing.T) {
 }
 
 func TestWrongSettingIsReported(t *testing.T) {
-	dir := newDir(t)
-	_, err := Start(t.Context(), Options{Dir: dir, Settings: map[string]string{"fsync": "off", "max_connections": "many"}})
+	dir := newCluster(t)
+	_, err := Start(t.Context(), Options{Dir: dir, Settings: map[string]string{"max_connections": "many"}})
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "max_connections": "many"`) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Start said %v", err)
 	}
@@ -813,19 +864,20 @@ func asNobody(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// The same tests hold for an ordinary user.
+// An ordinary user gets the same.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another account")
 	}
-	if testing.Short() {
-		t.Skip("runs most tests again")
+	names := []string{
+		"TestServerKeepsWhatIsCommitted", "TestServerIsDurableAndPrivate", "TestProcessesShareTheServer", "TestAbandonedServerIsReused",
+		"TestKilledServerComesBack", "TestKilledServerComesBackDespiteBusyBackend", "TestSocketPathTooLong", "TestDefaultDataDir",
 	}
-	out, err := asNobody(t, exec.Command(os.Args[0], "-test.v")).CombinedOutput()
+	out, err := asNobody(t, exec.Command(os.Args[0], "-test.v", "-test.run=^("+strings.Join(names, "|")+")$")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, name := range []string{"TestServerKeepsWhatIsCommitted", "TestKilledServerComesBack", "TestProcessesShareTheServer", "TestSocketPathTooLong"} {
+	for _, name := range names {
 		if !strings.Contains(string(out), "--- PASS: "+name) {
 			t.Errorf("%s did not pass", name)
 		}

@@ -44,8 +44,9 @@ type Process struct {
 	mark string
 	fd   int // pidfd, or -1
 
-	mu     sync.Mutex
-	reaped bool // the PID may belong to another process by now
+	mu       sync.Mutex
+	reaped   bool          // the PID may belong to another process by now
+	stopping chan struct{} // of Stop, closed when it is through
 }
 
 // An Exit is how a process ended and what it used.
@@ -79,10 +80,16 @@ func Start(s Spec) (*Process, error) {
 }
 
 // Wait waits until the process has ended, kills what is left of its group, and
-// reaps it.
+// reaps it. While Stop is at work, what is left has its time of grace first.
 func (p *Process) Wait() (Exit, error) {
 	if err := p.awaitZombie(); err != nil {
 		return Exit{}, err
+	}
+	p.mu.Lock()
+	stopping := p.stopping
+	p.mu.Unlock()
+	if stopping != nil {
+		<-stopping
 	}
 	return p.Reap()
 }
@@ -133,26 +140,21 @@ func (p *Process) Kill() {
 }
 
 // Stop ends the process and all its descendants: SIGTERM, then SIGKILL after
-// grace to what is left. It returns as soon as none is left, and early with
-// the SIGKILL when hurry is closed. The process must be waited for elsewhere.
-func (p *Process) Stop(grace time.Duration, hurry <-chan struct{}) {
+// grace to what is left. It returns as soon as none is left. Call it at most
+// once, while the process is waited for elsewhere.
+func (p *Process) Stop(grace time.Duration) {
+	p.mu.Lock()
+	p.stopping = make(chan struct{})
+	p.mu.Unlock()
+	defer close(p.stopping)
 	p.Terminate()
-	deadline := time.NewTimer(grace)
-	defer deadline.Stop()
 	pause := time.Millisecond
-	for p.alive() {
-		next := time.NewTimer(pause)
-		select {
-		case <-deadline.C:
-			next.Stop()
+	for deadline := time.Now().Add(grace); p.alive(); {
+		if time.Now().After(deadline) {
 			p.Kill()
 			return
-		case <-hurry:
-			next.Stop()
-			p.Kill()
-			return
-		case <-next.C:
 		}
+		time.Sleep(pause)
 		pause = min(2*pause, 25*time.Millisecond)
 	}
 }

@@ -67,6 +67,7 @@ func (c *cells) oldest() int64 {
 	return low
 }
 
+// close frees the memory; the file is closed already, or again.
 func (c *cells) close() {
 	syscall.Munmap(c.memory)
 	c.file.Close()

@@ -184,6 +184,7 @@ func spawn(interpreter string, env []string, cores []int, memory int64) (w *work
 		Cores:  cores,
 		Memory: memory,
 	})
+	w.cells.file.Close()
 	if err != nil {
 		return nil, err
 	}
@@ -318,13 +319,27 @@ func (w *worker) kill() { w.process.Kill() }
 // retire lets the process end by itself, and ends it when it does not.
 func (w *worker) retire() {
 	w.in.Close()
+	grace := time.NewTimer(retireGrace)
+	defer grace.Stop()
 	select {
 	case <-w.gone:
-		return
-	case <-time.After(retireGrace):
+	case <-grace.C:
+		w.kill()
 	}
+	w.bury()
+}
+
+// destroy ends the process and all that it started, now.
+func (w *worker) destroy() {
 	w.kill()
+	w.bury()
+}
+
+// bury waits until everything of the process has ended, and frees the cells,
+// which the owner must not read any more.
+func (w *worker) bury() {
 	<-w.gone
+	w.cells.close()
 }
 
 // retireGrace is how long an idle process has to end by itself.

@@ -1,0 +1,45 @@
+# The two commands a newcomer needs: make run, make test.
+# Both install what is missing first; see scripts/require.
+
+GO        ?= go
+ARGS      ?=
+TESTFLAGS ?=
+PACKAGES  ?= ./...
+
+.PHONY: run test race bench generate build clean
+
+# Serves on http://127.0.0.1:8080; ARGS="-addr :0" and the like pass flags on.
+# The program itself takes make's place in the shell, so that a signal to make
+# reaches it, which a "go run" in between would swallow.
+run:
+	@scripts/require run
+	@$(GO) build -o bin/allcores ./cmd/web
+	@exec bin/allcores $(ARGS)
+
+# All tests, on one private PostgreSQL for the whole run.
+test:
+	@scripts/require test
+	@$(GO) build -o bin/hold ./internal/store/storetest/hold
+	@exec bin/hold $(GO) test $(TESTFLAGS) $(PACKAGES)
+
+# The race detector, which needs a C compiler, on what runs concurrently.
+race: PACKAGES = ./internal/jobs/... ./internal/store/...
+race:
+	@scripts/require race
+	@$(GO) build -o bin/hold ./internal/store/storetest/hold
+	@exec bin/hold $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+
+bench:
+	@scripts/require test
+	@$(GO) build -o bin/hold ./internal/store/storetest/hold
+	@exec bin/hold $(GO) test -run '^$$' -bench . $(TESTFLAGS) $(PACKAGES)
+
+# Go from the .templ files; the result is committed.
+generate:
+	@$(GO) tool templ generate
+
+build:
+	@$(GO) build -o bin/allcores ./cmd/web
+
+clean:
+	@rm -rf bin

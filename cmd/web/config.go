@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/exec/cores"
+	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/internal/store/pglocal"
+)
+
+// version is what the build information says of the source.
+var version = func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return info.Main.Version
+}()
+
+// config is this process's settings.
+type config struct {
+	addr        string
+	databaseURL string
+	data        string
+	token       string // given as ALLCORES_TOKEN; empty when it is to be made
+	role        string
+	cores       []int
+	grace       time.Duration
+	parent      int // pid of `go run`, which does not pass every signal on; else 0
+}
+
+// A settingError is a setting that cannot be used.
+type settingError struct {
+	setting string // as it is written
+	given   string
+	allowed string
+}
+
+func (e *settingError) Error() string {
+	return fmt.Sprintf("%s is %q; allowed is %s", e.setting, e.given, e.allowed)
+}
+
+// errHelp is returned when the usage or the version was asked for and printed.
+var errHelp = errors.New("help was asked for")
+
+const usage = `Allcores puts every core to work and loses nothing.
+
+usage: allcores [flags]
+
+flag           environment      default
+-addr          ALLCORES_ADDR    127.0.0.1:8080 (port 0 picks a free one)
+-database-url  DATABASE_URL     empty: a private Postgres in the data directory
+-data          ALLCORES_DATA    %s
+-role          ALLCORES_ROLE    all (web: pages and API only; worker: executes only)
+-cores         ALLCORES_CORES   %d (all that this process may run on)
+-grace         ALLCORES_GRACE   10s (for tasks in hand when stopping)
+-version                        print the version and exit
+               ALLCORES_TOKEN   admin's token; made at the first start and kept in <data>/admin-token
+`
+
+// readConfig reads the settings: flags win over the environment.
+func readConfig(args []string, getenv func(string) string) (c config, err error) {
+	available := cores.Available()
+	defaultData, dataErr := pglocal.DefaultDataDir()
+	flags := flag.NewFlagSet("allcores", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	// setting is the text of a setting and the name by which it was given.
+	type setting struct{ name, value string }
+	read := func(name, variable, otherwise string) *setting {
+		s := &setting{"-" + name, otherwise}
+		if v := getenv(variable); v != "" {
+			s.name, s.value = variable, v
+		}
+		flags.Func(name, "", func(v string) error { s.name, s.value = "-"+name, v; return nil })
+		return s
+	}
+	addr := read("addr", "ALLCORES_ADDR", "127.0.0.1:8080")
+	url := read("database-url", "DATABASE_URL", "")
+	data := read("data", "ALLCORES_DATA", defaultData)
+	role := read("role", "ALLCORES_ROLE", engine.RoleAll)
+	count := read("cores", "ALLCORES_CORES", strconv.Itoa(len(available)))
+	grace := read("grace", "ALLCORES_GRACE", "10s")
+	printVersion := flags.Bool("version", false, "")
+	err = flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Printf(usage, defaultData, len(available))
+		return c, errHelp
+	case err != nil:
+		return c, &settingError{"the command line", strings.Join(args, " "), "what -help lists: " + err.Error()}
+	case *printVersion:
+		fmt.Println("allcores", version)
+		return c, errHelp
+	case flags.NArg() > 0:
+		return c, &settingError{"the command line", strings.Join(args, " "), "flags only, see -help"}
+	}
+
+	c.addr = addr.value
+	if host, port, found := cutPort(c.addr); !found || !validPort(port) || strings.Contains(host, "/") {
+		return c, &settingError{addr.name, addr.value, "HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080"}
+	}
+	c.databaseURL = url.value
+	if c.databaseURL != "" {
+		if _, err := pgxpool.ParseConfig(c.databaseURL); err != nil {
+			return c, &settingError{url.name, withoutPassword(url.value), "a URL such as postgres://user:password@host:5432/database"}
+		}
+	}
+	if data.value == "" {
+		return c, &settingError{data.name, data.value, fmt.Sprintf("a directory, as there is no default: %v", dataErr)}
+	}
+	if c.data, err = filepath.Abs(data.value); err != nil {
+		return c, &settingError{data.name, data.value, "a directory: " + err.Error()}
+	}
+	c.role = role.value
+	if c.role != engine.RoleAll && c.role != engine.RoleWeb && c.role != engine.RoleWorker {
+		return c, &settingError{role.name, role.value, "all, web or worker"}
+	}
+	n, err := strconv.Atoi(count.value)
+	if err != nil || n < 1 || n > len(available) {
+		return c, &settingError{count.name, count.value, fmt.Sprintf("a number from 1 to %d", len(available))}
+	}
+	c.cores = available[:n]
+	c.grace, err = time.ParseDuration(grace.value)
+	if err != nil || c.grace < 0 || c.grace > time.Hour {
+		return c, &settingError{grace.name, grace.value, "a duration from 0s to 1h, such as 10s"}
+	}
+	c.token = getenv("ALLCORES_TOKEN")
+	if c.token != "" && (len(c.token) < minToken || strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		return c, &settingError{"ALLCORES_TOKEN", "(not shown)", fmt.Sprintf("at least %d printable ASCII characters without spaces", minToken)}
+	}
+	if strings.Contains(os.Args[0], string(filepath.Separator)+"go-build") {
+		c.parent = os.Getppid()
+	}
+	return c, nil
+}
+
+// minToken is the shortest token that may be given, in characters.
+const minToken = 8
+
+func cutPort(addr string) (host, port string, found bool) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	return addr[:i], addr[i+1:], true
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n <= 65535
+}
+
+// withoutPassword is a URL as it may be shown.
+func withoutPassword(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return "(not shown)"
+	}
+	_, host, ok := strings.Cut(rest, "@")
+	if !ok {
+		return url
+	}
+	return scheme + "://…@" + host
+}
+
+// databaseError says which setting is behind an error of the first connection.
+func (c config) databaseError(err error) error {
+	if c.databaseURL == "" {
+		return err
+	}
+	return &settingError{"DATABASE_URL", withoutPassword(c.databaseURL), "a database that answers: " + err.Error()}
+}
+
+// ensureToken makes sure that the admin's token signs in and returns it. Of a
+// token that was not given, the data directory keeps one.
+func ensureToken(ctx context.Context, db *store.Store, c config) (string, error) {
+	token := c.token
+	if token == "" && c.role == engine.RoleWorker {
+		return "", nil
+	}
+	name := "ALLCORES_TOKEN"
+	if token == "" {
+		var err error
+		if token, err = keptToken(c.data); err != nil {
+			return "", err
+		}
+		host, err := os.Hostname()
+		if err != nil {
+			return "", fmt.Errorf("find host name: %w", err)
+		}
+		name = "admin-token in " + c.data + " on " + host
+	}
+	return token, db.EnsureAdmin(ctx, name, token)
+}
+
+func keptToken(data string) (string, error) {
+	path := filepath.Join(data, "admin-token")
+	text, err := os.ReadFile(path)
+	if token := strings.TrimSpace(string(text)); err == nil && token != "" {
+		return token, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the admin's token: %w", err)
+	}
+	if err := pglocal.MakeDataDir(data); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	token := store.NewSecret()
+	// Written under another name first: a file that is there is whole.
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, []byte(token+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the admin's token: %w", err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return "", fmt.Errorf("keep the admin's token: %w", err)
+	}
+	return token, nil
+}

@@ -1,0 +1,211 @@
+// Command web is Allcores: the pages, the API and the workers of one node.
+//
+// It reads its settings from flags and the environment (see config.go), brings
+// up a private Postgres when it is given none, and serves until SIGTERM, SIGINT
+// or SIGHUP; then it drains and ends with status 0. A second signal ends the
+// tasks in hand at once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/allcores/allcores/internal/http"
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/command"
+	"github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/internal/store/pglocal"
+)
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
+	err := run(context.Background(), os.Args[1:], os.Getenv, signals)
+	if err == nil || errors.Is(err, errHelp) {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "allcores: %v\n", err)
+	var setting *settingError
+	var missing *pglocal.MissingError
+	var dir *pglocal.DirError
+	if errors.As(err, &setting) || errors.As(err, &missing) || errors.As(err, &dir) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// run serves until a signal comes.
+func run(ctx context.Context, args []string, getenv func(string) string, signals <-chan os.Signal) (err error) {
+	c, err := readConfig(args, getenv)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	slog.SetDefault(logger)
+
+	// Binding first finds an address in use before anything is started.
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return &settingError{"-addr", c.addr, "an address that is free: " + reason(err)}
+	}
+	defer listener.Close()
+	starting, stopStarting := context.WithCancel(ctx)
+	defer stopStarting()
+	stopping := make(chan struct{})
+	forced, force := context.WithCancel(context.WithoutCancel(ctx))
+	defer force()
+	go func() {
+		first := waitForSignal(signals, c.parent)
+		logger.Info("stopping; tasks in hand may go on for the grace period", "cause", first, "grace", c.grace)
+		stopStarting()
+		close(stopping)
+		logger.Info("stopping at once", "cause", waitForSignal(signals, 0))
+		force()
+	}()
+
+	url := c.databaseURL
+	if url == "" {
+		server, err := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
+		if err != nil {
+			return orStopped(starting, err)
+		}
+		defer func() { err = errors.Join(err, closePostgres(server)) }()
+		url = server.URL()
+	}
+	if err := store.Migrate(starting, url); err != nil {
+		return orStopped(starting, c.databaseError(err))
+	}
+	db, err := store.Open(starting, store.Options{URL: url, Logger: logger})
+	if err != nil {
+		return orStopped(starting, c.databaseError(err))
+	}
+	defer db.Close()
+	token, err := ensureToken(starting, db, c)
+	if err != nil {
+		return orStopped(starting, err)
+	}
+
+	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores}
+	if c.role != engine.RoleWeb {
+		py := python.New(python.Options{Logger: logger})
+		defer py.Close()
+		cmd := command.New(command.Options{Logger: logger})
+		o.Executors = map[string]exec.Executor{"python": py, "command": cmd}
+		o.CheckPython = py.Check
+	}
+	e, err := engine.New(starting, o)
+	if err != nil {
+		return orStopped(starting, err)
+	}
+	handler, err := web.New(web.Options{Store: db, Engine: e, Logger: logger, Version: version})
+	if err != nil {
+		return fmt.Errorf("prepare pages: %w", err)
+	}
+	if err := e.Start(starting); err != nil {
+		return orStopped(starting, err)
+	}
+	server := web.NewServer(handler, logger)
+	serving := make(chan error, 1)
+	go func() { serving <- server.Serve(listener) }()
+	announce(listener.Addr(), c, token)
+
+	select {
+	case <-stopping:
+	case err = <-serving:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	grace := c.grace
+	stopEngine, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+30*time.Second)
+	defer cancel()
+	context.AfterFunc(forced, e.Abandon)
+	if stopErr := e.Stop(stopEngine, grace); stopErr != nil && !errors.Is(stopErr, jobs.ErrUnavailable) {
+		err = errors.Join(err, stopErr)
+	}
+	stopServer, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if shutErr := server.Shutdown(stopServer); shutErr != nil && !errors.Is(shutErr, context.DeadlineExceeded) {
+		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
+	}
+	return errors.Join(err, ignoreClosed(server.Close()))
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// waitForSignal waits for a signal, or for the parent process to go away when
+// its pid is given, and says which it was.
+func waitForSignal(signals <-chan os.Signal, parent int) string {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case s := <-signals:
+			return s.String()
+		case <-tick.C:
+			if parent != 0 && os.Getppid() != parent {
+				return "go run has ended"
+			}
+		}
+	}
+}
+
+// orStopped is nil when err came because a signal stopped the start.
+func orStopped(starting context.Context, err error) error {
+	if starting.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func closePostgres(server *pglocal.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return server.Close(ctx)
+}
+
+// announce says on standard output that requests are answered, and how to sign
+// in when the token was made here.
+func announce(addr net.Addr, c config, token string) {
+	base := "http://" + reachable(addr)
+	lines := []string{"allcores: ready at " + base}
+	if c.token == "" && token != "" {
+		lines = append(lines, "allcores: sign in at "+base+"/login?token="+token)
+	}
+	fmt.Println(strings.Join(lines, "\n"))
+}
+
+// reachable is addr as a browser on this machine can open it.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func reason(err error) string {
+	var sys syscall.Errno
+	if errors.As(err, &sys) {
+		return sys.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,83 @@
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows says which packages of this module each may import. The part after a
+// room's name is free within the room: internal/jobs/exec stands for its
+// sub-packages too.
+var arrows = map[string][]string{
+	"internal/jobs":            {},
+	"internal/jobs/exec":       {"internal/jobs"},
+	"internal/jobs/engine":     {"internal/jobs", "internal/jobs/exec", "internal/store"},
+	"internal/store":           {"internal/jobs", "migrations"},
+	"internal/store/pglocal":   {},
+	"internal/store/storetest": {"internal/store/pglocal"},
+	"internal/http":            {"internal/jobs", "internal/jobs/engine", "internal/store", "views", "static"},
+	"views":                    {"internal/jobs", "static"},
+	"static":                   {},
+	"migrations":               {},
+	"cmd/web":                  {"internal/jobs", "internal/jobs/exec", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
+}
+
+const module = "github.com/allcores/allcores/"
+
+// room is the longest key of arrows that holds the package.
+func room(pkg string) string {
+	best := ""
+	for name := range arrows {
+		if (pkg == name || strings.HasPrefix(pkg, name+"/")) && len(name) > len(best) {
+			best = name
+		}
+	}
+	return best
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&pkg); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		path := strings.TrimPrefix(pkg.ImportPath, module)
+		from := room(path)
+		if path == "internal" {
+			continue
+		}
+		if from == "" {
+			t.Errorf("%s is in no room", path)
+			continue
+		}
+		seen++
+		for _, imported := range pkg.Imports {
+			to, ours := strings.CutPrefix(imported, module)
+			if from == "internal/jobs" && strings.Contains(strings.Split(imported, "/")[0], ".") {
+				t.Errorf("%s imports %s: only the standard library may be", path, imported)
+			}
+			if ours && room(to) != from && !slices.Contains(arrows[from], room(to)) {
+				t.Errorf("%s imports %s: the arrow runs the wrong way", path, to)
+			}
+		}
+	}
+	if seen < len(arrows) {
+		t.Errorf("only %d packages were looked at", seen)
+	}
+}

@@ -1,0 +1,39 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
+)
+
+// squares is an executor of its own: it squares numbers in this process, so
+// that what the engine costs can be told from what Python does.
+type squares struct{}
+
+func (squares) Run(ctx context.Context, lane exec.Lane, in <-chan exec.Chunk, report func(exec.Report)) error {
+	for chunk := range in {
+		began := time.Now()
+		run := jobs.Run{First: chunk.First, Durations: make([]byte, 2*chunk.Count)}
+		for i := range int64(chunk.Count) {
+			if ctx.Err() != nil {
+				break
+			}
+			x := chunk.Range.At(i)
+			run.Outputs = fmt.Appendln(run.Outputs, x*x)
+			run.Count++
+		}
+		run.Durations = run.Durations[:2*run.Count]
+		r := exec.Report{Chunk: chunk.ID, Ended: true, Usage: exec.Usage{StartedAt: began, FinishedAt: time.Now()}}
+		if run.Count > 0 {
+			r.Runs = []jobs.Run{run}
+		}
+		if left := chunk.Count - run.Count; left > 0 {
+			r.Back = []exec.Span{{First: chunk.First + int64(run.Count), Count: left}}
+		}
+		report(r)
+	}
+	return ctx.Err()
+}

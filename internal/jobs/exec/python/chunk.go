@@ -1,0 +1,191 @@
+package python
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
+)
+
+// A chunk is one in flight, with the outcomes that have come so far. Its tasks
+// have numbers of the process, from base on.
+type chunk struct {
+	exec.Chunk
+	begun time.Time // when its first task could begin; zero before
+
+	base, end int64
+	cell      int   // of its limit
+	cut       int64 // given back from there on
+	over      bool  // no further task starts
+	logs      []jobs.LogLine
+
+	// Outcomes in order, of a process that runs one task at a time. received
+	// counts them, and those of several at once too.
+	received  int
+	lines     [][]byte
+	failed    []int32
+	durations []byte
+
+	// Outcomes as they came, of one that runs several, by offset.
+	single []outcome
+}
+
+func newChunk(c exec.Chunk) *chunk { return &chunk{Chunk: c} }
+
+// index is the task's index of a number of the process.
+func (c *chunk) index(number int64) int64 { return c.First + number - c.base }
+
+// has reports whether the task has an outcome.
+func (c *chunk) has(number int64) bool {
+	if c.single != nil {
+		return c.single[number-c.base].line != nil
+	}
+	return number-c.base < int64(c.received)
+}
+
+// add takes the outcomes that follow those it has.
+func (c *chunk) add(o outcomes) error {
+	if o.first != c.base+int64(c.received) || c.received+o.count > c.Count || c.single != nil {
+		return fmt.Errorf("%w: outcomes of %d tasks from %d on after %d", errFrame, o.count, o.first-c.base, c.received)
+	}
+	for b := o.failed; len(b) > 0; b = b[4:] {
+		c.failed = append(c.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
+	}
+	c.durations = appendDurations(c.durations, o.durations, c.Count)
+	c.lines = append(c.lines, o.lines)
+	c.received += o.count
+	return nil
+}
+
+// appendDurations appends the codes of pairs of tasks and seconds each, up to
+// most codes in all.
+func appendDurations(dst, pairs []byte, most int) []byte {
+	for ; len(pairs) >= 16; pairs = pairs[16:] {
+		n := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
+		code := jobs.EncodeDuration(seconds(math.Float64frombits(binary.LittleEndian.Uint64(pairs[8:]))))
+		for i := 0.0; i < n && len(dst) < 2*most; i++ {
+			dst = binary.LittleEndian.AppendUint16(dst, code)
+		}
+	}
+	return dst
+}
+
+// addOne takes the outcome of one task, in any order.
+func (c *chunk) addOne(o outcome) {
+	if c.lines != nil && c.single == nil {
+		c.scatter()
+	}
+	if c.single == nil {
+		c.single = make([]outcome, c.Count)
+	}
+	if slot := &c.single[o.number-c.base]; slot.line == nil {
+		*slot = o
+		c.received++
+	}
+}
+
+// scatter turns the outcomes in order into single ones.
+func (c *chunk) scatter() {
+	c.single = make([]outcome, c.Count)
+	failed := make(map[int32]bool, len(c.failed))
+	for _, i := range c.failed {
+		failed[i] = true
+	}
+	i := 0
+	for _, block := range c.lines {
+		for len(block) > 0 {
+			end := indexByte(block, '\n') + 1
+			if end == 0 || i == len(c.single) {
+				break
+			}
+			o := outcome{number: c.base + int64(i), failed: failed[int32(i)], line: block[:end]}
+			if len(c.durations) >= 2*i+2 {
+				o.spent = jobs.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
+			}
+			c.single[i] = o
+			block = block[end:]
+			i++
+		}
+	}
+}
+
+// runs are the outcomes that came, ascending.
+func (c *chunk) runs() []jobs.Run {
+	if c.received == 0 {
+		return nil
+	}
+	if c.single == nil {
+		run := jobs.Run{First: c.First, Count: c.received, Outputs: join(c.lines), Failed: c.failed, Durations: c.durations}
+		for len(run.Durations) < 2*c.received {
+			run.Durations = append(run.Durations, 0)
+		}
+		run.Durations = run.Durations[:2*c.received]
+		return []jobs.Run{run}
+	}
+	var runs []jobs.Run
+	var run *jobs.Run
+	for i, o := range c.single {
+		if o.line == nil {
+			run = nil
+			continue
+		}
+		if run == nil {
+			runs = append(runs, jobs.Run{First: c.First + int64(i)})
+			run = &runs[len(runs)-1]
+		}
+		if o.failed {
+			run.Failed = append(run.Failed, int32(run.Count))
+		}
+		run.Outputs = append(run.Outputs, o.line...)
+		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(o.spent))
+		run.Count++
+	}
+	return runs
+}
+
+// missing are the tasks before the cut that have no outcome and are not among
+// the suspects, which are given by number.
+func (c *chunk) missing(suspects map[int64]bool) []exec.Span {
+	var spans []exec.Span
+	if c.end == 0 { // never handed to a process
+		return []exec.Span{{First: c.First, Count: c.Count}}
+	}
+	if c.single == nil && len(suspects) == 0 {
+		from := c.base + int64(c.received)
+		if from < c.cut {
+			spans = append(spans, exec.Span{First: c.index(from), Count: int(c.cut - from)})
+		}
+		return spans
+	}
+	open := false
+	for n := c.base; n < c.cut; n++ {
+		if c.has(n) || suspects[n] {
+			open = false
+			continue
+		}
+		if !open {
+			spans = append(spans, exec.Span{First: c.index(n)})
+			open = true
+		}
+		spans[len(spans)-1].Count++
+	}
+	return spans
+}
+
+func join(blocks [][]byte) []byte {
+	if len(blocks) == 1 {
+		return blocks[0]
+	}
+	size := 0
+	for _, b := range blocks {
+		size += len(b)
+	}
+	joined := make([]byte, 0, size)
+	for _, b := range blocks {
+		joined = append(joined, b...)
+	}
+	return joined
+}

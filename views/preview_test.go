@@ -1,0 +1,141 @@
+package views
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/static"
+)
+
+var previewAddr = flag.String("preview", "", "serve the sample pages at this address until interrupted")
+
+// TestPreview shows the sample pages in a browser, with a job that runs:
+//
+//	go test ./views -run TestPreview -preview 127.0.0.1:8088 -timeout 0
+func TestPreview(t *testing.T) {
+	if *previewAddr == "" {
+		t.Skip("only with -preview ADDR")
+	}
+	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	listener, err := net.Listen("tcp", *previewAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: previewHandler()}
+	go func() {
+		<-ctx.Done()
+		server.Close()
+	}()
+	fmt.Printf("preview at http://%s\n", listener.Addr())
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		t.Fatal(err)
+	}
+}
+
+func previewHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(static.Prefix, static.Handler())
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		for _, s := range append(samples(), sample{name: "live"}) {
+			fmt.Fprintf(w, "<p><a href=/show/%s>%s</a>", s.name, s.name)
+		}
+	})
+	mux.HandleFunc("GET /show/{name}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "default-src 'self'")
+		if r.PathValue("name") == "live" {
+			Job(liveJob(time.Now(), time.Now())).Render(r.Context(), w)
+			return
+		}
+		theme := ""
+		if c, err := r.Cookie(ThemeCookie); err == nil {
+			theme = c.Value
+		}
+		if r.URL.Query().Has("theme") {
+			theme = r.URL.Query().Get("theme")
+		}
+		for _, s := range samples() {
+			if s.name == r.PathValue("name") {
+				var b bytes.Buffer
+				if err := s.page.Render(r.Context(), &b); err != nil {
+					http.Error(w, err.Error(), http.StatusInternalServerError)
+					return
+				}
+				page := b.String()
+				if theme != "" {
+					page = strings.Replace(page, "<html", `<html data-theme="`+theme+`"`, 1)
+				}
+				if !r.URL.Query().Has("stream") {
+					page = strings.Replace(page, "data-live=", "data-not-live=", 1)
+				}
+				w.Write([]byte(page))
+				return
+			}
+		}
+		http.NotFound(w, r)
+	})
+	mux.HandleFunc("GET /preview/live", previewStream)
+	mux.HandleFunc("POST /jobs/new", func(w http.ResponseWriter, r *http.Request) {
+		r.ParseMultipartForm(1 << 20)
+		form := ParseNewJobForm(r.Form)
+		spec, wrong := form.Spec(nil)
+		form.Reject(wrong)
+		p := NewJobPage{Page: samplePage(""), Form: form, Queues: sampleQueues()}
+		if r.Form.Get(FieldTry) != "" && len(wrong) == 0 {
+			time.Sleep(300 * time.Millisecond)
+			p.Try = &TryResult{Input: "0", Output: `"would run ` + spec.Program.Kind() + `"`, Took: time.Second}
+		}
+		NewJob(p).Render(r.Context(), w)
+	})
+	return mux
+}
+
+// liveJob is a job of 20,000 tasks as it is now.
+func liveJob(start, now time.Time) JobPage {
+	p := sampleRunning()
+	p.Live, p.Now = "/preview/live", now
+	j := &p.Job
+	j.CreatedAt, j.StartedAt = jobs.Time{Time: start}, &jobs.Time{Time: start}
+	done := min(int64(now.Sub(start).Seconds()*700), 20000)
+	j.Counts = jobs.Counts{Total: 20000, Succeeded: done - done/100, Failed: done / 100, Running: min(64, 20000-done)}
+	j.Counts.Waiting = 20000 - done - j.Counts.Running
+	j.Rate, j.ETASeconds, j.CPUSeconds = 700, ptr(float64(20000-done)/700), 14*now.Sub(start).Seconds()
+	if done == 20000 {
+		j.State, j.FinishedAt = jobs.Failed, &jobs.Time{Time: now}
+		j.Reason = thousands(j.Counts.Failed) + " tasks failed"
+	}
+	p.Cells = sampleCells(j)
+	p.Results = p.Results[:min(100, done/40)]
+	return p
+}
+
+func previewStream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	var patcher Patcher
+	start := time.Now()
+	for range time.Tick(250 * time.Millisecond) {
+		p := liveJob(start, time.Now())
+		html, err := patcher.Patch(context.Background(), p.Fragments())
+		if err != nil {
+			return
+		}
+		fmt.Fprintf(w, "event: patch\ndata: %s\n\n", strings.ReplaceAll(string(html), "\n", "\ndata: "))
+		if p.Job.State.Ended() {
+			fmt.Fprint(w, "event: end\ndata:\n\n")
+			return
+		}
+		if w.(http.Flusher).Flush(); r.Context().Err() != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,346 @@
+package views
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// The samples are pages as they look on a busy afternoon, and on bad days.
+
+var sampleNow = time.Date(2025, 3, 14, 15, 9, 26, 535e6, time.UTC)
+
+const hostile = `<script>alert(1)</script>"'&` + "\u202e" + ` {{x}} `
+
+func samplePage(live string) Page {
+	return Page{
+		User:    &jobs.User{ID: "u", Name: "admin", Role: jobs.Admin},
+		Live:    live,
+		BaseURL: "http://127.0.0.1:8080",
+		Version: "1.2.3",
+		Now:     sampleNow,
+	}
+}
+
+func sampleTime(ago time.Duration) *jobs.Time { return &jobs.Time{Time: sampleNow.Add(-ago)} }
+
+func sampleID(n int) string { return fmt.Sprintf("01957a3e-7b5c-7d1e-8f00-%012x", n) }
+
+func sampleJob(n int, name string, state jobs.State, c jobs.Counts, age, ran time.Duration) jobs.Job {
+	c.Waiting = c.Total - c.Succeeded - c.Failed - c.Running - c.Cancelled
+	j := jobs.Job{
+		ID: sampleID(n), Name: name, State: state, Queue: "cpu", Priority: 2, Owner: "admin", Tags: []string{"nightly", "imaging"},
+		Counts: c,
+		Program: jobs.Program{Python: &jobs.Python{
+			Source: "def square(x):\n    return x * x\n", Function: "square", Call: jobs.CallValue,
+		}},
+		Inputs:    jobs.InputsShape{Kind: "range", Count: c.Total, Range: &jobs.Range{Stop: c.Total, Step: 1}},
+		Policy:    jobs.Policy{}.WithDefaults(16),
+		CreatedAt: *sampleTime(age),
+	}
+	if ran > 0 {
+		j.StartedAt = sampleTime(age)
+		j.CPUSeconds = 15.1 * ran.Seconds()
+		j.Rate = float64(c.Done()) / ran.Seconds()
+		if state.Ended() {
+			j.FinishedAt = sampleTime(age - ran)
+		}
+		if state == jobs.Running && j.Rate > 0 {
+			j.ETASeconds = ptr(float64(c.Waiting+c.Running) / j.Rate)
+		}
+	}
+	return j
+}
+
+func command(j jobs.Job, argv ...string) jobs.Job {
+	j.Program = jobs.Program{Command: &jobs.Command{Argv: argv, Output: jobs.OutputText, OKExitCodes: []int{0}}}
+	j.Inputs = jobs.InputsShape{Kind: "lines", Count: j.Counts.Total}
+	return j
+}
+
+func function(j jobs.Job, name, queue string) jobs.Job {
+	j.Program = jobs.Program{Python: &jobs.Python{Source: "def " + name + "(x):\n    return x\n", Function: name, Call: jobs.CallValue}}
+	j.Queue = queue
+	return j
+}
+
+func sampleJobs() []jobs.Job {
+	thumbnails := command(sampleJob(2, "thumbnails", jobs.Running, jobs.Counts{Total: 10000, Succeeded: 6120, Failed: 14, Running: 16}, 100*time.Second, 100*time.Second), "convert", "{}", "-resize", "256", "{.}.png")
+	failed := function(sampleJob(5, "word count", jobs.Failed, jobs.Counts{Total: 10000, Succeeded: 9988, Failed: 12}, time.Hour, 4100*time.Millisecond), "count", "cpu")
+	failed.Reason = "12 tasks failed"
+	return []jobs.Job{
+		sampleJob(1, "squares", jobs.Running, jobs.Counts{Total: 1_000_000, Succeeded: 812_344, Running: 4096}, 2*time.Second, 2*time.Second),
+		thumbnails,
+		function(sampleJob(3, "parameter sweep", jobs.Queued, jobs.Counts{Total: 4800}, time.Minute, 0), "simulate", "cpu"),
+		function(sampleJob(8, "sensor feed", jobs.Open, jobs.Counts{Total: 1204, Succeeded: 1200, Running: 4}, 5*time.Minute, 5*time.Minute), "clean", "io"),
+		function(sampleJob(4, "crawl", jobs.Paused, jobs.Counts{Total: 9000, Succeeded: 1200, Failed: 3}, 12*time.Minute, 11*time.Minute), "fetch", "io"),
+		failed,
+		command(sampleJob(6, "checksums", jobs.Succeeded, jobs.Counts{Total: 11204, Succeeded: 11204}, 3*time.Hour, 8100*time.Millisecond), "sha256sum", "{}"),
+		function(sampleJob(7, "monte carlo", jobs.Cancelled, jobs.Counts{Total: 100000, Succeeded: 31000, Cancelled: 69000}, 5*time.Hour, 10*time.Minute), "pi", "cpu"),
+		command(sampleJob(9, "a rather long name that someone gave to a job because names may be two hundred characters long and nobody stopped them", jobs.Succeeded, jobs.Counts{Total: 1, Succeeded: 1}, 60*24*time.Hour, 4*time.Millisecond), "sh", "-c", "cat {} | tr -cs '[:alpha:]' '\\n' | sort | uniq -c | sort -rn | head -50 > {.}.words"),
+		function(sampleJob(10, hostile, jobs.Failed, jobs.Counts{Total: 3, Failed: 3}, 90*24*time.Hour, 80*time.Hour), "f", "a-queue-of-a-long-name"),
+	}
+}
+
+func sampleJobsPage() JobsPage {
+	p := JobsPage{Page: samplePage("/live"), Jobs: sampleJobs(), Any: true, Next: "next", Counts: map[jobs.State]int64{}}
+	for _, j := range p.Jobs {
+		p.Counts[j.State]++
+	}
+	p.Counts[jobs.Succeeded] = 1114
+	return p
+}
+
+// sampleCells spreads a job's counts over cells: done from the left, failures
+// here and there.
+func sampleCells(j *jobs.Job) []Cell {
+	size := CellSize(j.Counts.Total)
+	var cells []Cell
+	left := j.Counts
+	failures := max(left.Failed/5, 1)
+	for first := int64(0); first < j.Counts.Total; first += size {
+		room := min(size, j.Counts.Total-first)
+		var c Cell
+		take := func(from *int64, to *int64, most int64) {
+			n := min(*from, most, room)
+			*from -= n
+			*to += n
+			room -= n
+		}
+		if len(cells)%37 == 3 {
+			c.FirstFailed = first + room/2
+			take(&left.Failed, &c.Failed, failures)
+		}
+		take(&left.Succeeded, &c.Succeeded, room)
+		take(&left.Running, &c.Running, room)
+		if left.Succeeded == 0 && left.Running == 0 {
+			take(&left.Cancelled, &c.Cancelled, room)
+		}
+		cells = append(cells, c)
+	}
+	return cells
+}
+
+func sampleResults(j *jobs.Job, n int) []jobs.Task {
+	var out []jobs.Task
+	for i := range int64(n) {
+		t := jobs.Task{Job: j.ID, Index: i, State: jobs.TaskSucceeded, Output: fmt.Appendf(nil, "%d", i*i), DurationMS: ptr(float64(i%7)*3.3 + .021)}
+		if i == 7 {
+			t.State, t.Output = jobs.TaskFailed, nil
+			t.Error = &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "not a number: " + hostile}
+		}
+		if i == 9 {
+			t.Output = json.RawMessage(`{"word":"` + strings.Repeat("long ", 90) + `"}`)
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+const sampleTraceback = `Traceback (most recent call last):
+  File "<program>", line 12, in count
+    return sum(parse(line) for line in open(path))
+  File "<program>", line 7, in parse
+    return int(line)
+ValueError: invalid literal for int() with base 10: 'twelve'`
+
+func sampleRunning() JobPage {
+	j := sampleJobs()[1]
+	j.Policy.Timeout = ptr(jobs.Duration("30s"))
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16}
+	p.Failures = []jobs.FailureGroup{
+		{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
+		{Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
+	}
+	p.Results = sampleResults(&j, 100)
+	for i := range int64(40) {
+		l := jobs.LogLine{Task: 6000 + i*3, Stream: "stdout", Line: fmt.Sprintf("IMG_%d.jpg 4032x3024 → 256x192", 8841+i), At: *sampleTime(time.Duration(40-i) * time.Second)}
+		if i%9 == 4 {
+			l.Stream, l.Line = "stderr", "convert: no decode delegate for this image format `cmyk' @ error/constitute.c"
+		}
+		p.Logs = append(p.Logs, l)
+	}
+	return p
+}
+
+func sampleFailed() JobPage {
+	j := sampleJobs()[5]
+	p := JobPage{Page: samplePage(""), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 12)}
+	p.Failures = []jobs.FailureGroup{{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
+	p.LogsCut = true
+	return p
+}
+
+func sampleMillion() JobPage {
+	j := sampleJobs()[0]
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 2, Cores: 2, Results: sampleResults(&j, 100)}
+}
+
+func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
+	took := 3 * time.Second
+	if state == jobs.Queued {
+		took = 0
+	}
+	j := sampleJob(n, "small one", state, c, 4*time.Second, took)
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
+}
+
+func sampleTask() TaskPage {
+	j := sampleJobs()[5]
+	return TaskPage{Page: samplePage(""), Job: j, NextFailed: ptr(int64(2011)), Task: jobs.Task{
+		Job: j.ID, Index: 1207, State: jobs.TaskFailed, Input: json.RawMessage(`"books/moby-dick.txt"`), Attempts: 1,
+		Error: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Traceback: sampleTraceback},
+		Node:  "worker-3", Core: ptr(5), StartedAt: sampleTime(time.Hour), DurationMS: ptr(12.4),
+		Logs: []jobs.LogLine{{Task: 1207, Stream: "stdout", Line: "opening books/moby-dick.txt", At: *sampleTime(time.Hour)}, {Task: 1207, Stream: "stderr", Line: "warning: 3 lines skipped", At: *sampleTime(time.Hour)}},
+	}}
+}
+
+func sampleDone() TaskPage {
+	p := sampleTask()
+	p.NextFailed = nil
+	p.Task.Index, p.Task.State, p.Task.Error = 0, jobs.TaskSucceeded, nil
+	p.Task.Output = json.RawMessage(`{"words":215830,"unique":17231,"top":[["the",14431],["of",6609],["and",6430],["a",4736],["to",4625],["in",4172]]}`)
+	return p
+}
+
+func sampleQueues() []jobs.Queue {
+	cpu := jobs.Queue{Name: "cpu", PerCore: 1, Pinned: true, RunningTurns: 7, WaitingTurns: 4}
+	cpu.Jobs.Running, cpu.Jobs.Queued = 3, 1
+	gpu := jobs.Queue{Name: "big-memory", PerCore: 0.25, Paused: true, WaitingTurns: 2}
+	gpu.Jobs.Queued = 2
+	return []jobs.Queue{gpu, cpu, {Name: "io", PerCore: 8}}
+}
+
+func sampleNodes() []jobs.Node {
+	node := func(n int, host string, alive bool, cores int) jobs.Node {
+		x := jobs.Node{ID: sampleID(n), Host: host, Version: "1.2.3", Role: "all", PID: 4100 + n, Alive: alive, StartedAt: *sampleTime(30 * time.Hour), HeartbeatAt: *sampleTime(time.Second), Memory: jobs.Memory{Total: 64 << 30, Available: 41 << 30}}
+		for i := range cores {
+			c := jobs.Core{Core: i, BusyPercent: float64((i*37 + 60) % 101)}
+			if i != 3 {
+				c.Turns = []jobs.CoreTurn{{Job: sampleID(1 + i%2), Lane: i, First: int64(i) * 1000, Count: 200}}
+			}
+			x.Cores = append(x.Cores, c)
+		}
+		return x
+	}
+	silent := node(3, "worker-2", false, 2)
+	silent.HeartbeatAt = *sampleTime(4 * time.Minute)
+	web := node(4, "front", true, 0)
+	web.Role = "web"
+	return []jobs.Node{node(1, "worker-1", true, 8), silent, web}
+}
+
+func sampleNew(name string) NewJobPage {
+	f, ok := Example(name)
+	if !ok {
+		f = NewForm()
+	}
+	return NewJobPage{Page: samplePage(""), Form: f, Queues: sampleQueues(), Example: name}
+}
+
+func sampleWrong() NewJobPage {
+	p := sampleNew("primes")
+	p.Form.Inputs, p.Form.FileName = InputsFile, "numbers.csv"
+	p.Form.FileFormat = FormatCSV
+	p.Form.Timeout, p.Form.Processes = "soon", "many"
+	p.Form.Name = strings.Repeat("n", 250)
+	_, wrong := p.Form.Spec(nil)
+	p.Form.Reject(wrong)
+	p.Form.Reject(jobs.Invalid{{Location: "body.program.python.source", Message: "line 7: expected ':'"}, {Location: "inputs.items[3]", Message: "must be an array, as call is args"}, {Location: "somewhere.else", Message: "is odd"}})
+	return p
+}
+
+func sampleTried(fails bool) NewJobPage {
+	p := sampleNew("threads")
+	p.Try = &TryResult{Input: "0", Output: `{"page": 0, "status": 200}`, Took: 252 * time.Millisecond}
+	if fails {
+		p.Try.Error = &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Traceback: sampleTraceback}
+		p.Try.Logs = []jobs.LogLine{{Stream: "stdout", Line: "opening " + hostile, At: *sampleTime(0)}}
+	}
+	return p
+}
+
+func sampleAgain() NewJobPage {
+	p := sampleNew("")
+	j := sampleJobs()[1]
+	j.Policy.Timeout = ptr(jobs.Duration("30s"))
+	p.Form = FormOfJob(&j, nil)
+	return p
+}
+
+type sample struct {
+	name  string
+	page  templ.Component
+	parts []Fragment // nil where nothing changes
+}
+
+func samples() []sample {
+	list := sampleJobsPage()
+	filtered := list
+	filtered.Filter = ParseSearch(`state:failed tag:x queue:io ` + hostile)
+	filtered.Cursor, filtered.Jobs, filtered.Next = "c", filtered.Jobs[5:6], ""
+	nothing := filtered
+	nothing.Jobs = nil
+	empty := JobsPage{Page: samplePage("/live")}
+	viewer := empty
+	viewer.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
+	out := []sample{
+		{"jobs", Jobs(list), list.Fragments()},
+		{"jobs-filtered", Jobs(filtered), filtered.Fragments()},
+		{"jobs-nothing", Jobs(nothing), nothing.Fragments()},
+		{"jobs-empty", Jobs(empty), empty.Fragments()},
+		{"jobs-viewer", Jobs(viewer), viewer.Fragments()},
+	}
+	for name, p := range map[string]JobPage{
+		"job-running":   sampleRunning(),
+		"job-failed":    sampleFailed(),
+		"job-million":   sampleMillion(),
+		"job-queued":    sampleSmall(11, jobs.Queued, jobs.Counts{Total: 3}),
+		"job-one":       sampleSmall(12, jobs.Succeeded, jobs.Counts{Total: 1, Succeeded: 1}),
+		"job-cancelled": sampleSmall(13, jobs.Cancelled, jobs.Counts{Total: 230, Succeeded: 60, Failed: 2, Cancelled: 168}),
+		"job-none":      sampleSmall(14, jobs.Succeeded, jobs.Counts{}),
+	} {
+		out = append(out, sample{name, Job(p), p.Fragments()})
+	}
+	named := sampleMillion()
+	named.Job = sampleJobs()[8]
+	named.Job.Reason = "Waits for queue a-queue-of-a-long-name, which is paused."
+	out = append(out, sample{"job-long", Job(named), named.Fragments()})
+	evil := sampleFailed()
+	evil.Job = sampleJobs()[9]
+	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile
+	evil.Failures[0].Message = hostile
+	evil.Logs = []jobs.LogLine{{Line: hostile, Stream: "stdout"}}
+	out = append(out, sample{"job-hostile", Job(evil), evil.Fragments()})
+	failed, done := sampleTask(), sampleDone()
+	queues := QueuesPage{Page: samplePage("/queues/live"), Queues: sampleQueues(), Nodes: sampleNodes()}
+	nodes := NodesPage{Page: samplePage("/nodes/live"), Nodes: sampleNodes(), Names: map[string]string{sampleID(1): "squares", sampleID(2): "thumbnails"}}
+	noNodes := NodesPage{Page: samplePage("/nodes/live")}
+	anonymous := samplePage("")
+	anonymous.User = nil
+	out = append(out,
+		sample{"task-failed", Task(failed), failed.Fragments()},
+		sample{"task-done", Task(done), done.Fragments()},
+		sample{"queues", Queues(queues), queues.Fragments()},
+		sample{"nodes", Nodes(nodes), nodes.Fragments()},
+		sample{"nodes-none", Nodes(noNodes), noNodes.Fragments()},
+		sample{"new", NewJob(sampleNew("")), nil},
+		sample{"new-files", NewJob(sampleNew("files")), nil},
+		sample{"new-wrong", NewJob(sampleWrong()), nil},
+		sample{"new-tried", NewJob(sampleTried(false)), nil},
+		sample{"new-tried-wrong", NewJob(sampleTried(true)), nil},
+		sample{"new-again", NewJob(sampleAgain()), nil},
+		sample{"login", Login(LoginPage{Page: anonymous}), nil},
+		sample{"login-wrong", Login(LoginPage{Page: anonymous, Error: "This token is not valid. It may have been revoked.", Next: "/jobs/new"}), nil},
+		sample{"docs", Docs(DocsPage{Page: samplePage("")}), nil},
+		sample{"error-404", Error(ErrorPage{Page: samplePage(""), Status: 404}), nil},
+		sample{"error-500", Error(ErrorPage{Page: samplePage(""), Status: 500, RequestID: "01957a3e-7b5c"}), nil},
+		sample{"error-422", Error(ErrorPage{Page: anonymous, Status: 422, Violations: jobs.Invalid{{Location: "state", Message: "must be one of running, failed"}}}), nil},
+	)
+	return out
+}
