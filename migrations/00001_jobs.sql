@@ -76,6 +76,7 @@ create table progress (
     total            bigint not null,
     sealed           boolean not null,
     lanes            integer not null,          -- turns that may live at once
+    lanes_auto       boolean not null,          -- lanes follows the queue's slots over all nodes
     turns            integer not null default 0, -- turns that live in River
     failures_allowed bigint not null,
     cursor           bigint not null default 0, -- tasks from here on were never claimed

@@ -41,6 +41,7 @@ function environment(text) {
 }
 
 const whole = (name) => (value(name).trim() === "" || Number.isNaN(Number(value(name))) ? undefined : Number(value(name)));
+const unless = (name, usual) => (whole(name) === usual ? undefined : whole(name));
 const text = (name) => value(name).trim() || undefined;
 
 function defs() {
@@ -96,13 +97,13 @@ function request() {
   const failures = text("max_failures");
   const policy = {
     processes: whole("processes"),
-    threads: whole("threads"),
-    cores_per_process: whole("cores_per_process"),
+    threads: unless("threads", 1),
+    cores_per_process: unless("cores_per_process", 1),
     chunk_size: whole("chunk_size"),
     timeout: text("timeout"),
     memory_limit: text("memory_limit"),
-    max_attempts: whole("max_attempts"),
-    retry_backoff: text("retry_backoff"),
+    max_attempts: unless("max_attempts", 1),
+    retry_backoff: text("retry_backoff") === "1s" ? undefined : text("retry_backoff"),
     max_failures: failures && /^\d+$/.test(failures) ? Number(failures) : failures,
   };
   const tags = words(value("tags"));
@@ -110,25 +111,28 @@ function request() {
     name: text("name"),
     program: program(),
     inputs: inputs(),
-    queue: text("queue"),
-    priority: whole("priority"),
+    queue: text("queue") === "cpu" ? undefined : text("queue"),
+    priority: whole("priority") === 2 ? undefined : whole("priority"),
     policy: Object.values(policy).some((v) => v !== undefined) ? policy : undefined,
     tags: tags.length ? tags : undefined,
   };
 }
 
-// As the server sets it: each member of the outer object on its own line.
-function spread(value) {
-  const inner = (v) => {
-    if (Array.isArray(v)) return `[${v.map(inner).join(", ")}]`;
-    if (v && typeof v === "object") return `{${members(v).join(", ")}}`;
-    return JSON.stringify(v);
-  };
-  const members = (v) =>
-    Object.entries(v)
-      .filter(([, child]) => child !== undefined)
-      .map(([name, child]) => `${JSON.stringify(name)}: ${inner(child)}`);
-  return `{\n  ${members(value).join(",\n  ")}\n}`;
+// As the server sets it: what fits stays on one line.
+function lay(value, margin = "", broken = false) {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const list = Array.isArray(value);
+  const parts = Object.entries(value)
+    .filter(([, child]) => child !== undefined)
+    .map(([name, child]) => [list ? "" : `${JSON.stringify(name)}: `, child]);
+  const [opening, closing] = list ? "[]" : "{}";
+  if (!broken || !parts.length) return opening + parts.map(([name, child]) => name + lay(child)).join(", ") + closing;
+  const inner = margin + "  ";
+  const lines = parts.map(([name, child]) => {
+    const line = inner + name + lay(child);
+    return line.length > 76 ? inner + name + lay(child, inner, true) : line;
+  });
+  return `${opening}\n${lines.join(",\n")}\n${margin}${closing}`;
 }
 
 function preview() {
@@ -136,7 +140,7 @@ function preview() {
   const command = target.textContent;
   const begin = command.indexOf("<<'END'\n");
   if (begin < 0 || !document.getElementById("curl").open) return;
-  target.textContent = command.slice(0, begin) + `<<'END'\n${spread(request())}\nEND\n`;
+  target.textContent = command.slice(0, begin) + `<<'END'\n${lay(request(), "", true)}\nEND\n`;
 }
 
 // The function's name follows the source as long as nobody chose another one.
@@ -186,7 +190,9 @@ async function attempt(button) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("newjob");
     if (!fresh) {
-      form.submit();
+      const heading = page.querySelector("h1")?.textContent ?? answer.statusText;
+      busy(button, "");
+      document.getElementById("busy").textContent = `${heading}. Nothing was lost.`;
       return;
     }
     morph(form, fresh);

@@ -41,8 +41,7 @@ document.addEventListener("keydown", (event) => {
     box?.focus();
     box?.select();
   } else if (event.key === "n") {
-    const link = document.querySelector("[data-key=n]");
-    if (link) location.href = link.href;
+    if (document.body.dataset.new) location.href = document.body.dataset.new;
   } else if (event.key === "j" || event.key === "k") {
     step(event.key === "j" ? 1 : -1);
   } else if (event.key === "?") {

@@ -16,10 +16,11 @@
 //	data: <div id="job-figures">…</div>
 //
 // with the bytes of [Patcher.Patch] over the struct's Fragments method: all
-// fragments at first, later those that differ. (Each line of the HTML is a
-// data line.) The client morphs each top-level element into the element of
-// the page that has its id. When nothing will change any more the server
-// sends
+// fragments at first, later those that differ, and nothing when the bytes are
+// empty. (Each line of the HTML is a data line of its own.) A Patcher belongs
+// to one connection: whoever reconnects gets everything. The client morphs
+// each outermost element that has an id into the element of the page with that
+// id. When nothing will change any more the server sends
 //
 //	event: end
 //	data:
@@ -38,11 +39,14 @@
 //	/?q=&cursor=                    q in the syntax of [ParseSearch]
 //	/jobs/new?example=NAME          prefilled by [Example]
 //	/jobs/new?from=ID               prefilled from a job (run again with changes)
-//	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N
+//	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N; N is typed
+//	                                by people: 1,234 and 1234 are the same
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/openapi.json            from the manual
 //
-// The API's addresses must take the session cookie for GET.
+// The API's addresses must take the session cookie for GET. Files of package
+// static are served at its Prefix. Pages should be sent with Cache-Control
+// no-store or no-cache: relative times count from the server's clock in them.
 //
 // # Forms
 //
@@ -53,7 +57,8 @@
 //	POST /login               [FieldToken], [FieldNext]
 //	POST /logout
 //	POST /jobs/new            multipart or urlencoded, see [NewJobForm]; with
-//	                          [FieldTry] it only tries the first input
+//	                          [FieldTry] it only tries the first input and
+//	                          renders the page with a [TryResult] (200)
 //	POST /jobs/{id}/cancel    no fields
 //
 // # Theme

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 
 	"github.com/a-h/templ"
 )
@@ -39,12 +40,17 @@ func (p *Patcher) Patch(ctx context.Context, fragments []Fragment) ([]byte, erro
 			return nil, err
 		}
 	}
-	return out.Bytes(), nil
+	// A carriage return would end a line of the stream.
+	return bytes.ReplaceAll(out.Bytes(), []byte("\r"), []byte("&#13;")), nil
 }
 
 func (p *Patcher) patch(ctx context.Context, out *bytes.Buffer, f Fragment) error {
 	if f.Parts == nil {
 		text, fresh, err := p.render(ctx, f)
+		if fresh && bytes.HasPrefix(text, []byte("<tr")) {
+			// A row by itself is not HTML.
+			text = slices.Concat([]byte("<table><tbody>"), text, []byte("</tbody></table>"))
+		}
 		if fresh {
 			out.Write(text)
 		}

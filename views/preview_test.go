@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,7 +55,7 @@ func previewHandler() http.Handler {
 	mux.HandleFunc("GET /show/{name}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'")
 		if r.PathValue("name") == "live" {
-			Job(liveJob(time.Now(), time.Now())).Render(r.Context(), w)
+			Job(liveJob(time.Now(), time.Now(), r.FormValue("rate"))).Render(r.Context(), w)
 			return
 		}
 		theme := ""
@@ -100,16 +101,21 @@ func previewHandler() http.Handler {
 	return mux
 }
 
-// liveJob is a job of 20,000 tasks as it is now.
-func liveJob(start, now time.Time) JobPage {
+// liveJob is a job of 20,000 tasks as it is now, when it does 700 of them a
+// second or as many as the request says.
+func liveJob(start, now time.Time, rate string) JobPage {
+	perSecond, err := strconv.ParseFloat(rate, 64)
+	if err != nil {
+		perSecond = 700
+	}
 	p := sampleRunning()
-	p.Live, p.Now = "/preview/live", now
+	p.Live, p.Now = "/preview/live?rate="+rate, now
 	j := &p.Job
 	j.CreatedAt, j.StartedAt = jobs.Time{Time: start}, &jobs.Time{Time: start}
-	done := min(int64(now.Sub(start).Seconds()*700), 20000)
+	done := min(int64(now.Sub(start).Seconds()*perSecond), 20000)
 	j.Counts = jobs.Counts{Total: 20000, Succeeded: done - done/100, Failed: done / 100, Running: min(64, 20000-done)}
 	j.Counts.Waiting = 20000 - done - j.Counts.Running
-	j.Rate, j.ETASeconds, j.CPUSeconds = 700, ptr(float64(20000-done)/700), 14*now.Sub(start).Seconds()
+	j.Rate, j.ETASeconds, j.CPUSeconds = perSecond, ptr(float64(20000-done)/perSecond), 14*now.Sub(start).Seconds()
 	if done == 20000 {
 		j.State, j.FinishedAt = jobs.Failed, &jobs.Time{Time: now}
 		j.Reason = thousands(j.Counts.Failed) + " tasks failed"
@@ -124,7 +130,7 @@ func previewStream(w http.ResponseWriter, r *http.Request) {
 	var patcher Patcher
 	start := time.Now()
 	for range time.Tick(250 * time.Millisecond) {
-		p := liveJob(start, time.Now())
+		p := liveJob(start, time.Now(), r.FormValue("rate"))
 		html, err := patcher.Patch(context.Background(), p.Fragments())
 		if err != nil {
 			return

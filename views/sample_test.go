@@ -40,7 +40,7 @@ func sampleJob(n int, name string, state jobs.State, c jobs.Counts, age, ran tim
 			Source: "def square(x):\n    return x * x\n", Function: "square", Call: jobs.CallValue,
 		}},
 		Inputs:    jobs.InputsShape{Kind: "range", Count: c.Total, Range: &jobs.Range{Stop: c.Total, Step: 1}},
-		Policy:    jobs.Policy{}.WithDefaults(16),
+		Policy:    jobs.Policy{}.WithDefaults(),
 		CreatedAt: *sampleTime(age),
 	}
 	if ran > 0 {
@@ -178,7 +178,7 @@ func sampleFailed() JobPage {
 
 func sampleMillion() JobPage {
 	j := sampleJobs()[0]
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 2, Cores: 2, Results: sampleResults(&j, 100)}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Results: sampleResults(&j, 100)}
 }
 
 func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {

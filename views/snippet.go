@@ -46,8 +46,43 @@ const (
 	shownText  = 4096
 )
 
+// essential is s without what equals the default.
+func essential(s jobs.Spec) jobs.Spec {
+	if py := s.Program.Python; py != nil && py.Call == jobs.CallValue {
+		python := *py
+		python.Call = ""
+		s.Program.Python = &python
+	}
+	if c := s.Program.Command; c != nil {
+		command := *c
+		if command.Output == jobs.OutputText {
+			command.Output = ""
+		}
+		if slices.Equal(command.OKExitCodes, []int{0}) {
+			command.OKExitCodes = nil
+		}
+		s.Program.Command = &command
+	}
+	if s.Queue == "cpu" {
+		s.Queue = ""
+	}
+	if s.Priority == 2 {
+		s.Priority = 0
+	}
+	for _, n := range []**int{&s.Policy.Threads, &s.Policy.CoresPerProcess, &s.Policy.MaxAttempts} {
+		if *n != nil && **n == 1 {
+			*n = nil
+		}
+	}
+	if b := s.Policy.RetryBackoff; b != nil && *b == "1s" {
+		s.Policy.RetryBackoff = nil
+	}
+	return s
+}
+
 // body is s as the JSON of a request.
 func body(s jobs.Spec) string {
+	s = essential(s)
 	w := wireSpec{Name: s.Name, Program: s.Program, Inputs: wireInputs(s.Inputs), Queue: s.Queue, Priority: s.Priority, Tags: s.Tags}
 	if p := wirePolicy(s.Policy); p != (wirePolicy{}) {
 		w.Policy = &p
@@ -77,36 +112,80 @@ func body(s jobs.Spec) string {
 	return spread(b.Bytes())
 }
 
-// spread sets compact JSON for reading: each member of the outer object on its
-// own line, what is inside of it on one.
+// spread sets compact JSON for reading: what fits stays on one line, the rest
+// has a line for each member. The outer object never is one line.
 func spread(compact []byte) string {
-	var b strings.Builder
-	depth, quoted := 0, false
-	for i, c := range compact {
+	return lay(bytes.TrimSpace(compact), "", true) + "\n"
+}
+
+const lineWidth = 76
+
+func lay(value []byte, margin string, broken bool) string {
+	parts := members(value)
+	if parts == nil {
+		return string(value)
+	}
+	inner := margin + "  "
+	var short, long []string
+	for _, part := range parts {
+		name, rest := nameOf(part)
+		short = append(short, name+lay(rest, "", false))
+		if broken {
+			text := name + lay(rest, inner, false)
+			if len(inner+text) > lineWidth {
+				text = name + lay(rest, inner, true)
+			}
+			long = append(long, inner+text)
+		}
+	}
+	opening, closing := string(value[:1]), string(value[len(value)-1:])
+	if broken && len(parts) > 0 {
+		return opening + "\n" + strings.Join(long, ",\n") + "\n" + margin + closing
+	}
+	return opening + strings.Join(short, ", ") + closing
+}
+
+// members are the parts of a compact object or array; nil for other values.
+func members(value []byte) [][]byte {
+	if len(value) < 2 || value[0] != '{' && value[0] != '[' {
+		return nil
+	}
+	parts := [][]byte{}
+	depth, quoted, begin := 0, false, 1
+	for i, c := range value {
 		switch {
-		case c == '"' && !escaped(compact[:i]):
+		case c == '"' && !escaped(value[:i]):
 			quoted = !quoted
 		case quoted:
 		case c == '{' || c == '[':
-			if depth++; depth == 1 {
-				b.WriteString("{\n  ")
-				continue
-			}
+			depth++
 		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				b.WriteByte('\n')
-			}
-		case c == ',' && depth == 1:
-			b.WriteString(",\n  ")
-			continue
-		case c == ',' || c == ':':
-			b.WriteByte(c)
-			b.WriteByte(' ')
-			continue
+			depth--
 		}
-		b.WriteByte(c)
+		ends := depth == 1 && c == ',' || depth == 0
+		if ends && !quoted {
+			if i > begin {
+				parts = append(parts, value[begin:i])
+			}
+			begin = i + 1
+		}
 	}
-	return b.String()
+	return parts
+}
+
+// nameOf parts an object's member into its name with the colon, and its value.
+func nameOf(member []byte) (name string, value []byte) {
+	if member[0] != '"' {
+		return "", member
+	}
+	end := 1
+	for member[end] != '"' || escaped(member[:end]) {
+		end++
+	}
+	if end+1 == len(member) || member[end+1] != ':' {
+		return "", member
+	}
+	return string(member[:end+2]) + " ", member[end+2:]
 }
 
 // escaped reports whether what follows text is escaped by its last backslash.

@@ -101,8 +101,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, signals
 	if c.role != engine.RoleWeb {
 		py := python.New(python.Options{Logger: logger})
 		defer py.Close()
-		cmd := command.New(command.Options{Logger: logger})
-		o.Executors = map[string]exec.Executor{"python": py, "command": cmd}
+		o.Executors = map[string]exec.Executor{"python": py, "command": command.New()}
 		o.CheckPython = py.Check
 	}
 	e, err := engine.New(starting, o)

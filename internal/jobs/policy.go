@@ -37,15 +37,15 @@ const (
 	MaxMemoryLimit = 1 << 50
 )
 
-// WithDefaults is p with every default filled in that has a value. processes is
-// the number of slots that the job's queue has over all nodes.
-func (p Policy) WithDefaults(processes int) Policy {
+// WithDefaults is p with every default filled in that has a value, except
+// Processes: as long as that is nil it follows the slots that the job's queue
+// has over all nodes.
+func (p Policy) WithDefaults() Policy {
 	fill := func(field **int, value int) {
 		if *field == nil {
 			*field = &value
 		}
 	}
-	fill(&p.Processes, max(processes, 1))
 	fill(&p.Threads, 1)
 	fill(&p.CoresPerProcess, 1)
 	fill(&p.MaxAttempts, 1)

@@ -39,8 +39,7 @@ var (
 	envPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// WithDefaults is s with what was left out filled in, except the policy's
-// processes, which depend on the queue.
+// WithDefaults is s with what was left out filled in.
 func (s Spec) WithDefaults() Spec {
 	s.Program = s.Program.withDefaults()
 	if s.Name == "" {
@@ -55,6 +54,7 @@ func (s Spec) WithDefaults() Spec {
 	if s.Tags == nil {
 		s.Tags = []string{}
 	}
+	s.Policy = s.Policy.WithDefaults()
 	return s
 }
 

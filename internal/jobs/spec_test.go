@@ -105,13 +105,12 @@ func TestValidateCompactsItems(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	s := specOf(t, `{"program": {"command": {"argv": ["/usr/bin/true"]}}, "inputs": {"lines": "a"}}`).WithDefaults()
-	s.Policy = s.Policy.WithDefaults(8)
 	got, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"name":"true","program":{"command":{"argv":["/usr/bin/true"],"output":"text","ok_exit_codes":[0]}},"inputs":{"lines":"a"},` +
-		`"queue":"cpu","priority":2,"policy":{"processes":8,"threads":1,"cores_per_process":1,"chunk_size":null,"timeout":null,"memory_limit":null,` +
+		`"queue":"cpu","priority":2,"policy":{"processes":null,"threads":1,"cores_per_process":1,"chunk_size":null,"timeout":null,"memory_limit":null,` +
 		`"max_attempts":1,"retry_backoff":"1s","max_failures":null}}`
 	if string(got) != want {
 		t.Errorf("with defaults\n%s, want\n%s", got, want)

@@ -45,6 +45,7 @@ type Lease struct {
 type Claimed struct {
 	Lease     *Lease // nil when there is nothing to claim now
 	Unclaimed int64  // tasks at the cursor and later that are still unclaimed
+	Lanes     int    // that the job may have
 }
 
 // claimSQL takes a piece of the backlog that is due, else tasks at the cursor.
@@ -67,7 +68,7 @@ with p as materialized (
 		end::int as count,
 		piece.id as piece, piece.count as piece_count,
 		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as losses,
-		p.total, p.cursor
+		p.total, p.cursor, p.lanes
 	from p left join piece on true
 ), taken as (
 	update progress set
@@ -90,7 +91,7 @@ with p as materialized (
 	from c where jobs.id = $1 and $8 and (state = 'queued' or started_at is null)
 )
 select c.id, c.first, c.count, c.attempt, c.losses,
-	t.total - t.cursor - case when t.piece is null then t.count else 0 end,
+	t.total - t.cursor - case when t.piece is null then t.count else 0 end, t.lanes,
 	i.first, i.data
 from c, t left join input_blocks i
 	on not $10 and i.job_id = $1 and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
@@ -108,7 +109,7 @@ func (c *Claimed) scan(rows pgx.Rows, ranged bool) error {
 		var l Lease
 		var first *int64
 		var data []byte
-		if err := rows.Scan(&l.ID, &l.First, &l.Count, &l.Attempt, &l.Losses, &c.Unclaimed, &first, &data); err != nil {
+		if err := rows.Scan(&l.ID, &l.First, &l.Count, &l.Attempt, &l.Losses, &c.Unclaimed, &c.Lanes, &first, &data); err != nil {
 			return err
 		}
 		if c.Lease == nil {
@@ -170,6 +171,7 @@ type Record struct {
 
 	Runs []jobs.Run // outcomes
 	Back []Piece    // the rest: Runs and Back together have Count tasks
+	Logs []jobs.LogLine
 
 	StartedAt, FinishedAt       time.Duration // before now, on this node's monotonic clock
 	User, System, Tasks, Moving time.Duration
@@ -269,6 +271,11 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	var p Progress
 	var claimed Claimed
 	r.queue(&b, &p)
+	if len(r.Logs) > 0 {
+		if err := queueLogs(&b, r.Job, r.Logs); err != nil {
+			return Progress{}, Claimed{}, err
+		}
+	}
 	var ended bool
 	queueFinish(&b, r.Job, &ended)
 	if r.Notify {
@@ -505,8 +512,8 @@ func (s *Store) Leave(ctx context.Context, tx pgx.Tx, job string) (left bool, er
 }
 
 // Missing says how many turns a job lacks, as part of tx, and counts them in:
-// the caller inserts them in the same transaction.
-func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (n int, err error) {
+// the caller inserts them in the same transaction, for the lanes from first on.
+func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (first, n int, err error) {
 	err = tx.QueryRow(ctx, `
 		with p as materialized (
 			select * from progress where job_id = $1 and halt is null and not ended for update
@@ -518,11 +525,11 @@ func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (n int, err 
 		update progress set turns = greatest(turns, need.n) from need
 		where job_id = $1 and need.n > turns and (cursor < total or exists (
 			select from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp()))
-		returning need.n - (select turns from p)`, job).Scan(&n)
+		returning (select turns from p), need.n - (select turns from p)`, job).Scan(&first, &n)
 	if err == pgx.ErrNoRows {
-		return 0, nil
+		return 0, 0, nil
 	}
-	return n, wrap("count missing turns", err)
+	return first, n, wrap("count missing turns", err)
 }
 
 // sortedJobs is the keys of m in the order in which progress rows are locked.

@@ -40,6 +40,7 @@ type NewJob struct {
 	ID      string
 	OwnerID string
 	Spec    jobs.Spec
+	Lanes   int // turns that may live at once, where the policy does not say
 	Turns   int // that will be inserted into River in the same transaction
 }
 
@@ -66,15 +67,19 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
 	case shape.Count == 0:
 		state, ended = jobs.Succeeded, true
 	}
+	lanes, auto := n.Lanes, n.Spec.Policy.Processes == nil
+	if !auto {
+		lanes = *n.Spec.Policy.Processes
+	}
 	var b pgx.Batch
 	b.Queue(`
 		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $11 then now() end, case when $11 then now() end)`,
 		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, ended)
 	b.Queue(`
-		insert into progress (job_id, total, sealed, lanes, turns, failures_allowed, ended)
-		values ($1, $2, $3, $4, $5, $6, $7)`,
-		n.ID, shape.Count, !shape.Open, *n.Spec.Policy.Processes, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended)
+		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended)
+		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended)
 	blocks := 0
 	var rest [][]any
 	for block := range inputBlocks(n.Spec.Inputs.Values(), 0) {
@@ -133,7 +138,7 @@ func inputBlocks(values iter.Seq[[]byte], first int64) iter.Seq[inputBlock] {
 const jobColumns = `
 	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.reason,
 	j.created_at, j.started_at, j.finished_at,
-	p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
+	p.lanes, p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
 	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp()`
 
 const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id `
@@ -158,6 +163,7 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 		program, inputs, policy  []byte
 		created                  time.Time
 		started, finished, since *time.Time
+		lanes                    int
 		sealed                   bool
 		cpu, sinceDone           int64
 		halt                     *string
@@ -166,7 +172,7 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 	)
 	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &j.Reason,
 		&created, &started, &finished,
-		&c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now)
+		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +183,9 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 		if err := json.Unmarshal(part.data, part.into); err != nil {
 			return nil, fmt.Errorf("decode job %s: %w", j.ID, err)
 		}
+	}
+	if j.Policy.Processes == nil {
+		j.Policy.Processes = &lanes
 	}
 	j.Inputs.Count, j.Inputs.Open = c.Total, !sealed
 	c.Waiting = c.Total - c.Running - c.Done()

@@ -20,6 +20,14 @@ func (s *Store) AppendLogs(ctx context.Context, job string, lines []jobs.LogLine
 	if len(lines) == 0 {
 		return nil
 	}
+	var b pgx.Batch
+	if err := queueLogs(&b, job, lines); err != nil {
+		return err
+	}
+	return wrap("append logs", s.Pool.SendBatch(ctx, &b).Close())
+}
+
+func queueLogs(b *pgx.Batch, job string, lines []jobs.LogLine) error {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
 	encoder.SetEscapeHTML(false)
@@ -30,14 +38,14 @@ func (s *Store) AppendLogs(ctx context.Context, job string, lines []jobs.LogLine
 		}
 		first, last = min(first, line.Task), max(last, line.Task)
 	}
-	_, err := s.Pool.Exec(ctx, `
+	b.Queue(`
 		with p as (
 			update progress set log_bytes = log_bytes + $2 where job_id = $1 and log_bytes < $3
 			returning log_bytes
 		)
 		insert into logs (job_id, first, last, data) select $1, $4, $5, $6 from p where log_bytes <= $3`,
 		job, data.Len(), MaxLogBytes, first, last, data.Bytes())
-	return wrap("append logs", err)
+	return nil
 }
 
 // A LogPage is some of what a job's tasks printed.

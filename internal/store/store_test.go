@@ -45,10 +45,9 @@ func insert(t *testing.T, s *store.Store, owner *jobs.User, spec jobs.Spec) stri
 		t.Fatal(found)
 	}
 	spec = spec.WithDefaults()
-	spec.Policy = spec.Policy.WithDefaults(2)
 	id := store.NewID()
 	err := s.Tx(t.Context(), func(tx pgx.Tx) error {
-		return s.InsertJob(t.Context(), tx, store.NewJob{ID: id, OwnerID: owner.ID, Spec: spec, Turns: 2})
+		return s.InsertJob(t.Context(), tx, store.NewJob{ID: id, OwnerID: owner.ID, Spec: spec, Lanes: 2, Turns: 2})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -479,7 +478,7 @@ func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
 		t.Errorf("idle jobs: %v, %v", idle, err)
 	}
 	var missing int
-	err = s.Tx(t.Context(), func(tx pgx.Tx) (err error) { missing, err = s.Missing(t.Context(), tx, id); return err })
+	err = s.Tx(t.Context(), func(tx pgx.Tx) (err error) { _, missing, err = s.Missing(t.Context(), tx, id); return err })
 	if err != nil || missing != 1 {
 		t.Errorf("missing %d turns, %v", missing, err)
 	}

@@ -58,6 +58,25 @@ func (s *Store) Idle(ctx context.Context) ([]string, error) {
 	return ids, wrap("find idle jobs", err)
 }
 
+// FollowSlots sets the number of lanes of the jobs that did not say how many
+// they want to the slots that their queues have now over all living nodes.
+func (s *Store) FollowSlots(ctx context.Context) error {
+	_, err := s.Pool.Exec(ctx, `
+		with slots as (
+			select q.name, coalesce(sum(greatest(1, floor(q.per_core * n.cores + 1e-9))), 0)::int as n
+			from queues q left join nodes n on n.state = 'alive' and n.role <> 'web' and n.cores > 0
+				and n.heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+			group by q.name
+		), wanted as (
+			select p.job_id, greatest(1, slots.n / coalesce((j.policy->>'cores_per_process')::int, 1)) as lanes
+			from progress p join jobs j on j.id = p.job_id join slots on slots.name = j.queue
+			where not p.ended and p.lanes_auto and slots.n > 0
+		)
+		update progress p set lanes = wanted.lanes from wanted
+		where p.job_id = wanted.job_id and p.lanes <> wanted.lanes and not p.ended`, NodeLease.Microseconds())
+	return wrap("follow the queues' slots", err)
+}
+
 // Recount sets the number of turns of every job that has not ended to what
 // River really has, and ends jobs that have nothing left to do: turns may have
 // been cancelled or deleted behind our back. It looks only at jobs untouched by

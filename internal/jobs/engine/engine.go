@@ -81,7 +81,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e.active.init()
 	config := &river.Config{
 		ID:     e.node.ID,
-		Logger: slog.New(quiet{o.Logger.Handler()}),
+		Logger: slog.New(&quiet{Handler: o.Logger.Handler(), said: new(sync.Map)}),
 		// Short, because a slot that falls free during a fetch, and a second
 		// insert within the cooldown, are noticed by the next poll only.
 		FetchCooldown:               time.Millisecond,
@@ -318,13 +318,3 @@ func (e *Engine) obey(ctx context.Context) {
 		}
 	}
 }
-
-// quiet is River's logging without what is normal here.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }

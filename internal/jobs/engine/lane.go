@@ -42,6 +42,7 @@ type lane struct {
 	claimed   bool  // the turn's first claim was made
 	failures  int64 // that the job may still have; negative for any number
 	unclaimed int64 // tasks at the job's cursor, as last heard
+	lanes     int   // that the job may have, as last heard
 	yield     bool  // the turn goes back to the line
 	ended     bool  // the job has ended
 	failed    error // why the lane cannot go on
@@ -158,7 +159,7 @@ func (l *lane) claim() *store.Claim {
 // as fill lets be at the executor, so it never blocks.
 func (l *lane) push(c store.Claimed) {
 	lease := c.Lease
-	l.unclaimed = c.Unclaimed
+	l.unclaimed, l.lanes = c.Unclaimed, c.Lanes
 	l.view.Lock()
 	l.leases[lease.ID] = &held{Lease: *lease, left: lease.Count}
 	l.view.Unlock()
@@ -178,7 +179,12 @@ func (l *lane) wantsMore() bool {
 	if l.closed || l.yield || l.ended || l.failed != nil || l.isHalted() {
 		return false
 	}
-	return l.atHand == 0 || l.unclaimed > 0 && l.atHand < l.stats.ahead(l.unclaimed, *l.work.Policy.Processes)
+	if l.atHand == 0 {
+		return true
+	}
+	// With a limit on failures the second chunk must know of the first one's.
+	return l.unclaimed > 0 && l.work.Policy.MaxFailures == nil &&
+		l.atHand < l.stats.ahead(l.unclaimed, l.lanes)
 }
 
 // fill claims until the executor has as many chunks at hand as it should, and
@@ -221,7 +227,7 @@ func (l *lane) report(ctx context.Context, r exec.Report) {
 	if h == nil {
 		return
 	}
-	l.keepLogs(ctx, r.Logs)
+	l.keepLogs(ctx, r)
 	// What has been done is recorded although the lane was cancelled, unless
 	// the node has lost its leases.
 	lost := errors.Is(context.Cause(ctx), errLeaseLost)
@@ -286,8 +292,8 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 	rec := store.Record{
 		Job: l.work.Job, Lease: h.ID, Count: h.left,
 		User: r.Usage.User, System: r.Usage.System, Tasks: r.Usage.InTasks, Moving: r.Usage.Moving,
-		PeakMemory: r.Usage.PeakMemory,
-		StartedAt:  since(r.Usage.StartedAt, now), FinishedAt: since(r.Usage.FinishedAt, now),
+		PeakMemory: r.Usage.PeakMemory, Logs: l.logs,
+		StartedAt: since(r.Usage.StartedAt, now), FinishedAt: since(r.Usage.FinishedAt, now),
 	}
 	for _, span := range r.Back {
 		rec.Back = append(rec.Back, store.Piece{First: span.First, Count: span.Count, Attempt: h.Attempt, Losses: h.Losses})
@@ -325,6 +331,7 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 		l.failed = err
 		return
 	}
+	l.logs, l.logBytes = nil, 0
 	if answer.Lease != nil {
 		l.push(answer.Claimed)
 	}
@@ -400,18 +407,17 @@ const (
 	maxHeldLogTime = 250 * time.Millisecond
 )
 
-func (l *lane) keepLogs(ctx context.Context, lines []jobs.LogLine) {
-	if len(lines) == 0 {
-		return
-	}
+// keepLogs holds the lines of a report back to be written with the chunk's
+// record, or before it when they are many or the chunk takes long.
+func (l *lane) keepLogs(ctx context.Context, r exec.Report) {
 	if len(l.logs) == 0 {
 		l.logsSince = time.Now()
 	}
-	l.logs = append(l.logs, lines...)
-	for _, line := range lines {
+	l.logs = append(l.logs, r.Logs...)
+	for _, line := range r.Logs {
 		l.logBytes += len(line.Line)
 	}
-	if l.logBytes >= maxHeldLogs || time.Since(l.logsSince) >= maxHeldLogTime {
+	if l.logBytes >= maxHeldLogs || !r.Ended && time.Since(l.logsSince) >= maxHeldLogTime {
 		l.flushLogs(ctx)
 	}
 }

@@ -65,11 +65,13 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 	if err != nil {
 		return "", false, err
 	}
-	processes := max(look.slots/max(valueOr(spec.Policy.CoresPerProcess, 1), 1), 1)
-	spec.Policy = spec.Policy.WithDefaults(processes)
+	lanes := max(look.slots / *spec.Policy.CoresPerProcess, 1)
+	if spec.Policy.Processes != nil {
+		lanes = *spec.Policy.Processes
+	}
 	total := spec.Inputs.Count()
 	id = store.NewID()
-	turns := int(min(int64(*spec.Policy.Processes), total))
+	turns := int(min(int64(lanes), total))
 	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
 		if key != nil {
 			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
@@ -84,7 +86,7 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 				return nil
 			}
 		}
-		if err := e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Turns: turns}); err != nil {
+		if err := e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns}); err != nil {
 			return err
 		}
 		list := make([]store.Turn, turns)
@@ -104,13 +106,6 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 		e.Store.Feed.Wake(id)
 	}
 	return id, replayed, nil
-}
-
-func valueOr(p *int, otherwise int) int {
-	if p == nil {
-		return otherwise
-	}
-	return *p
 }
 
 // turnArgs is what a turn carries in River.
@@ -147,13 +142,13 @@ func (e *Engine) dispatch(ctx context.Context, job string) error {
 		return err
 	}
 	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		n, err := e.Store.Missing(ctx, tx, job)
+		first, n, err := e.Store.Missing(ctx, tx, job)
 		if err != nil {
 			return err
 		}
 		turns := make([]store.Turn, n)
 		for i := range turns {
-			turns[i] = store.Turn{Job: job, Lane: (*w.Policy.Processes - 1 - i%*w.Policy.Processes), Queue: w.Queue, Priority: w.Priority}
+			turns[i] = store.Turn{Job: job, Lane: first + i, Queue: w.Queue, Priority: w.Priority}
 		}
 		return e.insertTurns(ctx, tx, turns)
 	})
@@ -184,12 +179,13 @@ func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *sto
 	defer tick.Stop()
 	for {
 		job, err := e.Store.Job(ctx, v, id)
-		if err != nil || job.State.Ended() {
+		// An outage of the database is waited for too.
+		if err != nil && !errors.Is(err, jobs.ErrUnavailable) || err == nil && job.State.Ended() {
 			return job, err
 		}
 		select {
 		case <-ctx.Done():
-			return job, nil
+			return job, err
 		case <-deadline.C:
 			return e.Store.Job(ctx, v, id)
 		case <-news.C:

@@ -103,6 +103,9 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 			e.Logger.Warn("turns whose fetch was never answered are released", "turns", n)
 		}
 	}
+	if err := e.Store.FollowSlots(ctx); err != nil {
+		return err
+	}
 	idle, err := e.Store.Idle(ctx)
 	if err != nil {
 		return err

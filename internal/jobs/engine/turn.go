@@ -97,6 +97,9 @@ func (e *Engine) turn(ctx context.Context, turn *river.Job[turnArgs]) error {
 		cancel: cancelLane, halted: make(chan struct{}), leases: make(map[int64]*held), failures: -1,
 		stats: e.stats.enter(w.Job),
 	}
+	if w.Policy.MaxFailures != nil {
+		l.failures = w.Policy.FailuresAllowed(w.Inputs.Count)
+	}
 	defer e.stats.leave(w.Job)
 	e.active.add(l)
 	defer e.active.remove(l)

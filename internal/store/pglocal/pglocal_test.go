@@ -613,13 +613,31 @@ func TestLeftoversOfInitdbAreRemoved(t *testing.T) {
 
 func TestStartEndsWithItsContext(t *testing.T) {
 	dir := newDir(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	_, err := Start(ctx, Options{Dir: dir, Settings: unsafeButFast})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("Start said %v", err)
+	programs := fakePrograms(t, filepath.Join(dir, "bin"), "15.1")
+	if err := os.WriteFile(filepath.Join(programs, "initdb"), []byte("#!/bin/sh\nsleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	goleak.VerifyNone(t)
+	t.Run("while initdb hangs", func(t *testing.T) {
+		t.Setenv("PG_BINDIR", programs)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := Start(ctx, Options{Dir: dir, Settings: unsafeButFast})
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Start said %v", err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("Start goes on")
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "postgres", "initdb-*")); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
 	start(t, Options{Dir: dir})
 }
 

@@ -18,8 +18,11 @@
 //		...
 //	}
 //
-// With goleak it is goleak.VerifyTestMain(storetest.Main(m)); a single test
-// that calls goleak.VerifyNone passes IgnoreServer.
+// With goleak it is
+//
+//	goleak.VerifyTestMain(storetest.Main(m), storetest.IgnoreServer())
+//
+// and likewise IgnoreServer for a single test's goleak.VerifyNone.
 //
 // What a killed test process leaves behind, the next one drops.
 package storetest

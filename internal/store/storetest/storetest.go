@@ -64,8 +64,9 @@ func Main(m interface{ Run() int }) interface{ Run() int } {
 	return &suite{m}
 }
 
-// IgnoreServer tells goleak about the goroutines that look after the server
-// between a process's first call of New and its end.
+// IgnoreServer tells goleak about the goroutines that look after the server. One
+// of them stays to the end of the process that started the server, if others
+// use it on.
 func IgnoreServer() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/allcores/allcores/internal/store/pglocal.runBackground")
 }

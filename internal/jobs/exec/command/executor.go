@@ -133,6 +133,7 @@ func (t *turn) loop(in <-chan exec.Chunk) {
 	for {
 		t.mu.Lock()
 		flight, over, failed := len(t.flight), t.over(), t.err != nil
+		stopped := t.stopped
 		t.arm(budget)
 		t.mu.Unlock()
 		if failed || in == nil && flight == 0 {
@@ -140,6 +141,7 @@ func (t *turn) loop(in <-chan exec.Chunk) {
 		}
 		from, room := in, (<-chan struct{})(nil)
 		switch {
+		case stopped: // what comes goes back at once
 		case flight >= inFlight || over:
 			from = nil
 		case t.reports.Backlog() > maxBacklog:

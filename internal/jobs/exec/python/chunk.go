@@ -28,12 +28,14 @@ type chunk struct {
 	lines     [][]byte
 	failed    []int32
 	durations []byte
+	usual     time.Duration // of a task of the last batch
+	slow      int64         // number of the task last seen in hand for long, or -1
 
 	// Outcomes as they came, of one that runs several, by offset.
 	single []outcome
 }
 
-func newChunk(c exec.Chunk) *chunk { return &chunk{Chunk: c} }
+func newChunk(c exec.Chunk) *chunk { return &chunk{Chunk: c, slow: -1} }
 
 // index is the task's index of a number of the process.
 func (c *chunk) index(number int64) int64 { return c.First + number - c.base }
@@ -54,21 +56,38 @@ func (c *chunk) add(o outcomes) error {
 	for b := o.failed; len(b) > 0; b = b[4:] {
 		c.failed = append(c.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
 	}
-	c.durations = appendDurations(c.durations, o.durations, c.Count)
+	c.addDurations(o.durations)
 	c.lines = append(c.lines, o.lines)
 	c.received += o.count
 	return nil
 }
 
-// appendDurations appends the codes of pairs of tasks and seconds each, up to
-// most codes in all.
-func appendDurations(dst, pairs []byte, most int) []byte {
+// addDurations takes pairs of a number of tasks and the seconds that each took
+// on average. A task that was seen in hand for long gets what it took beyond
+// the usual, as short tasks are timed together.
+func (c *chunk) addDurations(pairs []byte) {
 	for ; len(pairs) >= 16; pairs = pairs[16:] {
-		n := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
-		code := jobs.EncodeDuration(seconds(math.Float64frombits(binary.LittleEndian.Uint64(pairs[8:]))))
-		for i := 0.0; i < n && len(dst) < 2*most; i++ {
-			dst = binary.LittleEndian.AppendUint16(dst, code)
+		count := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
+		each := seconds(math.Float64frombits(binary.LittleEndian.Uint64(pairs[8:])))
+		first := len(c.durations) / 2
+		n := int(min(max(count, 0), float64(c.Count-first)))
+		slow := c.slow - c.base - int64(first)
+		if n < 2 || c.slow < 0 || slow < 0 || slow >= int64(n) {
+			c.usual = each
+			c.durations = appendCodes(c.durations, each, n)
+			continue
 		}
+		usual := min(c.usual, each)
+		c.durations = appendCodes(c.durations, usual, int(slow))
+		c.durations = appendCodes(c.durations, each*time.Duration(n)-usual*time.Duration(n-1), 1)
+		c.durations = appendCodes(c.durations, usual, n-int(slow)-1)
+	}
+}
+
+func appendCodes(dst []byte, d time.Duration, n int) []byte {
+	code := jobs.EncodeDuration(d)
+	for range n {
+		dst = binary.LittleEndian.AppendUint16(dst, code)
 	}
 	return dst
 }
@@ -117,6 +136,9 @@ func (c *chunk) runs() []jobs.Run {
 	if c.received == 0 {
 		return nil
 	}
+	if int64(c.received) > c.cut-c.base && c.single == nil {
+		c.scatter()
+	}
 	if c.single == nil {
 		run := jobs.Run{First: c.First, Count: c.received, Outputs: join(c.lines), Failed: c.failed, Durations: c.durations}
 		for len(run.Durations) < 2*c.received {
@@ -127,7 +149,8 @@ func (c *chunk) runs() []jobs.Run {
 	}
 	var runs []jobs.Run
 	var run *jobs.Run
-	for i, o := range c.single {
+	// What was given back is another's, even if it was run here by a hair.
+	for i, o := range c.single[:c.cut-c.base] {
 		if o.line == nil {
 			run = nil
 			continue

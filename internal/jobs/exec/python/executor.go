@@ -222,7 +222,8 @@ func (e *Executor) bare(ctx context.Context, lane exec.Lane) (*worker, error) {
 		w := e.spare
 		e.spare = nil
 		e.mu.Unlock()
-		e.respare()
+		// The task at hand comes first.
+		time.AfterFunc(respareDelay, e.respare)
 		if w != nil {
 			if w.setIdle(false) {
 				if err := w.pin(lane.Cores); err != nil {
@@ -283,6 +284,10 @@ func sparable(p *jobs.Python) bool {
 	}
 	return true
 }
+
+// respareDelay is how long after the spare interpreter was taken another one
+// is started, which keeps a core busy for a while.
+const respareDelay = 30 * time.Millisecond
 
 // respare starts a spare interpreter unless there is one.
 func (e *Executor) respare() {

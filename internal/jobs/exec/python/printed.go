@@ -29,11 +29,20 @@ func (w *worker) readPrinted(file *os.File, stream string) {
 		var n int
 		var readErr error
 		err := conn.Read(func(fd uintptr) bool {
+			w.taking.RLock()
 			mark = w.cells.oldest()
 			n, readErr = readFD(int(fd), buf)
-			return !again(readErr)
+			if again(readErr) {
+				w.taking.RUnlock()
+				return false
+			}
+			return true
 		})
-		if err != nil || readErr != nil || n <= 0 {
+		if err != nil {
+			return
+		}
+		if readErr != nil || n <= 0 {
+			w.taking.RUnlock()
 			return
 		}
 		if mark != task {
@@ -42,12 +51,14 @@ func (w *worker) readPrinted(file *os.File, stream string) {
 		text := buf[:n]
 		switch {
 		case kept > maxTaskLog:
+			w.taking.RUnlock()
 			continue
 		case kept+n > maxTaskLog:
 			text = append(text[:maxTaskLog-kept:maxTaskLog-kept], "\n[cut: a task keeps 256 KiB of "+stream+"]\n"...)
 		}
 		kept += n
 		w.push(event{log: &logText{number: mark, stream: stream, at: time.Now(), text: append([]byte(nil), text...)}})
+		w.taking.RUnlock()
 	}
 }
 

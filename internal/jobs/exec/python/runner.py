@@ -184,7 +184,6 @@ def describe(e, memory_limit=0):
         kind = "memory"
         message = message or "it needed more than the memory limit of %d bytes" % memory_limit
     try:
-        import traceback
         tb = e.__traceback__
         while tb is not None and tb.tb_frame.f_code.co_filename != FILE:
             tb = tb.tb_next
@@ -269,6 +268,10 @@ class Runner:
     def main(self):
         with self.lock:
             self.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
+        # These are needed sooner or later; now nobody waits for them.
+        global linecache, traceback
+        import linecache, traceback
+        threading.Thread(target=self.serve, daemon=True, name="allcores").start()
         while True:
             kind, body = self.read()
             if kind is None:
@@ -288,12 +291,10 @@ class Runner:
         self.memory_limit = p["memory"]
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
-        threading.Thread(target=self.serve, daemon=True, name="allcores").start()
         sys.argv = [FILE]
         try:
             f = load_function(p["source"], p["function"])
-            import inspect
-            asynchronous = inspect.iscoroutinefunction(f) or inspect.iscoroutinefunction(getattr(f, "__call__", None))
+            asynchronous = is_async(f)
         except BaseException as e:
             if self.forked:
                 os._exit(1)
@@ -524,7 +525,6 @@ class Bytes:
 
 def load_function(source, function):
     # An entry without a time of change is never checked against a file.
-    import linecache
     linecache.cache[FILE] = (len(source), None, source.splitlines(True), FILE)
     module = ModuleType(MODULE)
     module.__file__ = FILE
@@ -544,6 +544,19 @@ def await_coroutine(coroutine):
     return asyncio.run(coroutine)
 
 
+def is_async(f):
+    """Whether f is an async def, as inspect.iscoroutinefunction, whose module
+    takes 10 ms to import."""
+    while hasattr(f, "func"):  # functools.partial
+        f = f.func
+    for g in (f, getattr(type(f), "__call__", None)):
+        g = getattr(g, "__func__", g)
+        code = getattr(g, "__code__", None)
+        if code is not None and code.co_flags & 0x80:  # CO_COROUTINE
+            return True
+    return False
+
+
 CHUNK = struct.Struct("<qqqqBqq")  # base, count, cell of the limit, failures, 1 for a range, start, step
 OUTCOMES = struct.Struct("<qIII")  # first, tasks, failures, pairs of durations
 
@@ -557,6 +570,7 @@ class Serial:
         self.expected = None   # type of the last scalar output, usually that of the next one
         self.out = []          # scalar outputs that are not encoded yet
         self.ints = False      # all of out are of type int
+        self.strings = False   # some of out may be of type str
         self.pieces = []       # encoded outputs
         self.first = 0         # number of the first task that is not sent
         self.count = 0         # tasks in pieces
@@ -568,6 +582,7 @@ class Serial:
         self.part = ()         # the batch in hand: its inputs,
         self.part_first = 0    # its first number,
         self.cell = 0          # and its chunk's limit
+        self.trimmed = -1      # what was in hand when a batch was cut short
 
     def current(self):
         return self.runner.cells[MARK]
@@ -624,8 +639,8 @@ class Serial:
                 durations.append(spent / m)
             if n < stop or 0 <= failures < self.failures:
                 break
-            if self.expected is str:
-                held += sum(map(len, out[-m:]))
+            if self.strings:
+                held += sum([len(r) for r in out[-m:] if type(r) is str])
             if spent < BATCH / 2:
                 if m == batch:
                     batch = min(4 * batch, MAX_BATCH)
@@ -684,6 +699,7 @@ class Serial:
             with self.runner.lock:
                 self.ints = t is int and (self.ints or not self.out)
                 self.expected = t
+                self.strings = self.strings or t is str
                 self.out.append(r)
             return
         if t is CoroutineType:
@@ -732,6 +748,7 @@ class Serial:
         del self.out[:n]
         if not self.out:
             self.ints = self.expected is int
+            self.strings = self.expected is str
 
     def send(self):
         """Sends the outcomes collected; the lock must be held."""
@@ -754,15 +771,15 @@ class Serial:
         self.runner.flush_logs()
         self.seal()
         self.send()
-        cells = self.runner.cells
-        if cells[self.cell] < cells[HIGH]:
-            part, first = self.part, self.part_first
-            if part:
-                keep = max(cells[self.cell], cells[MARK] + 1, first) - first
-                del part[keep:]
-                # The loop may have taken one more before its inputs were cut.
-                cells[HIGH] = min(cells[HIGH], max(first + keep, cells[MARK] + 2))
-
+        cells, part, first = self.runner.cells, self.part, self.part_first
+        if part and cells[self.cell] < cells[HIGH]:
+            mark = cells[MARK]
+            del part[max(cells[self.cell], mark + 1, first) - first:]
+            # The loop may have taken one more before its inputs were cut. If it
+            # is where it was the last time, it has not.
+            keep = max(cells[self.cell], mark + (1 if mark == self.trimmed else 2), first)
+            cells[HIGH] = min(cells[HIGH], keep)
+            self.trimmed = mark
 
 
 class Chunk:
@@ -1045,4 +1062,13 @@ def bound(tree):
 
 
 def main():
-    Runner().main()
+    r = Runner()
+    try:
+        r.main()
+    except BaseException:
+        if r.forked:
+            os._exit(1)
+        # A mistake of ours, or a signal handler of the program that raised
+        # between tasks. sys.stderr may lead nowhere by now.
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        os._exit(70)

@@ -91,6 +91,7 @@ func (t *turn) loop() {
 		}
 		in, room := t.in, (<-chan struct{})(nil)
 		switch {
+		case t.stopped: // what comes goes back at once
 		case len(t.flight) >= inFlight || t.over():
 			in = nil
 		case t.reports.Backlog() > maxBacklog:
@@ -177,7 +178,7 @@ func (t *turn) send(c *chunk) {
 	w.next += int64(c.Count)
 	w.chunks++
 	w.cells.store(cellLimit+c.cell, c.end)
-	if t.flight[0] == c {
+	if w.loaded && t.flight[0] == c {
 		c.begun = time.Now()
 	}
 	head := appendChunk(make([]byte, 0, chunkHeadSize+len(c.Inputs)), c.base, c.Count, c.cell, c.Failures, c.Range, len(c.Inputs))
@@ -278,9 +279,7 @@ func (t *turn) tick() {
 	} else {
 		t.asked = served
 	}
-	if t.lane.Timeout > 0 && t.culprit < 0 {
-		t.watch(time.Now())
-	}
+	t.watch(time.Now())
 }
 
 // unsent reports whether the process has something for us.
@@ -300,8 +299,12 @@ func (t *turn) unsent() bool {
 	return false
 }
 
-// watch ends the process when a task has been in hand for too long.
+// watch notes what is in hand, and ends the process when a task has been for
+// too long.
 func (t *turn) watch(now time.Time) {
+	if t.culprit >= 0 {
+		return
+	}
 	for i := range t.seen {
 		mark := t.w.cells.mark(i)
 		s := &t.seen[i]
@@ -309,7 +312,10 @@ func (t *turn) watch(now time.Time) {
 			*s = seen{mark, now}
 			continue
 		}
-		if now.Sub(s.since) < t.lane.Timeout {
+		if c := t.chunk(mark); c != nil {
+			c.slow = mark
+		}
+		if t.lane.Timeout <= 0 || now.Sub(s.since) < t.lane.Timeout {
 			continue
 		}
 		if t.unsent() {
@@ -347,6 +353,9 @@ func (t *turn) frame(f frame) error {
 			t.loadFailed(f.body[1:])
 		}
 		t.w.loaded = true
+		if len(t.flight) > 0 {
+			t.flight[0].begun = time.Now()
+		}
 	case frameOutcomes:
 		o, err := parseOutcomes(f.body)
 		if err != nil {

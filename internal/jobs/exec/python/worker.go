@@ -92,6 +92,10 @@ type worker struct {
 	gone   chan struct{} // closed when everything of it has ended
 	served atomic.Int64  // outcome frames read
 
+	// taking is held for reading from before something printed is taken from
+	// its pipe until it is in the queue.
+	taking sync.RWMutex
+
 	writes  chan []byte // large frames, for the writing goroutine
 	writing atomic.Int64
 
@@ -285,6 +289,14 @@ func (w *worker) readFrames() error {
 		}
 		if f.kind == frameOutcomes || f.kind == frameOutcome {
 			w.served.Add(1)
+		}
+		if f.kind == frameEnd {
+			// The process saw the pipes empty before it said so. What was in
+			// them is to be in the queue before the end of the chunk is.
+			w.taking.Lock()
+			w.push(event{frame: f})
+			w.taking.Unlock()
+			continue
 		}
 		w.push(event{frame: f})
 	}

@@ -1,0 +1,196 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+const (
+	apiPrefix       = "/api/v1"
+	ndjson          = "application/x-ndjson"
+	eventStreamType = "text/event-stream"
+)
+
+// Field names of JSON are case-sensitive: a misspelled one is a violation.
+func init() { huma.ValidateStrictCasing = true }
+
+// An api is the REST half of the site: its operations and what describes them.
+type api struct {
+	huma.API
+	site *Site
+}
+
+func (s *Site) newAPI(r chi.Router) *api {
+	config := huma.DefaultConfig("Allcores", s.version)
+	config.Info.Description = "Put every core to work, and lose nothing. Streams are NDJSON or server-sent events."
+	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
+	config.CreateHooks = nil // no $schema fields in answers
+	config.RejectUnknownQueryParameters = true
+	config.Transformers = []huma.Transformer{tidy}
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token":   {Type: "http", Scheme: "bearer"},
+		"session": {Type: "apiKey", In: "cookie", Name: sessionCookie},
+	}
+	config.Security = []map[string][]string{{"token": {}}, {"session": {}}}
+	config.Servers = []*huma.Server{{URL: "/"}}
+	s.schemas = config.Components.Schemas
+	describeTypes(s.schemas)
+	return &api{humachi.New(r.With(s.authenticated), config), s}
+}
+
+// describeTypes tells the registry what the vocabulary's own JSON types look like,
+// and which fields of a request may be left out.
+func describeTypes(r huma.Registry) {
+	r.RegisterTypeAlias(reflect.TypeFor[jobs.Time](), reflect.TypeFor[time.Time]())
+	r.RegisterTypeAlias(reflect.TypeFor[jobs.FailureLimit](), reflect.TypeFor[failureLimitSchema]())
+	for _, t := range []reflect.Type{reflect.TypeFor[jobs.Spec](), reflect.TypeFor[jobs.Job](), reflect.TypeFor[jobs.Task]()} {
+		r.Schema(t, true, "")
+	}
+	all := r.Map()
+	all["Policy"].Required = nil
+	all["Range"].Required = []string{"stop"}
+	for _, field := range []*huma.Schema{
+		all["Job"].Properties["started_at"], all["Job"].Properties["finished_at"], all["Task"].Properties["started_at"],
+	} {
+		field.Nullable = true
+	}
+	for _, s := range all {
+		s.PrecomputeMessages()
+	}
+}
+
+// failureLimitSchema describes jobs.FailureLimit.
+type failureLimitSchema struct{}
+
+// Schema is for huma.
+func (failureLimitSchema) Schema(huma.Registry) *huma.Schema {
+	zero := 0.0
+	return &huma.Schema{
+		Nullable:    true,
+		Description: "A number of tasks, or a share of them such as 5%.",
+		Examples:    []any{10, "5%"},
+		AnyOf: []*huma.Schema{
+			{Type: huma.TypeInteger, Minimum: &zero},
+			{Type: huma.TypeString, Pattern: `^(0|[1-9][0-9]*|[0-9]+(\.[0-9]+)?%)$`},
+		},
+	}
+}
+
+// route adds an operation to the site and to its description. The pattern is a
+// method and a path below the API's prefix.
+func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (*O, error)) {
+	method, path, _ := strings.Cut(pattern, " ")
+	op := huma.Operation{
+		OperationID: id, Method: method, Path: apiPrefix + path, Summary: summary,
+		Middlewares: huma.Middlewares{a.requires(role)},
+	}
+	if method == http.MethodPost && !strings.Contains(path, "{") {
+		op.DefaultStatus = http.StatusCreated
+	}
+	huma.Register(a.API, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, a.refusal(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// stream is route for an operation that answers by a stream of one of the
+// types. Its handler returns what writes the stream, once it is sure that there
+// is something to answer.
+func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (streamFunc, error), types ...string) {
+	_, path, _ := strings.Cut(pattern, " ")
+	content := map[string]*huma.MediaType{}
+	for _, t := range types {
+		content[t] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	op := huma.Operation{
+		OperationID: id, Method: http.MethodGet, Path: apiPrefix + path, Summary: summary,
+		Middlewares: huma.Middlewares{a.requires(role)},
+		Responses:   map[string]*huma.Response{"200": {Description: "The stream", Content: content}},
+	}
+	huma.Register(a.API, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+		write, err := h(ctx, in)
+		if err != nil {
+			return nil, a.refusal(ctx, err)
+		}
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			r, w := humachi.Unwrap(hc)
+			a.site.serveStream(w, r, write)
+		}}, nil
+	})
+}
+
+// requires refuses those whose role is too small, before anything of the
+// request is looked at.
+func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humachi.Unwrap(ctx)
+		if err := require(r, role); err != nil {
+			a.site.refuse(w, r, err)
+			return
+		}
+		next(ctx)
+	}
+}
+
+// refusal is err as huma renders it.
+func (a *api) refusal(ctx context.Context, err error) error {
+	c := callOf(ctx)
+	return a.site.fail(c.w.Header(), c.r, err).problem()
+}
+
+// documentBody says what a POST takes. huma is told only afterwards, because
+// bodies are read by [Site.readSpec], which finds more than huma does.
+func (a *api) documentBody(path, schema string) {
+	a.OpenAPI().Paths[apiPrefix+path].Post.RequestBody = &huma.RequestBody{
+		Required: true,
+		Content:  map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schema}}},
+	}
+}
+
+// describe answers the API's description.
+func (a *api) describe(w http.ResponseWriter, _ *http.Request) {
+	text, err := json.Marshal(a.OpenAPI())
+	if err != nil {
+		panic(err) // it is made of our own types
+	}
+	w.Header().Set("Content-Type", "application/openapi+json")
+	_, _ = w.Write(text)
+}
+
+// A list is one page of a list.
+type list[T any] struct {
+	Items      []T     `json:"items" nullable:"false"`
+	NextCursor *string `json:"next_cursor" doc:"Pass it as cursor to get the following page; null on the last one."`
+}
+
+type listOutput[T any] struct{ Body list[T] }
+
+func listOf[T any](items []T, next string) *listOutput[T] {
+	out := &listOutput[T]{Body: list[T]{Items: items}}
+	if items == nil {
+		out.Body.Items = []T{}
+	}
+	if next != "" {
+		out.Body.NextCursor = &next
+	}
+	return out
+}
+
+// paging is what every list takes.
+type paging struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+}

@@ -1,0 +1,314 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of a request's body.
+const (
+	maxBodyBytes = 32 << 20 // of the API
+	maxFormBytes = 64 << 20 // of a form, uploads included
+	maxDepth     = 500      // of nested arrays and objects
+	bodyTimeout  = 2 * time.Minute
+)
+
+// limitBody bounds how much a body may hold and how long it may take to arrive.
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == nil || r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		most := int64(maxFormBytes)
+		if isAPI(r) {
+			most = maxBodyBytes
+		}
+		control := http.NewResponseController(w)
+		// Without support there is no connection that could be held.
+		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+		r.Body = &timedBody{http.MaxBytesReader(w, r.Body, most), control}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// A timedBody lifts the deadline at its end: a deadline that passes later would
+// end the request's context.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, bodyError(err)
+}
+
+// bodyError tells apart why a body could not be read.
+func bodyError(err error) error {
+	var tooLarge *http.MaxBytesError
+	var timeout net.Error
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case errors.As(err, &tooLarge):
+		return fmt.Errorf("%w: more than %d bytes", errTooLarge, tooLarge.Limit)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%w: %w", errSlowBody, err)
+	}
+	return fmt.Errorf("%w: %w", errBrokenBody, err)
+}
+
+// readJSON reads the whole body of a request that must be JSON.
+func readJSON(r *http.Request) ([]byte, error) {
+	if header := r.Header.Get("Content-Type"); header != "" {
+		kind, _, err := mime.ParseMediaType(header)
+		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+			return nil, fmt.Errorf("%w: %q", errMediaType, header)
+		}
+	}
+	if r.ContentLength > maxBodyBytes {
+		return nil, errTooLarge
+	}
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(min(r.ContentLength, 1<<20)) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(r.Body); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+const (
+	specSchema = "#/components/schemas/Spec"
+	opaque     = "body.inputs.items[]" // what nobody looks into
+)
+
+// parseSpec reads a submission. What is wrong with its form is returned as
+// violations, together with as much of the submission as could be read, so that
+// what is wrong with that can be listed too.
+func parseSpec(schemas huma.Registry, text []byte) (jobs.Spec, jobs.Invalid) {
+	var spec jobs.Spec
+	if v := malformed(text); v != nil {
+		return spec, jobs.Invalid{*v}
+	}
+	tree := &treeReader{Decoder: json.NewDecoder(bytes.NewReader(text))}
+	tree.UseNumber()
+	root := tree.value("body")
+	result := &huma.ValidateResult{}
+	path := huma.NewPathBuffer(nil, 0)
+	path.Push("body")
+	huma.Validate(schemas, &huma.Schema{Ref: specSchema}, path, huma.ModeWriteToServer, root, result)
+	found := append(tree.found, fromSchema(result.Errors)...)
+
+	var mismatch *json.UnmarshalTypeError
+	if err := json.Unmarshal(text, &spec); errors.As(err, &mismatch) && len(found) == 0 {
+		found = append(found, jobs.Violation{Location: strings.TrimSuffix("body."+mismatch.Field, "."), Message: "must not be " + mismatch.Value})
+	} else if err != nil && len(found) == 0 {
+		found = append(found, jobs.Violation{Location: "body", Message: err.Error()})
+	}
+	if spec.Inputs.Range != nil && lookup(root, "inputs", "range", "step") == nil {
+		spec.Inputs.Range.Step = 1
+	}
+	return spec, found
+}
+
+// malformed says why text is not JSON that can be read at all.
+func malformed(text []byte) *jobs.Violation {
+	wrong := func(format string, args ...any) *jobs.Violation {
+		return &jobs.Violation{Location: "body", Message: fmt.Sprintf(format, args...)}
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return wrong("must not be empty")
+	}
+	for at, rest := 0, text; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 {
+			return wrong("is not UTF-8 (%s)", position(text, at))
+		}
+		at, rest = at+size, rest[size:]
+	}
+	if at := tooDeep(text); at >= 0 {
+		return wrong("is nested more than %d levels deep (%s)", maxDepth, position(text, at))
+	}
+	var any json.RawMessage
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(text, &any); errors.As(err, &syntax) {
+		return wrong("is not JSON: %s (%s)", syntax.Error(), position(text, int(syntax.Offset)-1))
+	} else if err != nil {
+		return wrong("is not JSON: %s", err)
+	}
+	return nil
+}
+
+// position tells a place in text as an editor does.
+func position(text []byte, at int) string {
+	before := text[:min(max(at, 0), len(text))]
+	line := bytes.Count(before, []byte{'\n'}) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Sprintf("line %d, column %d", line, column)
+}
+
+// tooDeep is where text is nested too deep, or -1. Reading such text costs
+// stack on our side and may end the Python process that gets it.
+func tooDeep(text []byte) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			for i++; i < len(text) && text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return i
+			}
+		case ']', '}':
+			depth--
+		}
+	}
+	return -1
+}
+
+// A treeReader reads JSON that is known to be well-formed into the tree that
+// huma validates, and finds names that stand twice in an object.
+type treeReader struct {
+	*json.Decoder
+	found jobs.Invalid
+}
+
+func (t *treeReader) token() json.Token {
+	token, err := t.Token()
+	if err != nil {
+		panic(err) // text was found to be well-formed
+	}
+	return token
+}
+
+func (t *treeReader) value(path string) any {
+	switch token := t.token().(type) {
+	case json.Delim:
+		if token == '[' {
+			return t.array(path)
+		}
+		return t.object(path)
+	case json.Number:
+		return number(string(token))
+	default:
+		return token
+	}
+}
+
+func (t *treeReader) array(path string) []any {
+	items := []any{}
+	for t.More() {
+		if path+"[]" == opaque {
+			var skipped json.RawMessage
+			if err := t.Decode(&skipped); err != nil {
+				panic(err)
+			}
+			items = append(items, nil)
+			continue
+		}
+		items = append(items, t.value(path+"["+strconv.Itoa(len(items))+"]"))
+	}
+	t.token()
+	return items
+}
+
+func (t *treeReader) object(path string) map[string]any {
+	object := map[string]any{}
+	for t.More() {
+		name := t.token().(string)
+		if _, twice := object[name]; twice {
+			t.found = append(t.found, jobs.Violation{Location: path + "." + name, Message: "stands twice in its object"})
+		}
+		object[name] = t.value(path + "." + name)
+	}
+	t.token()
+	return object
+}
+
+// number is a number as huma validates it. All our numbers are whole, and are
+// read as such: what has a point or an exponent is no integer.
+func number(literal string) float64 {
+	if strings.ContainsAny(literal, ".eE") {
+		return math.NaN()
+	}
+	n, err := strconv.ParseFloat(literal, 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return n
+}
+
+func lookup(tree any, path ...string) any {
+	for _, name := range path {
+		object, ok := tree.(map[string]any)
+		if !ok {
+			return nil
+		}
+		tree = object[name]
+	}
+	return tree
+}
+
+// inBody gives the violations of a submission their place in the request.
+func inBody(found jobs.Invalid) jobs.Invalid {
+	for i := range found {
+		found[i].Location = "body." + found[i].Location
+	}
+	return found
+}
+
+// ofType are huma's messages about values that could not be read at all.
+var ofType = []string{
+	validation.MsgExpectedString, validation.MsgExpectedInteger, validation.MsgExpectedNumber,
+	validation.MsgExpectedBoolean, validation.MsgExpectedArray, validation.MsgExpectedObject, "is required",
+}
+
+// merge joins what is wrong with a submission's form and with its content. Of
+// what both have to say the content's word is clearer, unless it only follows
+// from a value that could not be read.
+func merge(form, content jobs.Invalid) jobs.Invalid {
+	out := slices.Clone(form)
+next:
+	for _, v := range content {
+		for i, f := range form {
+			rest, inside := strings.CutPrefix(f.Location, v.Location)
+			switch {
+			case !inside || rest != "" && rest[0] != '.' && rest[0] != '[':
+			case rest == "" && !slices.Contains(ofType, f.Message):
+				out[i].Message = v.Message
+				continue next
+			default:
+				continue next
+			}
+		}
+		out = append(out, v)
+	}
+	return out
+}

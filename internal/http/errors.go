@@ -1,0 +1,252 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/views"
+)
+
+// kinds are the errors that a caller can do something about, with the status
+// and the sentence for the user. Any other error is a 500.
+var kinds = []struct {
+	err     error
+	status  int
+	message string
+}{
+	{jobs.ErrNotFound, http.StatusNotFound, "There is no such thing here, or it belongs to someone else."},
+	{jobs.ErrConflict, http.StatusConflict, "That is impossible in the present state."},
+	{jobs.ErrForbidden, http.StatusForbidden, "Your role does not allow this."},
+	{jobs.ErrUnavailable, http.StatusServiceUnavailable, "The database does not answer. Running tasks go on; try again in a moment."},
+	{errUnauthorized, http.StatusUnauthorized, "Sign in, or send a valid token as Authorization: Bearer."},
+	{errCrossOrigin, http.StatusForbidden, "The request came from another site's page."},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "The request is larger than the server takes."},
+	{errMediaType, http.StatusUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json."},
+	{errMethod, http.StatusMethodNotAllowed, "This address does not take such a request."},
+	{errSlowBody, http.StatusRequestTimeout, "The request's body did not arrive in time."},
+	{errBrokenBody, http.StatusBadRequest, "The request's body ended too soon or could not be read."},
+}
+
+var (
+	errUnauthorized = errors.New("not signed in")
+	errCrossOrigin  = errors.New("cross-origin request")
+	errTooLarge     = errors.New("request too large")
+	errMediaType    = errors.New("unsupported media type")
+	errMethod       = errors.New("method not allowed")
+	errSlowBody     = errors.New("body too slow")
+	errBrokenBody   = errors.New("body unreadable")
+)
+
+// A told error has a sentence of its own for the user.
+type told struct {
+	error
+	message string
+}
+
+func (t told) Unwrap() error { return t.error }
+
+// tell gives err the sentence that the user sees if it is of that kind.
+func tell(err, kind error, message string) error {
+	if errors.Is(err, kind) {
+		return told{err, message}
+	}
+	return err
+}
+
+// A failure is an error as its user sees it.
+type failure struct {
+	status     int
+	message    string
+	violations jobs.Invalid
+}
+
+// judge finds out what to tell the user of err.
+func judge(err error) failure {
+	var invalid jobs.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		return failure{http.StatusUnprocessableEntity, violationsWord(len(invalid)), invalid}
+	case errors.Is(err, engine.ErrKeyReused):
+		const message = "was used with another request within the last 24 hours"
+		return failure{http.StatusUnprocessableEntity, "The idempotency key " + message + ".",
+			jobs.Invalid{{Location: "header.Idempotency-Key", Message: message}}}
+	}
+	f := failure{status: http.StatusInternalServerError, message: "Something broke here. Running jobs go on, and nothing that was submitted is lost."}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			f.status, f.message = k.status, k.message
+			break
+		}
+	}
+	var t told
+	if errors.As(err, &t) {
+		f.message = t.message
+	}
+	return f
+}
+
+func violationsWord(n int) string {
+	if n == 1 {
+		return "1 violation"
+	}
+	return strconv.Itoa(n) + " violations"
+}
+
+// fail tells the operator the cause of err and prepares the headers; it returns
+// what to tell the user.
+func (s *Site) fail(h http.Header, r *http.Request, err error) failure {
+	f := judge(err)
+	level := slog.LevelDebug
+	switch {
+	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
+		// The client has gone; nobody is told anything.
+	case f.status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	case f.status >= 500:
+		level = slog.LevelError
+	}
+	s.log.Log(r.Context(), level, "request failed", "request", requestID(r.Context()),
+		"method", r.Method, "path", r.URL.Path, "status", f.status, "error", err)
+	switch f.status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "2")
+	}
+	return f
+}
+
+// refuse renders err: as a problem for the API, as a page for everyone else.
+func (s *Site) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	f := s.fail(w.Header(), r, err)
+	if isAPI(r) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(f.status)
+		_ = json.NewEncoder(w).Encode(f.problem())
+		return
+	}
+	p := views.ErrorPage{Page: s.base(r), Status: f.status, Message: f.message, Violations: f.violations}
+	if f.status >= 500 {
+		p.RequestID = requestID(r.Context())
+	}
+	var b bytes.Buffer
+	if err := views.Error(p).Render(r.Context(), &b); err != nil {
+		s.log.Error("render the error page", "request", requestID(r.Context()), "error", err)
+		http.Error(w, f.message, f.status)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(f.status)
+	_, _ = w.Write(b.Bytes())
+}
+
+func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+
+// problem is f as RFC 9457 has it.
+func (f failure) problem() *huma.ErrorModel {
+	p := &huma.ErrorModel{Title: http.StatusText(f.status), Status: f.status, Detail: f.message}
+	for _, v := range f.violations {
+		p.Errors = append(p.Errors, &huma.ErrorDetail{Location: v.Location, Message: v.Message, Value: echo(v.Value)})
+	}
+	return p
+}
+
+// echo is a value that may be sent back with a violation: a short scalar.
+func echo(v any) any {
+	const most = 200
+	switch v := v.(type) {
+	case string:
+		if len(v) > most {
+			return strings.ToValidUTF8(v[:most], "") + "…"
+		}
+		return strings.ToValidUTF8(v, "\uFFFD")
+	case fmt.Stringer, nil:
+		return nil
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+		return v
+	case bool, int, int32, int64:
+		return v
+	case jobs.Duration, jobs.Size, jobs.FailureLimit:
+		return echo(fmt.Sprint(v))
+	}
+	return nil
+}
+
+// tidy makes the answers that huma gives by itself, which are about
+// parameters, like all others.
+func tidy(_ huma.Context, _ string, v any) (any, error) {
+	p, ok := v.(*huma.ErrorModel)
+	if !ok || p.Detail != "validation failed" {
+		return v, nil
+	}
+	p.Detail = violationsWord(len(p.Errors))
+	slices.SortStableFunc(p.Errors, func(a, b *huma.ErrorDetail) int { return strings.Compare(a.Location, b.Location) })
+	for _, e := range p.Errors {
+		e.Value = echo(e.Value)
+	}
+	return p, nil
+}
+
+// fromSchema turns what huma found wrong with a body into violations, each at
+// the place itself rather than at the object around it.
+func fromSchema(errs []error) jobs.Invalid {
+	var found jobs.Invalid
+	for _, err := range errs {
+		detail, ok := err.(*huma.ErrorDetail)
+		if !ok {
+			found = append(found, jobs.Violation{Location: "body", Message: err.Error()})
+			continue
+		}
+		v := jobs.Violation{Location: detail.Location, Message: detail.Message, Value: detail.Value}
+		var property string
+		if n, _ := fmt.Sscanf(detail.Message, validation.MsgExpectedRequiredProperty, &property); n == 1 {
+			v.Location, v.Message, v.Value = detail.Location+"."+property, "is required", nil
+		}
+		switch detail.Message {
+		case validation.MsgUnexpectedProperty:
+			v.Message, v.Value = "there is no such field", nil
+		case validation.MsgExpectedMatchAtLeastOneSchema:
+			v.Message = `must be a whole number, or a share such as "5%"`
+		}
+		found = append(found, v)
+	}
+	return found
+}
+
+func notFound(http.ResponseWriter, *http.Request) error { return jobs.ErrNotFound }
+
+// methodNotAllowed says which methods an address has.
+func methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+			asked := method
+			if method == http.MethodHead { // every GET answers HEAD too
+				asked = http.MethodGet
+			}
+			if routes.Match(chi.NewRouteContext(), asked, r.URL.Path) {
+				allowed = append(allowed, method)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		return errMethod
+	}
+}

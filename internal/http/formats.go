@@ -1,0 +1,100 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A format is a way to write outcomes.
+type format struct {
+	mime                string
+	begin, between, end string
+	places              bool // the position tells the index, so every task needs a line
+	// line appends an outcome; value is the output, or the error of a failure,
+	// as JSON.
+	line func(dst []byte, index int64, state jobs.TaskState, value []byte) []byte
+}
+
+var formats = map[string]format{
+	"ndjson":  {mime: ndjson, line: ndjsonLine},
+	"outputs": {mime: "application/json", begin: "[", between: ",", end: "]\n", places: true, line: outputLine},
+	"csv":     {mime: "text/csv; charset=utf-8; header=present", begin: "index,state,output,error\r\n", line: csvLine},
+}
+
+func ndjsonLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte {
+	dst = append(dst, `{"index":`...)
+	dst = strconv.AppendInt(dst, index, 10)
+	dst = append(dst, `,"state":"`...)
+	dst = append(dst, state...)
+	dst = append(dst, '"')
+	switch state {
+	case jobs.TaskSucceeded:
+		dst = append(dst, `,"output":`...)
+	case jobs.TaskFailed:
+		dst = append(dst, `,"error":`...)
+	}
+	dst = append(dst, value...)
+	return append(dst, "}\n"...)
+}
+
+func outputLine(dst []byte, _ int64, state jobs.TaskState, value []byte) []byte {
+	if state != jobs.TaskSucceeded {
+		return append(dst, "null"...)
+	}
+	return append(dst, value...)
+}
+
+// csvLine writes a text output as the text itself, which is what a spreadsheet
+// or a data frame expects, and any other value as JSON. The exact form is NDJSON.
+func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte {
+	dst = strconv.AppendInt(dst, index, 10)
+	dst = append(dst, ',')
+	dst = append(dst, state...)
+	dst = append(dst, ',')
+	switch state {
+	case jobs.TaskSucceeded:
+		var text string
+		if len(value) > 0 && value[0] == '"' && json.Unmarshal(value, &text) == nil {
+			dst = csvField(dst, text)
+		} else {
+			dst = csvField(dst, string(value))
+		}
+		dst = append(dst, ',')
+	case jobs.TaskFailed:
+		dst = append(dst, ',')
+		dst = csvField(dst, errorText(value))
+	default:
+		dst = append(dst, ',')
+	}
+	return append(dst, "\r\n"...)
+}
+
+// csvField quotes text where RFC 4180 asks for it. (encoding/csv would turn
+// line feeds inside a field into CRLF.)
+func csvField(dst []byte, text string) []byte {
+	if !strings.ContainsAny(text, "\",\r\n") {
+		return append(dst, text...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, strings.ReplaceAll(text, `"`, `""`)...)
+	return append(dst, '"')
+}
+
+// errorText is a failure on one line: its kind, type and message.
+func errorText(value []byte) string {
+	var e jobs.TaskError
+	if err := json.Unmarshal(value, &e); err != nil {
+		return string(bytes.TrimSpace(value))
+	}
+	parts := []string{string(e.Kind)}
+	for _, part := range []string{e.Type, e.Message} {
+		if part != "" && part != parts[len(parts)-1] {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
+}

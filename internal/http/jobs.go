@@ -1,0 +1,357 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// Bounds of what a call waits for and carries.
+const (
+	maxWait    = time.Minute
+	maxOutputs = 1 << 20 // bytes of the outputs that an answer to a job carries
+	maxKey     = 255     // characters of an idempotency key
+)
+
+// A jobAnswer is a job and, where asked for, its outputs.
+type jobAnswer struct {
+	jobs.Job
+	Outputs json.RawMessage `json:"outputs,omitempty" doc:"Only where the call waited, the job has ended and they fit in 1 MiB: an array with null for each task that did not succeed."`
+}
+
+type jobOutput struct{ Body jobAnswer }
+
+type submitInput struct {
+	Key    string `header:"Idempotency-Key" doc:"The same key and body within 24 hours are the same job."`
+	Prefer string `header:"Prefer" doc:"wait=SECONDS, at most 60, answers when the job has ended or the time is up."`
+}
+
+type submitOutput struct {
+	Location string `header:"Location"`
+	Replayed string `header:"Idempotent-Replayed"`
+	Applied  string `header:"Preference-Applied"`
+	Body     jobAnswer
+}
+
+func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, error) {
+	c := callOf(ctx)
+	text, err := readJSON(c.r)
+	if err != nil {
+		return nil, err
+	}
+	var found jobs.Invalid
+	key, ok := s.key(in.Key, c.user, text)
+	if !ok {
+		found = append(found, jobs.Violation{Location: "header.Idempotency-Key",
+			Message: fmt.Sprintf("must be of 1 to %d printable ASCII characters", maxKey)})
+	}
+	spec, malformed := parseSpec(s.schemas, text)
+	found = append(found, malformed...)
+	id, replayed, err := s.submit(ctx, c.user, spec, key, found)
+	if err != nil {
+		return nil, err
+	}
+	out := &submitOutput{Location: apiPrefix + "/jobs/" + id}
+	if replayed {
+		out.Replayed = "true"
+	}
+	wait, asked := waitPreference(c.r.Header.Values("Prefer"))
+	if asked {
+		out.Applied = "wait"
+	}
+	answer, err := s.answer(ctx, store.As(c.user), id, wait)
+	if err != nil {
+		return nil, err
+	}
+	out.Body = *answer
+	return out, nil
+}
+
+// key is what makes the request repeatable; nil where no key was given.
+func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool) {
+	if given == "" {
+		return nil, true
+	}
+	if len(given) > maxKey || strings.ContainsFunc(given, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return nil, false
+	}
+	sum := sha256.Sum256(body)
+	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, true
+}
+
+// submit hands a submission to the engine, or lists everything that is wrong
+// with it: what was found already, and what the engine finds.
+func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid) (string, bool, error) {
+	found = append(found, notYet(spec)...)
+	if len(found) > 0 {
+		more, err := s.engine.Check(ctx, &spec)
+		if err != nil {
+			return "", false, err
+		}
+		return "", false, merge(found, inBody(more))
+	}
+	id, replayed, err := s.engine.Submit(ctx, user, spec, key)
+	var invalid jobs.Invalid
+	if errors.As(err, &invalid) {
+		err = inBody(invalid)
+	}
+	return id, replayed, err
+}
+
+// notYet lists what a submission asks for that this server does not do yet.
+func notYet(spec jobs.Spec) jobs.Invalid {
+	if !spec.Inputs.Open {
+		return nil
+	}
+	return jobs.Invalid{{Location: "body.inputs.open", Message: "jobs that take inputs later are not possible yet", Value: true}}
+}
+
+// waitPreference reads Prefer headers (RFC 7240). What makes no sense in them
+// is ignored, as a preference may be.
+func waitPreference(headers []string) (wait time.Duration, asked bool) {
+	for _, header := range headers {
+		for preference := range strings.SplitSeq(header, ",") {
+			preference, _, _ = strings.Cut(preference, ";")
+			name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
+			seconds, err := strconv.ParseFloat(strings.Trim(strings.TrimSpace(value), `"`), 64)
+			if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil && seconds >= 0 {
+				return seconds2duration(seconds), true
+			}
+		}
+	}
+	return 0, false
+}
+
+// seconds2duration is a wait of so many seconds, at most maxWait.
+func seconds2duration(seconds float64) time.Duration {
+	if !(seconds > 0) {
+		return 0
+	}
+	return time.Duration(math.Min(seconds, maxWait.Seconds()) * float64(time.Second))
+}
+
+// answer reads a job, waits for its end where wait is positive, and then adds
+// its outputs.
+func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.Duration) (*jobAnswer, error) {
+	if wait == 0 {
+		job, err := s.store.Job(ctx, v, id)
+		if err != nil {
+			return nil, err
+		}
+		return &jobAnswer{Job: *job}, nil
+	}
+	ctx, cancel := s.untilDrain(ctx)
+	defer cancel()
+	job, err := s.engine.Await(ctx, v, id, wait)
+	if err != nil {
+		return nil, err
+	}
+	answer := &jobAnswer{Job: *job}
+	if job.State.Ended() {
+		answer.Outputs, err = s.smallOutputs(context.WithoutCancel(ctx), job)
+	}
+	return answer, err
+}
+
+// smallOutputs are a job's outputs as a JSON array, or nil where that is more
+// than maxOutputs.
+func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job) (json.RawMessage, error) {
+	if 2*job.Counts.Total > maxOutputs {
+		return nil, nil
+	}
+	var b strings.Builder
+	q := resultQuery{site: s, job: job.ID, format: formats["outputs"], limit: maxOutputs}
+	q.write = func(p []byte) error { b.Write(p); return nil }
+	if err := q.whole(ctx, job); err != nil {
+		if errors.Is(err, errPastLimit) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return json.RawMessage(strings.TrimSuffix(b.String(), "\n")), nil
+}
+
+type listJobsInput struct {
+	paging
+	State []string `query:"state,explode" doc:"Only jobs in one of these states; repeated or parted by commas."`
+	Queue string   `query:"queue"`
+	Tag   string   `query:"tag"`
+	Text  string   `query:"q" maxLength:"1000" doc:"Words that the name or the program contains, or that the id begins with."`
+}
+
+func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jobs.Job], error) {
+	var found jobs.Invalid
+	f := store.Filter{Queue: in.Queue, Tag: in.Tag, Text: in.Text, Before: in.Cursor, Limit: in.Limit}
+	for _, name := range commaList(in.State) {
+		state := jobs.State(name)
+		if !state.Valid() {
+			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of open, queued, running, paused, succeeded, failed, cancelled", Value: name})
+			continue
+		}
+		f.States = append(f.States, state)
+	}
+	for _, text := range []struct{ name, value string }{{"queue", in.Queue}, {"tag", in.Tag}, {"q", in.Text}} {
+		if !storable(text.value) {
+			found = append(found, jobs.Violation{Location: "query." + text.name, Message: "must be UTF-8 without NUL characters"})
+		}
+	}
+	found = append(found, badCursor(in.Cursor)...)
+	if len(found) > 0 {
+		return nil, found
+	}
+	items, next, err := s.store.Jobs(ctx, store.As(callOf(ctx).user), f)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(items, next), nil
+}
+
+// commaList is the values of a parameter that may be repeated or parted by
+// commas.
+func commaList(values []string) []string {
+	var out []string
+	for _, value := range values {
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				out = append(out, item)
+			}
+		}
+	}
+	return out
+}
+
+// storable reports whether the database can compare with text.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+func badCursor(cursor string) jobs.Invalid {
+	if cursor == "" || store.ValidID(cursor) {
+		return nil
+	}
+	return jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: cursor}}
+}
+
+type jobInput struct {
+	ID string `path:"id"`
+}
+
+// one reads a job that a call is about.
+func (s *Site) one(ctx context.Context, id string) (*jobs.Job, error) {
+	return s.store.Job(ctx, store.As(callOf(ctx).user), id)
+}
+
+func (s *Site) getJob(ctx context.Context, in *struct {
+	jobInput
+	Wait float64 `query:"wait" minimum:"0" doc:"Seconds, at most 60, to hold the answer until the job has ended."`
+}) (*jobOutput, error) {
+	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, seconds2duration(in.Wait))
+	if err != nil {
+		return nil, err
+	}
+	return &jobOutput{*answer}, nil
+}
+
+func (s *Site) deleteJob(ctx context.Context, in *jobInput) (*struct{}, error) {
+	if !store.ValidID(in.ID) {
+		return nil, jobs.ErrNotFound
+	}
+	err := s.store.DeleteJob(ctx, store.As(callOf(ctx).user), in.ID)
+	return nil, tell(err, jobs.ErrConflict, "The job has not ended; cancel it first.")
+}
+
+func (s *Site) cancelJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
+	job, err := s.cancel(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &jobOutput{jobAnswer{Job: *job}}, nil
+}
+
+func (s *Site) cancel(ctx context.Context, id string) (*jobs.Job, error) {
+	job, err := s.engine.Cancel(ctx, store.As(callOf(ctx).user), id)
+	return job, tell(err, jobs.ErrConflict, "The job has already ended otherwise; there is nothing to cancel.")
+}
+
+type taskOutput struct{ Body *jobs.Task }
+
+func (s *Site) getTask(ctx context.Context, in *struct {
+	jobInput
+	Index string `path:"index" doc:"From 0."`
+}) (*taskOutput, error) {
+	_, task, err := s.task(ctx, in.ID, in.Index)
+	if err != nil {
+		return nil, err
+	}
+	return &taskOutput{task}, nil
+}
+
+// task reads a task by its address.
+func (s *Site) task(ctx context.Context, id, index string) (*jobs.Job, *jobs.Task, error) {
+	n, err := strconv.ParseInt(index, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != index {
+		return nil, nil, fmt.Errorf("task %q: %w", index, jobs.ErrNotFound)
+	}
+	job, err := s.one(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	task, err := s.store.Task(ctx, job, n)
+	return job, task, err
+}
+
+func (s *Site) listErrors(ctx context.Context, in *struct {
+	jobInput
+	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+}) (*listOutput[jobs.FailureGroup], error) {
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := s.store.FailureGroups(ctx, job.ID, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(groups, ""), nil
+}
+
+func (s *Site) listQueues(ctx context.Context, _ *struct{ paging }) (*listOutput[jobs.Queue], error) {
+	queues, err := s.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(queues, ""), nil
+}
+
+type queueOutput struct{ Body jobs.Queue }
+
+func (s *Site) getQueue(ctx context.Context, in *struct {
+	Name string `path:"name"`
+}) (*queueOutput, error) {
+	queues, err := s.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(queues, func(q jobs.Queue) bool { return q.Name == in.Name })
+	if i < 0 {
+		return nil, jobs.ErrNotFound
+	}
+	return &queueOutput{queues[i]}, nil
+}
+
+func (s *Site) listNodes(ctx context.Context, _ *struct{ paging }) (*listOutput[jobs.Node], error) {
+	nodes, err := s.store.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(nodes, ""), nil
+}

@@ -1,0 +1,151 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A call is what is known of the request that is being answered. It travels in
+// the context.
+type call struct {
+	id   string
+	r    *http.Request
+	w    http.ResponseWriter
+	user *jobs.User // nil until recognised
+}
+
+type callKey struct{}
+
+// callOf is the call in ctx; there is always one below observe.
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+func requestID(ctx context.Context) string {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c.id
+	}
+	return ""
+}
+
+var givenID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// observe gives each request an id, logs it, and turns a panic into a 500. The
+// id of a proxy in front is kept.
+func (s *Site) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{id: r.Header.Get("X-Request-Id")}
+		if !givenID.MatchString(c.id) {
+			c.id = rand.Text()[:16]
+		}
+		w.Header().Set("X-Request-Id", c.id)
+		seen := &seenWriter{ResponseWriter: w}
+		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
+		c.r, c.w = r, seen
+		began := time.Now()
+		defer func() {
+			if cause := recover(); cause != nil {
+				if cause == http.ErrAbortHandler {
+					panic(cause)
+				}
+				err := fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+				if seen.status != 0 {
+					s.fail(http.Header{}, r, err)
+					panic(http.ErrAbortHandler) // so that the client sees that the answer is cut
+				}
+				s.refuse(seen, r, err)
+			}
+			s.log.Debug("request", "request", c.id, "method", r.Method, "path", r.URL.Path,
+				"status", seen.status, "took", time.Since(began))
+		}()
+		next.ServeHTTP(seen, r)
+	})
+}
+
+// A seenWriter remembers the status.
+type seenWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *seenWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *seenWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// A handlerFunc answers a request, or says why it cannot.
+type handlerFunc func(http.ResponseWriter, *http.Request) error
+
+// plain renders what h returns as an error.
+func (s *Site) plain(h handlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.refuse(w, r, err)
+		}
+	}
+}
+
+// secure sets the headers that tell browsers what our pages never do.
+func secure(next http.Handler) http.Handler {
+	const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store") // answers depend on who asks; static files say otherwise
+		next.ServeHTTP(w, r)
+	})
+}
+
+// healthz answers as long as the process does.
+func (s *Site) healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// readyz answers 200 when requests can be served: the database answers and the
+// server is not about to stop.
+func (s *Site) readyz(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	reason := ""
+	select {
+	case <-s.draining:
+		reason = "draining"
+	default:
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := s.store.Ping(ctx); err != nil {
+			s.fail(w.Header(), r, err)
+			reason = "the database does not answer"
+		}
+	}
+	if reason == "" {
+		_, _ = w.Write([]byte("ready\n"))
+		return nil
+	}
+	w.Header().Set("Retry-After", "2")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(reason + "\n"))
+	return nil
+}

@@ -1,0 +1,343 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/views"
+)
+
+// base is what every page has.
+func (s *Site) base(r *http.Request) views.Page {
+	p := views.Page{
+		BaseURL: scheme(r) + "://" + r.Host,
+		Version: s.version,
+		Now:     time.Now(),
+		User:    callOf(r.Context()).user,
+	}
+	if cookie, err := r.Cookie(views.ThemeCookie); err == nil {
+		p.Theme = cookie.Value
+	}
+	return p
+}
+
+// render writes a page, once it is known to be whole.
+func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
+	var b bytes.Buffer
+	if err := page.Render(r.Context(), &b); err != nil {
+		return fmt.Errorf("render page: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // whoever does not get it is gone
+	return nil
+}
+
+func viewer(r *http.Request) store.Viewer { return store.As(callOf(r.Context()).user) }
+
+// listed is how many jobs the list shows at once.
+const listed = 50
+
+func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, error) {
+	q := r.URL.Query()
+	text := strings.ReplaceAll(strings.ToValidUTF8(q.Get("q"), ""), "\x00", "")
+	p := views.JobsPage{Page: s.base(r), Filter: views.ParseSearch(text)}
+	if cursor := q.Get("cursor"); store.ValidID(cursor) {
+		p.Cursor = cursor
+	}
+	f := store.Filter{Queue: p.Filter.Queue, Tag: p.Filter.Tag, Text: p.Filter.Text, Before: p.Cursor, Limit: listed}
+	if p.Filter.State != "" {
+		f.States = []jobs.State{p.Filter.State}
+	}
+	list, next, err := s.store.Jobs(ctx, viewer(r), f)
+	if err != nil {
+		return p, err
+	}
+	p.Next = next
+	for _, job := range list {
+		p.Jobs = append(p.Jobs, *job)
+	}
+	if p.Counts, err = s.store.CountJobs(ctx, viewer(r), f); err != nil {
+		return p, err
+	}
+	p.Any = len(list) > 0
+	if !p.Any && !(p.Filter.Empty() && p.Cursor == "") {
+		some, _, err := s.store.Jobs(ctx, viewer(r), store.Filter{Limit: 1})
+		if err != nil {
+			return p, err
+		}
+		p.Any = len(some) > 0
+	}
+	p.Live = p.Filter.LiveURL(p.Cursor)
+	return p, nil
+}
+
+func (s *Site) jobsPage(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.jobsModel(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.Jobs(p))
+}
+
+// A jobModel fills the page of a job. It keeps what cannot change any more.
+type jobModel struct {
+	site *Site
+	r    *http.Request
+	id   string
+
+	results []jobs.Task
+	settled bool // results cannot change any more
+}
+
+// outputShown is how many bytes of an output the preview of results is given.
+const outputShown = 1 << 10
+
+func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
+	s := m.site
+	p := views.JobPage{Page: s.base(m.r)}
+	job, err := s.store.Job(ctx, viewer(m.r), m.id)
+	if err != nil {
+		return p, err
+	}
+	p.Job = *job
+	if !job.State.Ended() {
+		p.Live = "/jobs/" + job.ID + "/live"
+	}
+	p.Steer = p.User.Role.Allows(jobs.Submitter) && (p.User.Role.Allows(jobs.Admin) || p.User.Name == job.Owner)
+	if job.Counts.Failed > 0 {
+		if p.Failures, err = s.store.FailureGroups(ctx, job.ID, groupsShown); err != nil {
+			return p, err
+		}
+	}
+	if p.Cells, err = m.cells(ctx, job); err != nil {
+		return p, err
+	}
+	if p.Results, err = m.firstResults(ctx, job); err != nil {
+		return p, err
+	}
+	tail, err := s.store.LogTail(ctx, job.ID, views.LogLinesShown)
+	if err != nil {
+		return p, err
+	}
+	p.Logs, p.LogsCut = tail.Lines, tail.Cut
+	nodes, err := s.store.Nodes(ctx)
+	if err != nil {
+		return p, err
+	}
+	for _, n := range nodes {
+		if !n.Alive {
+			continue
+		}
+		p.Cores += len(n.Cores)
+		for _, core := range n.Cores {
+			for _, turn := range core.Turns {
+				if turn.Job == job.ID {
+					p.Processes++
+				}
+			}
+		}
+	}
+	return p, nil
+}
+
+// groupsShown is how many groups of failures the page of a job shows.
+const groupsShown = 20
+
+func (m *jobModel) cells(ctx context.Context, job *jobs.Job) ([]views.Cell, error) {
+	size := views.CellSize(job.Counts.Total)
+	strip, err := m.site.store.Strip(ctx, job, views.MaxCells)
+	if err != nil {
+		return nil, err
+	}
+	var failures map[int64]int64
+	if job.Counts.Failed > 0 {
+		if failures, err = m.site.store.FirstFailures(ctx, job.ID, size); err != nil {
+			return nil, err
+		}
+	}
+	cells := make([]views.Cell, len(strip))
+	for i, c := range strip {
+		cells[i] = views.Cell{Succeeded: c.Succeeded, Failed: c.Failed, Running: c.Running, Cancelled: c.Cancelled, FirstFailed: failures[int64(i)]}
+	}
+	return cells, nil
+}
+
+// firstResults are the first outcomes in index order.
+func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task, error) {
+	if m.settled || job.Counts.Succeeded+job.Counts.Failed == 0 {
+		return m.results, nil
+	}
+	blocks, err := m.site.store.Outcomes(ctx, job.ID, 0, false)
+	if err != nil {
+		return nil, err
+	}
+	m.results = preview(job.ID, blocks)
+	n := len(m.results)
+	m.settled = n == views.ResultsShown && m.results[n-1].Index == int64(n-1) || job.State.Ended()
+	return m.results, nil
+}
+
+// preview is the first outcomes of blocks as far as the page of a job shows
+// them.
+func preview(job string, blocks []store.Block) []jobs.Task {
+	var out []jobs.Task
+	for _, b := range blocks {
+		for i, line := range jobs.Lines(b.Outputs) {
+			if len(out) == views.ResultsShown {
+				return out
+			}
+			t := jobs.Task{Job: job, Index: b.First + int64(i), State: jobs.TaskSucceeded}
+			if line.Failed() {
+				t.State = jobs.TaskFailed
+				t.Error = readError(line.Value())
+			} else {
+				value := line.Value()
+				t.Output = append(t.Output, value[:min(len(value), outputShown)]...)
+			}
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {
+	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
+	p, err := m.fill(r.Context())
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.Job(p))
+}
+
+func (s *Site) cancelFromPage(w http.ResponseWriter, r *http.Request) error {
+	if err := require(r, jobs.Submitter); err != nil {
+		return err
+	}
+	job, err := s.cancel(r.Context(), chi.URLParam(r, "id"))
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
+	return nil
+}
+
+// gotoTask leads from the field for a task's index to the task.
+func (s *Site) gotoTask(w http.ResponseWriter, r *http.Request) error {
+	typed := strings.NewReplacer(",", "", " ", "", "_", "").Replace(r.URL.Query().Get("index"))
+	index, err := strconv.ParseInt(typed, 10, 64)
+	if err != nil {
+		return jobs.Invalid{{Location: "query.index", Message: "must be the index of a task, counted from 0", Value: typed}}
+	}
+	job, err := s.store.Job(r.Context(), viewer(r), chi.URLParam(r, "id"))
+	if err != nil {
+		return err
+	}
+	if index < 0 || index >= job.Counts.Total {
+		return jobs.Invalid{{Location: "query.index", Message: fmt.Sprintf("must be from 0 to %d", job.Counts.Total-1), Value: index}}
+	}
+	http.Redirect(w, r, fmt.Sprintf("/jobs/%s/tasks/%d", job.ID, index), http.StatusSeeOther)
+	return nil
+}
+
+func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, error) {
+	p := views.TaskPage{Page: s.base(r)}
+	job, task, err := s.task(ctx, chi.URLParam(r, "id"), chi.URLParam(r, "index"))
+	if err != nil {
+		return p, err
+	}
+	p.Job, p.Task = *job, *task
+	switch task.State {
+	case jobs.TaskWaiting, jobs.TaskRunning:
+		p.Live = fmt.Sprintf("/jobs/%s/tasks/%d/live", job.ID, task.Index)
+	}
+	if job.Counts.Failed > 0 {
+		next, err := s.store.NextFailed(ctx, job.ID, task.Index+1)
+		if err != nil {
+			return p, err
+		}
+		if next >= 0 {
+			p.NextFailed = &next
+		}
+	}
+	tail, err := s.store.LogTail(ctx, job.ID, 1)
+	p.LogsCut = tail.Cut
+	return p, err
+}
+
+func (s *Site) taskPage(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.taskModel(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.Task(p))
+}
+
+func (s *Site) queuesModel(ctx context.Context, r *http.Request) (views.QueuesPage, error) {
+	p := views.QueuesPage{Page: s.base(r)}
+	p.Live = "/queues/live"
+	var err error
+	if p.Queues, err = s.store.Queues(ctx); err != nil {
+		return p, err
+	}
+	p.Nodes, err = s.store.Nodes(ctx)
+	return p, err
+}
+
+func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.queuesModel(r.Context(), r)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.Queues(p))
+}
+
+func (s *Site) nodesModel(ctx context.Context, r *http.Request, names map[string]string) (views.NodesPage, error) {
+	p := views.NodesPage{Page: s.base(r), Names: names}
+	p.Live = "/nodes/live"
+	var err error
+	if p.Nodes, err = s.store.Nodes(ctx); err != nil {
+		return p, err
+	}
+	for _, n := range p.Nodes {
+		for _, core := range n.Cores {
+			for _, turn := range core.Turns {
+				if _, known := names[turn.Job]; known || len(names) >= namesKept {
+					continue
+				}
+				names[turn.Job] = ""
+				// Jobs of others stay without a name.
+				if job, err := s.store.Job(ctx, viewer(r), turn.Job); err == nil {
+					names[turn.Job] = job.Name
+				}
+			}
+		}
+	}
+	return p, nil
+}
+
+// namesKept bounds the names of jobs that a stream of the nodes remembers.
+const namesKept = 10_000
+
+func (s *Site) nodesPage(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.nodesModel(r.Context(), r, map[string]string{})
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.Nodes(p))
+}
+
+func (s *Site) docsPage(w http.ResponseWriter, r *http.Request) error {
+	return s.render(w, r, http.StatusOK, views.Docs(views.DocsPage{Page: s.base(r)}))
+}

@@ -1,0 +1,272 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+type resultsInput struct {
+	jobInput
+	Format string   `query:"format" enum:"ndjson,outputs,csv" default:"ndjson" doc:"ndjson: a line a task; outputs: one JSON array of outputs, null for what did not succeed; csv: index,state,output,error (RFC 4180), a text output as it is, any other value as JSON."`
+	Follow bool     `query:"follow" doc:"Stay until the job has ended."`
+	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: as tasks end."`
+	After  int64    `query:"after" minimum:"-1" default:"-1" doc:"Only tasks past this index, to go on where a stream broke; in index order only."`
+	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or parted by commas."`
+}
+
+// results streams what a job's tasks ended with.
+func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error) {
+	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
+	var found jobs.Invalid
+	for _, name := range commaList(in.State) {
+		switch state := jobs.TaskState(name); state {
+		case jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskCancelled:
+			q.only = append(q.only, state)
+		default:
+			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of succeeded, failed, cancelled", Value: name})
+		}
+	}
+	byCompletion := in.Order == "completion"
+	if byCompletion && in.After >= 0 {
+		found = append(found, jobs.Violation{Location: "query.after", Message: "goes with order=index only: tasks do not end in the order of their indexes", Value: in.After})
+	}
+	if len(found) > 0 {
+		return nil, found
+	}
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	q.job = job.ID
+	viewer := store.As(callOf(ctx).user)
+	return func(ctx context.Context, w *streamWriter) error {
+		w.header.Set("Content-Type", q.format.mime)
+		q.write = func(p []byte) error { _, err := w.Write(p); return err }
+		if !in.Follow {
+			if byCompletion {
+				return q.completedWhole(ctx, job)
+			}
+			return q.whole(ctx, job)
+		}
+		return q.follow(ctx, w, viewer, byCompletion)
+	}, nil
+}
+
+// errPastLimit ends a query that would write more than its limit.
+var errPastLimit = errors.New("the outputs are larger than asked for")
+
+// A resultQuery writes outcomes of a job. It holds one block of outcomes at a
+// time.
+type resultQuery struct {
+	site   *Site
+	job    string
+	format format
+	only   []jobs.TaskState // empty for all
+	limit  int              // bytes to write at most; 0 for any number
+	write  func([]byte) error
+
+	next    int64 // index of the next task, in index order
+	seq     int64 // of the last block, in order of completion
+	blocked bool  // the task at next had no outcome when last seen
+	begun   bool
+	wrote   int
+	row     []byte
+}
+
+func (q *resultQuery) wants(state jobs.TaskState) bool {
+	return len(q.only) == 0 || slices.Contains(q.only, state)
+}
+
+// whole writes what there is in index order, from beginning to end.
+func (q *resultQuery) whole(ctx context.Context, job *jobs.Job) error {
+	if err := q.forward(ctx, job, false); err != nil {
+		return err
+	}
+	return q.end()
+}
+
+// completedWhole is whole in order of completion.
+func (q *resultQuery) completedWhole(ctx context.Context, job *jobs.Job) error {
+	if err := q.completed(ctx); err != nil {
+		return err
+	}
+	if err := q.cancelled(ctx, job); err != nil {
+		return err
+	}
+	return q.end()
+}
+
+// follow writes outcomes as they come until the job has ended.
+func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewer, byCompletion bool) error {
+	if err := w.push(); err != nil { // the headers, so that the client knows it is heard
+		return err
+	}
+	ended := false
+	look := func() error {
+		job, err := q.site.store.Job(ctx, v, q.job)
+		if err != nil {
+			return err
+		}
+		if byCompletion {
+			err = q.completed(ctx)
+			if err == nil && job.State.Ended() {
+				err = q.cancelled(ctx, job)
+			}
+		} else {
+			err = q.forward(ctx, job, true)
+		}
+		if err != nil {
+			return err
+		}
+		if job.State.Ended() {
+			ended = true
+			return errDone
+		}
+		return w.push()
+	}
+	if err := q.site.follow(ctx, watch{job: q.job, gap: 5 * time.Millisecond, tick: time.Second}, look, nil); err != nil {
+		return err
+	}
+	if !ended {
+		return errors.New("cut before the job has ended")
+	}
+	return q.end()
+}
+
+// forward writes outcomes in index order from next on. With strict it stops at
+// the first task that has none yet.
+func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) error {
+	ended := job.State.Ended()
+	strict = strict && !ended
+	if strict && q.blocked {
+		has, err := q.site.store.HasOutcome(ctx, q.job, q.next)
+		if err != nil || !has {
+			return err
+		}
+	}
+	failedOnly := !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed
+	for {
+		blocks, err := q.site.store.Outcomes(ctx, q.job, q.next, failedOnly)
+		if err != nil {
+			return err
+		}
+		if len(blocks) == 0 {
+			break
+		}
+		for _, b := range blocks {
+			if b.First > q.next {
+				if strict {
+					q.blocked = true
+					return nil
+				}
+				if err := q.gap(ctx, b.First, ended); err != nil {
+					return err
+				}
+			}
+			if err := q.block(b); err != nil {
+				return err
+			}
+			q.next = b.First + int64(b.Count)
+		}
+	}
+	q.blocked = true
+	if ended {
+		return q.gap(ctx, job.Counts.Total, true)
+	}
+	return nil
+}
+
+// completed writes outcomes in the order of their completion.
+func (q *resultQuery) completed(ctx context.Context) error {
+	for {
+		blocks, err := q.site.store.Completed(ctx, q.job, q.seq)
+		if err != nil || len(blocks) == 0 {
+			return err
+		}
+		for _, b := range blocks {
+			if err := q.block(b); err != nil {
+				return err
+			}
+			q.seq = b.Seq
+		}
+	}
+}
+
+// cancelled writes the tasks of an ended job that have no outcome.
+func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
+	if !job.State.Ended() || job.Counts.Cancelled == 0 || !q.wants(jobs.TaskCancelled) {
+		return nil
+	}
+	rest := *q
+	rest.next, rest.only = 0, []jobs.TaskState{jobs.TaskCancelled}
+	err := rest.forward(ctx, job, false)
+	q.begun, q.wrote = rest.begun, rest.wrote
+	return err
+}
+
+// block writes the outcomes of b from next on. In order of completion next is 0.
+func (q *resultQuery) block(b store.Block) error {
+	for i, line := range jobs.Lines(b.Outputs) {
+		index := b.First + int64(i)
+		state := jobs.TaskSucceeded
+		if line.Failed() {
+			state = jobs.TaskFailed
+		}
+		if index < q.next || !q.wants(state) {
+			continue
+		}
+		if err := q.put(index, state, line.Value()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gap goes on to task to, past tasks without an outcome. Those of an ended job
+// are cancelled. Otherwise they leave no line, but in a JSON array of all
+// outputs they keep the others in their places.
+func (q *resultQuery) gap(ctx context.Context, to int64, ended bool) error {
+	for ; q.next < to; q.next++ {
+		if ended && !q.wants(jobs.TaskCancelled) || !ended && (!q.format.places || len(q.only) > 0) {
+			q.next = to
+			return nil
+		}
+		if q.next%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := q.put(q.next, jobs.TaskCancelled, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *resultQuery) put(index int64, state jobs.TaskState, value []byte) error {
+	q.row = q.row[:0]
+	if !q.begun {
+		q.row = append(q.row, q.format.begin...)
+		q.begun = true
+	} else {
+		q.row = append(q.row, q.format.between...)
+	}
+	q.row = q.format.line(q.row, index, state, value)
+	q.wrote += len(q.row)
+	if q.limit > 0 && q.wrote+len(q.format.end) > q.limit {
+		return errPastLimit
+	}
+	return q.write(q.row)
+}
+
+func (q *resultQuery) end() error {
+	if !q.begun {
+		if err := q.write([]byte(q.format.begin)); err != nil {
+			return err
+		}
+	}
+	return q.write([]byte(q.format.end))
+}

@@ -1,0 +1,63 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/static"
+)
+
+// routes is the table of every address.
+func (s *Site) routes() http.Handler {
+	r := chi.NewRouter()
+	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, limitBody)
+	r.NotFound(s.plain(notFound))
+	r.MethodNotAllowed(s.plain(methodNotAllowed(r)))
+
+	r.Handle(static.Prefix+"*", static.Handler())
+	r.Get("/healthz", s.healthz)
+	r.Get("/readyz", s.plain(s.readyz))
+
+	r.Get("/login", s.plain(s.loginPage))
+	r.Post("/login", s.plain(s.login))
+	r.Post("/logout", s.plain(s.logout))
+
+	r.Get("/", s.page(s.jobsPage))
+	r.Get("/live", s.page(s.jobsLive))
+	r.Get("/jobs/new", s.page(s.newJobPage))
+	r.Post("/jobs/new", s.page(s.createJob))
+	r.Get("/jobs/{id}", s.page(s.jobPage))
+	r.Get("/jobs/{id}/live", s.page(s.jobLive))
+	r.Post("/jobs/{id}/cancel", s.page(s.cancelFromPage))
+	r.Get("/jobs/{id}/tasks", s.page(s.gotoTask))
+	r.Get("/jobs/{id}/tasks/{index}", s.page(s.taskPage))
+	r.Get("/jobs/{id}/tasks/{index}/live", s.page(s.taskLive))
+	r.Get("/queues", s.page(s.queuesPage))
+	r.Get("/queues/live", s.page(s.queuesLive))
+	r.Get("/nodes", s.page(s.nodesPage))
+	r.Get("/nodes/live", s.page(s.nodesLive))
+	r.Get("/docs", s.page(s.docsPage))
+
+	a := s.newAPI(r)
+	r.Get(apiPrefix+"/openapi.json", a.describe)
+
+	route(a, jobs.Submitter, "POST /jobs", "submit-job", "Submit a job", s.submitJob)
+	route(a, jobs.Viewer, "GET /jobs", "list-jobs", "Jobs, newest first", s.listJobs)
+	route(a, jobs.Viewer, "GET /jobs/{id}", "get-job", "A job", s.getJob)
+	route(a, jobs.Submitter, "DELETE /jobs/{id}", "delete-job", "Delete an ended job and all that is kept of it", s.deleteJob)
+	route(a, jobs.Submitter, "POST /jobs/{id}/cancel", "cancel-job", "Cancel a job", s.cancelJob)
+	route(a, jobs.Viewer, "GET /jobs/{id}/tasks/{index}", "get-task", "One task", s.getTask)
+	route(a, jobs.Viewer, "GET /jobs/{id}/errors", "list-errors", "A job's failures, grouped", s.listErrors)
+	stream(a, jobs.Viewer, "GET /jobs/{id}/results", "get-results", "Outcomes, streamed", s.results, ndjson, "application/json", "text/csv")
+	stream(a, jobs.Viewer, "GET /jobs/{id}/logs", "get-logs", "What tasks printed, streamed", s.logs, ndjson)
+	stream(a, jobs.Viewer, "GET /jobs/{id}/events", "job-events", "A job as it changes", s.jobEvents, eventStreamType)
+	stream(a, jobs.Viewer, "GET /events", "events", "All jobs as they change; for admins also queues and nodes", s.allEvents, eventStreamType)
+	route(a, jobs.Viewer, "GET /queues", "list-queues", "Queues", s.listQueues)
+	route(a, jobs.Viewer, "GET /queues/{name}", "get-queue", "A queue", s.getQueue)
+	route(a, jobs.Viewer, "GET /nodes", "list-nodes", "Nodes", s.listNodes)
+	a.documentBody("/jobs", specSchema)
+	return r
+}

@@ -1,0 +1,92 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// Options is what a Site is made of.
+type Options struct {
+	Store   *store.Store
+	Engine  *engine.Engine
+	Logger  *slog.Logger // default slog.Default()
+	Version string       // of the server, shown on pages and in the API's description
+}
+
+// A Site is the handler of every address that the server has.
+type Site struct {
+	store   *store.Store
+	engine  *engine.Engine
+	log     *slog.Logger
+	version string
+	schemas huma.Registry // of the API's types
+
+	handler  http.Handler
+	drain    sync.Once
+	draining chan struct{} // closed when streams must end
+}
+
+// New makes the site of one server.
+func New(o Options) (*Site, error) {
+	if o.Store == nil || o.Engine == nil {
+		return nil, errors.New("a site needs a store and an engine")
+	}
+	s := &Site{store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version, draining: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Drain says that the server is about to stop: /readyz answers no, streams end,
+// and requests that wait for a job are answered with its present state. Plain
+// requests are still served. It may be called more than once.
+func (s *Site) Drain() { s.drain.Do(func() { close(s.draining) }) }
+
+// untilDrain is ctx, cancelled also when the site drains.
+func (s *Site) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// Bounds of a connection. Bodies and answers have deadlines of their own, see
+// body.go and stream.go: a job's results may take long to download.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// NewServer is a server for s with bounds on what a connection may cost. Its
+// Shutdown drains s.
+func NewServer(s *Site) *http.Server {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	server.RegisterOnShutdown(s.Drain)
+	return server
+}

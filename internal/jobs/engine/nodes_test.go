@@ -1,0 +1,255 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/internal/store/pglocal"
+)
+
+// startProcess brings up a node in a process of its own, which the test may
+// kill or stop.
+func startProcess(t *testing.T, url string) *os.Process {
+	t.Helper()
+	cmd := osexec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), nodeURL+"="+url)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT) // it may have ended long ago
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process
+}
+
+// webNode is a node that only submits and watches.
+func webNode(t *testing.T, url string) *node {
+	return start(t, url, engine.Options{Role: engine.RoleWeb})
+}
+
+// marked is a job whose tasks leave a mark for each time they run, in files
+// below dir.
+func marked(dir string, pause time.Duration, n int64) jobs.Spec {
+	return python(fmt.Sprintf(`
+import os, time
+def f(x):
+    with open(os.path.join(%q, "%%d" %% x), "a") as file:
+        file.write("%%d\n" %% os.getpid())
+    time.sleep(%v)
+    return x * x
+`, dir, pause.Seconds()), "f", rangeOf(n))
+}
+
+// checkMarked proves that every task of a job made by marked was run and has
+// the right outcome once. It returns how often tasks were run again.
+func (n *node) checkMarked(t *testing.T, id, dir string, total int64) (again int) {
+	t.Helper()
+	for i, text := range n.outputs(t, id) {
+		if text != strconv.Itoa(i*i) {
+			t.Errorf("output of %d is %s", i, text)
+		}
+	}
+	var recorded int64
+	err := n.store.Pool.QueryRow(t.Context(), `select sum(count) from outcomes where job_id = $1`, id).Scan(&recorded)
+	if err != nil || recorded != total {
+		t.Errorf("%d outcomes are recorded, want %d (%v)", recorded, total, err)
+	}
+	for i := range total {
+		text, err := os.ReadFile(filepath.Join(dir, strconv.FormatInt(i, 10)))
+		runs := strings.Count(string(text), "\n")
+		if err != nil || runs < 1 {
+			t.Errorf("task %d was never run (%v)", i, err)
+		}
+		again += runs - 1
+	}
+	return again
+}
+
+func (n *node) succeeded(t *testing.T, id string) int64 {
+	t.Helper()
+	j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := j.Counts; c.Waiting+c.Running+c.Done() != c.Total || c.Waiting < 0 {
+		t.Errorf("counts do not add up: %+v", c)
+	}
+	return j.Counts.Succeeded
+}
+
+func TestKilledNode(t *testing.T) {
+	t.Parallel()
+	url, dir := template.New(t), t.TempDir()
+	n := webNode(t, url)
+	first := startProcess(t, url)
+	const total = 2000
+	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
+	await(t, "the first node works", func() bool { return n.succeeded(t, id) > 200 })
+	startProcess(t, url)
+	if err := first.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	j := n.end(t, id, 60*time.Second)
+	if j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	if again := n.checkMarked(t, id, dir, total); again > 400 {
+		t.Errorf("%d tasks were run again", again)
+	}
+}
+
+func TestRestartedServerGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
+	url, dir := template.New(t), t.TempDir()
+	n := webNode(t, url)
+	first := startProcess(t, url)
+	const total = 1000
+	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
+	await(t, "the first node works", func() bool { return n.succeeded(t, id) > 100 })
+	if err := first.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	before := n.succeeded(t, id)
+	began := time.Now()
+	startProcess(t, url)
+	await(t, "the second node works", func() bool { return n.succeeded(t, id) > before })
+	// It need not wait for the lease of a process that is known to be gone.
+	if took := time.Since(began); took > store.NodeLease-time.Second {
+		t.Errorf("the work was taken up after %v", took)
+	}
+	if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	n.checkMarked(t, id, dir, total)
+}
+
+func TestStoppedNodeRecordsNothingLate(t *testing.T) {
+	t.Parallel()
+	url, dir := template.New(t), t.TempDir()
+	n := webNode(t, url)
+	first := startProcess(t, url)
+	const total = 1500
+	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
+	await(t, "the first node works", func() bool { return n.succeeded(t, id) > 100 })
+	if err := first.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var node string
+	await(t, "its lease runs out", func() bool {
+		err := n.store.Pool.QueryRow(t.Context(), `select id from nodes where state = 'dead'`).Scan(&node)
+		return err == nil
+	})
+	startProcess(t, url)
+	if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	var before int64
+	count := `select count(*) from chunks where node_id = $1 and state = 'done'`
+	if err := n.store.Pool.QueryRow(t.Context(), count, node).Scan(&before); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it comes back", func() bool {
+		var state string
+		err := n.store.Pool.QueryRow(t.Context(), `select state from nodes where id = $1`, node).Scan(&state)
+		return err == nil && state == "alive"
+	})
+	var after int64
+	if err := n.store.Pool.QueryRow(t.Context(), count, node).Scan(&after); err != nil || after != before {
+		t.Errorf("it recorded %d chunks late (%v)", after-before, err)
+	}
+	n.checkMarked(t, id, dir, total)
+	// Both nodes are good for another job.
+	if j := n.end(t, n.submit(t, python("def f(x): return x", "f", rangeOf(100))), 30*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("afterwards: %+v", j)
+	}
+}
+
+func TestDrainGivesBackWhatIsUnfinished(t *testing.T) {
+	t.Parallel()
+	url, dir := template.New(t), t.TempDir()
+	n := webNode(t, url)
+	first := startProcess(t, url)
+	const total = 1000
+	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
+	await(t, "the first node works", func() bool { return n.succeeded(t, id) > 100 })
+	if err := first.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	state, err := first.Wait()
+	if err != nil || state.ExitCode() != 0 {
+		t.Fatalf("the drained node ended with %v, %v", state, err)
+	}
+	j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+	if err != nil || j.Counts.Running != 0 || j.State.Ended() {
+		t.Errorf("after the drain: %+v, %v", j, err)
+	}
+	startProcess(t, url)
+	if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	if again := n.checkMarked(t, id, dir, total); again != 0 {
+		t.Errorf("%d tasks were run again", again)
+	}
+}
+
+func TestDatabaseKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	// Not t.TempDir, which the account that Postgres runs under cannot enter.
+	data, err := os.MkdirTemp("", "allcores")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(data) })
+	if err := os.Chmod(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server, err := pglocal.Start(t.Context(), pglocal.Options{Dir: data, Settings: map[string]string{"shared_buffers": "32MB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := store.Migrate(t.Context(), server.URL()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n := startReal(t, server.URL())
+	const total = 1500
+	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
+	await(t, "tasks succeed", func() bool { return n.succeeded(t, id) > 100 })
+	var pid int
+	err = n.store.Pool.QueryRow(t.Context(), `select split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`).Scan(&pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	n.checkMarked(t, id, dir, total)
+}

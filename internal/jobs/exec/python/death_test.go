@@ -1,0 +1,308 @@
+package python_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/exectest"
+	"github.com/allcores/allcores/internal/jobs/exec/python"
+)
+
+// A task that kills its process fails alone, and is the only one that does.
+func TestCrash(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ body, kind string }{
+		{"os._exit(7)", "exit 7"},
+		{"os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"},
+		{"ctypes.string_at(0)", "SIGSEGV"},
+		{"os.abort()", "SIGABRT"},
+		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"},
+	} {
+		r := must(t, lane("import os, signal, ctypes\ndef f(x):\n    if x == 700: "+test.body+"\n    return x\n"),
+			exectest.Numbers(1, 0, 1000), exectest.Numbers(2, 1000, 10))
+		if e := r.Failed[700]; len(r.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != test.kind {
+			t.Errorf("%s: %v", test.body, r.Failed)
+		}
+		for i := range int64(1010) {
+			if _, done := r.Outputs[i]; done && i > 700 && i < 1000 || !done && (i >= 1000 || !r.Back[i] && i != 700) {
+				t.Errorf("%s: task %d: done %v, back %v", test.body, i, done, r.Back[i])
+			}
+		}
+	}
+}
+
+// With several tasks in hand those are suspects; the rest is nobody's fault.
+func TestCrashWithThreads(t *testing.T) {
+	t.Parallel()
+	l := lane(`
+import os, threading, time
+all_there = threading.Barrier(3)
+def f(x):
+    if x < 7:
+        return x
+    all_there.wait(10)
+    if x == 8:
+        os._exit(1)
+    time.sleep(60)
+`)
+	l.Threads = 3
+	r := must(t, l, exectest.Numbers(1, 0, 50), exectest.Numbers(2, 100, 50))
+	if !r.Suspects[7] || !r.Suspects[8] || !r.Suspects[9] || len(r.Suspects) < 3 || len(r.Failed) > 0 && r.Failed[0].Kind == "" {
+		t.Errorf("suspects %v, failed %v", r.Suspects, r.Failed)
+	}
+}
+
+// A process that is killed from outside while nothing is in hand is replaced.
+func TestKilledBetweenChunks(t *testing.T) {
+	t.Parallel()
+	e := python.New(python.Options{})
+	defer e.Close()
+	b := exectest.Begin(t, e, lane("import os\ndef f(x):\n    return os.getpid()"))
+	b.Give(exectest.Numbers(1, 0, 1))
+	b.Await("the first chunk ends", func() bool { return len(b.Outputs) == 1 })
+	pid, err := strconv.Atoi(b.Outputs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	exectest.Eventually(t, "it is gone", func() bool { return syscall.Kill(pid, 0) != nil })
+	b.Give(exectest.Numbers(2, 1, 1))
+	if err := b.End(); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Failed) > 0 || b.Outputs[1] == b.Outputs[0] {
+		t.Errorf("%v %v", b.Outputs, b.Failed)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 3} {
+		for _, body := range []string{"time.sleep(60)", "while True: pass", "ctypes.PyDLL(None).sleep(60)"} {
+			l := lane("import time, ctypes\ndef f(x):\n    if x == 40: " + body + "\n    return x\n")
+			l.Timeout = 200 * time.Millisecond
+			l.Threads = threads
+			began := time.Now()
+			r := must(t, l, exectest.Numbers(1, 0, 100))
+			if d := time.Since(began); d > 5*time.Second {
+				t.Errorf("%s: it took %v", body, d)
+			}
+			if e := r.Failed[40]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Message != "still running after 200ms" {
+				t.Errorf("%s: %v", body, r.Failed)
+			}
+			if d := r.Spent[40]; d < 200*time.Millisecond || d > 1200*time.Millisecond {
+				t.Errorf("%s: it ran for %v", body, d)
+			}
+			if len(r.Suspects) > 0 {
+				t.Errorf("%s: suspects %v though the culprit is known", body, r.Suspects)
+			}
+		}
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	l := lane("def f(x):\n    return len(bytearray(400 << 20 if x == 5 else 10))")
+	l.MemoryLimit = 200 << 20
+	r := must(t, l, exectest.Numbers(1, 0, 10))
+	if e := r.Failed[5]; len(r.Failed) != 1 || len(r.Outputs) != 9 || e.Kind != jobs.KindMemory {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ source, kind, message, trace string }{
+		{"import nothing_like_this\ndef f(x): pass", "ModuleNotFoundError", "nothing_like_this", "line 1, in <module>\n    import nothing_like_this"},
+		{"def g(x): pass", "AttributeError", "no function f", ""},
+		{"f = 3", "TypeError", "is not a function but int", ""},
+		{"raise SystemExit(2)", "SystemExit", "2", "line 1"},
+		{"def f(:", "SyntaxError", "invalid syntax", "def f(:"},
+		{"import os\nos._exit(9)", "exit 9", "while the program was loaded", ""},
+		{"import os\nos.abort()", "SIGABRT", "while the program was loaded", ""},
+	} {
+		r, err := exectest.Run(t, shared, lane(test.source), exectest.Numbers(1, 0, 10), exectest.Numbers(2, 10, 10))
+		var e *exec.LoadError
+		if !errors.As(err, &e) {
+			t.Errorf("%q: error %v", test.source, err)
+			continue
+		}
+		if e.Type != test.kind || !strings.Contains(e.Message, test.message) || !strings.Contains(e.Traceback, test.trace) {
+			t.Errorf("%q: %+v", test.source, e)
+		}
+		for i := range int64(10) {
+			if !r.Back[i] {
+				t.Errorf("%q: task %d is not back", test.source, i)
+			}
+		}
+	}
+}
+
+func TestNoInterpreter(t *testing.T) {
+	t.Parallel()
+	l := lane("def f(x): pass")
+	l.Program.Python.Interpreter = "/nowhere/python3"
+	r, err := exectest.Run(t, shared, l, exectest.Numbers(1, 0, 10))
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/python3") || !r.Back[0] {
+		t.Errorf("error %v, back %v", err, r.Back)
+	}
+}
+
+// Cancelling ends what the task started too, however it tried to escape.
+func TestCancelKillsGrandchildren(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := lane(fmt.Sprintf(`
+import os, signal, subprocess, sys, time
+def note(name):
+    with open(os.path.join(%q, name + ".tmp"), "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(file.name, file.name[:-4])
+def f(x):
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 1000"])
+    if os.fork() == 0:          # forked twice, of another session, deaf to TERM
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if os.fork() == 0:
+            note("grandchild")
+            time.sleep(1000)
+        os._exit(0)
+    os.wait()
+    note("task")
+    time.sleep(1000)
+`, dir))
+	b := exectest.Begin(t, shared, l)
+	b.Give(exectest.Numbers(1, 0, 1))
+	var pids []int
+	for _, name := range []string{"task", "grandchild"} {
+		exectest.Eventually(t, name+" runs", func() bool {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				return false
+			}
+			pid, _ := strconv.Atoi(string(data))
+			pids = append(pids, pid)
+			return true
+		})
+	}
+	mark := markOf(t, pids[0])
+	if n := len(carrying(mark)); n < 5 {
+		t.Fatalf("%d processes carry the mark before, want 5 or 6", n)
+	}
+	began := time.Now()
+	b.Cancel()
+	b.Wait()
+	exectest.Eventually(t, "nothing is left", func() bool { return len(carrying(mark)) == 0 })
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// markOf is the mark in a process's environment.
+func markOf(t *testing.T, pid int) string {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range strings.Split(string(data), "\x00") {
+		if strings.HasPrefix(entry, "ALLCORES_PROCESS=") {
+			return entry
+		}
+	}
+	t.Fatal("no mark")
+	return ""
+}
+
+// carrying lists the processes with that entry in their environment.
+func carrying(entry string) []int {
+	var found []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range dirs {
+		if data, err := os.ReadFile(file); err == nil && strings.Contains(string(data), entry) {
+			pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// TestServer is not a test of its own: it is the server that
+// TestKilledServer kills.
+func TestServer(t *testing.T) {
+	if os.Getenv("TEST_SERVER") == "" {
+		t.Skip("run by TestKilledServer")
+	}
+	e := python.New(python.Options{})
+	l := lane(`
+import os, subprocess, time
+def f(x):
+    p = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 1000"], start_new_session=True)
+    print("ready")
+    time.sleep(1000)
+`)
+	b := exectest.Begin(t, e, l)
+	b.Give(exectest.Numbers(1, 0, 1))
+	b.Await("it runs", func() bool { return len(b.Logs) > 0 })
+	dirs, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range dirs {
+		if data, err := os.ReadFile(file); err == nil && strings.Contains(string(data), fmt.Sprintf("PPid:\t%d\n", os.Getpid())) {
+			pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
+			if data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); strings.Contains(string(data), "ALLCORES_PROCESS=") {
+				mark, _, _ := strings.Cut(markOf(t, pid), ".")
+				fmt.Println("MARK", mark)
+				time.Sleep(time.Minute)
+			}
+		}
+	}
+	t.Fatal("no child found")
+}
+
+// A server that is killed leaves nothing behind.
+func TestKilledServer(t *testing.T) {
+	t.Parallel()
+	server := osexec.Command(os.Args[0], "-test.run=^TestServer$", "-test.v")
+	server.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "ALLCORES") }), "TEST_SERVER=1")
+	var out strings.Builder
+	pipe, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Process.Kill()
+	mark := ""
+	for buf := make([]byte, 4096); mark == ""; {
+		n, err := pipe.Read(buf)
+		out.Write(buf[:n])
+		if _, after, ok := strings.Cut(out.String(), "MARK "); ok && strings.Contains(after, "\n") {
+			mark, _, _ = strings.Cut(after, "\n")
+		} else if err != nil {
+			t.Fatalf("the server ended: %s", out.String())
+		}
+	}
+	if n := len(carrying(mark)); n < 3 {
+		t.Fatalf("%d processes before", n)
+	}
+	server.Process.Kill()
+	server.Wait()
+	exectest.Eventually(t, "nothing is left", func() bool { return len(carrying(mark)) == 0 })
+	run := strings.TrimPrefix(mark, "ALLCORES_PROCESS=")
+	exectest.Eventually(t, "its scratch directory is gone", func() bool {
+		_, err := os.Stat(filepath.Join(os.TempDir(), "allcores-"+run[:12]))
+		return os.IsNotExist(err)
+	})
+}

@@ -1,0 +1,451 @@
+package views
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/a-h/templ"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/static"
+)
+
+func render(t *testing.T, c templ.Component) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := c.Render(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func parse(t *testing.T, html string) *goquery.Document {
+	t.Helper()
+	doc, err := goquery.NewDocumentFromReader(strings.NewReader(html))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// routes are the addresses that pages may link to or post to.
+var routes = []*regexp.Regexp{
+	regexp.MustCompile(`^/(live)?$`),
+	regexp.MustCompile(`^/jobs/new$`),
+	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/cancel)?$`),
+	regexp.MustCompile(`^/(queues|nodes|login|logout|docs)$`),
+	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs)$`),
+	regexp.MustCompile(`^/api/v1/openapi\.json$`),
+}
+
+func TestEveryPage(t *testing.T) {
+	for _, s := range samples() {
+		t.Run(s.name, func(t *testing.T) {
+			html := render(t, s.page)
+			doc := parse(t, html)
+
+			ids := map[string]bool{}
+			doc.Find("[id]").Each(func(_ int, e *goquery.Selection) {
+				id := e.AttrOr("id", "")
+				if id == "" || ids[id] {
+					t.Errorf("id %q is empty or twice there", id)
+				}
+				ids[id] = true
+			})
+			for _, name := range []string{"for", "aria-labelledby", "aria-describedby", "list", "popovertarget", "data-copy"} {
+				doc.Find("[" + name + "]").Each(func(_ int, e *goquery.Selection) {
+					for _, id := range strings.Fields(e.AttrOr(name, "")) {
+						if !ids[id] && !(id == "try-title" || id == "failures-title" || id == "strip-title") {
+							t.Errorf("%s=%q names nothing", name, id)
+						}
+					}
+				})
+			}
+
+			doc.Find("*").Each(func(_ int, e *goquery.Selection) {
+				for _, a := range e.Nodes[0].Attr {
+					if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+						t.Errorf("<%s> has %s, which the content security policy forbids", goquery.NodeName(e), a.Key)
+					}
+					if strings.HasPrefix(a.Val, "data:") || strings.HasPrefix(a.Val, "javascript:") {
+						t.Errorf("%s=%q", a.Key, a.Val)
+					}
+				}
+			})
+			doc.Find("style, script:not([src])").Each(func(_ int, e *goquery.Selection) {
+				t.Errorf("inline <%s>", goquery.NodeName(e))
+			})
+
+			doc.Find("input:not([type=hidden]), select, textarea, progress").Each(func(_ int, e *goquery.Selection) {
+				id := e.AttrOr("id", "")
+				if doc.Find(`label[for="`+id+`"]`).Length() != 1 {
+					t.Errorf("%s %q has no label", goquery.NodeName(e), id)
+				}
+			})
+			doc.Find("button, a").Each(func(_ int, e *goquery.Selection) {
+				if strings.TrimSpace(e.Text()) == "" && e.AttrOr("aria-label", "") == "" {
+					t.Errorf("%s has no name", goquery.NodeName(e))
+				}
+			})
+			doc.Find("button:not([type])").Each(func(_ int, e *goquery.Selection) { t.Errorf("button %q has no type", e.Text()) })
+			doc.Find("table").Each(func(_ int, e *goquery.Selection) {
+				if e.Find("caption").Length() != 1 {
+					t.Error("a table has no caption")
+				}
+				if e.Find("th:not([scope])").Length() != 0 || e.Find("thead th").Length() == 0 {
+					t.Error("a table's headings have no scope")
+				}
+			})
+			if n := doc.Find("h1").Length(); n != 1 {
+				t.Errorf("%d headings of first rank", n)
+			}
+			if n := doc.Find("[autofocus]").Length(); n > 1 {
+				t.Errorf("%d elements want the focus", n)
+			}
+			if title := doc.Find("title").Text(); !strings.Contains(title, " · Allcores") {
+				t.Errorf("title %q", title)
+			}
+
+			doc.Find("a[href], form[action], button[formaction]").Each(func(_ int, e *goquery.Selection) {
+				target := e.AttrOr("href", e.AttrOr("action", e.AttrOr("formaction", "")))
+				u, err := url.Parse(target)
+				if err != nil || u.Host != "" {
+					t.Errorf("link to %q", target)
+					return
+				}
+				if goquery.NodeName(e) == "a" && u.Path == "" && u.Fragment != "" {
+					if !ids[u.Fragment] {
+						t.Errorf("link to %q, which is not on the page", target)
+					}
+					return
+				}
+				if target != "" && !slices.ContainsFunc(routes, func(r *regexp.Regexp) bool { return r.MatchString(u.Path) }) {
+					t.Errorf("link to %q, which is no route", target)
+				}
+			})
+			doc.Find("link[href], script[src]").Each(func(_ int, e *goquery.Selection) {
+				if src := e.AttrOr("href", e.AttrOr("src", "")); !strings.HasPrefix(src, static.Prefix) {
+					t.Errorf("loads %q", src)
+				}
+			})
+
+			for _, f := range s.parts {
+				part := render(t, f.Component)
+				if !strings.Contains(html, part) {
+					t.Errorf("fragment %s is not what the page has", f.ID)
+				}
+				if !strings.Contains(part[:min(len(part), 200)], `id="`+f.ID+`"`) {
+					t.Errorf("fragment %s does not begin with its id: %.100s", f.ID, part)
+				}
+			}
+			if strings.Contains(html, "<script>alert") {
+				t.Error("a name is not escaped")
+			}
+		})
+	}
+}
+
+func TestPatcher(t *testing.T) {
+	var patcher Patcher
+	patch := func(p interface{ Fragments() []Fragment }) string {
+		t.Helper()
+		html, err := patcher.Patch(t.Context(), p.Fragments())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(html)
+	}
+	p := sampleJobsPage()
+	first := patch(p)
+	if !strings.Contains(first, `id="jobs"`) || !strings.Contains(first, `id="states"`) {
+		t.Errorf("the first patch lacks a fragment: %.200s", first)
+	}
+	if again := patch(p); again != "" {
+		t.Errorf("nothing has changed, but it sends %.200s", again)
+	}
+
+	p.Jobs = slices.Clone(p.Jobs)
+	p.Jobs[1].Counts.Succeeded++
+	p.Jobs[1].Counts.Waiting--
+	row := patch(p)
+	if !strings.HasPrefix(row, `<table><tbody><tr id="`+rowID(p.Jobs[1].ID)+`"`) || strings.Count(row, "<tr") != 1 {
+		t.Errorf("one row has changed, but it sends %.300s", row)
+	}
+
+	p.Jobs[1].Name = "a\rb\nc"
+	if row := patch(p); strings.Contains(row, "\r") || !strings.Contains(row, "a&#13;b\nc") {
+		t.Errorf("a carriage return would break the stream: %q", row)
+	}
+
+	p.Jobs = p.Jobs[1:]
+	if list := patch(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Count(list, `<tr id=`) != len(p.Jobs) {
+		t.Errorf("a row has gone, but it sends %.300s", list)
+	}
+	if again := patch(p); again != "" {
+		t.Errorf("nothing has changed, but it sends %.200s", again)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	for q, want := range map[string]Search{
+		"":                                 {},
+		"  two words ":                     {Text: "two words"},
+		"state:failed tag:x queue:io word": {State: jobs.Failed, Tag: "x", Queue: "io", Text: "word"},
+		"state:odd tag: queue:":            {Text: "state:odd tag: queue:"},
+		"state:failed state:running":       {State: jobs.Running},
+		"http://x":                         {Text: "http://x"},
+	} {
+		got := ParseSearch(q)
+		if got != want {
+			t.Errorf("ParseSearch(%q) = %+v, want %+v", q, got, want)
+		}
+		if again := ParseSearch(got.String()); again != got {
+			t.Errorf("%q does not survive: %+v", q, again)
+		}
+	}
+	s := Search{State: jobs.Failed, Text: "a&b"}
+	if got, want := string(s.URL("c=1")), "/?cursor=c%3D1&q=state%3Afailed+a%26b"; got != want {
+		t.Errorf("URL is %q, want %q", got, want)
+	}
+	if got := (Search{}).LiveURL(""); got != "/live" {
+		t.Errorf("LiveURL is %q", got)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                       nil,
+		"  ":                     nil,
+		"sha256sum {}":           {"sha256sum", "{}"},
+		"a  b\tc\n d":            {"a", "b", "c", "d"},
+		`sh -c 'cat {} | wc -l'`: {"sh", "-c", "cat {} | wc -l"},
+		`a "b c" d`:              {"a", "b c", "d"},
+		`a "" ''`:                {"a", "", ""},
+		`a\ b "c\"d\e" 'f\g'`:    {"a b", `c"d\e`, `f\g`},
+		`pre'fix 'post`:          {"prefix post"},
+		`'it'\''s'`:              {"it's"},
+		`--name=$HOME *.txt ~ é`: {"--name=$HOME", "*.txt", "~", "é"},
+	} {
+		got, err := splitWords(text)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("splitWords(%q) = %q, %v; want %q", text, got, err, want)
+		}
+		again, err := splitWords(joinWords(got))
+		if err != nil || !slices.Equal(again, got) {
+			t.Errorf("%q does not survive joinWords: %q, %v", got, again, err)
+		}
+	}
+	for _, text := range []string{`a 'b`, `a "b`, `"\"`} {
+		if got, err := splitWords(text); err == nil {
+			t.Errorf("splitWords(%q) = %q, want an error", text, got)
+		}
+	}
+}
+
+func TestFormRoundTrip(t *testing.T) {
+	for _, e := range examples {
+		f := FormOf(e.spec)
+		values := url.Values{}
+		for _, field := range f.given() {
+			values.Set(field.name, strings.ReplaceAll(field.value, "\n", "\r\n"))
+		}
+		f = ParseNewJobForm(values)
+		got, wrong := f.Spec(nil)
+		if wrong != nil {
+			t.Errorf("%s: %v", e.name, wrong)
+		}
+		if body(got) != body(e.spec) {
+			t.Errorf("%s becomes\n%s, want\n%s", e.name, body(got), body(e.spec))
+		}
+		if !json.Valid([]byte(body(got))) {
+			t.Errorf("%s: the request is not JSON: %s", e.name, body(got))
+		}
+	}
+	full := jobs.Spec{
+		Name: "n", Queue: "io", Priority: 4, Tags: []string{"a", "b"},
+		Program: jobs.Program{Python: &jobs.Python{Source: "def f(x): pass", Function: "f", Call: jobs.CallArgs, Env: map[string]string{"B": "2=3", "A": " 1"}, Interpreter: "python3.11"}},
+		Inputs:  jobs.Inputs{Items: []json.RawMessage{[]byte(`[1,"],["]`), []byte(`["a\\",{"b":[]}]`)}},
+		Policy: jobs.Policy{Processes: ptr(3), Threads: ptr(2), CoresPerProcess: ptr(2), ChunkSize: ptr(10), Timeout: ptr(jobs.Duration("30s")),
+			MemoryLimit: ptr(jobs.Size("1GiB")), MaxAttempts: ptr(3), RetryBackoff: ptr(jobs.Duration("2s")), MaxFailures: ptr(jobs.FailureLimit("5%"))},
+	}
+	f := FormOf(full)
+	got, wrong := f.Spec(nil)
+	if wrong != nil || body(got) != body(full) {
+		t.Errorf("becomes %v\n%s, want\n%s", wrong, body(got), body(full))
+	}
+	var back jobs.Spec
+	if err := json.Unmarshal([]byte(body(full)), &back); err != nil || body(back) != body(full) {
+		t.Errorf("the request says something else: %v\n%s", err, body(back))
+	}
+	j := jobs.Job{ID: sampleID(1), Name: "n", Program: full.Program, Policy: full.Policy, Inputs: jobs.InputsShape{Kind: "lines", Count: 5}, Counts: jobs.Counts{Total: 5}}
+	again := FormOfJob(&j, nil)
+	if _, wrong := again.Spec(nil); again.Inputs != InputsSame || again.From != j.ID || wrong != nil {
+		t.Errorf("running again takes inputs %q of %q: %v", again.Inputs, again.From, wrong)
+	}
+}
+
+func TestFormErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*NewJobForm)
+		field  string
+		says   string
+	}{
+		{"empty source", func(f *NewJobForm) { f.Source, f.Function = " ", "f" }, FieldSource, "empty"},
+		{"not a name", func(f *NewJobForm) { f.Function = "a b" }, FieldFunction, "name of a function"},
+		{"open quote", func(f *NewJobForm) { f.Kind, f.Command = KindCommand, "a 'b" }, FieldCommand, "not closed"},
+		{"no command", func(f *NewJobForm) { f.Kind = KindCommand }, FieldCommand, "first element"},
+		{"exit code", func(f *NewJobForm) { f.Kind, f.Command, f.OKExitCodes = KindCommand, "a", "0 many" }, FieldOKExitCodes, "whole number"},
+		{"environment", func(f *NewJobForm) { f.PythonEnv = "A=1\nB" }, FieldPythonEnv, "NAME=value"},
+		{"no items", func(f *NewJobForm) { f.Inputs = InputsItems }, FieldItems, "array"},
+		{"bad items", func(f *NewJobForm) { f.Inputs, f.Items = InputsItems, "[1,\n2,,]" }, FieldItems, "line 2"},
+		{"an object", func(f *NewJobForm) { f.Inputs, f.Items = InputsItems, `{"a": 1}` }, FieldItems, "begin with ["},
+		{"null", func(f *NewJobForm) { f.Inputs, f.Items = InputsItems, `null` }, FieldItems, "begin with ["},
+		{"no file", func(f *NewJobForm) { f.Inputs = InputsFile }, FieldFile, "choose"},
+		{"no end", func(f *NewJobForm) { f.RangeStop = "" }, FieldRangeStop, "whole number"},
+		{"step 0", func(f *NewJobForm) { f.RangeStep = "0" }, FieldRangeStep, "0"},
+		{"half a start", func(f *NewJobForm) { f.RangeStart = "0.5" }, FieldRangeStart, "whole number"},
+		{"wrong shape", func(f *NewJobForm) { f.Call, f.Inputs, f.Items = "args", InputsItems, "[[1], 2]" }, FieldItems, "no. 2 must be an array"},
+		{"timeout", func(f *NewJobForm) { f.Timeout = "soon" }, FieldTimeout, "duration"},
+		{"processes", func(f *NewJobForm) { f.Processes = "0" }, FieldProcesses, "from 1"},
+		{"share", func(f *NewJobForm) { f.MaxFailures = "200%" }, FieldMaxFailures, "100%"},
+		{"tag", func(f *NewJobForm) { f.Tags = strings.Repeat("x", 60) }, FieldTags, "no. 1 at most"},
+		{"queue", func(f *NewJobForm) { f.Queue = "A b" }, FieldQueue, "lower-case"},
+		{"priority", func(f *NewJobForm) { f.Priority = "9" }, FieldPriority, "from 1 to 4"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := NewForm()
+			tt.change(&f)
+			_, wrong := f.Spec(nil)
+			f.Reject(wrong)
+			if got := f.mistakes(); len(got) != 1 || got[0].field != tt.field || !strings.Contains(got[0].message, tt.says) {
+				t.Fatalf("mistakes are %+v; want one at %s with %q", got, tt.field, tt.says)
+			}
+			doc := parse(t, render(t, NewJob(NewJobPage{Page: samplePage(""), Form: f, Queues: sampleQueues()})))
+			field := doc.Find("#" + tt.field)
+			if field.AttrOr("aria-invalid", "") != "true" || field.Length() != 1 || doc.Find("[autofocus]").AttrOr("id", "") != tt.field {
+				t.Errorf("the field is not marked: %v", field.Nodes)
+			}
+			described := false
+			for _, id := range strings.Fields(field.AttrOr("aria-describedby", "")) {
+				described = described || strings.Contains(doc.Find("#"+id).Text(), tt.says)
+			}
+			if !described || !strings.Contains(doc.Find(`#errors a[href="#`+tt.field+`"]`).Text(), tt.says) {
+				t.Error("the message stands neither at the field nor in the summary")
+			}
+			if fold := field.Closest("details"); fold.Length() > 0 {
+				if _, open := fold.Attr("open"); !open {
+					t.Error("the field is folded away")
+				}
+			}
+		})
+	}
+}
+
+func TestFormKeepsWhatWasTyped(t *testing.T) {
+	f := NewForm()
+	for name, value := range f.fields() {
+		switch name {
+		case FieldKind, FieldInputs, FieldCall, FieldOutput, FieldFileFormat, FieldPriority, FieldQueue, FieldStdin, FieldCSVHeader, FieldFrom:
+		default:
+			*value = "\n <" + name + `> "typed" `
+		}
+	}
+	f.From = sampleID(1)
+	doc := parse(t, render(t, NewJob(NewJobPage{Page: samplePage(""), Form: f, Queues: sampleQueues()})))
+	for name, value := range f.fields() {
+		e := doc.Find(`#newjob [name="` + name + `"]`)
+		got := e.AttrOr("value", "")
+		switch {
+		case goquery.NodeName(e) == "textarea":
+			got = e.Text()
+		case goquery.NodeName(e) == "select":
+			got = e.Find("[selected]").AttrOr("value", "")
+		case e.AttrOr("type", "") == "radio":
+			got = e.Filter("[checked]").AttrOr("value", "")
+		case e.AttrOr("type", "") == "checkbox":
+			got = e.Filter("[checked]").AttrOr("value", "")
+		}
+		if got != *value {
+			t.Errorf("%s holds %q, want %q", name, got, *value)
+		}
+	}
+}
+
+func TestBars(t *testing.T) {
+	for _, c := range []jobs.Counts{
+		{},
+		{Total: 1, Waiting: 1},
+		{Total: 1, Succeeded: 1},
+		{Total: 3, Failed: 3},
+		{Total: 1_000_000_000, Succeeded: 999_999_998, Failed: 1, Running: 1},
+		{Total: 1_000_000, Succeeded: 1, Failed: 1, Running: 1, Cancelled: 1, Waiting: 999_996},
+		{Total: 4, Succeeded: 1, Failed: 1, Running: 1, Cancelled: 1},
+	} {
+		for _, big := range []bool{false, true} {
+			x := 0
+			for _, s := range segments(c, big) {
+				n := map[string]int64{"s": c.Succeeded, "f": c.Failed, "c": c.Cancelled, "r": c.Running}[s.class]
+				if s.x != x || s.width < 0 || (s.width > 0) != (n > 0) {
+					t.Errorf("%+v: segment %+v begins at %d", c, s, x)
+				}
+				x += s.width
+			}
+			if full := c.Total > 0 && c.Waiting == 0; full != (x == barWidth) || x > barWidth {
+				t.Errorf("%+v fills %d of %d", c, x, barWidth)
+			}
+		}
+	}
+}
+
+func TestStrip(t *testing.T) {
+	for total, size := range map[int64]int64{0: 1, 1: 1, 400: 1, 401: 2, 1_000_000: 2500, 1_000_001: 2501} {
+		if got := CellSize(total); got != size {
+			t.Errorf("CellSize(%d) = %d, want %d", total, got, size)
+		}
+	}
+	p := JobPage{Job: jobs.Job{Counts: jobs.Counts{Total: 801}}}
+	p.Cells = []Cell{{}, {Succeeded: 3}, {Succeeded: 2}, {Succeeded: 1, Running: 1}, {Running: 1, Failed: 2, FirstFailed: 13}, {Cancelled: 3}, {Failed: 1}}
+	for len(p.Cells) < 266 {
+		p.Cells = append(p.Cells, Cell{})
+	}
+	p.Cells = append(p.Cells, Cell{Succeeded: 3})
+	if got := cellLetters(p); got[:7] != "wsprfcf" || got[266] != 's' {
+		t.Errorf("letters are %.10s…%s", got, got[260:])
+	}
+	if got, want := cellFailures(p), "4:2@13,6:1@18"; got != want {
+		t.Errorf("failures are %q, want %q", got, want)
+	}
+	cells := 0
+	for _, b := range stripBlocks(p) {
+		for _, path := range b.paths {
+			cells += strings.Count(path.d, "M")
+		}
+	}
+	if cells != len(p.Cells) {
+		t.Errorf("%d cells are drawn, want %d", cells, len(p.Cells))
+	}
+}
+
+func TestSteering(t *testing.T) {
+	p := sampleRunning()
+	has := func(p JobPage, selector string) bool { return parse(t, render(t, Job(p))).Find(selector).Length() > 0 }
+	if !has(p, `form[method=post][action$="/cancel"]`) || !has(p, `a[href^="/jobs/new?from="]`) {
+		t.Error("the owner cannot steer the job")
+	}
+	p.Steer = false
+	p.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
+	if has(p, `form[action$="/cancel"]`) || has(p, `a[href^="/jobs/new"]`) {
+		t.Error("a viewer is offered to steer the job")
+	}
+	ended := sampleFailed()
+	if has(ended, `form[action$="/cancel"]`) || has(ended, `[data-live]`) {
+		t.Error("an ended job can be cancelled, or is live")
+	}
+}
