@@ -108,14 +108,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, signals
 	if err != nil {
 		return orStopped(starting, err)
 	}
-	handler, err := web.New(web.Options{Store: db, Engine: e, Logger: logger, Version: version})
+	site, err := web.New(web.Options{Store: db, Engine: e, Logger: logger, Version: version})
 	if err != nil {
 		return fmt.Errorf("prepare pages: %w", err)
 	}
 	if err := e.Start(starting); err != nil {
 		return orStopped(starting, err)
 	}
-	server := web.NewServer(handler, logger)
+	server := web.NewServer(site, logger)
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
 	announce(listener.Addr(), c, token)
@@ -125,11 +125,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, signals
 	case err = <-serving:
 		err = fmt.Errorf("serve: %w", err)
 	}
-	grace := c.grace
-	stopEngine, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace+30*time.Second)
+	site.Drain()
+	stopEngine, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.grace+30*time.Second)
 	defer cancel()
 	context.AfterFunc(forced, e.Abandon)
-	if stopErr := e.Stop(stopEngine, grace); stopErr != nil && !errors.Is(stopErr, jobs.ErrUnavailable) {
+	if stopErr := e.Stop(stopEngine, c.grace); stopErr != nil && !errors.Is(stopErr, jobs.ErrUnavailable) {
 		err = errors.Join(err, stopErr)
 	}
 	stopServer, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

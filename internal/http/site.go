@@ -77,15 +77,15 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// NewServer is a server for s with bounds on what a connection may cost. Its
-// Shutdown drains s.
-func NewServer(s *Site) *http.Server {
+// NewServer is a server for s with bounds on what a connection may cost, whose
+// complaints about connections go to logger. Its Shutdown drains s.
+func NewServer(s *Site, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(s.Drain)
 	return server
