@@ -73,7 +73,7 @@ flag           environment      default
 `
 
 // readConfig reads the settings: flags win over the environment.
-func readConfig(args []string, getenv func(string) string) (c config, err error) {
+func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c config, err error) {
 	available := cores.Available()
 	defaultData, dataErr := pglocal.DefaultDataDir()
 	flags := flag.NewFlagSet("allcores", flag.ContinueOnError)
@@ -98,12 +98,12 @@ func readConfig(args []string, getenv func(string) string) (c config, err error)
 	err = flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Printf(usage, defaultData, len(available))
+		fmt.Fprintf(stdout, usage, defaultData, len(available))
 		return c, errHelp
 	case err != nil:
 		return c, &settingError{"the command line", strings.Join(args, " "), "what -help lists: " + err.Error()}
 	case *printVersion:
-		fmt.Println("allcores", version)
+		fmt.Fprintln(stdout, "allcores", version)
 		return c, errHelp
 	case flags.NArg() > 0:
 		return c, &settingError{"the command line", strings.Join(args, " "), "flags only, see -help"}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,7 +33,7 @@ import (
 func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
-	err := run(context.Background(), os.Args[1:], os.Getenv, signals)
+	err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, signals)
 	if err == nil || errors.Is(err, errHelp) {
 		return
 	}
@@ -47,8 +48,8 @@ func main() {
 }
 
 // run serves until a signal comes.
-func run(ctx context.Context, args []string, getenv func(string) string, signals <-chan os.Signal) (err error) {
-	c, err := readConfig(args, getenv)
+func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer, signals <-chan os.Signal) (err error) {
+	c, err := readConfig(args, getenv, stdout)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, signals
 	server := web.NewServer(site, logger)
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
-	announce(listener.Addr(), c, token)
+	if err := announce(stdout, listener.Addr(), c, token); err != nil {
+		logger.Warn("say that requests are answered", "error", err)
+	}
 
 	select {
 	case <-stopping:
@@ -180,13 +183,14 @@ func closePostgres(server *pglocal.Server) error {
 
 // announce says on standard output that requests are answered, and how to sign
 // in when the token was made here.
-func announce(addr net.Addr, c config, token string) {
+func announce(stdout io.Writer, addr net.Addr, c config, token string) error {
 	base := "http://" + reachable(addr)
 	lines := []string{"allcores: ready at " + base}
 	if c.token == "" && token != "" {
 		lines = append(lines, "allcores: sign in at "+base+"/login?token="+token)
 	}
-	fmt.Println(strings.Join(lines, "\n"))
+	_, err := fmt.Fprintln(stdout, strings.Join(lines, "\n"))
+	return err
 }
 
 // reachable is addr as a browser on this machine can open it.

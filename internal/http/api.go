@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,8 +190,24 @@ func listOf[T any](items []T, next string) *listOutput[T] {
 	return out
 }
 
-// paging is what every list takes.
-type paging struct {
+// Paging is what every list takes.
+type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
+}
+
+// pageOf is one page of a short list that was read as a whole.
+func pageOf[T any](all []T, in Paging, key func(T) string) (*listOutput[T], error) {
+	if in.Cursor != "" {
+		at := slices.IndexFunc(all, func(v T) bool { return key(v) == in.Cursor })
+		if at < 0 {
+			return nil, jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: in.Cursor}}
+		}
+		all = all[at+1:]
+	}
+	if len(all) <= in.Limit {
+		return listOf(all, ""), nil
+	}
+	all = all[:in.Limit]
+	return listOf(all, key(all[in.Limit-1])), nil
 }

@@ -88,6 +88,8 @@ func readJSON(r *http.Request) ([]byte, error) {
 		}
 	}
 	if r.ContentLength > maxBodyBytes {
+		// A client that is not listened to sees a reset instead of the answer.
+		_, _ = io.Copy(io.Discard, r.Body)
 		return nil, errTooLarge
 	}
 	var b bytes.Buffer
@@ -295,20 +297,31 @@ var ofType = []string{
 // from a value that could not be read.
 func merge(form, content jobs.Invalid) jobs.Invalid {
 	out := slices.Clone(form)
-next:
 	for _, v := range content {
+		follows := false
 		for i, f := range form {
-			rest, inside := strings.CutPrefix(f.Location, v.Location)
 			switch {
-			case !inside || rest != "" && rest[0] != '.' && rest[0] != '[':
-			case rest == "" && !slices.Contains(ofType, f.Message):
-				out[i].Message = v.Message
-				continue next
-			default:
-				continue next
+			case f.Location == v.Location:
+				follows = true
+				if !slices.Contains(ofType, f.Message) {
+					out[i].Message = v.Message
+				}
+			case slices.Contains(choices, v.Location) && strings.HasPrefix(f.Location, v.Location+"."):
+				follows = true
 			}
 		}
-		out = append(out, v)
+		if !follows {
+			out = append(out, v)
+		}
 	}
 	return out
+}
+
+// choices are the objects of which exactly one field must be there: that none
+// is follows from one that could not be read.
+var choices = []string{"body.program", "body.inputs"}
+
+// unreadable reports whether nothing of a submission could be read.
+func unreadable(found jobs.Invalid) bool {
+	return slices.ContainsFunc(found, func(v jobs.Violation) bool { return v.Location == "body" })
 }

@@ -81,15 +81,16 @@ func (e *eventStream) begin() error {
 	return e.push()
 }
 
-type lastEventID struct {
+// LastEventID is where a stream of events goes on.
+type LastEventID struct {
 	LastID string `header:"Last-Event-ID" doc:"Ids go on from here; browsers send it when they reconnect."`
 }
 
 // jobEvents streams a job: as it is now, then on each change, until it has
 // ended.
 func (s *Site) jobEvents(ctx context.Context, in *struct {
-	jobInput
-	lastEventID
+	JobPath
+	LastEventID
 }) (streamFunc, error) {
 	if _, err := s.one(ctx, in.ID); err != nil {
 		return nil, err
@@ -147,7 +148,7 @@ var activeStates = []jobs.State{jobs.Open, jobs.Queued, jobs.Running, jobs.Pause
 
 // allEvents streams every job that the caller may see and that changes, and for
 // admins queues and nodes.
-func (s *Site) allEvents(ctx context.Context, in *lastEventID) (streamFunc, error) {
+func (s *Site) allEvents(ctx context.Context, in *LastEventID) (streamFunc, error) {
 	user := callOf(ctx).user
 	return func(ctx context.Context, w *streamWriter) error {
 		f := fleetEvents{site: s, viewer: store.As(user), admin: user.Role.Allows(jobs.Admin), out: newEventStream(w, in.LastID)}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +93,9 @@ func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool
 // with it: what was found already, and what the engine finds.
 func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid) (string, bool, error) {
 	found = append(found, notYet(spec)...)
+	if unreadable(found) {
+		return "", false, found
+	}
 	if len(found) > 0 {
 		more, err := s.engine.Check(ctx, &spec)
 		if err != nil {
@@ -183,7 +185,7 @@ func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job) (json.RawMessage
 }
 
 type listJobsInput struct {
-	paging
+	Paging
 	State []string `query:"state,explode" doc:"Only jobs in one of these states; repeated or parted by commas."`
 	Queue string   `query:"queue"`
 	Tag   string   `query:"tag"`
@@ -241,7 +243,9 @@ func badCursor(cursor string) jobs.Invalid {
 	return jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: cursor}}
 }
 
-type jobInput struct {
+// JobPath is the address of a job. (Embedded types must be exported for huma to
+// see their fields.)
+type JobPath struct {
 	ID string `path:"id"`
 }
 
@@ -251,7 +255,7 @@ func (s *Site) one(ctx context.Context, id string) (*jobs.Job, error) {
 }
 
 func (s *Site) getJob(ctx context.Context, in *struct {
-	jobInput
+	JobPath
 	Wait float64 `query:"wait" minimum:"0" doc:"Seconds, at most 60, to hold the answer until the job has ended."`
 }) (*jobOutput, error) {
 	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, seconds2duration(in.Wait))
@@ -261,7 +265,7 @@ func (s *Site) getJob(ctx context.Context, in *struct {
 	return &jobOutput{*answer}, nil
 }
 
-func (s *Site) deleteJob(ctx context.Context, in *jobInput) (*struct{}, error) {
+func (s *Site) deleteJob(ctx context.Context, in *JobPath) (*struct{}, error) {
 	if !store.ValidID(in.ID) {
 		return nil, jobs.ErrNotFound
 	}
@@ -269,7 +273,7 @@ func (s *Site) deleteJob(ctx context.Context, in *jobInput) (*struct{}, error) {
 	return nil, tell(err, jobs.ErrConflict, "The job has not ended; cancel it first.")
 }
 
-func (s *Site) cancelJob(ctx context.Context, in *jobInput) (*jobOutput, error) {
+func (s *Site) cancelJob(ctx context.Context, in *JobPath) (*jobOutput, error) {
 	job, err := s.cancel(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -285,7 +289,7 @@ func (s *Site) cancel(ctx context.Context, id string) (*jobs.Job, error) {
 type taskOutput struct{ Body *jobs.Task }
 
 func (s *Site) getTask(ctx context.Context, in *struct {
-	jobInput
+	JobPath
 	Index string `path:"index" doc:"From 0."`
 }) (*taskOutput, error) {
 	_, task, err := s.task(ctx, in.ID, in.Index)
@@ -310,7 +314,7 @@ func (s *Site) task(ctx context.Context, id, index string) (*jobs.Job, *jobs.Tas
 }
 
 func (s *Site) listErrors(ctx context.Context, in *struct {
-	jobInput
+	JobPath
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 }) (*listOutput[jobs.FailureGroup], error) {
 	job, err := s.one(ctx, in.ID)
@@ -322,36 +326,4 @@ func (s *Site) listErrors(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return listOf(groups, ""), nil
-}
-
-func (s *Site) listQueues(ctx context.Context, _ *struct{ paging }) (*listOutput[jobs.Queue], error) {
-	queues, err := s.store.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return listOf(queues, ""), nil
-}
-
-type queueOutput struct{ Body jobs.Queue }
-
-func (s *Site) getQueue(ctx context.Context, in *struct {
-	Name string `path:"name"`
-}) (*queueOutput, error) {
-	queues, err := s.store.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(queues, func(q jobs.Queue) bool { return q.Name == in.Name })
-	if i < 0 {
-		return nil, jobs.ErrNotFound
-	}
-	return &queueOutput{queues[i]}, nil
-}
-
-func (s *Site) listNodes(ctx context.Context, _ *struct{ paging }) (*listOutput[jobs.Node], error) {
-	nodes, err := s.store.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return listOf(nodes, ""), nil
 }

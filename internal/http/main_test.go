@@ -51,7 +51,7 @@ func serve(t testing.TB, idle ...bool) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(db.Close)
-	if err := db.EnsureAdmin(ctx, adminToken, ""); err != nil {
+	if err := db.EnsureAdmin(ctx, "test", adminToken); err != nil {
 		t.Fatal(err)
 	}
 	admin, err := db.UserByToken(ctx, adminToken)

@@ -11,7 +11,7 @@ import (
 )
 
 type resultsInput struct {
-	jobInput
+	JobPath
 	Format string   `query:"format" enum:"ndjson,outputs,csv" default:"ndjson" doc:"ndjson: a line a task; outputs: one JSON array of outputs, null for what did not succeed; csv: index,state,output,error (RFC 4180), a text output as it is, any other value as JSON."`
 	Follow bool     `query:"follow" doc:"Stay until the job has ended."`
 	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: as tasks end."`

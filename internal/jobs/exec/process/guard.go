@@ -42,6 +42,7 @@ func watch() error {
 		sentry.process.Wait()
 		sentry.pipe = nil
 	}
+	keepHere()
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("start guard: %w", err)

@@ -79,3 +79,5 @@ func follow(pipe io.Reader) map[int]bool {
 }
 
 func hungUp(*os.File) bool { return false }
+
+func keepHere() {}

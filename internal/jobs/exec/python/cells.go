@@ -14,6 +14,7 @@ import (
 const (
 	cellHigh  = 0
 	cellDirty = 1
+	cellRaw   = 2
 	cellLimit = 8 // of 8 chunks
 	cellMark  = 16
 	markStep  = 8 // one cache line

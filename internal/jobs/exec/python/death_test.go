@@ -49,7 +49,7 @@ func TestCrashWithThreads(t *testing.T) {
 import os, threading, time
 all_there = threading.Barrier(3)
 def f(x):
-    if x < 7:
+    if x < 7 or x >= 100:
         return x
     all_there.wait(10)
     if x == 8:
@@ -90,7 +90,7 @@ func TestTimeout(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {
 		for _, body := range []string{"time.sleep(60)", "while True: pass", "ctypes.PyDLL(None).sleep(60)"} {
-			l := lane("import time, ctypes\ndef f(x):\n    if x == 40: " + body + "\n    return x\n")
+			l := lane("import time, ctypes\ndef f(x):\n    if x == 40:\n        " + body + "\n    return x\n")
 			l.Timeout = 200 * time.Millisecond
 			l.Threads = threads
 			began := time.Now()

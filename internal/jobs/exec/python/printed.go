@@ -45,6 +45,12 @@ func (w *worker) readPrinted(file *os.File, stream string) {
 			w.taking.RUnlock()
 			return
 		}
+		if mark >= 0 && n > 0 {
+			w.cells.store(cellRaw, w.cells.load(cellRaw)+1)
+		}
+		if mark < 0 {
+			mark = task // a straggler of the task before
+		}
 		if mark != task {
 			task, kept = mark, 0
 		}

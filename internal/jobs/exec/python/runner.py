@@ -19,6 +19,8 @@ C extension holds the interpreter lock:
           so that a parent that lowers the limit, waits a moment and then reads
           HIGH knows for certain which tasks will never start.
   DIRTY   something waits to be flushed (log lines, outcomes of threads)
+  RAW     grows when the parent sees something that was written to descriptor 1
+          or 2 past sys.stdout and sys.stderr by a task
   LIMIT   eight cells, one of each chunk in flight: start nothing from there on
   MARK    one cell a thread, a cache line apart: the number in hand, or -1
 """
@@ -31,7 +33,7 @@ from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from time import perf_counter
 from types import CoroutineType, ModuleType
 
-HIGH, DIRTY, MARK, MARK_STEP = 0, 1, 16, 8  # LIMIT: the parent says which
+HIGH, DIRTY, RAW, MARK, MARK_STEP = 0, 1, 2, 16, 8  # LIMIT: the parent says which
 FILE = "program.py"         # how the program's source is called in tracebacks
 MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run
 SCALARS = frozenset((int, float, str, bool, type(None)))
@@ -46,6 +48,10 @@ MAX_LINE, MAX_TASK_LOG, MAX_LOG = 64 << 10, 256 << 10, 1 << 20  # characters of 
 # Tasks that are short are run in batches of about this many seconds, between
 # which the clock and the limit are read.
 BATCH, MAX_BATCH = 200e-6, 4096
+
+# After one wrote to descriptor 1 or 2 itself, so many tasks run one by one, and
+# each waits until the parent has read what it wrote and seen whose it is.
+CAREFUL = 4096
 
 INTS = "%d\n" * BULK
 encode_scalars = json.JSONEncoder(separators=("\n", ":"), allow_nan=False, check_circular=False).encode
@@ -353,8 +359,7 @@ class Runner:
                 os.close(fd)
             except OSError:
                 pass
-        sys.stdout = sys.__stdout__
-        sys.stderr = sys.__stderr__
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.plain
 
     def usage(self):
         own, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
@@ -374,7 +379,9 @@ class Runner:
             stream = getattr(sys, name)
             if stream is not None:
                 stream.reconfigure(errors="backslashreplace", write_through=True)
-        sys.stdout, sys.stderr = Stream(self, 0), Stream(self, 1)
+        self.plain = sys.__stdout__, sys.__stderr__
+        sys.stdout = sys.__stdout__ = Stream(self, 0)
+        sys.stderr = sys.__stderr__ = Stream(self, 1)
 
     def drain(self):
         """Waits until the parent has read what was written to descriptors 1 and 2,
@@ -582,6 +589,8 @@ class Serial:
         self.part = ()         # the batch in hand: its inputs,
         self.part_first = 0    # its first number,
         self.cell = 0          # and its chunk's limit
+        self.raw = 0           # the RAW cell as last seen
+        self.careful = 0       # tasks that are still run one by one
         self.trimmed = -1      # what was in hand when a batch was cut short
 
     def current(self):
@@ -616,7 +625,13 @@ class Serial:
         moving, in_tasks = perf_counter() - t, 0.0
         n, end = base, base + count
         batch, held = self.batch, 0
+        raw, careful = self.raw, self.careful
         while n < end:
+            if cells[RAW] != raw:
+                raw, careful = cells[RAW], CAREFUL
+            if careful:
+                careful -= 1
+                batch = 1
             stop = min(n + batch, end)
             cells[HIGH] = stop
             limit = cells[cell]
@@ -629,7 +644,7 @@ class Serial:
             m = self.run_batch(f, loop, n, stop, failures) - n
             now = perf_counter()
             spent = now - t
-            if batch == 1 and spent > 100e-6:
+            if spent > 100e-6 or careful or n + m >= end:
                 drain()
             cells[MARK] = -1
             in_tasks += spent
@@ -656,10 +671,9 @@ class Serial:
                 moving += perf_counter() - t
                 if self.sent + self.size > MAX_CHUNK_OUTPUT or 0 <= failures < self.failures:
                     break
-        self.batch = batch
+        self.batch, self.raw, self.careful = batch, raw, careful
         self.part = ()
         t = perf_counter()
-        drain()
         with lock:
             self.seal()
             self.send()

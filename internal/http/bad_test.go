@@ -1,0 +1,224 @@
+package web_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/allcores/allcores/internal/store"
+)
+
+func TestBadSubmissions(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	const fine = `"program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}`
+	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
+	for name, c := range map[string]struct {
+		body   string
+		status int
+		want   []string // locations
+	}{
+		"empty":              {" ", 422, []string{"body"}},
+		"no JSON":            {`{"name": "x",}`, 422, []string{"body"}},
+		"text after":         {`{} {}`, 422, []string{"body"}},
+		"array":              {`[]`, 422, []string{"body"}},
+		"null":               {`null`, 422, []string{"body"}},
+		"nothing given":      {`{}`, 422, []string{"body.inputs", "body.program"}},
+		"NUL byte":           {"{\"name\": \"a\x00b\"," + fine + "}", 422, []string{"body"}},
+		"not UTF-8":          {"{\"name\": \"a\xffb\"," + fine + "}", 422, []string{"body"}},
+		"too deep":           {deep, 422, []string{"body"}},
+		"too deep an input":  {`{"program":{"command":{"argv":["true"]}},"inputs":{"items":[` + deep + `]}}`, 422, []string{"body"}},
+		"name twice":         {`{"name":"a","name":"b",` + fine + `}`, 422, []string{"body.name"}},
+		"twice inside":       {`{"program":{"command":{"argv":["true"],"argv":["false"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.argv"}},
+		"unknown field":      {`{"nmae":"a",` + fine + `}`, 422, []string{"body.nmae"}},
+		"unknown inside":     {`{` + fine + `,"policy":{"thread":1,"processes":0}}`, 422, []string{"body.policy.processes", "body.policy.thread"}},
+		"other case":         {`{"Name":"a",` + fine + `}`, 422, []string{"body.Name"}},
+		"NUL in name":        {`{"name":"a\u0000",` + fine + `}`, 422, []string{"body.name"}},
+		"NUL in argv":        {`{"program":{"command":{"argv":["a\u0000"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.argv[0]"}},
+		"wrong types":        {`{"name":1,"program":[],"inputs":"x","queue":{},"priority":"2","policy":[],"tags":"a"}`, 422, []string{"body.inputs", "body.name", "body.policy", "body.priority", "body.program", "body.queue", "body.tags"}},
+		"fractions":          {`{` + fine + `,"priority":2.5,"policy":{"threads":2.0,"processes":1e2,"max_attempts":1e999}}`, 422, []string{"body.policy.max_attempts", "body.policy.processes", "body.policy.threads", "body.priority"}},
+		"huge numbers":       {`{` + fine + `,"priority":99999999999999999999999,"policy":{"threads":-99999999999999999999999}}`, 422, []string{"body.policy.threads", "body.priority"}},
+		"both programs":      {`{"program":{"python":{"source":"def f(x): pass","function":"f"},"command":{"argv":["true"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program"}},
+		"empty python":       {`{"program":{"python":{}},"inputs":{"items":[1]}}`, 422, []string{"body.program.python.function", "body.program.python.source"}},
+		"no such function":   {program("def f(x): pass", `{"items":[1]}`)[:0] + `{"program":{"python":{"source":"def f(x): pass","function":"g"}},"inputs":{"items":[1]}}`, 422, []string{"body.program.python.function"}},
+		"syntax error":       {`{"program":{"python":{"source":"def f(x:\n  pass","function":"f"}},"inputs":{"items":[1]}}`, 422, []string{"body.program.python.source"}},
+		"empty argv":         {`{"program":{"command":{"argv":[]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.argv"}},
+		"null in argv":       {`{"program":{"command":{"argv":[null]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.argv[0]"}},
+		"bad env":            {`{"program":{"command":{"argv":["a"],"env":{"A B":"x","C":5}}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.env", "body.program.command.env.C"}},
+		"bad enumerations":   {`{"program":{"command":{"argv":["a"],"output":"xml","ok_exit_codes":[-1,300,"x"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.ok_exit_codes[0]", "body.program.command.ok_exit_codes[1]", "body.program.command.ok_exit_codes[2]", "body.program.command.output"}},
+		"two inputs":         {`{"program":{"command":{"argv":["a"]}},"inputs":{"items":[1],"lines":"x"}}`, 422, []string{"body.inputs"}},
+		"range without stop": {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"start":1}}}`, 422, []string{"body.inputs.range.stop"}},
+		"step 0":             {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"stop":1,"step":0}}}`, 422, []string{"body.inputs.range.step"}},
+		"endless range":      {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"start":-9223372036854775808,"stop":9223372036854775807}}}`, 422, []string{"body.inputs.range"}},
+		"range past int64":   {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"stop":9223372036854775808}}}`, 422, []string{"body.inputs.range.stop"}},
+		"too many items":     {`{"program":{"command":{"argv":["a"]}},"inputs":{"items":[1` + strings.Repeat(",1", 10_000) + `]}}`, 422, []string{"body.inputs.items"}},
+		"NUL in lines":       {`{"program":{"command":{"argv":["a"]}},"inputs":{"lines":"a\u0000"}}`, 422, []string{"body.inputs.lines"}},
+		"open":               {`{"program":{"command":{"argv":["a"]}},"inputs":{"open":true}}`, 422, []string{"body.inputs.open"}},
+		"args of a range":    {`{"program":{"python":{"source":"def f(x): pass","function":"f","call":"args"}},"inputs":{"range":{"stop":3}}}`, 422, []string{"body.program.python.call"}},
+		"no such queue":      {`{"queue":"nowhere",` + fine + `}`, 422, []string{"body.queue"}},
+		"bad queue":          {`{"queue":"Ä b",` + fine + `}`, 422, []string{"body.queue"}},
+		"bad policy": {`{` + fine + `,"policy":{"timeout":"soon","memory_limit":"1","retry_backoff":"99h","max_failures":"many"}}`, 422,
+			[]string{"body.policy.max_failures", "body.policy.memory_limit", "body.policy.retry_backoff", "body.policy.timeout"}},
+		"failure limits": {`{` + fine + `,"policy":{"max_failures":-1}}`, 422, []string{"body.policy.max_failures"}},
+		"odd limit":      {`{` + fine + `,"policy":{"max_failures":"+5"}}`, 422, []string{"body.policy.max_failures"}},
+		"zeroed limit":   {`{` + fine + `,"policy":{"max_failures":"007"}}`, 422, []string{"body.policy.max_failures"}},
+		"object limit":   {`{` + fine + `,"policy":{"max_failures":{}}}`, 422, []string{"body.policy.max_failures"}},
+		"bad tags":       {`{` + fine + `,"tags":["a b","",5,"` + strings.Repeat("x", 51) + `"]}`, 422, []string{"body.tags[0]", "body.tags[1]", "body.tags[2]", "body.tags[3]"}},
+		"many at once": {`{"name":"` + strings.Repeat("n", 201) + `","priority":9,"nope":1,"program":{"python":{"source":"def f(x): pass","function":"1f","call":"star"}},"inputs":{"items":[1]},"policy":{"timeout":5}}`, 422,
+			[]string{"body.name", "body.nope", "body.policy.timeout", "body.priority", "body.program.python.call", "body.program.python.function"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := s.call("POST", "/api/v1/jobs", c.body)
+			if a.StatusCode != c.status {
+				t.Fatalf("status %d, want %d: %s", a.StatusCode, c.status, cut(a.text))
+			}
+			got := a.problem(t).locations()
+			slices.Sort(got)
+			if diff := cmp.Diff(c.want, slices.Compact(got)); diff != "" {
+				t.Errorf("locations (-want +got):\n%s%s", diff, cut(a.text))
+			}
+			if len(a.text) > 20_000 {
+				t.Errorf("an answer of %d bytes", len(a.text))
+			}
+		})
+	}
+	n := 0
+	if err := s.store.Pool.QueryRow(t.Context(), `select count(*) from jobs`).Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d jobs in the database, %v", n, err)
+	}
+}
+
+func cut(text string) string { return text[:min(len(text), 1500)] }
+
+func TestBadJSONTellsThePlace(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	p := s.call("POST", "/api/v1/jobs", "{\n  \"name\": nope\n}").problem(t)
+	if len(p.Errors) != 1 || !strings.Contains(p.Errors[0].Message, "line 2, column 12") {
+		t.Errorf("%+v", p)
+	}
+	p = s.call("POST", "/api/v1/jobs", `{"priority":9,"program":{"command":{"argv":["a"]}},"inputs":{"items":[1]}}`).problem(t)
+	if len(p.Errors) != 1 || p.Errors[0].Value != 9.0 || p.Errors[0].Message != "must be from 1 to 4" || p.Detail != "1 violation" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	j := s.submit(`{"program":{"command":{"argv":["true"]}},"inputs":{"items":[1,2,3]}}`)
+	at := "/api/v1/jobs/" + j.ID
+	other := store.NewID()
+	for _, c := range []struct {
+		method, path string
+		status       int
+		want         string // location
+	}{
+		{"GET", "/api/v1/jobs?limit=0", 422, "query.limit"},
+		{"GET", "/api/v1/jobs?limit=1001", 422, "query.limit"},
+		{"GET", "/api/v1/jobs?limit=abc", 422, "query.limit"},
+		{"GET", "/api/v1/jobs?limit=99999999999999999999", 422, "query.limit"},
+		{"GET", "/api/v1/jobs?cursor=garbage", 422, "query.cursor"},
+		{"GET", "/api/v1/jobs?cursor=%00", 422, "query.cursor"},
+		{"GET", "/api/v1/jobs?state=running,asleep", 422, "query.state"},
+		{"GET", "/api/v1/jobs?q=%00", 422, "query.q"},
+		{"GET", "/api/v1/jobs?q=%ff", 422, "query.q"},
+		{"GET", "/api/v1/jobs?tag=%ff", 422, "query.tag"},
+		{"GET", "/api/v1/jobs?queue=%00", 422, "query.queue"},
+		{"GET", "/api/v1/jobs?stat=running", 422, "query.stat"},
+		{"GET", "/api/v1/jobs/nope", 404, ""},
+		{"GET", "/api/v1/jobs/" + other, 404, ""},
+		{"GET", "/api/v1/jobs/" + strings.ToUpper(j.ID), 404, ""},
+		{"GET", "/api/v1/jobs/%00", 404, ""},
+		{"GET", at + "?wait=long", 422, "query.wait"},
+		{"GET", at + "?wait=-1", 422, "query.wait"},
+		{"DELETE", "/api/v1/jobs/nope", 404, ""},
+		{"DELETE", "/api/v1/jobs/" + other, 404, ""},
+		{"DELETE", at, 409, ""},
+		{"POST", "/api/v1/jobs/nope/cancel", 404, ""},
+		{"POST", "/api/v1/jobs/" + other + "/cancel", 404, ""},
+		{"GET", at + "/tasks/3", 404, ""},
+		{"GET", at + "/tasks/-1", 404, ""},
+		{"GET", at + "/tasks/01", 404, ""},
+		{"GET", at + "/tasks/x", 404, ""},
+		{"GET", at + "/tasks/99999999999999999999", 404, ""},
+		{"GET", at + "/errors?limit=-5", 422, "query.limit"},
+		{"GET", "/api/v1/jobs/" + other + "/errors", 404, ""},
+		{"GET", at + "/results?format=xml", 422, "query.format"},
+		{"GET", at + "/results?after=x", 422, "query.after"},
+		{"GET", at + "/results?after=-2", 422, "query.after"},
+		{"GET", at + "/results?follow=perhaps", 422, "query.follow"},
+		{"GET", at + "/results?order=random", 422, "query.order"},
+		{"GET", at + "/results?order=completion&after=1", 422, "query.after"},
+		{"GET", at + "/results?state=running", 422, "query.state"},
+		{"GET", "/api/v1/jobs/" + other + "/results", 404, ""},
+		{"GET", at + "/logs?after=x", 422, "query.after"},
+		{"GET", at + "/logs?task=7", 422, "query.task"},
+		{"GET", "/api/v1/jobs/" + other + "/logs", 404, ""},
+		{"GET", "/api/v1/jobs/" + other + "/events", 404, ""},
+		{"GET", "/api/v1/queues/nowhere", 404, ""},
+		{"GET", "/api/v1/queues/%00", 404, ""},
+		{"GET", "/api/v1/queues?cursor=x", 422, "query.cursor"},
+		{"GET", "/api/v1/nodes?limit=x", 422, "query.limit"},
+		{"GET", "/api/v1/nothing", 404, ""},
+		{"PUT", "/api/v1/jobs", 405, ""},
+		{"POST", "/api/v1/queues", 405, ""},
+		{"BREW", "/api/v1/queues", 405, ""},
+	} {
+		a := s.call(c.method, c.path, "")
+		if a.StatusCode != c.status {
+			t.Errorf("%s %s: status %d, want %d: %s", c.method, c.path, a.StatusCode, c.status, cut(a.text))
+			continue
+		}
+		p := a.problem(t)
+		if c.want != "" && !slices.Contains(p.locations(), c.want) {
+			t.Errorf("%s %s: %+v, want %s", c.method, c.path, p, c.want)
+		}
+		if a.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: no request id", c.method, c.path)
+		}
+	}
+	if got := s.call("PUT", "/api/v1/jobs", "").Header.Get("Allow"); got != "GET, HEAD, POST" {
+		t.Errorf("Allow: %q", got)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	const fine = `{"program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}}`
+	for kind, status := range map[string]int{
+		"application/json": 201, "application/json; charset=utf-8": 201, "": 201, "application/vnd.x+json": 201,
+		"text/plain": 415, "application/x-www-form-urlencoded": 415, "multipart/form-data": 415, ";;": 415,
+	} {
+		if a := s.call("POST", "/api/v1/jobs", fine, "Content-Type", kind); a.StatusCode != status {
+			t.Errorf("%q: status %d, want %d: %s", kind, a.StatusCode, status, a.text)
+		}
+	}
+	large := `{"name":"` + strings.Repeat("x", 32<<20) + `"}`
+	if a := s.call("POST", "/api/v1/jobs", large); a.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d: %s", a.StatusCode, cut(a.text))
+	} else {
+		a.problem(t)
+	}
+	if a := s.call("POST", "/api/v1/jobs", "x", "Content-Encoding", "gzip"); a.StatusCode != 422 && a.StatusCode != 415 {
+		t.Errorf("status %d: %s", a.StatusCode, a.text)
+	}
+	if a := s.call("POST", "/api/v1/jobs", ""); a.StatusCode != 422 {
+		t.Errorf("no body at all: status %d: %s", a.StatusCode, a.text)
+	}
+	var kept int
+	if err := s.store.Pool.QueryRow(t.Context(), `select count(*) from jobs`).Scan(&kept); err != nil || kept != 4 {
+		t.Error(fmt.Sprint(kept, err))
+	}
+	for _, key := range []string{strings.Repeat("k", 256), "kä"} {
+		a := s.call("POST", "/api/v1/jobs", `{"nope":1}`, "Idempotency-Key", key)
+		if got := a.problem(t).locations(); a.StatusCode != 422 || !slices.Contains(got, "header.Idempotency-Key") || !slices.Contains(got, "body.nope") {
+			t.Errorf("%d %v", a.StatusCode, got)
+		}
+	}
+}

@@ -1,0 +1,367 @@
+package web_test
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A result is a line of the results.
+type result struct {
+	Index  int64
+	State  jobs.TaskState
+	Output any
+	Error  *jobs.TaskError
+}
+
+func (r result) String() string { return fmt.Sprintf("%d %s", r.Index, r.State) }
+
+// results are the lines of a job's results in short.
+func (s *server) results(id, query string) []string {
+	s.t.Helper()
+	a := s.get("/api/v1/jobs/" + id + "/results" + query)
+	if a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/x-ndjson" {
+		s.t.Fatalf("%d %v: %s", a.StatusCode, a.Header, a.text)
+	}
+	var out []string
+	for _, r := range lines[result](s.t, a.text) {
+		out = append(out, r.String())
+	}
+	return out
+}
+
+func TestResults(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(10)
+	first, second, third := s.lease(id, 2), s.lease(id, 3), s.lease(id, 2)
+	s.record(id, third)
+	s.record(id, first, 1)
+	check := func(query string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, s.results(id, query)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", query, diff)
+		}
+	}
+	check("", "0 succeeded", "1 failed", "5 succeeded", "6 succeeded")
+	check("?order=completion", "5 succeeded", "6 succeeded", "0 succeeded", "1 failed")
+	check("?after=0", "1 failed", "5 succeeded", "6 succeeded")
+	check("?after=5&state=succeeded,failed", "6 succeeded")
+	check("?after=99")
+	check("?state=failed", "1 failed")
+	check("?state=cancelled")
+	if got := s.get("/api/v1/jobs/" + id + "/results?format=outputs").text; got != "[0,null,null,null,null,5,6]\n" {
+		t.Error(got)
+	}
+	s.record(id, second)
+	a := s.call("POST", "/api/v1/jobs/"+id+"/cancel", "")
+	var j job
+	a.into(t, &j)
+	if a.StatusCode != 200 || j.State != jobs.Cancelled || j.Counts.Cancelled != 3 {
+		t.Fatalf("%d %s", a.StatusCode, a.text)
+	}
+	all := []string{"0 succeeded", "1 failed", "2 succeeded", "3 succeeded", "4 succeeded", "5 succeeded", "6 succeeded", "7 cancelled", "8 cancelled", "9 cancelled"}
+	check("", all...)
+	check("?follow=true", all...)
+	check("?after=8", "9 cancelled")
+	check("?state=cancelled&state=failed", "1 failed", "7 cancelled", "8 cancelled", "9 cancelled")
+	check("?order=completion&follow=true", append(append([]string{"5 succeeded", "6 succeeded", "0 succeeded", "1 failed"}, all[2:5]...), all[7:]...)...)
+	if got := s.get("/api/v1/jobs/" + id + "/results?format=outputs&follow=true").text; got != "[0,null,2,3,4,5,6,null,null,null]\n" {
+		t.Error(got)
+	}
+	if got := s.get("/api/v1/jobs/" + id + "/results?format=outputs&state=succeeded").text; got != "[0,2,3,4,5,6]\n" {
+		t.Error(got)
+	}
+	a = s.get("/api/v1/jobs/" + id + "/results?format=csv")
+	if got := a.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/csv") || !strings.HasPrefix(a.text, "index,state,output,error\r\n0,succeeded,0,\r\n") {
+		t.Errorf("%s %q", got, a.text)
+	}
+	rows, err := csv.NewReader(strings.NewReader(a.text)).ReadAll()
+	if err != nil || len(rows) != 11 || rows[2][3] != `exception: ValueError: bad, "1"` || rows[9][1] != "cancelled" {
+		t.Errorf("%q %v", rows, err)
+	}
+	if a := s.call("HEAD", "/api/v1/jobs/"+id+"/results", ""); a.StatusCode != 200 || a.text != "" {
+		t.Errorf("HEAD: %d %q", a.StatusCode, a.text)
+	}
+	// The task of a range is told with its input, its error and where it ran.
+	var task jobs.Task
+	s.get("/api/v1/jobs/"+id+"/tasks/1").into(t, &task)
+	if task.State != jobs.TaskFailed || string(task.Input) != "1" || task.Error.Type != "ValueError" || task.NodeID != s.node {
+		t.Errorf("%+v", task)
+	}
+	var groups struct {
+		Items      []jobs.FailureGroup
+		NextCursor *string `json:"next_cursor"`
+	}
+	a = s.get("/api/v1/jobs/" + id + "/errors")
+	a.into(t, &groups)
+	if len(groups.Items) != 1 || groups.Items[0].FirstIndex != 1 || groups.Items[0].Count != 1 || !strings.Contains(a.text, `"next_cursor":null`) {
+		t.Error(a.text)
+	}
+	if a := s.call("DELETE", "/api/v1/jobs/"+id, ""); a.StatusCode != 204 || a.text != "" {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	if a := s.get("/api/v1/jobs/" + id); a.StatusCode != 404 {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+}
+
+// next reads one line within some seconds.
+func next(t *testing.T, body *bufio.Reader) string {
+	t.Helper()
+	type read struct {
+		text string
+		err  error
+	}
+	got := make(chan read, 1)
+	go func() {
+		text, err := body.ReadString('\n')
+		got <- read{text, err}
+	}()
+	select {
+	case r := <-got:
+		if r.err != nil {
+			t.Fatalf("%q, %v", r.text, r.err)
+		}
+		return r.text
+	case <-time.After(10 * time.Second):
+		t.Fatal("no line came")
+		return ""
+	}
+}
+
+func TestResultsFollow(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(6)
+	one, two, three := s.lease(id, 2), s.lease(id, 2), s.lease(id, 2)
+	open := func(query string) (*bufio.Reader, io.Closer) {
+		res := s.send("GET", "/api/v1/jobs/"+id+"/results?follow=true"+query, "")
+		t.Cleanup(func() { res.Body.Close() })
+		if res.StatusCode != 200 {
+			t.Fatal(res.Status)
+		}
+		return bufio.NewReader(res.Body), res.Body
+	}
+	ordered, _ := open("")
+	asDone, _ := open("&order=completion")
+	expect := func(body *bufio.Reader, indexes ...int64) {
+		t.Helper()
+		for _, want := range indexes {
+			var r result
+			if err := json.Unmarshal([]byte(next(t, body)), &r); err != nil || r.Index != want {
+				t.Fatalf("%v %v, want %d", r, err, want)
+			}
+		}
+	}
+	s.record(id, two, 3)
+	expect(asDone, 2, 3)
+	s.record(id, one)
+	expect(asDone, 0, 1)
+	expect(ordered, 0, 1, 2, 3) // 2 and 3 had to wait for their turn
+	resumed, broken := open("&after=2")
+	expect(resumed, 3)
+	broken.Close()
+	s.record(id, three)
+	expect(asDone, 4, 5)
+	expect(ordered, 4, 5)
+	for _, body := range []*bufio.Reader{asDone, ordered} {
+		if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
+			t.Errorf("after the end: %q, %v", rest, err)
+		}
+	}
+}
+
+// A stream that cannot be completed must not look complete.
+func TestResultsCutByDrain(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(2)
+	res := s.send("GET", "/api/v1/jobs/"+id+"/results?follow=true", "")
+	defer res.Body.Close()
+	waited := make(chan *answer, 1)
+	go func() { waited <- s.get("/api/v1/jobs/" + id + "?wait=60") }()
+	s.record(id, s.lease(id, 1))
+	body := bufio.NewReader(res.Body)
+	next(t, body)
+	if a := s.get("/readyz"); a.StatusCode != 200 || a.text != "ready\n" {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	s.site.Drain()
+	if rest, err := io.ReadAll(body); err == nil {
+		t.Errorf("the stream ended in order after %q", rest)
+	}
+	select {
+	case a := <-waited:
+		if a.StatusCode != 200 || !strings.Contains(a.text, `"state":"running"`) {
+			t.Errorf("%d %s", a.StatusCode, a.text)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who waits for the job still waits")
+	}
+	if a := s.get("/readyz"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	if a := s.get("/healthz"); a.StatusCode != 200 {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+}
+
+// A million results pass through without being held: a client that reads
+// nothing stops the server's reading too, and costs it next to nothing.
+func TestSlowReader(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	id := s.submit(program("def f(x): return 'x' * 1000\n", `{"range":{"stop":60000}}`)).ID
+	s.ended(id)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET /api/v1/jobs/%s/results HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", id, adminToken)
+	slow := bufio.NewReaderSize(conn, 16)
+	if line, err := slow.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+		t.Fatal(line, err)
+	}
+	// Meanwhile others are served, and no connection to the database is held.
+	for range 10 {
+		if a := s.get("/api/v1/jobs/" + id + "/tasks/5"); a.StatusCode != 200 {
+			t.Fatal(a.text)
+		}
+	}
+	if n := s.store.Pool.Stat().AcquiredConns(); n > 1 {
+		t.Errorf("%d connections in use while a client does not read", n)
+	}
+	if got := len(s.get("/api/v1/jobs/" + id + "/results").text); got < 60_000_000 {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+func TestIdempotency(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	body := `{"program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}}`
+	first := s.call("POST", "/api/v1/jobs", body, "Idempotency-Key", "one")
+	again := s.call("POST", "/api/v1/jobs", body, "Idempotency-Key", "one", "Prefer", "wait=0")
+	var a, b job
+	first.into(t, &a)
+	again.into(t, &b)
+	if first.StatusCode != 201 || again.StatusCode != 201 || a.ID != b.ID || again.Header.Get("Location") != first.Header.Get("Location") {
+		t.Errorf("%d %d %s %s", first.StatusCode, again.StatusCode, a.ID, b.ID)
+	}
+	if first.Header.Get("Idempotent-Replayed") != "" || again.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%v %v", first.Header, again.Header)
+	}
+	other := s.call("POST", "/api/v1/jobs", body+" ", "Idempotency-Key", "one")
+	if p := other.problem(t); other.StatusCode != 422 || len(p.Errors) != 1 || p.Errors[0].Location != "header.Idempotency-Key" {
+		t.Errorf("%d %s", other.StatusCode, other.text)
+	}
+	if a := s.call("POST", "/api/v1/jobs", body, "Idempotency-Key", "one", "Authorization", "Bearer "+s.user("else", jobs.Submitter)); a.Header.Get("Idempotent-Replayed") != "" || a.StatusCode != 201 {
+		t.Errorf("another user's key: %d %v", a.StatusCode, a.Header)
+	}
+	// Many at once are one job.
+	ids := make(chan string)
+	for range 8 {
+		go func() {
+			var j job
+			s.call("POST", "/api/v1/jobs", body, "Idempotency-Key", "race").into(t, &j)
+			ids <- j.ID
+		}()
+	}
+	seen := map[string]bool{}
+	for range 8 {
+		seen[<-ids] = true
+	}
+	if len(seen) != 1 {
+		t.Errorf("jobs %v", seen)
+	}
+}
+
+func TestLists(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, s.submit(fmt.Sprintf(`{"name":"job %d","tags":["t%d"],"program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}}`, i, i%2)).ID)
+	}
+	s.call("POST", "/api/v1/jobs/"+ids[0]+"/cancel", "")
+	type page struct {
+		Items []job
+		Next  *string `json:"next_cursor"`
+	}
+	list := func(query string) (names []string, next string) {
+		t.Helper()
+		var p page
+		a := s.get("/api/v1/jobs" + query)
+		a.into(t, &p)
+		if a.StatusCode != http.StatusOK || p.Items == nil {
+			t.Fatalf("%s: %d %s", query, a.StatusCode, a.text)
+		}
+		for _, j := range p.Items {
+			names = append(names, j.Name)
+		}
+		if p.Next != nil {
+			next = *p.Next
+		}
+		return names, next
+	}
+	check := func(query string, want ...string) {
+		t.Helper()
+		if names, _ := list(query); !cmp.Equal(names, want) {
+			t.Errorf("%s: %v, want %v", query, names, want)
+		}
+	}
+	check("", "job 4", "job 3", "job 2", "job 1", "job 0")
+	check("?state=cancelled", "job 0")
+	check("?state=cancelled,queued&limit=1", "job 4")
+	check("?state=cancelled&state=succeeded", "job 0")
+	check("?tag=t1", "job 3", "job 1")
+	check("?q=job+2", "job 2")
+	check("?queue=io")
+	check("?q=%25")
+	var walked []string
+	for next := ""; ; {
+		var names []string
+		names, next = list("?limit=2&cursor=" + next)
+		walked = append(walked, names...)
+		if next == "" {
+			break
+		}
+	}
+	if len(walked) != 5 || walked[4] != "job 0" {
+		t.Error(walked)
+	}
+	var queues struct {
+		Items []jobs.Queue
+		Next  *string `json:"next_cursor"`
+	}
+	s.get("/api/v1/queues?limit=1").into(t, &queues)
+	if len(queues.Items) != 1 || queues.Items[0].Name != "cpu" || queues.Next == nil {
+		t.Errorf("%+v", queues)
+	}
+	var q jobs.Queue
+	s.get("/api/v1/queues/io").into(t, &q)
+	if q.Name != "io" || q.PerCore != 8 {
+		t.Errorf("%+v", q)
+	}
+	var nodes struct{ Items []jobs.Node }
+	s.get("/api/v1/nodes").into(t, &nodes)
+	if len(nodes.Items) != 1 || nodes.Items[0].ID != s.node || nodes.Items[0].Version != "test" || !nodes.Items[0].Alive {
+		t.Errorf("%+v", nodes)
+	}
+}
