@@ -225,6 +225,7 @@ func TestSlowReader(t *testing.T) {
 	s := serve(t)
 	id := s.submit(program("def f(x): return 'x' * 1000\n", `{"range":{"stop":60000}}`)).ID
 	s.ended(id)
+	s.site.SetWriteTimeout(500 * time.Millisecond)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -238,6 +239,7 @@ func TestSlowReader(t *testing.T) {
 	if line, err := slow.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
 		t.Fatal(line, err)
 	}
+	began := time.Now()
 	// Meanwhile others are served, and no connection to the database is held.
 	for range 10 {
 		if a := s.get("/api/v1/jobs/" + id + "/tasks/5"); a.StatusCode != 200 {
@@ -249,6 +251,12 @@ func TestSlowReader(t *testing.T) {
 	}
 	if got := len(s.get("/api/v1/jobs/" + id + "/results").text); got < 60_000_000 {
 		t.Errorf("%d bytes", got)
+	}
+	// Nobody waits for ever for who reads nothing.
+	await(t, "the write timeout", func() bool { return time.Since(began) > time.Second })
+	rest, err := io.Copy(io.Discard, slow)
+	if err == nil || rest > 50_000_000 {
+		t.Errorf("read %d bytes more, %v; want the connection cut", rest, err)
 	}
 }
 

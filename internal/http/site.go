@@ -30,6 +30,8 @@ type Site struct {
 	version string
 	schemas huma.Registry // of the API's types
 
+	writeTimeout time.Duration // for each piece of a stream
+
 	handler  http.Handler
 	drain    sync.Once
 	draining chan struct{} // closed when streams must end
@@ -40,7 +42,10 @@ func New(o Options) (*Site, error) {
 	if o.Store == nil || o.Engine == nil {
 		return nil, errors.New("a site needs a store and an engine")
 	}
-	s := &Site{store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version, draining: make(chan struct{})}
+	s := &Site{
+		store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version,
+		writeTimeout: writeTimeout, draining: make(chan struct{}),
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -34,10 +34,11 @@ type streamWriter struct {
 type timedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	timeout time.Duration
 }
 
 func (w timedWriter) Write(b []byte) (int, error) {
-	if err := w.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := w.control.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return 0, err
 	}
 	return w.ResponseWriter.Write(b)
@@ -57,7 +58,7 @@ func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamF
 	ctx, cancel := s.untilDrain(r.Context())
 	defer cancel()
 	control := http.NewResponseController(w)
-	stream := &streamWriter{bufio.NewWriterSize(timedWriter{w, control}, streamBuffer), w.Header(), control}
+	stream := &streamWriter{bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer), w.Header(), control}
 	if r.Method == http.MethodHead {
 		// Only the headers are wanted, and the body might never end.
 		stream.Writer.Reset(io.Discard)

@@ -240,7 +240,11 @@ func (c *cluster) ensure(ctx context.Context) (*pgx.Conn, error) {
 		retry    time.Time // not to start another one before
 		failure  error     // the last one
 	)
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
+	longest := 20 * time.Millisecond
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, longest) {
+		if time.Since(began) > time.Second {
+			longest = 100 * time.Millisecond // it recovers, and would log each attempt
+		}
 		conn, state, err := c.probe(ctx)
 		switch state {
 		case up:

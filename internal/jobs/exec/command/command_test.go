@@ -1,9 +1,16 @@
 package command_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -46,5 +53,321 @@ func TestEcho(t *testing.T) {
 		if r.Outputs[i] != w {
 			t.Errorf("task %d: %s, want %s", i, r.Outputs[i], w)
 		}
+	}
+	u := r.Ended[1].Usage
+	if u.User+u.System <= 0 || u.PeakMemory <= 0 || u.InTasks <= 0 || u.StartedAt.IsZero() {
+		t.Errorf("usage %+v", u)
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ kind, printf, want, failure string }{
+		{"text", `a\n`, `"a"`, ""},
+		{"text", `a\n\n`, `"a\n"`, ""},
+		{"text", ``, `""`, ""},
+		{"text", `\377<&>"\t`, `"\ufffd<&>\"\t"`, ""},
+		{"lines", `a\r\nb\n\nc`, `["a","b","","c"]`, ""},
+		{"lines", ``, `[]`, ""},
+		{"json", ` {"a": [1, 2]} \n`, `{"a":[1,2]}`, ""},
+		{"json", `1 2`, "", "not one JSON value"},
+		{"json", ``, "", "not one JSON value"},
+		{"json", `NaN`, "", "not one JSON value"},
+	} {
+		l := lane("printf", test.printf, "{}")
+		l.Program.Command.Argv = []string{"sh", "-c", `printf '` + test.printf + `'`, "{}"}
+		l.Program.Command.Output = test.kind
+		r := must(t, l, exectest.Numbers(1, 0, 1))
+		got := r.Outputs[0]
+		if test.kind == "text" && got != "" {
+			var a, b string
+			json.Unmarshal([]byte(got), &a)
+			json.Unmarshal([]byte(test.want), &b)
+			if a != b {
+				t.Errorf("%s %q: %s", test.kind, test.printf, got)
+			}
+			continue
+		}
+		if got != test.want || !strings.Contains(r.Failed[0].Message, test.failure) || test.failure != "" && r.Failed[0].Kind != jobs.KindException {
+			t.Errorf("%s %q: %s %+v", test.kind, test.printf, got, r.Failed[0])
+		}
+	}
+}
+
+func TestOutputIsCapped(t *testing.T) {
+	t.Parallel()
+	l := lane("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo done >&2")
+	r := must(t, l, exectest.Numbers(1, 0, 1))
+	if n := len(r.Outputs[0]); n != command.MaxOutput+2 {
+		t.Errorf("%d bytes", n)
+	}
+	if text := strings.Join(r.Text(), "\n"); !strings.Contains(text, "0 stderr done") || !strings.Contains(text, "the output is longer than 1048576 bytes") {
+		t.Errorf("logs %s", text)
+	}
+	l.Program.Command.Output = jobs.OutputJSON
+	r = must(t, l, exectest.Numbers(1, 0, 1))
+	if e := r.Failed[0]; !strings.Contains(e.Message, "larger than 1048576 bytes") {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		script string
+		want   jobs.TaskError
+	}{
+		{"echo out; echo why >&2; echo >&2; exit 3", jobs.TaskError{Kind: jobs.KindExit, Type: "exit 3", Message: "why", Output: "out\n"}},
+		{"exit 4", jobs.TaskError{Kind: jobs.KindExit, Type: "exit 4", Message: "ended with exit code 4 and nothing on stderr"}},
+		{"kill -SEGV $$", jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGSEGV", Message: "killed by SIGSEGV"}},
+		{"kill -KILL $$", jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGKILL", Message: "killed by SIGKILL"}},
+	} {
+		l := lane("sh", "-c", "if [ {} = 1 ]; then "+test.script+"; fi")
+		r := must(t, l, exectest.Numbers(1, 0, 3))
+		if len(r.Failed) != 1 || r.Failed[1] != test.want {
+			t.Errorf("%s: %+v", test.script, r.Failed)
+		}
+	}
+	l := lane("sh", "-c", "exit {}")
+	l.Program.Command.OKExitCodes = []int{0, 2}
+	if r := must(t, l, exectest.Numbers(1, 0, 4)); len(r.Failed) != 2 || r.Failed[1].Type != "exit 1" || r.Failed[3].Type != "exit 3" {
+		t.Errorf("%v", r.Failed)
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"no-such-command": "not found", "./here": "not found", file: "not executable", "/": "not executable"} {
+		r, err := exectest.Run(t, command.New(), lane(name, "{}"), exectest.Numbers(1, 0, 3))
+		var e *exec.LoadError
+		if !errors.As(err, &e) || e.Type != want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(r.Ended) > 0 && !r.Back[2] {
+			t.Errorf("%s: tasks are not back", name)
+		}
+		if found, _ := command.New().Check(t.Context(), *lane(name).Program.Command); len(found) != 1 {
+			t.Errorf("%s: check finds %v", name, found)
+		}
+	}
+	r := must(t, lane("{}", "x"), exectest.Values(1, 0, `"echo"`, `"no-such-command"`, strconv.Quote(file), `"echo"`))
+	if r.Failed[1].Type != "not found" || r.Failed[2].Type != "not executable" || len(r.Outputs) != 2 {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	t.Parallel()
+	long, _ := json.Marshal(strings.Repeat("a", 200_000))
+	r := must(t, lane("echo", "{}"), exectest.Values(1, 0, `"a\u0000b"`, string(long), `"fine"`))
+	if r.Failed[0].Type != "bad input" || r.Failed[1].Type != "input too large" || r.Outputs[2] != `"fine"` {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+}
+
+func TestStdin(t *testing.T) {
+	t.Parallel()
+	long, _ := json.Marshal(strings.Repeat("a", 300_000))
+	l := lane("cat")
+	l.Program.Command.Stdin = true
+	r := must(t, l, exectest.Values(1, 0, `"a\nb"`, string(long), `{"x":1}`, `""`))
+	for i, want := range map[int64]string{0: `"a\nb"`, 1: string(long), 2: `"{\"x\":1}"`, 3: `""`} {
+		if r.Outputs[i] != want {
+			t.Errorf("task %d: %.100s", i, r.Outputs[i])
+		}
+	}
+	l = lane("sh", "-c", "echo ignored")
+	l.Program.Command.Stdin = true
+	if r := must(t, l, exectest.Values(1, 0, string(long))); r.Outputs[0] != `"ignored"` {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+	if r := must(t, lane("sh", "-c", "cat; echo {}"), exectest.Numbers(1, 0, 1)); r.Outputs[0] != `"0"` {
+		t.Errorf("without stdin: %v %v", r.Outputs, r.Failed)
+	}
+}
+
+func TestSurroundings(t *testing.T) {
+	t.Setenv("DATABASE_URL", "secret")
+	t.Setenv("ALLCORES_TOKEN", "secret")
+	l := lane("sh", "-c", "env; pwd; ls -A; ls /proc/self/fd | tr '\\n' ' '; ps -o pgid= -p $$ 2>/dev/null; touch litter", "{}")
+	l.Number = 3
+	l.Program.Command.Env = map[string]string{"MINE": "m"}
+	r := must(t, l, exectest.Numbers(1, 0, 3))
+	for i := range int64(3) {
+		out := r.Outputs[i]
+		for _, want := range []string{`MINE=m\n`, `ALLCORES_JOB=job\n`, `ALLCORES_LANE=3\n`, fmt.Sprintf(`ALLCORES_TASK=%d\n`, i), `OMP_NUM_THREADS=1\n`, `\n0 1 2 3 `} {
+			if !strings.Contains(out, want) {
+				t.Errorf("task %d: no %s in %s", i, want, out)
+			}
+		}
+		if strings.Contains(out, "secret") || strings.Contains(out, "litter") {
+			t.Errorf("task %d: %s", i, out)
+		}
+	}
+}
+
+func TestThreads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := lane("sh", "-c", fmt.Sprintf("touch %s/{#}; while [ $(ls %s | wc -l) -lt 3 ]; do sleep 0.01; done", dir, dir))
+	l.Threads = 3
+	r := must(t, l, exectest.Numbers(1, 0, 3))
+	if len(r.Outputs) != 3 {
+		t.Errorf("%v", r.Failed)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	l := lane("sh", "-c", "echo before; if [ {} = 1 ]; then trap '' TERM; setsid sleep 100; fi")
+	l.Timeout = 200 * time.Millisecond
+	began := time.Now()
+	r := must(t, l, exectest.Numbers(1, 0, 3))
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" {
+		t.Errorf("%+v", r.Failed)
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	l := lane("python3", "-c", "x = bytearray({} << 20)")
+	l.MemoryLimit = 100 << 20
+	r := must(t, l, exectest.Values(1, 0, "1", "300"))
+	if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindMemory || e.Type != "exit 1" {
+		t.Errorf("%+v", r.Failed)
+	}
+}
+
+// What a command leaves running ends with it, and does not hold it back.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := lane("sh", "-c", fmt.Sprintf("sleep 1000 & echo $! > %s/group; setsid sh -c 'echo $$ > %s/session; exec sleep 1000' & while ! [ -s %s/session ]; do sleep 0.01; done; echo done", dir, dir, dir))
+	began := time.Now()
+	r := must(t, l, exectest.Numbers(1, 0, 1))
+	if r.Outputs[0] != `"done"` {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	for _, name := range []string{"group", "session"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := strings.TrimSpace(string(data))
+		exectest.Eventually(t, name+" is gone", func() bool {
+			cmdline, err := os.ReadFile("/proc/" + pid + "/cmdline")
+			return err != nil || len(cmdline) == 0
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := lane("sh", "-c", fmt.Sprintf("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > %s/session; sleep 1000' & sleep 1000", dir))
+	b := exectest.Begin(t, command.New(), l)
+	b.Give(exectest.Numbers(1, 0, 10))
+	b.Give(exectest.Numbers(2, 10, 10))
+	var pid string
+	exectest.Eventually(t, "it runs", func() bool {
+		data, _ := os.ReadFile(filepath.Join(dir, "session"))
+		pid = strings.TrimSpace(string(data))
+		return pid != ""
+	})
+	began := time.Now()
+	b.Cancel()
+	if err := b.Wait(); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	exectest.Eventually(t, "it is gone", func() bool {
+		cmdline, err := os.ReadFile("/proc/" + pid + "/cmdline")
+		return err != nil || len(cmdline) == 0
+	})
+	if d := time.Since(began); d > 2*time.Second || d < exec.KillGrace/2 {
+		t.Errorf("it took %v", d)
+	}
+	if len(b.Back) != 20 {
+		t.Errorf("back: %v", b.Back)
+	}
+}
+
+// A command that heeds TERM has its time for it.
+func TestCancelIsGentle(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "said")
+	b := exectest.Begin(t, command.New(), lane("sh", "-c", fmt.Sprintf("trap 'sleep 0.2; echo bye > %s; exit' TERM; echo ready >&2; while :; do sleep 0.01; done", file)))
+	b.Give(exectest.Numbers(1, 0, 1))
+	b.Await("it is ready", func() bool { return len(b.Logs) > 0 })
+	b.Cancel()
+	b.Wait()
+	if data, _ := os.ReadFile(file); string(data) != "bye\n" {
+		t.Errorf("it said %q", data)
+	}
+}
+
+func TestBudgetAndHalt(t *testing.T) {
+	t.Parallel()
+	l := lane("sleep", "0.3")
+	l.Program.Command.Argv = []string{"sh", "-c", "sleep 0.3", "{}"}
+	halt := make(chan struct{})
+	l.Halt = halt
+	b := exectest.Begin(t, command.New(), l)
+	c := exectest.Numbers(1, 0, 10)
+	c.Budget = 20 * time.Millisecond
+	b.Give(c)
+	b.Give(exectest.Numbers(2, 100, 10))
+	b.Await("the tail and the chunk that waits are back", func() bool { return b.Back[1] && b.Back[9] && b.Back[100] && len(b.Outputs) == 0 })
+	b.Await("the first task is done", func() bool { return len(b.Outputs) == 1 })
+	b.Give(exectest.Numbers(3, 200, 10))
+	close(halt)
+	b.Await("the rest is back", func() bool { return b.Back[209] })
+	b.Give(exectest.Numbers(4, 300, 10))
+	if err := b.End(); err != nil {
+		t.Fatal(err)
+	}
+	if !b.Back[300] || len(b.Failed) > 0 {
+		t.Errorf("back %v, failed %v", b.Back, b.Failed)
+	}
+}
+
+func TestFailureLimit(t *testing.T) {
+	t.Parallel()
+	c := exectest.Numbers(1, 0, 100)
+	c.Failures = 2
+	if r := must(t, lane("false", "{}"), c); len(r.Failed) != 3 {
+		t.Errorf("%d failures", len(r.Failed))
+	}
+}
+
+func TestLogs(t *testing.T) {
+	t.Parallel()
+	b := exectest.Begin(t, command.New(), lane("sh", "-c", "printf 'a\\r\\nb' >&2; sleep 0.4; printf 'c\\377' >&2; head -c 400000 /dev/zero | tr '\\0' 'x' | fold -w 99 >&2", "{}"))
+	b.Give(exectest.Numbers(1, 7, 1))
+	b.Await("the first line is there while it runs", func() bool { return len(b.Logs) == 1 && len(b.Ended) == 0 })
+	if err := b.End(); err != nil {
+		t.Fatal(err)
+	}
+	text := b.Text()
+	if text[0] != "7 stderr a" || !strings.HasPrefix(text[1], "7 stderr bc\uFFFDxx") || !strings.Contains(text[len(text)-1], "[cut: a task keeps 256 KiB of stderr]") {
+		t.Errorf("%q … %q", text[:2], text[len(text)-1])
+	}
+}
+
+func TestPinned(t *testing.T) {
+	t.Parallel()
+	l := lane("sh", "-c", "grep Cpus_allowed_list /proc/self/status", "{}")
+	l.Cores = []int{0}
+	if r := must(t, l, exectest.Numbers(1, 0, 1)); r.Outputs[0] != `"Cpus_allowed_list:\t0"` {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
 	}
 }

@@ -1,0 +1,7 @@
+package web
+
+import "time"
+
+// SetWriteTimeout changes how long a client may read nothing. It must be called
+// before the streams that it is for.
+func (s *Site) SetWriteTimeout(d time.Duration) { s.writeTimeout = d }
