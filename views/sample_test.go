@@ -218,7 +218,7 @@ func sampleQueues() []jobs.Queue {
 
 func sampleNodes() []jobs.Node {
 	node := func(n int, host string, alive bool, cores int) jobs.Node {
-		x := jobs.Node{ID: sampleID(n), Host: host, Version: "1.2.3", Role: "all", PID: 4100 + n, Alive: alive, StartedAt: *sampleTime(30 * time.Hour), HeartbeatAt: *sampleTime(time.Second), Memory: jobs.Memory{Total: 64 << 30, Available: 41 << 30}}
+		x := jobs.Node{ID: sampleID(n), Host: host, Version: "1.2.3", Role: "all", PID: 4100 + n, Alive: alive, State: map[bool]string{true: "alive", false: "silent"}[alive], StartedAt: *sampleTime(30 * time.Hour), HeartbeatAt: *sampleTime(time.Second), Memory: jobs.Memory{Total: 64 << 30, Available: 41 << 30}}
 		for i := range cores {
 			c := jobs.Core{Core: i, BusyPercent: float64((i*37 + 60) % 101)}
 			if i != 3 {

@@ -303,7 +303,7 @@ func merge(form, content jobs.Invalid) jobs.Invalid {
 			switch {
 			case f.Location == v.Location:
 				follows = true
-				if !slices.Contains(ofType, f.Message) {
+				if !slices.Contains(ofType, f.Message) && !slices.Contains(choices, v.Location) {
 					out[i].Message = v.Message
 				}
 			case slices.Contains(choices, v.Location) && strings.HasPrefix(f.Location, v.Location+"."):

@@ -40,7 +40,8 @@ func newEventStream(w *streamWriter, lastID string) *eventStream {
 	return e
 }
 
-// send writes one event and pushes it out. Without an id browsers keep the last.
+// send writes one event and pushes it out. Data must not contain carriage
+// returns, which end a line of an event as line feeds do; JSON has none.
 func (e *eventStream) send(name string, data []byte, numbered bool) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "event: %s\n", name)
@@ -50,7 +51,7 @@ func (e *eventStream) send(name string, data []byte, numbered bool) error {
 	}
 	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
 		b.WriteString("data: ")
-		b.Write(bytes.TrimSuffix(line, []byte{'\r'}))
+		b.Write(line)
 		b.WriteByte('\n')
 	}
 	b.WriteByte('\n')

@@ -207,7 +207,6 @@ func TestLogs(t *testing.T) {
 	type line struct {
 		jobs.LogLine
 		Seq int64
-		At  time.Time
 	}
 	read := func(query string) []line {
 		t.Helper()
@@ -222,7 +221,7 @@ func TestLogs(t *testing.T) {
 		t.Fatalf("%d lines", len(all))
 	}
 	of7 := read("?task=7")
-	if len(of7) != 2 || of7[0].Task != 7 || of7[0].Stream == of7[1].Stream || of7[0].At.IsZero() {
+	if len(of7) != 2 || of7[0].Task != 7 || of7[0].Stream == of7[1].Stream || of7[0].At.IsZero() || of7[1].Seq == 0 {
 		t.Errorf("%+v", of7)
 	}
 	if rest := read("?after=" + strconv.FormatInt(all[len(all)-1].Seq, 10)); len(rest) != 0 {

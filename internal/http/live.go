@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -44,6 +45,8 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, wt watch, fill func(
 				return err
 			}
 			if len(patch) > 0 {
+				// What tasks print may contain carriage returns.
+				patch = bytes.ReplaceAll(patch, []byte{'\r'}, []byte("&#13;"))
 				if err := e.send("patch", patch, false); err != nil {
 					return err
 				}

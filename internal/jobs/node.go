@@ -7,7 +7,8 @@ type Node struct {
 	Version     string `json:"version"`
 	Role        string `json:"role" enum:"all,web,worker"`
 	PID         int    `json:"pid"`
-	Alive       bool   `json:"alive" doc:"Its heartbeat is younger than its lease."`
+	Alive       bool   `json:"alive"`
+	State       string `json:"state" enum:"alive,silent,dead,stopped" doc:"silent: its heartbeat is overdue; dead: its tasks were taken back; stopped: in order."`
 	StartedAt   Time   `json:"started_at" format:"date-time"`
 	HeartbeatAt Time   `json:"heartbeat_at" format:"date-time"`
 	Cores       []Core `json:"cores" nullable:"false"`

@@ -89,7 +89,7 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select id, host, version, role, pid, started_at, greatest(heartbeat_at, started_at), status,
-			state = 'alive' and heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+			case when state = 'alive' and heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond' then 'silent' else state end
 		from nodes where state = 'alive' or heartbeat_at > now() - interval '1 hour'
 		order by state <> 'alive', started_at desc limit 1000`, NodeLease.Microseconds())
 	if err != nil {
@@ -97,10 +97,11 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	}
 	nodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n jobs.Node, err error) {
 		var status []byte
-		err = row.Scan(&n.ID, &n.Host, &n.Version, &n.Role, &n.PID, &n.StartedAt.Time, &n.HeartbeatAt.Time, &status, &n.Alive)
+		err = row.Scan(&n.ID, &n.Host, &n.Version, &n.Role, &n.PID, &n.StartedAt.Time, &n.HeartbeatAt.Time, &status, &n.State)
 		if err != nil {
 			return n, err
 		}
+		n.Alive = n.State == "alive"
 		var told NodeStatus
 		if err := json.Unmarshal(status, &told); err != nil {
 			return n, fmt.Errorf("decode node's status: %w", err)

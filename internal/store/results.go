@@ -19,14 +19,14 @@ const (
 	maxOutcomeBytes = 8 << 20
 )
 
-// A Block is a run of outcomes as stored. Its Durations are not filled in.
+// A Block is a run of outcomes as stored.
 type Block struct {
 	jobs.Run
 	Seq int64 // order of completion within the job, from 1
 }
 
 const boundedBlocks = `
-	select first, count, seq, failed, outputs from (
+	select first, count, seq, failed, outputs, durations from (
 		select *, sum(octet_length(outputs)) over (order by %s) - octet_length(outputs) as before
 		from (select * from outcomes where job_id = $1 and %s order by %s limit $3) page
 	) page where before < $4 order by %s`
@@ -56,7 +56,7 @@ func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Bloc
 	}
 	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Block, error) {
 		var b Block
-		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs)
+		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Durations)
 		return b, err
 	})
 	return blocks, wrap("read outcomes", err)

@@ -85,7 +85,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		// Short, because a slot that falls free during a fetch, and a second
 		// insert within the cooldown, are noticed by the next poll only.
 		FetchCooldown:               time.Millisecond,
-		FetchPollInterval:           20 * time.Millisecond,
+		FetchPollInterval:           50 * time.Millisecond,
 		JobTimeout:                  -1, // a task's timeout is the executor's
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: time.Hour,

@@ -171,11 +171,13 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 	s.follow(child, fds, &stdin, &lines, &p)
 	s.ended(child)
 	r.exit, r.err = child.Wait()
-	if fds.open() {
-		// Something that left the group still has a pipe: what it started
-		// ends with the command.
+	// Another command that is just being started has our pipes for a moment,
+	// until its exec closes them.
+	if s.drain(fds, &lines, &p, lingering); fds.open() {
+		// Something that left the group still has one: what a command started
+		// ends with it.
 		child.Sweep()
-		s.drain(fds, &lines, &p)
+		s.drain(fds, &lines, &p, lingering)
 	}
 	fds.closeOurs(&stdin)
 	lines.end()
@@ -240,7 +242,7 @@ func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, li
 			stdin.write()
 		}
 		if poll[0].Revents != 0 {
-			s.drain(fds, lines, p)
+			s.drain(fds, lines, p, 0)
 			return
 		}
 		if n == 0 && !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -251,11 +253,16 @@ func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, li
 	}
 }
 
-// drain reads what is in the pipes without waiting for more.
-func (s *slot) drain(fds *descriptors, lines *lineReader, p *printed) {
-	for {
+// lingering is how long after a command's end its pipes may stay open before
+// somebody is held to have kept them.
+const lingering = 20 * time.Millisecond
+
+// drain reads what is in the pipes, and waits for more, or their end, only so
+// long.
+func (s *slot) drain(fds *descriptors, lines *lineReader, p *printed, wait time.Duration) {
+	for deadline := time.Now().Add(wait); fds.open(); {
 		poll := []unix.PollFd{{Fd: int32(fds.stdout), Events: unix.POLLIN}, {Fd: int32(fds.stderr), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, 0)
+		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
 		if err == unix.EINTR {
 			continue
 		}
