@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	osexec "os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -99,12 +100,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	}
 
 	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores}
+	py := python.New(python.Options{Logger: logger})
+	defer py.Close()
 	if c.role != engine.RoleWeb {
-		py := python.New(python.Options{Logger: logger})
-		defer py.Close()
+		py.Warm()
 		o.Executors = map[string]exec.Executor{"python": py, "command": command.New()}
-		o.CheckPython = py.Check
 	}
+	o.CheckPython = checkPython(py, c.role)
 	e, err := engine.New(starting, o)
 	if err != nil {
 		return orStopped(starting, err)
@@ -141,6 +143,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
 	}
 	return errors.Join(err, ignoreClosed(server.Close()))
+}
+
+// checkPython says how this node compiles sources at submit. One that executes
+// nothing does so as far as its own Python can tell: the interpreters that
+// programs name are the workers'.
+func checkPython(py *python.Executor, role string) func(context.Context, jobs.Python) ([]jobs.Violation, error) {
+	if role != engine.RoleWeb {
+		return py.Check
+	}
+	if _, err := osexec.LookPath("python3"); err != nil {
+		return nil
+	}
+	return func(ctx context.Context, p jobs.Python) ([]jobs.Violation, error) {
+		p.Interpreter = ""
+		return py.Check(ctx, p)
+	}
 }
 
 func ignoreClosed(err error) error {

@@ -208,6 +208,9 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %v", path, h)
 		}
 	}
+	if h := s.get("/docs", "Accept-Encoding", "gzip").Header; h.Get("Content-Encoding") != "gzip" || !strings.Contains(h.Get("Vary"), "Accept-Encoding") {
+		t.Errorf("a page is not compressed: %v", h)
+	}
 	if got := s.get("/healthz", "X-Request-Id", "abc-1").Header.Get("X-Request-Id"); got != "abc-1" {
 		t.Error(got)
 	}

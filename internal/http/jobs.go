@@ -153,15 +153,18 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 		}
 		return &jobAnswer{Job: *job}, nil
 	}
-	ctx, cancel := s.untilDrain(ctx)
+	waiting, cancel := s.untilDrain(ctx)
 	defer cancel()
-	job, err := s.engine.Await(ctx, v, id, wait)
+	job, err := s.engine.Await(waiting, v, id, wait)
+	if waiting.Err() != nil && ctx.Err() == nil { // the site drains; what was being read may be cut
+		job, err = s.store.Job(ctx, v, id)
+	}
 	if err != nil {
 		return nil, err
 	}
 	answer := &jobAnswer{Job: *job}
 	if job.State.Ended() {
-		answer.Outputs, err = s.smallOutputs(context.WithoutCancel(ctx), job)
+		answer.Outputs, err = s.smallOutputs(ctx, job)
 	}
 	return answer, err
 }

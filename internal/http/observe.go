@@ -129,10 +129,9 @@ func (s *Site) healthz(w http.ResponseWriter, _ *http.Request) {
 func (s *Site) readyz(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	reason := ""
-	select {
-	case <-s.draining:
+	if s.draining.Err() != nil {
 		reason = "draining"
-	default:
+	} else {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if err := s.store.Ping(ctx); err != nil {

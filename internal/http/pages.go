@@ -179,34 +179,37 @@ func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task
 	if m.settled || job.Counts.Succeeded+job.Counts.Failed == 0 {
 		return m.results, nil
 	}
-	blocks, err := m.site.store.Outcomes(ctx, job.ID, 0, false)
+	blocks, whole, err := m.site.store.FirstOutcomes(ctx, job.ID, views.ResultsShown)
 	if err != nil {
 		return nil, err
 	}
-	m.results = preview(job.ID, blocks)
+	m.results = preview(job.ID, blocks, whole)
 	n := len(m.results)
 	m.settled = n == views.ResultsShown && m.results[n-1].Index == int64(n-1) || job.State.Ended()
 	return m.results, nil
 }
 
 // preview is the first outcomes of blocks as far as the page of a job shows
-// them.
-func preview(job string, blocks []store.Block) []jobs.Task {
+// them: up to the place where a block is not whole.
+func preview(job string, blocks []store.Block, whole []bool) []jobs.Task {
 	var out []jobs.Task
-	for _, b := range blocks {
+	for n, b := range blocks {
 		for i, line := range jobs.Lines(b.Outputs) {
 			if len(out) == views.ResultsShown {
 				return out
 			}
 			t := jobs.Task{Job: job, Index: b.First + int64(i), State: jobs.TaskSucceeded}
+			value := line.Value()
 			if line.Failed() {
 				t.State = jobs.TaskFailed
-				t.Error = readError(line.Value())
+				t.Error = readError(value)
 			} else {
-				value := line.Value()
 				t.Output = append(t.Output, value[:min(len(value), outputShown)]...)
 			}
 			out = append(out, t)
+		}
+		if !whole[n] {
+			return out
 		}
 	}
 	return out

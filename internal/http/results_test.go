@@ -83,6 +83,9 @@ func TestResults(t *testing.T) {
 	if got := s.get("/api/v1/jobs/" + id + "/results?format=outputs&state=succeeded").text; got != "[0,2,3,4,5,6]\n" {
 		t.Error(got)
 	}
+	if got := s.get("/api/v1/jobs/" + id + "/results?format=outputs&order=completion").text; got != "[5,6,0,null,2,3,4,null,null,null]\n" {
+		t.Error(got)
+	}
 	a = s.get("/api/v1/jobs/" + id + "/results?format=csv")
 	if got := a.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/csv") || !strings.HasPrefix(a.text, "index,state,output,error\r\n0,succeeded,0,\r\n") {
 		t.Errorf("%s %q", got, a.text)
@@ -165,17 +168,17 @@ func TestResultsFollow(t *testing.T) {
 			}
 		}
 	}
-	s.record(id, two, 3)
-	expect(asDone, 2, 3)
-	s.record(id, one)
-	expect(asDone, 0, 1)
-	expect(ordered, 0, 1, 2, 3) // 2 and 3 had to wait for their turn
-	resumed, broken := open("&after=2")
-	expect(resumed, 3)
-	broken.Close()
 	s.record(id, three)
 	expect(asDone, 4, 5)
-	expect(ordered, 4, 5)
+	s.record(id, one)
+	expect(asDone, 0, 1)
+	expect(ordered, 0, 1)
+	resumed, broken := open("&after=0")
+	expect(resumed, 1)
+	broken.Close()
+	s.record(id, two, 3)
+	expect(asDone, 2, 3)
+	expect(ordered, 2, 3, 4, 5) // 4 and 5 had to wait for their turn
 	for _, body := range []*bufio.Reader{asDone, ordered} {
 		if rest, err := io.ReadAll(body); err != nil || len(rest) > 0 {
 			t.Errorf("after the end: %q, %v", rest, err)

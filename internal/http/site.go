@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -33,8 +32,8 @@ type Site struct {
 	writeTimeout time.Duration // for each piece of a stream
 
 	handler  http.Handler
-	drain    sync.Once
-	draining chan struct{} // closed when streams must end
+	draining context.Context // ends when streams must end
+	drain    context.CancelFunc
 }
 
 // New makes the site of one server.
@@ -44,11 +43,12 @@ func New(o Options) (*Site, error) {
 	}
 	s := &Site{
 		store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version,
-		writeTimeout: writeTimeout, draining: make(chan struct{}),
+		writeTimeout: writeTimeout,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	return s, nil
 }
@@ -59,19 +59,13 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.Ser
 // Drain says that the server is about to stop: /readyz answers no, streams end,
 // and requests that wait for a job are answered with its present state. Plain
 // requests are still served. It may be called more than once.
-func (s *Site) Drain() { s.drain.Do(func() { close(s.draining) }) }
+func (s *Site) Drain() { s.drain() }
 
 // untilDrain is ctx, cancelled also when the site drains.
 func (s *Site) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-s.draining:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	stop := context.AfterFunc(s.draining, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // Bounds of a connection. Bodies and answers have deadlines of their own, see

@@ -68,6 +68,47 @@ type Run struct {
 	Durations []byte
 }
 
+// WithoutFailures splits r into the runs of tasks that succeeded and the spans of
+// those that failed, both ascending.
+func (r Run) WithoutFailures() (kept []Run, failed []Span) {
+	if len(r.Failed) == 0 {
+		return []Run{r}, nil
+	}
+	// ends[i] is where line i of the outputs ends.
+	ends := make([]int, 0, r.Count)
+	at := 0
+	for _, line := range Lines(r.Outputs) {
+		at += len(line) + 1
+		ends = append(ends, at)
+	}
+	keep := func(from, to int) {
+		if from >= to {
+			return
+		}
+		begin := 0
+		if from > 0 {
+			begin = ends[from-1]
+		}
+		kept = append(kept, Run{
+			First: r.First + int64(from), Count: to - from,
+			Outputs: r.Outputs[begin:ends[to-1]], Durations: r.Durations[2*from : 2*to],
+		})
+	}
+	next := 0
+	for _, offset := range r.Failed {
+		keep(next, int(offset))
+		next = int(offset) + 1
+		index := r.First + int64(offset)
+		if n := len(failed); n > 0 && failed[n-1].First+int64(failed[n-1].Count) == index {
+			failed[n-1].Count++
+			continue
+		}
+		failed = append(failed, Span{First: index, Count: 1})
+	}
+	keep(next, r.Count)
+	return kept, failed
+}
+
 // failureMark begins the line of a failed task. No JSON value begins with it.
 const failureMark = '!'
 

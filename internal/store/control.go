@@ -42,12 +42,61 @@ func lockJob(ctx context.Context, tx pgx.Tx, v Viewer, id string) (jobs.State, e
 	if !ValidID(id) {
 		return "", fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
 	}
-	var b pgx.Batch
-	b.Queue(`select from progress where job_id = $1 for update`, id)
-	var state jobs.State
-	b.Queue(`select state from jobs where id = $1 and ($2 or owner_id = $3)`, id, v.All, v.UserID).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&state) })
-	return state, wrap("read job", tx.SendBatch(ctx, &b).Close())
+	if _, err := tx.Exec(ctx, `select from progress where job_id = $1 for update`, id); err != nil {
+		return "", wrap("lock job", err)
+	}
+	return jobState(ctx, tx, v, id)
+}
+
+func jobState(ctx context.Context, q querier, v Viewer, id string) (state jobs.State, err error) {
+	if !ValidID(id) {
+		return "", fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
+	err = q.QueryRow(ctx, `select state from jobs where id = $1 and ($2 or owner_id = $3)`, id, v.All, v.UserID).Scan(&state)
+	return state, wrap("read job", err)
+}
+
+// Pause makes nothing more of a job be claimed; tasks in hand go on. Of a job
+// that is paused already nothing changes; of one that has ended, or is being
+// stopped, it is ErrConflict.
+func (s *Store) Pause(ctx context.Context, v Viewer, id string) error {
+	return s.hold(ctx, v, id, `update progress set halt = 'paused' where job_id = $1 and halt is null`,
+		`update jobs set state = 'paused' where id = $1`)
+}
+
+// Resume lets a paused job go on; of one that is not paused nothing changes.
+func (s *Store) Resume(ctx context.Context, v Viewer, id string) error {
+	return s.hold(ctx, v, id, `update progress set halt = null where job_id = $1 and halt = 'paused'`, `
+		update jobs set state = case when not p.sealed then 'open' when started_at is null then 'queued' else 'running' end
+		from progress p where p.job_id = jobs.id and jobs.id = $1 and state = 'paused'`)
+}
+
+func (s *Store) hold(ctx context.Context, v Viewer, id, progress, job string) error {
+	err := s.Tx(ctx, func(tx pgx.Tx) error {
+		state, err := lockJob(ctx, tx, v, id)
+		if err != nil {
+			return err
+		}
+		var halt *string
+		if err := tx.QueryRow(ctx, `select halt from progress where job_id = $1`, id).Scan(&halt); err != nil {
+			return wrap("read job", err)
+		}
+		switch {
+		case state.Ended():
+			return fmt.Errorf("the job has already ended as %s: %w", state, jobs.ErrConflict)
+		case halt != nil && *halt != "paused":
+			return fmt.Errorf("the job is being stopped: %w", jobs.ErrConflict)
+		}
+		var b pgx.Batch
+		b.Queue(progress, id)
+		b.Queue(job, id)
+		b.Queue(`select pg_notify($1, $2)`, channel, id)
+		return wrap("hold job", tx.SendBatch(ctx, &b).Close())
+	})
+	if err == nil {
+		s.Feed.Wake(id)
+	}
+	return err
 }
 
 // Halts says of each of the jobs why nothing of it may be claimed: "paused",

@@ -360,9 +360,18 @@ type Work struct {
 
 // Work reads what a node must know of a job to run its tasks.
 func (s *Store) Work(ctx context.Context, id string) (*Work, error) {
+	return readWork(ctx, s.Pool, id)
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func readWork(ctx context.Context, q querier, id string) (*Work, error) {
 	w := Work{Job: id}
 	var program, inputs, policy []byte
-	err := s.Pool.QueryRow(ctx, `select owner_id, queue, priority, program, inputs, policy from jobs where id = $1`, id).
+	err := q.QueryRow(ctx, `select owner_id, queue, priority, program, inputs, policy from jobs where id = $1`, id).
 		Scan(&w.OwnerID, &w.Queue, &w.Priority, &program, &inputs, &policy)
 	if err != nil {
 		return nil, wrap("read job", err)

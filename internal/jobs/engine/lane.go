@@ -106,6 +106,7 @@ func (l *lane) run(ctx context.Context) error {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.returnUnread(ctx)
 	l.flushLogs(ctx)
 	if l.failed != nil {
 		return l.failed
@@ -121,6 +122,23 @@ func (l *lane) run(ctx context.Context) error {
 		return fmt.Errorf("execute: %w", err)
 	}
 	return nil
+}
+
+// returnUnread gives back the chunks that an executor which ended early left in
+// its channel.
+func (l *lane) returnUnread(ctx context.Context) {
+	if !l.closed {
+		l.closed = true
+		close(l.in)
+	}
+	for chunk := range l.in {
+		l.atHand--
+		h := l.leases[chunk.ID]
+		if h == nil || errors.Is(context.Cause(ctx), errLeaseLost) {
+			continue
+		}
+		l.record(ctx, h, exec.Report{Chunk: chunk.ID, Ended: true, Back: []exec.Span{{First: h.First, Count: h.left}}})
+	}
 }
 
 // order is what the executor must know of the lane.

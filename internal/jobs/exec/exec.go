@@ -10,8 +10,10 @@ import (
 // An Executor runs tasks of one kind of program.
 type Executor interface {
 	// Run executes the chunks that come from in, one after the other in their
-	// order, for one turn of a lane. It returns when in is closed and every
-	// chunk is reported, or early with an error.
+	// order, for one turn of a lane. With several threads the first tasks of a
+	// chunk may start while the last ones of the chunk before go on, so that no
+	// thread idles at a seam; chunks may then end in another order. It returns
+	// when in is closed and every chunk is reported, or early with an error.
 	//
 	// For each chunk received Run calls report, never concurrently: any number
 	// of times with Ended false (tasks given back, log lines), then once with
@@ -35,7 +37,8 @@ type Executor interface {
 	// When lane.Halt is closed no further task starts and what is untouched is
 	// given back; tasks in hand go on. When ctx is cancelled the processes get
 	// SIGTERM, and SIGKILL after KillGrace, with all their descendants; what
-	// has no outcome by then is given back.
+	// has no outcome by then is given back, and Run returns the context's cause
+	// without waiting for in to be closed.
 	//
 	// The error is a *LoadError when the program itself cannot be loaded, and
 	// else says what of the machine failed (no interpreter, no memory to
@@ -70,7 +73,7 @@ type Chunk struct {
 	Range  *jobs.Range // inputs as numbers: Start belongs to First; Stop is not used
 	Inputs []byte      // else Count lines of compact JSON, each ended by '\n'
 
-	Budget   time.Duration // of running time; 0 for none
+	Budget   time.Duration // of running time, from when its first task may start; 0 for none
 	Failures int64         // failures past which no further task of the chunk starts; negative for no limit
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 )
 
-// Cells of the memory shared with the runner; runner.py says what they mean.
+// Cells of the memory shared with the runner; runner says what they mean.
 const (
 	cellHigh  = 0
 	cellDirty = 1

@@ -98,7 +98,7 @@ func (e *Executor) check(ctx context.Context, interpreter string, p jobs.Python)
 	w.send(jsonFrame(frameCheck, map[string]string{"source": p.Source, "function": p.Function}))
 	deadline := time.NewTimer(checkTimeout)
 	defer deadline.Stop()
-	var drop = func() {
+	drop := func() {
 		e.checker = nil
 		e.living.Go(w.destroy)
 	}
@@ -134,9 +134,10 @@ func (e *Executor) check(ctx context.Context, interpreter string, p jobs.Python)
 	}
 }
 
-// newChecker is the spare interpreter, if it fits, or a new one.
+// newChecker starts an interpreter that checks sources.
 func (e *Executor) newChecker(ctx context.Context, interpreter string, p jobs.Python) (*worker, error) {
-	w, err := e.spawn(interpreter, process.Environ(0, p.Env), nil, 0)
+	// Without the program's own environment: the checker serves others too.
+	w, err := e.spawn(interpreter, process.Environ(0), nil, 0)
 	if err != nil {
 		if process.NotStarted(err) {
 			return nil, &unfitError{errors.New("cannot be started on this node")}
@@ -150,6 +151,8 @@ func (e *Executor) newChecker(ctx context.Context, interpreter string, p jobs.Py
 		}
 		return nil, &unfitError{err}
 	}
-	e.learn(&p, w)
+	if len(p.Env) == 0 {
+		e.learn(&p, w)
+	}
 	return w, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of what is kept of a task's prints, as in runner.py.
+// Bounds of what is kept of a task's prints, as in runner.
 const (
 	maxLine    = 64 << 10
 	maxTaskLog = 256 << 10

@@ -2,10 +2,11 @@ package python
 
 import (
 	"bufio"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +18,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 )
 
-//go:embed runner.py
-var runnerSource []byte
+//go:embed runner/*.py
+var runner embed.FS
 
 // bootstrap tells the version in words that any Python understands, so that
 // one too old for the runner is recognized, and hands over to the runner. It
@@ -37,19 +38,28 @@ else:
 // install writes the runner below dir and returns the directory to import from.
 func install(root string) (string, error) {
 	dir := filepath.Join(root, "runner")
-	file := filepath.Join(dir, "allcores_runner.py")
-	if _, err := os.Stat(file); err == nil {
+	final := filepath.Join(dir, "allcores_runner")
+	if _, err := os.Stat(final); err == nil {
 		return dir, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("install runner: %w", err)
 	}
-	temporary, err := os.CreateTemp(dir, "")
+	// Several may do this at once; the first to be ready wins.
+	temporary, err := os.MkdirTemp(dir, "")
 	if err != nil {
 		return "", fmt.Errorf("install runner: %w", err)
 	}
-	_, err = temporary.Write(runnerSource)
-	err = errors.Join(err, temporary.Close(), os.Rename(temporary.Name(), file))
+	defer os.RemoveAll(temporary)
+	sources, err := fs.Sub(runner, "runner")
+	if err == nil {
+		err = os.CopyFS(temporary, sources)
+	}
+	if err == nil {
+		if err = os.Rename(temporary, final); errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY) {
+			err = nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("install runner: %w", err)
 	}
@@ -96,7 +106,8 @@ type worker struct {
 	// its pipe until it is in the queue.
 	taking sync.RWMutex
 
-	writes  chan []byte // large frames, for the writing goroutine
+	writes  chan []byte   // large frames, for the writing goroutine
+	ended   chan struct{} // closed when nobody reads frames any more
 	writing atomic.Int64
 
 	// The rest is the owner's: of the turn that runs it, or of the pool.
@@ -126,7 +137,7 @@ func spawn(interpreter string, env []string, cores []int, memory int64) (w *work
 		return nil, err
 	}
 	w = &worker{
-		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8),
+		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8), ended: make(chan struct{}),
 		printed: make(map[string]*printing), cores: cores,
 	}
 	var theirs []int
@@ -227,7 +238,7 @@ func (w *worker) start() {
 		}
 		reading.Wait()
 		w.in.Close()
-		close(w.writes)
+		close(w.ended)
 		writing.Wait()
 		w.push(event{exit: &exitInfo{exit, errors.Join(err, broken)}})
 		w.process.Sweep()
@@ -312,13 +323,21 @@ func (w *worker) send(data []byte) {
 		return
 	}
 	w.writing.Add(1)
-	w.writes <- data
+	select {
+	case w.writes <- data:
+	case <-w.ended:
+	}
 }
 
 func (w *worker) write() {
-	for data := range w.writes {
-		w.in.Write(data)
-		w.writing.Add(-1)
+	for {
+		select {
+		case data := <-w.writes:
+			w.in.Write(data)
+			w.writing.Add(-1)
+		case <-w.ended:
+			return
+		}
 	}
 }
 

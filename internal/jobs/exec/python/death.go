@@ -1,0 +1,136 @@
+package python
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/process"
+)
+
+// exited finds out what the end of the process means for the tasks in flight.
+func (t *turn) exited(exit *exitInfo) {
+	w := t.w
+	cells := w.cells
+	w.finishLines(w.next, t.log)
+	high := cells.load(cellHigh)
+	var inHand []int64
+	for i := range t.seen {
+		if m := cells.mark(i); m >= 0 {
+			if c := t.chunk(m); c != nil && !c.has(m) {
+				inHand = append(inHand, m)
+			}
+		}
+	}
+	failure := t.verdict(exit)
+	alone := int64(-1)
+	switch {
+	case t.ctx.Err() != nil || t.err != nil:
+		inHand = nil
+	case t.culprit >= 0:
+		alone, inHand = t.culprit, nil
+	case len(inHand) == 1:
+		alone, inHand = inHand[0], nil
+	}
+	if t.err == nil && t.ctx.Err() == nil {
+		switch {
+		case !w.loaded:
+			t.err = &exec.LoadError{TaskError: jobs.TaskError{
+				Kind: jobs.KindCrash, Type: failure.Type,
+				Message: "the process ended while the program was loaded: " + describeExit(exit.Status),
+			}}
+		case exit.err != nil:
+			t.err = fmt.Errorf("run Python: %w", exit.err)
+		}
+	}
+	progress := alone >= 0 || len(inHand) > 0
+	var waiting []*chunk
+	for _, c := range t.flight {
+		if t.err == nil && t.ctx.Err() == nil && !c.over && high <= c.base && c.received == 0 {
+			waiting = append(waiting, c)
+			continue
+		}
+		progress = progress || c.received > 0
+		if c2 := t.chunk(alone); alone >= 0 && c2 == c {
+			c.addOne(outcome{number: alone, spent: t.spent(alone), failed: true, line: jobs.AppendFailure(nil, failure)})
+		}
+		t.abandon(c, inHand, exit)
+	}
+	t.flight = waiting
+	t.w = nil
+	t.e.living.Go(w.bury)
+	if progress {
+		t.deaths = 0
+	} else if t.deaths++; t.deaths >= maxDeaths && t.err == nil && t.ctx.Err() == nil {
+		t.err = fmt.Errorf("run Python: the process ended %d times between tasks: %s", t.deaths, describeExit(exit.Status))
+	}
+	if len(t.flight) > 0 && t.err == nil && t.ctx.Err() == nil && t.start() {
+		for _, c := range t.flight {
+			c.begun = time.Time{}
+			t.send(c)
+		}
+	}
+}
+
+// abandon ends a chunk whose process has ended: what has an outcome keeps it,
+// what may be to blame is suspect, the rest goes back.
+func (t *turn) abandon(c *chunk, inHand []int64, exit *exitInfo) {
+	var suspects []int64
+	suspect := make(map[int64]bool)
+	for _, n := range inHand {
+		if n >= c.base && n < c.cut {
+			suspects = append(suspects, c.index(n))
+			suspect[n] = true
+		}
+	}
+	now := time.Now()
+	usage := exec.Usage{
+		StartedAt: c.begun, FinishedAt: now,
+		User: exit.User - t.w.user, System: exit.System - t.w.system,
+		InTasks: now.Sub(c.begun), PeakMemory: exit.Peak,
+	}
+	if c.begun.IsZero() {
+		usage = exec.Usage{}
+	}
+	t.w.user, t.w.system = exit.User, exit.System
+	t.reports.Add(exec.Report{
+		Chunk: c.ID, Ended: true,
+		Runs: c.runs(), Back: c.missing(suspect), Suspects: suspects, Logs: c.logs, Usage: usage,
+	})
+}
+
+// spent is how long a task has been in hand, as far as it was seen.
+func (t *turn) spent(number int64) time.Duration {
+	for _, s := range t.seen {
+		if s.number == number && !s.since.IsZero() {
+			return time.Since(s.since)
+		}
+	}
+	return 0
+}
+
+// verdict is the failure of the task that is to blame for the end of its process.
+func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
+	status := exit.Status
+	switch {
+	case t.culprit >= 0:
+		return &jobs.TaskError{
+			Kind: jobs.KindTimeout, Type: "timeout",
+			Message: fmt.Sprintf("still running after %v", t.lane.Timeout),
+		}
+	case t.lane.MemoryLimit > 0 && exit.Peak >= t.lane.MemoryLimit/10*9:
+		return &jobs.TaskError{
+			Kind: jobs.KindMemory, Type: exitType(exit),
+			Message: fmt.Sprintf("the process took more than the memory limit of %d bytes: %s", t.lane.MemoryLimit, describeExit(status)),
+		}
+	}
+	return &jobs.TaskError{Kind: jobs.KindCrash, Type: exitType(exit), Message: "the process died under the task: " + describeExit(status)}
+}
+
+func exitType(exit *exitInfo) string {
+	if exit.Status.Signaled() {
+		return process.SignalName(exit.Status.Signal())
+	}
+	return fmt.Sprintf("exit %d", exit.Status.ExitStatus())
+}

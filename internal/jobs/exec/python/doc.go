@@ -1,0 +1,41 @@
+// Package python runs Python functions in warm worker processes.
+//
+// A process runs one program for one owner; it is kept for a while after its
+// turn, so that the next turn of the job, or the same program submitted again,
+// begins in microseconds. One more interpreter waits without a program, so that
+// a new one need not wait for Python to start.
+//
+// # Who owns what
+//
+// An [Executor] owns the processes that no turn uses: idle ones, the spare one,
+// and the one that checks sources. A turn (one call of Run) owns one process
+// and the chunks in flight to it, all on one goroutine, which never waits for
+// anything but its select. A worker's own goroutines read its pipes and queue
+// what they read; one waits for its end and says so when everything it wrote has
+// been read. Reports go to the caller on a goroutine that may block.
+//
+// # Which way data flows
+//
+// Chunks go in as frames on descriptor 3: a range as numbers, other inputs as
+// the very bytes they came in. Outcomes come back on descriptor 4 as the lines
+// in which they are kept; nothing here parses them. A task has a number that
+// grows by one from task to task over the life of a process. What must be known
+// without a message is in shared memory: the number in hand, and from which
+// number on nothing is started. So a task that holds the interpreter lock, or
+// kills its process, can be seen and limited from outside. The runner's own
+// documentation, in runner/__init__.py, has the protocol.
+//
+// The process flushes at the end of a chunk, when much has come together, and
+// when it is asked to. It is asked when a tick passes with something unsent, so
+// that it needs no clock of its own and short tasks pay nothing for it.
+//
+// # Limits of what is exact
+//
+// Tasks much shorter than 0.2 ms are run and timed in batches: their durations
+// are averages, except that one seen in hand for long gets its own. What such a
+// task writes to descriptor 1 or 2 past sys.stdout and sys.stderr may be taken
+// for its neighbour's; as soon as it is seen that a program does so, its tasks
+// run one by one and this becomes exact. A budget cuts a batch short as soon as
+// the interpreter lock is free. Modules stay loaded and changed from one task to
+// the next in the same process, as in multiprocessing.Pool.
+package python

@@ -1,0 +1,43 @@
+"""Runs the tasks of one Allcores program inside a worker process.
+
+Standard library of Python 3.8 and newer only. The parent speaks through four
+descriptors, which nothing that a task starts inherits:
+
+  3  frames in: length of the body (u32), type (u8), body; little endian
+  4  frames out: the same
+  5  shared memory of 64-bit cells, see the constants below
+  6  a byte here asks for a flush (see Runner.serve)
+
+Tasks are known here by their number, which grows by one from task to task over
+the life of the process. The parent knows which task of which job it is.
+
+The cells let the parent see and steer without a message, even while a task or a
+C extension holds the interpreter lock:
+
+  HIGH    no task at or above this number has been, or will be, started unless
+          this cell is raised first. Raised *before* the chunk's limit is read,
+          so that a parent that lowers the limit, waits a moment and then reads
+          HIGH knows for certain which tasks will never start.
+  DIRTY   something waits to be flushed (log lines, outcomes of threads)
+  RAW     grows when the parent sees something that was written to descriptor 1
+          or 2 past sys.stdout and sys.stderr by a task
+  LIMIT   eight cells, one of each chunk in flight: start nothing from there on
+  MARK    one cell a thread, a cache line apart: the number in hand, or -1
+"""
+
+
+def main():
+    """Runs until the parent closes the frames."""
+    import os
+    import traceback
+    from .runner import Runner
+    r = Runner()
+    try:
+        r.main()
+    except BaseException:
+        if r.forked:
+            os._exit(1)
+        # A mistake of ours, or a signal handler of the program that raised
+        # between tasks. sys.stderr may lead nowhere by now.
+        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
+        os._exit(70)

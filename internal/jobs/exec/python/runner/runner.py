@@ -1,0 +1,206 @@
+"""The process's life: frames, loading, logs, flushing."""
+import json, mmap, os, struct, sys, threading, time
+from fcntl import ioctl
+from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
+from types import CoroutineType
+
+from .cells import DIRTY
+from .many import Async, Threads
+from .printing import Stream
+from .program import CALLS, await_coroutine, is_async, load_function
+from .serial import Serial
+from .values import FILE, describe, encoded
+
+FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
+zero = struct.pack("i", 0)
+
+
+class Runner:
+    def __init__(self):
+        for fd in (3, 4, 5, 6):
+            os.set_inheritable(fd, False)
+        self.frames = open(3, "rb", buffering=1 << 16)
+        self.shared = mmap.mmap(5, 0)
+        self.cells = memoryview(self.shared).cast("q")
+        self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
+        self.forked = False
+        self.process = None  # runs the chunks, once the program is loaded
+        self.memory_limit = 0
+        self.logs = []       # of (number, stream, time, text)
+        self.log_size = 0
+        self.flush = self.flush_logs
+
+    # --- frames ---
+
+    def read(self):
+        """The next frame's type and body; None at the end."""
+        head = self.frames.read(5)
+        if len(head) < 5:
+            return None, None
+        size, kind = struct.unpack("<IB", head)
+        body = self.frames.read(size)
+        if len(body) < size:
+            return None, None
+        return chr(kind), body
+
+    def write(self, kind, *parts):
+        """Writes one frame; the lock must be held."""
+        size = sum(map(len, parts))
+        data = memoryview(b"".join((struct.pack("<IB", size, ord(kind)),) + parts))
+        while data:
+            data = data[os.write(4, data):]
+
+    # --- life ---
+
+    def main(self):
+        with self.lock:
+            self.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
+        # These are needed sooner or later; now nobody waits for them.
+        import linecache, traceback
+        from .check import check
+        threading.Thread(target=self.serve, daemon=True, name="allcores").start()
+        while True:
+            kind, body = self.read()
+            if kind is None:
+                return
+            if kind == "P":
+                if not self.load(json.loads(body)):
+                    return
+                self.mode.run()
+                return
+            if kind == "K":
+                answer = json.dumps(check(**json.loads(body)))
+                with self.lock:
+                    self.write("K", answer.encode())
+
+    def load(self, p):
+        os.environ.update(p["env"])
+        self.memory_limit = p["memory"]
+        self.capture()
+        os.register_at_fork(after_in_child=self.after_fork)
+        sys.argv = [FILE]
+        try:
+            f = load_function(p["source"], p["function"])
+            asynchronous = is_async(f)
+        except BaseException as e:
+            if self.forked:
+                os._exit(1)
+            text = describe(e, self.memory_limit)
+            with self.lock:
+                self.flush_logs()
+                self.write("L", b"!" + text.encode())
+            return False
+        loop, call = CALLS[p["call"]]
+        if asynchronous:
+            self.mode = Async(self, f, call, p["threads"])
+        elif p["threads"] > 1:
+            self.mode = Threads(self, f, call, p["threads"])
+        else:
+            self.mode = Serial(self, f, loop, call)
+        self.flush = self.mode.flush
+        with self.lock:
+            self.flush_logs()
+            self.write("L")
+        return True
+
+    def one(self, call, *args):
+        """Calls and encodes; the line of the outcome, and whether it is a failure."""
+        try:
+            r = call(*args)
+            if type(r) is CoroutineType:
+                r = await_coroutine(r)
+        except BaseException as e:
+            if self.forked:
+                os._exit(1)
+            return b"!" + describe(e, self.memory_limit).encode() + b"\n", True
+        if self.forked:
+            os._exit(0)
+        return encoded(r)
+
+    def turn(self, body):
+        """A turn begins: of which job and lane may differ from the one before."""
+        for name, value in json.loads(body).items():
+            os.environ[name] = value
+
+    def serve(self):
+        """Flushes when the parent asks, which it does when something has waited for 50 ms."""
+        while True:
+            if not os.read(6, 64):
+                return
+            with self.lock:
+                self.cells[DIRTY] = 0
+                self.flush()
+
+    def after_fork(self):
+        """A process that the task forked speaks to nobody and has plain output."""
+        self.forked = True
+        self.cells.release()  # so that it ends if it ever comes back into a loop here
+        for fd in (3, 4, 5, 6):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.plain
+
+    def usage(self):
+        own, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, max(own.ru_maxrss, below.ru_maxrss) * unit
+
+    def end(self, base, done, began, in_tasks, moving):
+        """Says that a chunk has ended; the lock must be held."""
+        self.flush_logs()
+        user, system, peak = self.usage()
+        self.write("E", struct.pack("<qqdddddq", base, done, began, in_tasks, moving, user, system, peak))
+
+    # --- logs ---
+
+    def capture(self):
+        for name in ("__stdout__", "__stderr__"):
+            stream = getattr(sys, name)
+            if stream is not None:
+                stream.reconfigure(errors="backslashreplace", write_through=True)
+        self.plain = sys.__stdout__, sys.__stderr__
+        sys.stdout = sys.__stdout__ = Stream(self, 0)
+        sys.stderr = sys.__stderr__ = Stream(self, 1)
+
+    def drain(self):
+        """Waits until the parent has read what was written to descriptors 1 and 2,
+        so that it still sees the mark of the task that wrote it."""
+        pause = 20e-6
+        for fd in (1, 2):
+            try:
+                while ioctl(fd, FIONREAD, zero) != zero and pause < 10e-3:
+                    time.sleep(pause)
+                    pause *= 2
+            except OSError:
+                pass  # the task closed or replaced it
+
+    def flush_logs(self):
+        """Sends what was printed; the lock must be held."""
+        n = len(self.logs)
+        if not n:
+            return
+        records = self.logs[:n]
+        del self.logs[:n]
+        self.log_size = 0
+        parts = []
+        i = 0
+        while i < n:
+            number, stream, at, text = records[i]
+            j = i + 1
+            while j < n and records[j][0] == number and records[j][1] == stream:
+                j += 1
+            if j > i + 1:
+                text = "".join([record[3] for record in records[i:j]])
+            data = text.encode("utf-8", "replace")
+            parts.append(struct.pack("<qBdI", number, stream, at, len(data)))
+            parts.append(data)
+            i = j
+        self.write("G", *parts)
+
+    def current(self):
+        """The number of the task that the caller runs in, or -1."""
+        return self.mode.current() if self.mode else -1
+
+    mode = None

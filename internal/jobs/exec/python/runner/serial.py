@@ -1,0 +1,272 @@
+"""One task after the other, millions a second when they are small."""
+import os, struct, time
+from array import array
+from itertools import islice
+from time import perf_counter
+from types import CoroutineType
+
+from .cells import HIGH, MARK, RAW
+from .program import await_coroutine, by_value
+from .values import BULK, INTS, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, parse
+
+SCALARS = frozenset((int, float, str, bool, type(None)))
+FRAME = 256 << 10           # bytes of outcomes that are worth a frame
+MAX_CHUNK_OUTPUT = 8 << 20  # bytes of a chunk's outputs past which its tail goes back
+
+# Tasks that are short are run in batches of about this many seconds, between
+# which the clock and the limit are read.
+BATCH, MAX_BATCH = 200e-6, 4096
+
+# After one wrote to descriptor 1 or 2 itself, so many tasks run one by one, and
+# each waits until the parent has read what it wrote and seen whose it is.
+CAREFUL = 4096
+
+CHUNK = struct.Struct("<qqqqBqq")  # base, count, cell of the limit, failures, 1 for a range, start, step
+OUTCOMES = struct.Struct("<qIII")  # first, tasks, failures, pairs of durations
+
+
+class Truncated(Exception):
+    """Bulk encoding gave more than one output may have."""
+
+
+class Serial:
+    """Runs tasks one after the other on the main thread."""
+
+    def __init__(self, runner, f, loop, call):
+        self.runner, self.f, self.loop, self.call = runner, f, loop, call
+        self.encode = encoder()
+        self.batch = 1         # tasks a batch
+        self.expected = int    # type of the last output, usually that of the next one
+        self.out = []          # scalar outputs that are not encoded yet
+        self.ints = True       # all of out are of type int
+        self.strings = False   # some of out may be of type str
+        self.pieces = []       # encoded outputs
+        self.first = 0         # number of the first task that is not sent
+        self.count = 0         # tasks in pieces
+        self.size = 0          # bytes in pieces
+        self.sent = 0          # bytes of the chunk sent
+        self.failed = array("i")
+        self.failures = 0      # of the chunk
+        self.durations = array("d")  # pairs: tasks, seconds each
+        self.part = ()         # the batch in hand: its inputs,
+        self.part_first = 0    # its first number,
+        self.cell = 0          # and its chunk's limit
+        self.raw = 0           # the RAW cell as last seen
+        self.careful = 0       # tasks that are still run one by one
+        self.trimmed = -1      # what was in hand when a batch was cut short
+
+    def current(self):
+        return self.runner.cells[MARK]
+
+    def run(self):
+        r = self.runner
+        while True:
+            kind, body = r.read()
+            if kind is None:
+                return
+            if kind == "C":
+                self.chunk(body)
+            elif kind == "T":
+                r.turn(body)
+
+    def chunk(self, body):
+        cells, drain = self.runner.cells, self.runner.drain
+        began, t = time.time(), perf_counter()
+        base, count, cell, failures, ranged, start, step = CHUNK.unpack_from(body)
+        f, loop = self.f, self.loop
+        if ranged:
+            inputs = iter(range(start, start + count * step, step))
+        else:
+            values, bad = parse(body[CHUNK.size:], count)
+            inputs = iter(values)
+            if bad:
+                f, loop = checked(lambda x, call=self.call, f=self.f: call(f, x)), by_value
+        del body
+        self.first, self.sent, self.failures, self.cell = base, 0, 0, cell
+        lock, out, durations = self.runner.lock, self.out, self.durations
+        moving, in_tasks = perf_counter() - t, 0.0
+        n, end = base, base + count
+        batch, held = self.batch, 0
+        raw, careful = self.raw, self.careful
+        while n < end:
+            if cells[RAW] != raw:
+                raw, careful = cells[RAW], CAREFUL
+            if careful:
+                careful -= 1
+                batch = 1
+            stop = min(n + batch, end)
+            cells[HIGH] = stop
+            limit = cells[cell]
+            if limit < stop:
+                if limit <= n:
+                    break
+                stop = cells[HIGH] = limit
+            self.part_first, self.part = n, list(islice(inputs, stop - n))
+            t = perf_counter()
+            m = self.run_batch(f, loop, n, stop, failures) - n
+            now = perf_counter()
+            spent = now - t
+            if spent > 100e-6 or careful or n + m >= end:
+                drain()
+            cells[MARK] = -1
+            in_tasks += spent
+            n += m
+            if m:
+                durations.append(m)
+                durations.append(spent / m)
+            if n < stop or 0 <= failures < self.failures:
+                break
+            if self.strings:
+                held += sum([len(r) for r in out[-m:] if type(r) is str])
+            if spent < BATCH / 2:
+                if m == batch:
+                    batch = min(4 * batch, MAX_BATCH)
+            elif spent > 2 * BATCH and batch > 1:
+                batch = max(1, int(batch * BATCH / spent))
+            if len(out) >= BULK - MAX_BATCH or held + self.size >= FRAME or failures >= 0:
+                held = 0
+                t = perf_counter()
+                with lock:
+                    self.seal()
+                    if self.size >= FRAME:
+                        self.send()
+                moving += perf_counter() - t
+                if self.sent + self.size > MAX_CHUNK_OUTPUT or 0 <= failures < self.failures:
+                    break
+        self.batch, self.raw, self.careful = batch, raw, careful
+        self.part = ()
+        t = perf_counter()
+        with lock:
+            self.seal()
+            self.send()
+            moving += perf_counter() - t
+            self.runner.end(base, n - base, began, in_tasks, moving)
+
+    def run_batch(self, f, loop, n, stop, failures):
+        """Runs the tasks of self.part and returns the number after the last one run."""
+        inputs, cells = iter(self.part), self.runner.cells
+        while n < stop:
+            append = self.out.append if self.expected in SCALARS else self.contain
+            try:
+                n, r, odd = loop(f, inputs, n, cells, append, self.expected)
+                if not odd:
+                    break
+            except BaseException as e:
+                if self.runner.forked:
+                    os._exit(1)
+                n = cells[MARK]
+                text = describe(e, self.runner.memory_limit)
+                e = None
+                self.piece(b"!" + text.encode() + b"\n", True)
+                n += 1
+                if 0 <= failures < self.failures:
+                    break
+                continue
+            if self.runner.forked:
+                os._exit(0)
+            self.odd(r)
+            r = None
+            n += 1
+        return n
+
+    def odd(self, r):
+        """Takes an output of another type than the one before."""
+        t = type(r)
+        if t in SCALARS:
+            with self.runner.lock:
+                self.ints = t is int and (self.ints or not self.out)
+                self.expected = t
+                self.strings = self.strings or t is str
+                self.out.append(r)
+            return
+        if t is CoroutineType:
+            self.piece(*self.runner.one(await_coroutine, r))
+            return
+        self.expected = t
+        self.contain(r)
+
+    def contain(self, r):
+        """Takes an output that is no scalar. It is encoded at once, as later tasks may change it."""
+        try:
+            text = self.encode(r)
+        except BaseException:
+            self.encode = encoder()  # it may hold what it was in the middle of
+            text = None
+        if text is None or len(text) > MAX_OUTPUT:
+            self.piece(*encoded(r))
+        else:
+            self.piece(text.encode() + b"\n", False)
+
+    def piece(self, line, failed):
+        """Adds the line of one task."""
+        with self.runner.lock:
+            if self.out:
+                self.seal()
+            if failed:
+                self.failed.append(self.count)
+                self.failures += 1
+            self.pieces.append(line)
+            self.count += 1
+            self.size += len(line)
+
+    def seal(self):
+        """Encodes the scalars collected; the lock must be held."""
+        n = len(self.out)
+        if not n:
+            return
+        values = self.out[:n]
+        try:
+            if self.ints and n <= BULK:
+                text = INTS[:3 * n] % tuple(values)
+            else:
+                text = encode_scalars(values)[1:-1] + "\n"
+            if len(text) > MAX_OUTPUT:
+                raise Truncated
+            data = text.encode()
+        except Exception:
+            lines = []
+            for i, value in enumerate(values):
+                line, failed = encoded(value)
+                lines.append(line)
+                if failed:
+                    self.failed.append(self.count + i)
+                    self.failures += 1
+            data = b"".join(lines)
+        self.pieces.append(data)
+        self.count += n
+        self.size += len(data)
+        del self.out[:n]
+        if not self.out:
+            self.ints = self.expected is int
+            self.strings = self.expected is str
+
+    def send(self):
+        """Sends the outcomes collected; the lock must be held."""
+        if not self.count:
+            return
+        head = OUTCOMES.pack(self.first, self.count, len(self.failed), len(self.durations) // 2)
+        failed, durations, pieces = self.failed, self.durations, self.pieces
+        self.first += self.count
+        self.sent += self.size
+        self.count = self.size = 0
+        self.failed = array("i")
+        self.pieces = []
+        m = len(durations)
+        taken = durations[:m]
+        del durations[:m]
+        self.runner.write("O", head, failed.tobytes(), taken.tobytes(), *pieces)
+
+    def flush(self):
+        """Sends what there is while a task runs, and gives up what the limit forbids."""
+        self.runner.flush_logs()
+        self.seal()
+        self.send()
+        cells, part, first = self.runner.cells, self.part, self.part_first
+        if part and cells[self.cell] < cells[HIGH]:
+            mark = cells[MARK]
+            del part[max(cells[self.cell], mark + 1, first) - first:]
+            # The loop may have taken one more before its inputs were cut. If it
+            # is where it was the last time, it has not.
+            keep = max(cells[self.cell], mark + (1 if mark == self.trimmed else 2), first)
+            cells[HIGH] = min(cells[HIGH], keep)
+            self.trimmed = mark

@@ -1,0 +1,138 @@
+"""Inputs and outputs as JSON, and failures as TaskErrors."""
+import json
+from json.encoder import c_make_encoder, encode_basestring_ascii as encode_string
+
+FILE = "program.py"         # how the program's source is called in tracebacks
+MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run
+
+MAX_OUTPUT = 32 << 20       # bytes of one output; larger is a failure
+MAX_MESSAGE, MAX_TRACEBACK = 8000, 32000  # characters
+
+BULK = 16384                # scalars encoded at once
+INTS = "%d\n" * BULK
+encode_scalars = json.JSONEncoder(separators=("\n", ":"), allow_nan=False, check_circular=False).encode
+
+
+class Undecodable:
+    """Stands for an input that Python could not read."""
+
+    def __init__(self, error):
+        self.error = error
+
+
+def numpy_value(o):
+    """What json cannot encode by itself; numpy's scalars and arrays become numbers and lists."""
+    if type(o).__module__ == "numpy" and hasattr(o, "tolist"):
+        return o.tolist()
+    raise TypeError("Object of type %s is not JSON serializable" % type(o).__name__)
+
+
+def encoder():
+    """A function that encodes one value at a time. It is to be used by one
+    thread, and not again once it has raised."""
+    if c_make_encoder is None:
+        return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=numpy_value).encode
+    # What JSONEncoder.encode makes anew for each value takes as long as encoding a small one.
+    make = c_make_encoder({}, numpy_value, encode_string, None, ":", ",", False, False, False)
+
+    def encode(o):
+        parts = make(o, 0)
+        return parts[0] if len(parts) == 1 else "".join(parts)
+    return encode
+
+
+def parse(data, count):
+    """The inputs of count lines of JSON, in one go; one by one when that fails."""
+    try:
+        values = json.loads("[" + data.decode("utf-8", "surrogatepass").rstrip("\n").replace("\n", ",") + "]")
+        if len(values) == count:
+            return values, False
+    except Exception:
+        pass
+    values = []
+    for line in data.rstrip(b"\n").split(b"\n"):
+        try:
+            values.append(json.loads(line))
+        except Exception as e:
+            values.append(Undecodable(e))
+    return values, True
+
+
+def checked(f):
+    """f, failing for inputs that could not be read."""
+
+    def call(x):
+        if type(x) is Undecodable:
+            raise ValueError("the input cannot be read: %s" % x.error) from None
+        return f(x)
+    return call
+
+
+def cut(text, most):
+    return text if len(text) <= most else text[:most] + "\u2026 [cut]"
+
+
+def type_name(cls):
+    name = getattr(cls, "__qualname__", "") or "Exception"
+    module = getattr(cls, "__module__", None)
+    return name if module in (None, "builtins", "__main__", MODULE) else "%s.%s" % (module, name)
+
+
+def describe(e, memory_limit=0):
+    """A TaskError of an exception, as the parent keeps it."""
+    kind, message, trace = "exception", "", ""
+    try:
+        name = type_name(type(e))
+    except Exception:
+        name = "Exception"
+    try:
+        message = str(e)
+    except BaseException as broken:
+        message = "<str() of the exception raised %s>" % type(broken).__name__
+    if isinstance(e, MemoryError) and memory_limit:
+        kind = "memory"
+        message = message or "it needed more than the memory limit of %d bytes" % memory_limit
+    try:
+        import traceback
+        tb = e.__traceback__
+        while tb is not None and tb.tb_frame.f_code.co_filename != FILE:
+            tb = tb.tb_next
+        if tb is not None or isinstance(e, SyntaxError):
+            lines = traceback.TracebackException(type(e), e, tb, limit=-100).format()
+            trace = "".join(lines).replace(MODULE + ".", "")
+    except BaseException:
+        pass
+    return failure(kind, name, message, trace)
+
+
+def failure(kind, name, message, trace=""):
+    error = {"kind": kind, "type": name, "message": cut(message, MAX_MESSAGE)}
+    if trace:
+        if len(trace) > MAX_TRACEBACK:
+            trace = trace[:MAX_TRACEBACK // 2] + "\n  \u2026 [cut]\n" + trace[-MAX_TRACEBACK // 2:]
+        error["traceback"] = trace
+    return json.dumps(error, separators=(",", ":"))
+
+
+def not_json(e):
+    name = type_name(type(e))
+    message = str(e)
+    if isinstance(e, RecursionError):
+        message = "it is nested too deeply"
+    return failure("exception", name, "the output is not JSON: " + message)
+
+
+def encoded(r):
+    """The line of an output, and whether it is a failure."""
+    try:
+        text = encoder()(r)
+    except BaseException as e:
+        return b"!" + not_json(e).encode() + b"\n", True
+    if len(text) > MAX_OUTPUT:
+        return too_large(len(text)), True
+    return text.encode() + b"\n", False
+
+
+def too_large(size):
+    text = failure("exception", "OverflowError", "the output of %d bytes is larger than %d MiB" % (size, MAX_OUTPUT >> 20))
+    return b"!" + text.encode() + b"\n"
