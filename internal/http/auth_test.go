@@ -134,7 +134,7 @@ func TestSignIn(t *testing.T) {
 	if a := s.call("POST", "/login", "token=nope&next=%2Fqueues", form...); a.StatusCode != 401 || len(a.Cookies()) != 0 || !strings.Contains(a.text, `value="/queues"`) {
 		t.Errorf("%d %v %s", a.StatusCode, a.Header, a.text)
 	}
-	for _, next := range []string{"https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "evil", "%2F%09%2Fevil"} {
+	for _, next := range []string{"https://evil.example/", "//evil.example", "///evil.example", "/\\evil.example", "javascript:alert(1)", "evil", "%2F%09%2Fevil"} {
 		if a := s.call("POST", "/login", "token="+adminToken+"&next="+next, form...); a.Header.Get("Location") != "/" {
 			t.Errorf("%s leads to %s", next, a.Header.Get("Location"))
 		}

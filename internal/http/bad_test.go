@@ -1,14 +1,18 @@
 package web_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -31,6 +35,7 @@ func TestBadSubmissions(t *testing.T) {
 		"NUL byte":           {"{\"name\": \"a\x00b\"," + fine + "}", 422, []string{"body"}},
 		"not UTF-8":          {"{\"name\": \"a\xffb\"," + fine + "}", 422, []string{"body"}},
 		"too deep":           {deep, 422, []string{"body"}},
+		"deep":               {`{"program":{"command":{"argv":["true"]}},"inputs":{"items":[` + deep[:600] + deep[len(deep)-600:] + `]}}`, 422, []string{"body"}},
 		"too deep an input":  {`{"program":{"command":{"argv":["true"]}},"inputs":{"items":[` + deep + `]}}`, 422, []string{"body"}},
 		"name twice":         {`{"name":"a","name":"b",` + fine + `}`, 422, []string{"body.name"}},
 		"twice inside":       {`{"program":{"command":{"argv":["true"],"argv":["false"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program.command.argv"}},
@@ -220,5 +225,43 @@ func TestBodies(t *testing.T) {
 		if got := a.problem(t).locations(); a.StatusCode != 422 || !slices.Contains(got, "header.Idempotency-Key") || !slices.Contains(got, "body.nope") {
 			t.Errorf("%d %v", a.StatusCode, got)
 		}
+	}
+}
+
+// A body that does not arrive is not waited for; a job may be, long after.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.site.SetBodyTimeout(300 * time.Millisecond)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", adminToken)
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "408") {
+		t.Errorf("%q, %v", line, err)
+	}
+	j := s.submit(program("import time\ndef f(x): time.sleep(1)\n", `{"items":[1]}`), "Prefer", "wait=20")
+	if j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+}
+
+// A body that breaks off is the client's fault, not ours.
+func TestBrokenBody(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", adminToken)
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "400") {
+		t.Errorf("%q, %v", line, err)
 	}
 }

@@ -31,7 +31,7 @@ const (
 )
 
 // limitBody bounds how much a body may hold and how long it may take to arrive.
-func limitBody(next http.Handler) http.Handler {
+func (s *Site) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody {
 			next.ServeHTTP(w, r)
@@ -43,7 +43,7 @@ func limitBody(next http.Handler) http.Handler {
 		}
 		control := http.NewResponseController(w)
 		// Without support there is no connection that could be held.
-		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+		_ = control.SetReadDeadline(time.Now().Add(s.bodyTimeout))
 		r.Body = &timedBody{http.MaxBytesReader(w, r.Body, most), control}
 		next.ServeHTTP(w, r)
 	})

@@ -42,6 +42,9 @@ func (s *server) events(path string, headers ...string) <-chan event {
 				return
 			}
 			line = strings.TrimSuffix(line, "\n")
+			if strings.ContainsRune(line, '\r') { // ends a line too
+				s.t.Errorf("a carriage return in %q", line)
+			}
 			key, value, _ := strings.Cut(line, ": ")
 			switch {
 			case line == "" && data != nil:
@@ -127,7 +130,7 @@ func TestJobEvents(t *testing.T) {
 	if e, ok := one(t, again); ok {
 		t.Errorf("after the end: %+v", e)
 	}
-	for _, odd := range []string{"x", "-1", "99999999999999999999", "9223372036854775807"} {
+	for _, odd := range []string{"x", "-1", "99999999999999999999", "1152921504606846976", "9223372036854775807"} {
 		e, _ := one(t, s.events("/api/v1/jobs/"+id+"/events", "Last-Event-ID", odd))
 		if now := time.Now().UnixMilli(); e.id > now+1000 || e.id < now-60_000 {
 			t.Errorf("after Last-Event-ID %s: %d", odd, e.id)
@@ -195,6 +198,28 @@ func TestAllEvents(t *testing.T) {
 		}
 		if strings.Contains(e.data, `"state":"succeeded"`) {
 			break
+		}
+	}
+}
+
+// A job that is not among the newest any more is still told about.
+func TestEventsOfAnOldJob(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(1)
+	stream := s.events("/api/v1/events")
+	one(t, stream)
+	for range 60 {
+		s.call("POST", "/api/v1/jobs/"+s.manual(1)+"/cancel", "")
+	}
+	s.record(id, s.lease(id, 1))
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		e, _ := one(t, stream)
+		if strings.Contains(e.data, id) && strings.Contains(e.data, `"state":"succeeded"`) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("its end is not told")
 		}
 	}
 }

@@ -5,3 +5,6 @@ import "time"
 // SetWriteTimeout changes how long a client may read nothing. It must be called
 // before the streams that it is for.
 func (s *Site) SetWriteTimeout(d time.Duration) { s.writeTimeout = d }
+
+// SetBodyTimeout changes how long a body may take to arrive.
+func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }

@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -37,8 +39,20 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, page t
 	if err := page.Render(r.Context(), &b); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Add("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		_, err := b.WriteTo(z)
+		if err := errors.Join(err, z.Close()); err != nil {
+			return fmt.Errorf("compress page: %w", err)
+		}
+		h.Set("Content-Encoding", "gzip")
+		b = zipped
+	}
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // whoever does not get it is gone
 	return nil

@@ -94,6 +94,13 @@ func TestResults(t *testing.T) {
 	if err != nil || len(rows) != 11 || rows[2][3] != `exception: ValueError: bad, "1"` || rows[9][1] != "cancelled" {
 		t.Errorf("%q %v", rows, err)
 	}
+	none := s.manual(2)
+	s.call("POST", "/api/v1/jobs/"+none+"/cancel", "")
+	for _, query := range []string{"", "&order=completion", "&follow=true"} {
+		if got := s.get("/api/v1/jobs/" + none + "/results?format=outputs" + query).text; got != "[null,null]\n" {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
 	if a := s.call("HEAD", "/api/v1/jobs/"+id+"/results", ""); a.StatusCode != 200 || a.text != "" {
 		t.Errorf("HEAD: %d %q", a.StatusCode, a.text)
 	}

@@ -13,7 +13,7 @@ import (
 // routes is the table of every address.
 func (s *Site) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, limitBody, middleware.Compress(5, "text/html"))
+	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, s.limitBody)
 	r.NotFound(s.plain(notFound))
 	r.MethodNotAllowed(s.plain(methodNotAllowed(r)))
 

@@ -30,6 +30,7 @@ type Site struct {
 	schemas huma.Registry // of the API's types
 
 	writeTimeout time.Duration // for each piece of a stream
+	bodyTimeout  time.Duration // for a whole body to arrive
 
 	handler  http.Handler
 	draining context.Context // ends when streams must end
@@ -43,7 +44,7 @@ func New(o Options) (*Site, error) {
 	}
 	s := &Site{
 		store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version,
-		writeTimeout: writeTimeout,
+		writeTimeout: writeTimeout, bodyTimeout: bodyTimeout,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

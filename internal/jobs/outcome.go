@@ -68,45 +68,42 @@ type Run struct {
 	Durations []byte
 }
 
-// WithoutFailures splits r into the runs of tasks that succeeded and the spans of
-// those that failed, both ascending.
-func (r Run) WithoutFailures() (kept []Run, failed []Span) {
+// Without splits r into what stays and the failed tasks that drop picks, both
+// ascending. drop is asked of each failed task, by its offset and line.
+func (r Run) Without(drop func(offset int32, line Line) bool) (kept []Run, dropped []int32) {
 	if len(r.Failed) == 0 {
 		return []Run{r}, nil
 	}
-	// ends[i] is where line i of the outputs ends.
-	ends := make([]int, 0, r.Count)
-	at := 0
-	for _, line := range Lines(r.Outputs) {
-		at += len(line) + 1
-		ends = append(ends, at)
-	}
-	keep := func(from, to int) {
-		if from >= to {
-			return
+	var (
+		from, begin int // of what is kept next: its offset, and where its line begins
+		at, n       int // where the line begins, and how many failed ones came before
+		failed      []int32
+	)
+	keep := func(to, end int) {
+		if from < to {
+			kept = append(kept, Run{
+				First: r.First + int64(from), Count: to - from, Failed: failed,
+				Outputs: r.Outputs[begin:end], Durations: r.Durations[2*from : 2*to],
+			})
 		}
-		begin := 0
-		if from > 0 {
-			begin = ends[from-1]
-		}
-		kept = append(kept, Run{
-			First: r.First + int64(from), Count: to - from,
-			Outputs: r.Outputs[begin:ends[to-1]], Durations: r.Durations[2*from : 2*to],
-		})
+		failed = nil
 	}
-	next := 0
-	for _, offset := range r.Failed {
-		keep(next, int(offset))
-		next = int(offset) + 1
-		index := r.First + int64(offset)
-		if n := len(failed); n > 0 && failed[n-1].First+int64(failed[n-1].Count) == index {
-			failed[n-1].Count++
-			continue
+	for i, line := range Lines(r.Outputs) {
+		end := at + len(line) + 1
+		if n < len(r.Failed) && int(r.Failed[n]) == i {
+			n++
+			if drop(int32(i), line) {
+				dropped = append(dropped, int32(i))
+				keep(i, at)
+				from, begin = i+1, end
+			} else {
+				failed = append(failed, int32(i-from))
+			}
 		}
-		failed = append(failed, Span{First: index, Count: 1})
+		at = end
 	}
-	keep(next, r.Count)
-	return kept, failed
+	keep(r.Count, at)
+	return kept, dropped
 }
 
 // failureMark begins the line of a failed task. No JSON value begins with it.
@@ -195,6 +192,12 @@ type FailureGroup struct {
 	Example    *TaskError `json:"example"`
 }
 
+// An Attempt is a failed run of a task that was followed by another.
+type Attempt struct {
+	Attempt int        `json:"attempt" doc:"From 1; the same again where its process died and that was not yet held against it."`
+	Error   *TaskError `json:"error"`
+}
+
 // A Task is one input of a job and what became of it.
 type Task struct {
 	Job        string          `json:"job" format:"uuid"`
@@ -205,6 +208,7 @@ type Task struct {
 	Error      *TaskError      `json:"error,omitempty"`
 	Traceback  string          `json:"traceback,omitempty"`
 	Attempts   int             `json:"attempts"`
+	Earlier    []Attempt       `json:"earlier_attempts" nullable:"false" doc:"Failed runs that were followed by another, also those whose process was killed."`
 	Node       string          `json:"node,omitempty" doc:"Host of the node that ran it."`
 	NodeID     string          `json:"node_id,omitempty"`
 	Core       *int            `json:"core" doc:"The core that it ran on; null where it was not pinned or has not run."`

@@ -52,6 +52,9 @@ type Claimed struct {
 // The progress row is locked first, so claims of one job follow each other. The
 // fair share is what is left over twice the lanes (guided self-scheduling,
 // Polychronopoulos and Kuck 1987), so that no lane is left with a long tail.
+//
+// A piece that was lost twice is halved with each further claim, until the task
+// that takes its node down is alone. The losses of a task count from when it is.
 const claimSQL = `
 with p as materialized (
 	select total, cursor, lanes from progress
@@ -62,12 +65,12 @@ with p as materialized (
 	order by b.due_at, b.id limit 1 for update of b
 ), t as materialized (
 	select coalesce(piece.first, p.cursor) as first,
-		case when piece.id is not null then least(piece.count, $5::int)
+		case when piece.id is not null then least(piece.count, $5::int, case when piece.losses >= 2 then (piece.count + 1) / 2 else piece.count end)
 		when $7 then least(p.total - p.cursor, $5::int)
 		else least(p.total - p.cursor, greatest(least($5::int, ceil((p.total - p.cursor) / (2.0 * p.lanes))), $6::int))
 		end::int as count,
 		piece.id as piece, piece.count as piece_count,
-		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as losses,
+		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as piece_losses,
 		p.total, p.cursor, p.lanes
 	from p left join piece on true
 ), taken as (
@@ -79,11 +82,12 @@ with p as materialized (
 ), gone as (
 	delete from backlog b using t where b.id = t.piece and t.count = t.piece_count
 ), shrunk as (
-	update backlog b set first = b.first + t.count, count = b.count - t.count
+	update backlog b set first = b.first + t.count, count = b.count - t.count,
+		losses = case when b.count - t.count = 1 then 0 else b.losses end
 	from t where b.id = t.piece and t.count < t.piece_count
 ), c as (
 	insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, core, leased_at, waiting_us)
-	select $1, first, count, 'leased', attempt, losses, $2, $3, $4, clock_timestamp(), $9 from t where count > 0
+	select $1, first, count, 'leased', attempt, case when count = 1 and piece_count > 1 then 0 else piece_losses end, $2, $3, $4, clock_timestamp(), $9 from t where count > 0
 	returning id, first, count, attempt, losses
 ), started as (
 	update jobs set state = case when state = 'queued' then 'running' else state end,
@@ -172,6 +176,8 @@ type Record struct {
 	Runs []jobs.Run // outcomes
 	Back []Piece    // the rest: Runs and Back together have Count tasks
 	Logs []jobs.LogLine
+
+	Attempts []Attempt // failed ones of the tasks in Back
 
 	StartedAt, FinishedAt       time.Duration // before now, on this node's monotonic clock
 	User, System, Tasks, Moving time.Duration
@@ -343,6 +349,9 @@ func (r Record) queue(b *pgx.Batch, into *Progress) {
 	})
 	if bad > 0 {
 		r.queueFailures(b)
+	}
+	if len(r.Attempts) > 0 {
+		r.queueAttempts(b)
 	}
 }
 

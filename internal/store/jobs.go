@@ -337,7 +337,7 @@ func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 			return fmt.Errorf("the job has not ended; cancel it first: %w", jobs.ErrConflict)
 		}
 		var b pgx.Batch
-		for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "logs", "idempotency_keys", "progress"} {
+		for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "idempotency_keys", "progress"} {
 			b.Queue(`delete from `+table+` where job_id = $1`, id)
 		}
 		b.Queue(`delete from jobs where id = $1`, id)

@@ -202,6 +202,9 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 			return nil, err
 		}
 	}
+	if t.Earlier, err = s.attempts(ctx, job.ID, index); err != nil {
+		return nil, err
+	}
 	page, err := s.Logs(ctx, job.ID, &index, 0)
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error
 		}
 		var b pgx.Batch
 		for _, block := range taken {
-			kept, _ := block.Run.WithoutFailures()
+			kept, _ := block.Run.Without(func(int32, jobs.Line) bool { return true })
 			for _, run := range kept {
 				b.Queue(`
 					with p as (update progress set records = records + 1 where job_id = $1 returning records)

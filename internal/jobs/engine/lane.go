@@ -95,7 +95,7 @@ func (l *lane) run(ctx context.Context) error {
 		return err
 	}
 	l.mu.Lock()
-	l.push(claimed)
+	l.push(ctx, claimed)
 	l.mu.Unlock()
 	executed := make(chan error, 1)
 	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r exec.Report) { l.report(ctx, r) }) }()
@@ -175,12 +175,17 @@ func (l *lane) claim() *store.Claim {
 
 // push hands a claimed chunk to the executor. The channel holds as many chunks
 // as fill lets be at the executor, so it never blocks.
-func (l *lane) push(c store.Claimed) {
+func (l *lane) push(ctx context.Context, c store.Claimed) {
 	lease := c.Lease
 	l.unclaimed, l.lanes = c.Unclaimed, c.Lanes
+	h := &held{Lease: *lease, left: lease.Count}
 	l.view.Lock()
-	l.leases[lease.ID] = &held{Lease: *lease, left: lease.Count}
+	l.leases[lease.ID] = h
 	l.view.Unlock()
+	if lease.Count == 1 && lease.Losses >= maxLosses {
+		l.failLost(ctx, h)
+		return
+	}
 	chunk := exec.Chunk{ID: lease.ID, First: lease.First, Count: lease.Count, Inputs: lease.Inputs, Failures: l.failures}
 	if l.work.Policy.ChunkSize == nil {
 		chunk.Budget = budget
@@ -190,6 +195,15 @@ func (l *lane) push(c store.Claimed) {
 	}
 	l.atHand++
 	l.in <- chunk
+}
+
+// failLost records a task as failed that was alone in hand each time its node
+// was lost: it is not run once more.
+func (l *lane) failLost(ctx context.Context, h *held) {
+	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
+		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}
+	run := jobs.Run{First: h.First, Count: 1, Outputs: jobs.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
+	l.record(ctx, h, exec.Report{Chunk: h.ID, Ended: true, Runs: []jobs.Run{run}})
 }
 
 // wantsMore reports whether another chunk should be claimed now.
@@ -222,7 +236,7 @@ func (l *lane) fill(ctx context.Context) {
 			l.unclaimed = 0
 			break
 		}
-		l.push(claimed)
+		l.push(ctx, claimed)
 	}
 	l.closeIfIdle()
 }
@@ -317,7 +331,7 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 		rec.Back = append(rec.Back, store.Piece{First: span.First, Count: span.Count, Attempt: h.Attempt, Losses: h.Losses})
 	}
 	for _, index := range r.Suspects {
-		rec.Back = append(rec.Back, store.Piece{First: index, Count: 1, Attempt: h.Attempt, Losses: h.Losses + 1})
+		rec.Back = append(rec.Back, store.Piece{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
 	}
 	done, out := 0, 0
 	for _, run := range r.Runs {
@@ -325,12 +339,9 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 		out += len(run.Outputs)
 	}
 	l.stats.add(done, r.Usage.FinishedAt.Sub(r.Usage.StartedAt), len(h.Inputs), out, h.cut || len(rec.Back) > 0)
-	rec.Runs = r.Runs
-	if h.Attempt < *l.work.Policy.MaxAttempts {
-		var again []store.Piece
-		rec.Runs, again = takeRetries(r.Runs, h.Lease, l.work.Policy)
-		rec.Back = append(rec.Back, again...)
-	}
+	var again []store.Piece
+	rec.Runs, again, rec.Attempts = takeRetries(r.Runs, h.Lease, l.work.Policy)
+	rec.Back = append(rec.Back, again...)
 	rec.Notify = l.stats.notify(l.notifyLater)
 	defer l.drop(h.ID)
 	var next *store.Claim
@@ -351,7 +362,7 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 	}
 	l.logs, l.logBytes = nil, 0
 	if answer.Lease != nil {
-		l.push(answer.Claimed)
+		l.push(ctx, answer.Claimed)
 	}
 	l.heed(ctx, answer.Progress, len(rec.Back) > 0)
 }

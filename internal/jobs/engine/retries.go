@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"time"
 
@@ -8,19 +9,62 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// takeRetries splits the outcomes of a chunk whose failed tasks have attempts
-// left: what is recorded, and what is to be run again. Neighbours that failed
-// together wait together.
-func takeRetries(runs []jobs.Run, lease store.Lease, policy jobs.Policy) (kept []jobs.Run, again []store.Piece) {
+// maxLosses is how often a task may be in hand alone when its process or its
+// node dies before it has failed. Once may be bad luck: somebody else's kill.
+const maxLosses = 3
+
+// takeRetries splits the outcomes of a chunk: what is recorded, what is to be
+// run again (because attempts are left, or because one death proves nothing),
+// and the failed attempts that are kept for those who ask.
+func takeRetries(runs []jobs.Run, lease store.Lease, policy jobs.Policy) (kept []jobs.Run, again []store.Piece, attempts []store.Attempt) {
+	left := lease.Attempt < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), lease.Attempt, rand.Float64())
 	for _, run := range runs {
-		succeeded, failed := run.WithoutFailures()
-		kept = append(kept, succeeded...)
-		for _, span := range failed {
-			again = append(again, store.Piece{First: span.First, Count: span.Count, Attempt: lease.Attempt + 1, Losses: lease.Losses, Wait: wait})
-		}
+		var pieces []store.Piece
+		stay, _ := run.Without(func(offset int32, line jobs.Line) bool {
+			var e jobs.TaskError
+			if err := json.Unmarshal(line.Value(), &e); err != nil {
+				return false
+			}
+			piece := store.Piece{First: run.First + int64(offset), Count: 1, Attempt: lease.Attempt}
+			if e.Kind == jobs.KindCrash {
+				piece.Losses = 1
+				if lease.Count == 1 { // it was alone before, too
+					piece.Losses += lease.Losses
+				}
+			}
+			switch {
+			case e.Kind == jobs.KindCrash && piece.Losses < maxLosses:
+			case left:
+				piece.Attempt, piece.Losses, piece.Wait = lease.Attempt+1, 0, wait
+			default:
+				return false
+			}
+			pieces = append(pieces, piece)
+			attempts = append(attempts, store.Attempt{Index: piece.First, Attempt: lease.Attempt, Error: &e})
+			return true
+		})
+		kept = append(kept, stay...)
+		again = append(again, join(pieces)...)
 	}
-	return kept, again
+	return kept, again, attempts
+}
+
+// join makes one piece of neighbours that wait for the same: they are claimed
+// together. A task that may have killed its process stays alone.
+func join(pieces []store.Piece) []store.Piece {
+	var joined []store.Piece
+	for _, p := range pieces {
+		if n := len(joined); n > 0 && p.Losses == 0 {
+			last := &joined[n-1]
+			if last.Losses == 0 && last.First+int64(last.Count) == p.First && last.Attempt == p.Attempt {
+				last.Count++
+				continue
+			}
+		}
+		joined = append(joined, p)
+	}
+	return joined
 }
 
 // maxBackoff is the longest wait before another attempt.
