@@ -181,6 +181,27 @@ type LogLine struct {
 	At     Time   `json:"at" format:"date-time"`
 }
 
+// A Bar is one chunk on a job's timeline.
+type Bar struct {
+	Chunk      int64   `json:"chunk" doc:"Number of its lease; grows in the order of the claims."`
+	Node       string  `json:"node" doc:"Host of the node."`
+	NodeID     string  `json:"node_id"`
+	Core       *int    `json:"core" doc:"The core that it was pinned to; null without."`
+	Lane       int     `json:"lane"`
+	First      int64   `json:"first"`
+	Count      int     `json:"count"`
+	State      string  `json:"state" enum:"leased,done,lost" doc:"lost: its node died, and its tasks were claimed again."`
+	Failed     int     `json:"failed"`
+	StartedAt  Time    `json:"started_at" format:"date-time"`
+	FinishedAt *Time   `json:"finished_at" format:"date-time"`
+	UserMS     float64 `json:"user_ms" doc:"CPU time in user mode."`
+	SystemMS   float64 `json:"system_ms" doc:"CPU time in the kernel."`
+	TasksMS    float64 `json:"tasks_ms" doc:"Wall time inside tasks, added up."`
+	MovingMS   float64 `json:"moving_ms" doc:"Decoding inputs, encoding and moving outputs."`
+	WaitingMS  float64 `json:"waiting_ms" doc:"The turn's wait for its slot, on its first chunk."`
+	PeakMemory int64   `json:"peak_memory_bytes"`
+}
+
 // A FailureGroup is the failures of a job that have kind, type and message in
 // common.
 type FailureGroup struct {

@@ -313,9 +313,7 @@ func (l *lane) recruit(ctx context.Context, p store.Progress) {
 	if !p.Held || p.Halted != "" || p.Turns >= p.Lanes {
 		return
 	}
-	if err := l.engine.dispatch(ctx, l.work.Job); err != nil && ctx.Err() == nil {
-		l.engine.Logger.Warn("insert turns for tasks given back; the sweep will", "job", l.work.Job, "error", err)
-	}
+	l.engine.dispatchSoon(ctx, l.work.Job)
 }
 
 // record writes what became of a chunk and claims the next one with it.

@@ -119,6 +119,12 @@ func (s *stats) silence() {
 	s.dropLater()
 }
 
+func (s *stats) speak() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = false
+}
+
 func (s *stats) dropLater() {
 	if s.trailing != nil {
 		s.trailing.Stop()
@@ -145,6 +151,7 @@ func (c *statsCache) enter(job string) *stats {
 		c.jobs[job] = s
 	}
 	s.users++
+	s.speak() // a job that had ended may be run again
 	return s
 }
 

@@ -154,46 +154,6 @@ func (e *Engine) dispatch(ctx context.Context, job string) error {
 	})
 }
 
-// Cancel stops a job and waits up to two seconds for its tasks to be ended.
-func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	news := e.Store.Feed.Watch(id)
-	defer news.Close()
-	if err := e.Store.Cancel(ctx, v, id); err != nil {
-		return nil, err
-	}
-	return e.await(ctx, v, id, news, 2*time.Second)
-}
-
-// Await reads a job when it has ended, or after at most the given time.
-func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
-	news := e.Store.Feed.Watch(id)
-	defer news.Close()
-	return e.await(ctx, v, id, news, atMost)
-}
-
-func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
-	deadline := time.NewTimer(atMost)
-	defer deadline.Stop()
-	// News can be missed while the database is away; then the tick finds out.
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		job, err := e.Store.Job(ctx, v, id)
-		// An outage of the database is waited for too.
-		if err != nil && !errors.Is(err, jobs.ErrUnavailable) || err == nil && job.State.Ended() {
-			return job, err
-		}
-		select {
-		case <-ctx.Done():
-			return job, err
-		case <-deadline.C:
-			return e.Store.Job(ctx, v, id)
-		case <-news.C:
-		case <-tick.C:
-		}
-	}
-}
-
 // A look is what a submission must know of a queue, as read a moment ago.
 type look struct {
 	queue jobs.Queue

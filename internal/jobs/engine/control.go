@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// Cancel stops a job and waits up to two seconds for its tasks to be ended.
+func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	news := e.Store.Feed.Watch(id)
+	defer news.Close()
+	if err := e.Store.Cancel(ctx, v, id); err != nil {
+		return nil, err
+	}
+	return e.await(ctx, v, id, news, 2*time.Second)
+}
+
+// Await reads a job when it has ended, or after at most the given time.
+func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
+	news := e.Store.Feed.Watch(id)
+	defer news.Close()
+	return e.await(ctx, v, id, news, atMost)
+}
+
+func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
+	deadline := time.NewTimer(atMost)
+	defer deadline.Stop()
+	// News can be missed while the database is away; then the tick finds out.
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		job, err := e.Store.Job(ctx, v, id)
+		// An outage of the database is waited for too.
+		if err != nil && !errors.Is(err, jobs.ErrUnavailable) || err == nil && job.State.Ended() {
+			return job, err
+		}
+		select {
+		case <-ctx.Done():
+			return job, err
+		case <-deadline.C:
+			return e.Store.Job(ctx, v, id)
+		case <-news.C:
+		case <-tick.C:
+		}
+	}
+}
+
+// Append adds inputs to an open job in one transaction, and seals it if asked;
+// see store.Append. Their tasks run as soon as it has returned.
+func (e *Engine) Append(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool) (first, count int64, err error) {
+	if first, count, err = e.Store.Append(ctx, v, id, values, seal); err != nil {
+		return 0, 0, err
+	}
+	e.dispatchSoon(ctx, id)
+	return first, count, nil
+}
+
+// Seal closes an open job for inputs.
+func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	if err := e.Store.Seal(ctx, v, id); err != nil {
+		return nil, err
+	}
+	return e.Store.Job(ctx, v, id)
+}
+
+// Pause makes nothing more of a job start; tasks in hand finish.
+func (e *Engine) Pause(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	if err := e.Store.Pause(ctx, v, id); err != nil {
+		return nil, err
+	}
+	return e.Store.Job(ctx, v, id)
+}
+
+// Resume lets a paused job go on.
+func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	if err := e.Store.Resume(ctx, v, id); err != nil {
+		return nil, err
+	}
+	e.dispatchSoon(ctx, id)
+	return e.Store.Job(ctx, v, id)
+}
+
+// Retry makes an ended job go on with its failed and cancelled tasks.
+func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	if err := e.Store.Retry(ctx, v, id); err != nil {
+		return nil, err
+	}
+	e.dispatchSoon(ctx, id)
+	return e.Store.Job(ctx, v, id)
+}
+
+// dispatchSoon inserts the turns that a job lacks after a change that is
+// committed already: when it fails, the sweep does it within a second or two.
+func (e *Engine) dispatchSoon(ctx context.Context, id string) {
+	if err := e.dispatch(ctx, id); err != nil && ctx.Err() == nil {
+		e.Logger.Warn("insert turns; the sweep will", "job", id, "error", err)
+	}
+}
