@@ -50,7 +50,8 @@ func (s *Site) limitBody(next http.Handler) http.Handler {
 }
 
 // A timedBody lifts the deadline at its end: a deadline that passes later would
-// end the request's context.
+// end the request's context. After an error it stays, so that nobody waits for
+// the rest.
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -58,7 +59,7 @@ type timedBody struct {
 
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, bodyError(err)

@@ -130,6 +130,7 @@ func TestBrowser(t *testing.T) {
 	var seen []int
 	title := `document.getElementById("job-title").textContent`
 	await(t, "the job's end on the page", func() bool {
+		ended := strings.Contains(eval[string](b, title), "succeeded")
 		n, err := strconv.Atoi(eval[string](b, `document.getElementById("progress").getAttribute("value")`))
 		if err != nil {
 			t.Fatal(err)
@@ -137,7 +138,7 @@ func TestBrowser(t *testing.T) {
 		if len(seen) == 0 || seen[len(seen)-1] != n {
 			seen = append(seen, n)
 		}
-		return strings.Contains(eval[string](b, title), "succeeded")
+		return ended
 	})
 	if len(seen) < 4 || seen[len(seen)-1] != 600 {
 		t.Errorf("the bar went through %v", seen)

@@ -30,6 +30,13 @@ func (s *Store) discardTurns(ctx context.Context, tx pgx.Tx, node string) ([]Tur
 	return turns, wrap("discard turns", err)
 }
 
+// Reschedule puts turns that were just inserted, as part of tx, into their
+// queue's line by the database's clock instead of the inserting node's.
+func (s *Store) Reschedule(ctx context.Context, tx pgx.Tx, ids []int64) error {
+	_, err := tx.Exec(ctx, `update river_job set scheduled_at = clock_timestamp() where id = any($1)`, ids)
+	return wrap("reschedule turns", err)
+}
+
 // ReleaseUnseen makes available again the turns that River has as running on a
 // node for more than 12 s but that the node has never seen: the answer to its
 // fetch was lost. seen are the River ids that it has seen.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,7 @@ type Engine struct {
 	works    workCache
 	looks    sync.Map // queue name → look
 	active   active
+	skewed   atomic.Bool   // this node's clock is off the database's
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	background sync.WaitGroup

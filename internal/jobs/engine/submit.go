@@ -129,10 +129,23 @@ func (e *Engine) insertTurns(ctx context.Context, tx pgx.Tx, turns []store.Turn)
 			InsertOpts: &river.InsertOpts{Queue: t.Queue, Priority: t.Priority},
 		}
 	}
-	if _, err := e.river.InsertManyFastTx(ctx, tx, params); err != nil {
+	if !e.skewed.Load() {
+		if _, err := e.river.InsertManyFastTx(ctx, tx, params); err != nil {
+			return fmt.Errorf("insert turns: %w", err)
+		}
+		return nil
+	}
+	// River writes this node's time into a turn: fast, it would wait hidden
+	// until then, and slow, it would jump the line.
+	inserted, err := e.river.InsertManyTx(ctx, tx, params)
+	if err != nil {
 		return fmt.Errorf("insert turns: %w", err)
 	}
-	return nil
+	ids := make([]int64, len(inserted))
+	for i, turn := range inserted {
+		ids[i] = turn.Job.ID
+	}
+	return e.Store.Reschedule(ctx, tx, ids)
 }
 
 // dispatch inserts the turns that a job lacks.

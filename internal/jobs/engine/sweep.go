@@ -18,6 +18,9 @@ const (
 	// selfStop is how long after its last heartbeat a node stops its processes
 	// by itself: before anyone else may take their tasks.
 	selfStop = store.NodeLease * 2 / 3
+	// allowedSkew is how far this node's clock may be from the database's before
+	// turns are put into the line by the latter, which costs a statement more.
+	allowedSkew = 50 * time.Millisecond
 )
 
 // beat renews this node's lease every second. When it could not for selfStop,
@@ -34,7 +37,7 @@ func (e *Engine) beat(ctx context.Context) {
 			e.active.cancelAll(errLeaseLost)
 		}
 		attempt, cancel := context.WithTimeout(ctx, selfStop/2)
-		alive, err := e.Store.Beat(attempt, e.node.ID, e.status())
+		alive, now, err := e.Store.Beat(attempt, e.node.ID, e.status())
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -55,6 +58,8 @@ func (e *Engine) beat(ctx context.Context) {
 				e.Logger.Info("the database is back")
 			}
 			last, away = sent, false
+			// The statement was run at some time since it was sent.
+			e.skewed.Store(now.Before(sent.Add(-allowedSkew)) || now.After(time.Now().Add(allowedSkew)))
 		}
 		select {
 		case <-ctx.Done():

@@ -130,9 +130,9 @@ func (e *Engine) requeue(ctx context.Context, turn *river.Job[turnArgs]) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
 	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		_, err := e.river.InsertTx(ctx, tx, turn.Args, &river.InsertOpts{Queue: turn.Queue, Priority: turn.Priority})
-		if err != nil {
-			return fmt.Errorf("put turn back: %w", err)
+		again := store.Turn{Job: turn.Args.Job, Lane: turn.Args.Lane, Queue: turn.Queue, Priority: turn.Priority}
+		if err := e.insertTurns(ctx, tx, []store.Turn{again}); err != nil {
+			return err
 		}
 		return complete(ctx, tx, turn)
 	})
