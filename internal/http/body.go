@@ -41,27 +41,19 @@ func (s *Site) limitBody(next http.Handler) http.Handler {
 		if isAPI(r) {
 			most = maxBodyBytes
 		}
-		control := http.NewResponseController(w)
-		// Without support there is no connection that could be held.
-		_ = control.SetReadDeadline(time.Now().Add(s.bodyTimeout))
-		r.Body = &timedBody{http.MaxBytesReader(w, r.Body, most), control}
+		// The deadline holds until the body's end is reached. Without support
+		// there is no connection that could be held.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.bodyTimeout))
+		r.Body = body{http.MaxBytesReader(w, r.Body, most)}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// A timedBody lifts the deadline at its end: a deadline that passes later would
-// end the request's context. After an error it stays, so that nobody waits for
-// the rest.
-type timedBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-}
+// A body tells by its errors why it could not be read.
+type body struct{ io.ReadCloser }
 
-func (b *timedBody) Read(p []byte) (int, error) {
+func (b body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		_ = b.control.SetReadDeadline(time.Time{})
-	}
 	return n, bodyError(err)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -106,7 +107,7 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 		look := func() error {
 			job, err := s.store.Job(ctx, viewer, in.ID)
 			if errors.Is(err, jobs.ErrNotFound) { // it was deleted
-				return cmpErr(e.send("end", []byte("null"), true), errDone)
+				return firstError(e.send("end", []byte("null"), true), errDone)
 			}
 			if err != nil {
 				return err
@@ -122,7 +123,7 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 				last = text
 			}
 			if job.State.Ended() {
-				return cmpErr(e.send("end", text, true), errDone)
+				return firstError(e.send("end", text, true), errDone)
 			}
 			return nil
 		}
@@ -130,8 +131,8 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 	}, nil
 }
 
-// cmpErr is err, or otherwise where there is none.
-func cmpErr(err, otherwise error) error {
+// firstError is err, or otherwise where there is none.
+func firstError(err, otherwise error) error {
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func (f *fleetEvents) look(ctx context.Context) error {
 		return err
 	}
 	known := make(map[string]fingerprint, len(list))
-	slices.SortFunc(list, func(a, b *jobs.Job) int { return compareIDs(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *jobs.Job) int { return strings.Compare(a.ID, b.ID) })
 	for _, job := range list {
 		if known[job.ID], err = f.send("job", f.known[job.ID], job); err != nil {
 			return err
@@ -200,16 +201,6 @@ func (f *fleetEvents) look(ctx context.Context) error {
 		return f.lookAtFleet(ctx)
 	}
 	return nil
-}
-
-func compareIDs(a, b string) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }
 
 // changedJobs reads the jobs that may have changed: the active ones, those

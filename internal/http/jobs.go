@@ -128,15 +128,15 @@ func waitPreference(headers []string) (wait time.Duration, asked bool) {
 			name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
 			seconds, err := strconv.ParseFloat(strings.Trim(strings.TrimSpace(value), `"`), 64)
 			if strings.EqualFold(strings.TrimSpace(name), "wait") && err == nil && seconds >= 0 {
-				return seconds2duration(seconds), true
+				return waitOf(seconds), true
 			}
 		}
 	}
 	return 0, false
 }
 
-// seconds2duration is a wait of so many seconds, at most maxWait.
-func seconds2duration(seconds float64) time.Duration {
+// waitOf is a wait of so many seconds, at most maxWait.
+func waitOf(seconds float64) time.Duration {
 	if !(seconds > 0) {
 		return 0
 	}
@@ -261,7 +261,7 @@ func (s *Site) getJob(ctx context.Context, in *struct {
 	JobPath
 	Wait float64 `query:"wait" minimum:"0" doc:"Seconds, at most 60, to hold the answer until the job has ended."`
 }) (*jobOutput, error) {
-	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, seconds2duration(in.Wait))
+	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, waitOf(in.Wait))
 	if err != nil {
 		return nil, err
 	}

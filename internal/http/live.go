@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -34,7 +33,7 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, wt watch, fill func(
 				var err error
 				if fragments, last, err = fill(ctx); err != nil {
 					if errors.Is(err, jobs.ErrNotFound) { // it was deleted
-						return cmpErr(e.send("end", nil, false), errDone)
+						return firstError(e.send("end", nil, false), errDone)
 					}
 					return err
 				}
@@ -45,14 +44,12 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, wt watch, fill func(
 				return err
 			}
 			if len(patch) > 0 {
-				// What tasks print may contain carriage returns.
-				patch = bytes.ReplaceAll(patch, []byte{'\r'}, []byte("&#13;"))
 				if err := e.send("patch", patch, false); err != nil {
 					return err
 				}
 			}
 			if last {
-				return cmpErr(e.send("end", nil, false), errDone)
+				return firstError(e.send("end", nil, false), errDone)
 			}
 			return nil
 		}

@@ -261,7 +261,7 @@ func TestNewJobForm(t *testing.T) {
 	}
 	// Everything that is wrong stands at its field, and what was typed stays.
 	a := s.post("/jobs/new", with(views.FieldSource, "def work(x:\n  pass", views.FieldFunction, "work", views.FieldTimeout, "soon",
-		views.FieldPriority, "9", views.FieldQueue, "nowhere", views.FieldMaxFailures, "+5x", views.FieldRangeStop, "many", views.FieldName, "kept"))
+		views.FieldPriority, "9", views.FieldQueue, "nowhere", views.FieldMaxFailures, "+5", views.FieldRangeStop, "many", views.FieldName, "kept"))
 	doc := document(t, a, 422)
 	var wrong []string
 	doc.Find("[aria-invalid]").Each(func(_ int, f *goquery.Selection) { wrong = append(wrong, f.AttrOr("name", "?")) })
