@@ -261,7 +261,7 @@ func TestNewJobForm(t *testing.T) {
 	}
 	// Everything that is wrong stands at its field, and what was typed stays.
 	a := s.post("/jobs/new", with(views.FieldSource, "def work(x:\n  pass", views.FieldFunction, "work", views.FieldTimeout, "soon",
-		views.FieldPriority, "9", views.FieldQueue, "nowhere", views.FieldMaxFailures, "+5", views.FieldRangeStop, "many", views.FieldName, "kept"))
+		views.FieldPriority, "9", views.FieldQueue, "nowhere", views.FieldMaxFailures, "+5x", views.FieldRangeStop, "many", views.FieldName, "kept"))
 	doc := document(t, a, 422)
 	var wrong []string
 	doc.Find("[aria-invalid]").Each(func(_ int, f *goquery.Selection) { wrong = append(wrong, f.AttrOr("name", "?")) })
@@ -272,6 +272,11 @@ func TestNewJobForm(t *testing.T) {
 	}
 	if doc.Find("#name").AttrOr("value", "") != "kept" || !strings.Contains(doc.Find("#source").Text(), "def work(x:") {
 		t.Error("what was typed is gone")
+	}
+	for _, odd := range []string{"+5", "007", "1e3", "NaN%", "0x5", "5 %", "\u0665"} {
+		if a := s.post("/jobs/new", with(views.FieldMaxFailures, odd)); a.StatusCode != 422 && a.StatusCode != 303 {
+			t.Errorf("max_failures %q: status %d", odd, a.StatusCode)
+		}
 	}
 	outputs := func(id string) string {
 		return strings.TrimSpace(s.get("/api/v1/jobs/" + id + "/results?format=outputs").text)
