@@ -123,9 +123,6 @@ func parseSpec(schemas huma.Registry, text []byte) (jobs.Spec, jobs.Invalid) {
 	} else if err != nil && len(found) == 0 {
 		found = append(found, jobs.Violation{Location: "body", Message: err.Error()})
 	}
-	if spec.Inputs.Range != nil && lookup(root, "inputs", "range", "step") == nil {
-		spec.Inputs.Range.Step = 1
-	}
 	return spec, found
 }
 
@@ -258,17 +255,6 @@ func number(literal string) float64 {
 		return math.NaN()
 	}
 	return n
-}
-
-func lookup(tree any, path ...string) any {
-	for _, name := range path {
-		object, ok := tree.(map[string]any)
-		if !ok {
-			return nil
-		}
-		tree = object[name]
-	}
-	return tree
 }
 
 // inBody gives the violations of a submission their place in the request.

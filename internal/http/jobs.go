@@ -93,7 +93,6 @@ func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool
 // with it: what was found already, and what the engine finds.
 func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid) (string, bool, error) {
 	found = append(found, notYet(spec)...)
-	found = append(found, unwritable(spec)...)
 	if unreadable(found) {
 		return "", false, found
 	}
@@ -118,15 +117,6 @@ func notYet(spec jobs.Spec) jobs.Invalid {
 		return nil
 	}
 	return jobs.Invalid{{Location: "body.inputs.open", Message: "jobs that take inputs later are not possible yet", Value: true}}
-}
-
-// unwritable finds a limit of failures that is a number to Go but not to JSON,
-// such as +5 or 007.
-func unwritable(spec jobs.Spec) jobs.Invalid {
-	if _, err := json.Marshal(spec.Policy.MaxFailures); err != nil {
-		return jobs.Invalid{{Location: "body.policy.max_failures", Message: "must be a whole number, or a share such as 5%", Value: *spec.Policy.MaxFailures}}
-	}
-	return nil
 }
 
 // waitPreference reads Prefer headers (RFC 7240). What makes no sense in them

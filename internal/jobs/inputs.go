@@ -31,6 +31,15 @@ type Range struct {
 	Step  int64 `json:"step" default:"1"`
 }
 
+// UnmarshalJSON takes 1 for a step that is not given.
+func (r *Range) UnmarshalJSON(data []byte) error {
+	type plain Range
+	p := plain{Step: 1}
+	err := json.Unmarshal(data, &p)
+	*r = Range(p) // also of bad input, for what else is wrong with it
+	return err
+}
+
 // Len is the number of values in r, as Python's len(range(start, stop, step)).
 // It is 0 when Step is 0, and math.MaxInt64 when the number is larger.
 func (r Range) Len() int64 {

@@ -151,8 +151,8 @@ func (l FailureLimit) Of(total int64) (int64, error) {
 
 // MarshalJSON writes a count as a number and a share as a string.
 func (l FailureLimit) MarshalJSON() ([]byte, error) {
-	if _, err := strconv.ParseInt(string(l), 10, 64); err == nil {
-		return []byte(l), nil
+	if n, err := strconv.ParseInt(string(l), 10, 64); err == nil {
+		return strconv.AppendInt(nil, n, 10), nil
 	}
 	return json.Marshal(string(l))
 }

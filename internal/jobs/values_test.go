@@ -52,6 +52,18 @@ func TestRangeLen(t *testing.T) {
 	}
 }
 
+func TestRangeStepIsOneUnlessGiven(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Range{
+		`{"stop": 3}`: {0, 3, 1}, `{"start": 5, "stop": 3, "step": -1}`: {5, 3, -1}, `{"stop": 3, "step": 0}`: {0, 3, 0},
+	} {
+		var r Range
+		if err := json.Unmarshal([]byte(text), &r); err != nil || r != want {
+			t.Errorf("%s is %+v, want %+v (%v)", text, r, want, err)
+		}
+	}
+}
+
 func TestDurationCodes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -104,12 +116,12 @@ func TestFailureLimit(t *testing.T) {
 			t.Errorf("%s allows %d of 1000, want %d (%v)", text, got, want, err)
 		}
 	}
-	for _, text := range []string{`12`, `"5%"`} {
+	for text, want := range map[string]string{`12`: `12`, `"5%"`: `"5%"`, `"+5"`: `5`, `"007"`: `7`} {
 		var l FailureLimit
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatal(err)
 		}
-		if back, err := json.Marshal(l); err != nil || string(back) != text {
+		if back, err := json.Marshal(l); err != nil || string(back) != want {
 			t.Errorf("%s is written as %s, %v", text, back, err)
 		}
 	}

@@ -325,6 +325,9 @@ func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.Sta
 // DeleteJob removes an ended job and all that is kept of it. It is ErrConflict
 // while the job has not ended.
 func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
+	if !ValidID(id) {
+		return fmt.Errorf("delete job %q: %w", id, jobs.ErrNotFound)
+	}
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		var ended bool
 		err := tx.QueryRow(ctx, `
