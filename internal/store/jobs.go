@@ -41,11 +41,11 @@ type NewJob struct {
 	OwnerID string
 	Spec    jobs.Spec
 	Lanes   int // turns that may live at once, where the policy does not say
-	Turns   int // that will be inserted into River in the same transaction
+	Turns   int // to begin with, for the lanes from 0 on
 }
 
-// InsertJob writes a job and its inputs as part of tx. A job that has no task
-// and is sealed is written as succeeded.
+// InsertJob writes a job, its inputs and its first turns as part of tx. A job
+// that has no task and is sealed is written as succeeded.
 func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
 	program, err := json.Marshal(n.Spec.Program)
 	if err != nil {
@@ -80,6 +80,11 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
 		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended)
 		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended)
+	turns := make([]Turn, n.Turns)
+	for lane := range turns {
+		turns[lane] = Turn{Job: n.ID, Lane: lane, Queue: n.Spec.Queue, Priority: n.Spec.Priority}
+	}
+	queueTurns(&b, turns)
 	blocks := 0
 	var rest [][]any
 	for block := range inputBlocks(n.Spec.Inputs.Values(), 0) {

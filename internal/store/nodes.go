@@ -40,18 +40,14 @@ func (s *Store) Register(ctx context.Context, n NewNode) error {
 
 // Beat renews a node's lease. It reports false when the node was declared dead
 // before, so that its chunks are lost: it must abandon them, then Revive itself.
-// now is the database's clock.
-func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive bool, now time.Time, err error) {
+func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive bool, err error) {
 	text, err := json.Marshal(status)
 	if err != nil {
-		return false, now, fmt.Errorf("encode node's status: %w", err)
+		return false, fmt.Errorf("encode node's status: %w", err)
 	}
-	err = s.Pool.QueryRow(ctx, `
-		with beat as (
-			update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive' returning id
-		)
-		select exists (select from beat), clock_timestamp()`, id, text).Scan(&alive, &now)
-	return alive, now, wrap("beat", err)
+	tag, err := s.Pool.Exec(ctx, `
+		update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive'`, id, text)
+	return tag.RowsAffected() > 0, wrap("beat", err)
 }
 
 // Revive makes a node that was declared dead alive again.

@@ -85,7 +85,7 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string) error {
 	b.Queue(`
 		insert into backlog (job_id, first, count)
 		select $1, gap, least(next, p.cursor) - gap from (
-			select first + count as gap, lead(first, 1, 9223372036854775807) over (order by first) as next
+			select first + count as gap, lead(first, 1, 9223372036854775807) over (order by first, count) as next
 			from (select first, count from outcomes where job_id = $1 union all select 0, 0) o
 		) gaps, progress p
 		where p.job_id = $1 and gap < least(next, p.cursor)`, id)

@@ -20,14 +20,18 @@ import (
 
 // A Store is the database of one node. It is safe for concurrent use.
 type Store struct {
-	Pool *pgxpool.Pool // for River, which brings its own SQL
-	Feed *Feed
+	Pool *pgxpool.Pool
+	// River is for River, which brings its own SQL. Its commits do not wait for
+	// the disk: a fetched or completed turn that a crash of Postgres forgets is
+	// fetched again, and does nothing.
+	River *pgxpool.Pool
+	Feed  *Feed
 }
 
 // Options says how to reach the database.
 type Options struct {
 	URL      string       // postgres://… or a keyword/value string
-	MaxConns int32        // at most so many connections, beside the one that listens; default 20
+	MaxConns int32        // at most so many connections, beside River's and the one that listens; default 20
 	Logger   *slog.Logger // default slog.Default()
 }
 
@@ -60,16 +64,29 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("connect to database: %w", err)
 	}
+	config = config.Copy()
+	config.MaxConns = riverConns
+	config.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+	river, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("connect to database: %w", err)
+	}
 	logger := o.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Store{Pool: pool, Feed: listen(config.ConnConfig.Copy(), logger)}, nil
+	return &Store{Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger)}, nil
 }
+
+// riverConns bounds River's connections: a fetch for each queue, the completion
+// of turns, its listener and its maintenance.
+const riverConns = 8
 
 // Close stops listening and closes every connection, waiting for those in use.
 func (s *Store) Close() {
 	s.Feed.close()
+	s.River.Close()
 	s.Pool.Close()
 }
 

@@ -231,7 +231,7 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}); p.Held {
 		t.Error("the same record was taken twice")
 	}
-	if alive, _, err := s.Beat(t.Context(), node, store.NodeStatus{}); err != nil || alive {
+	if alive, err := s.Beat(t.Context(), node, store.NodeStatus{}); err != nil || alive {
 		t.Errorf("a dead node's beat says alive=%v, %v", alive, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,7 +56,6 @@ type Engine struct {
 	works    workCache
 	looks    sync.Map // queue name → look
 	active   active
-	skewed   atomic.Bool   // this node's clock is off the database's
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	background sync.WaitGroup
@@ -111,7 +109,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		config.Workers = river.NewWorkers()
 		river.AddWorker(config.Workers, &worker{engine: e})
 	}
-	if e.river, err = river.NewClient(riverpgxv5.New(o.Store.Pool), config); err != nil {
+	if e.river, err = river.NewClient(riverpgxv5.New(o.Store.River), config); err != nil {
 		return nil, fmt.Errorf("prepare River: %w", err)
 	}
 	return e, nil

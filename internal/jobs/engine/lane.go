@@ -343,7 +343,7 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 	rec.Notify = l.stats.notify(l.notifyLater)
 	defer l.drop(h.ID)
 	var next *store.Claim
-	if l.wantsMore() && l.quantumLeft() {
+	if l.wantsMore() && l.quantumLeft() && (l.unclaimed > 0 || len(rec.Back) > 0) {
 		next = l.claim()
 	}
 	type recorded struct {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -86,14 +85,7 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 				return nil
 			}
 		}
-		if err := e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns}); err != nil {
-			return err
-		}
-		list := make([]store.Turn, turns)
-		for lane := range list {
-			list[lane] = store.Turn{Job: id, Lane: lane, Queue: spec.Queue, Priority: spec.Priority}
-		}
-		return e.insertTurns(ctx, tx, list)
+		return e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns})
 	})
 	if err != nil {
 		return "", false, err
@@ -117,37 +109,6 @@ type turnArgs struct {
 // Kind is the turns' kind in River.
 func (turnArgs) Kind() string { return store.TurnKind }
 
-// insertTurns puts turns at the end of their queues' lines, as part of tx.
-func (e *Engine) insertTurns(ctx context.Context, tx pgx.Tx, turns []store.Turn) error {
-	if len(turns) == 0 {
-		return nil
-	}
-	params := make([]river.InsertManyParams, len(turns))
-	for i, t := range turns {
-		params[i] = river.InsertManyParams{
-			Args:       turnArgs{Job: t.Job, Lane: t.Lane},
-			InsertOpts: &river.InsertOpts{Queue: t.Queue, Priority: t.Priority},
-		}
-	}
-	if !e.skewed.Load() {
-		if _, err := e.river.InsertManyFastTx(ctx, tx, params); err != nil {
-			return fmt.Errorf("insert turns: %w", err)
-		}
-		return nil
-	}
-	// River writes this node's time into a turn: fast, it would wait hidden
-	// until then, and slow, it would jump the line.
-	inserted, err := e.river.InsertManyTx(ctx, tx, params)
-	if err != nil {
-		return fmt.Errorf("insert turns: %w", err)
-	}
-	ids := make([]int64, len(inserted))
-	for i, turn := range inserted {
-		ids[i] = turn.Job.ID
-	}
-	return e.Store.Reschedule(ctx, tx, ids)
-}
-
 // dispatch inserts the turns that a job lacks.
 func (e *Engine) dispatch(ctx context.Context, job string) error {
 	w, err := e.work(ctx, job)
@@ -163,7 +124,7 @@ func (e *Engine) dispatch(ctx context.Context, job string) error {
 		for i := range turns {
 			turns[i] = store.Turn{Job: job, Lane: first + i, Queue: w.Queue, Priority: w.Priority}
 		}
-		return e.insertTurns(ctx, tx, turns)
+		return e.Store.InsertTurns(ctx, tx, turns)
 	})
 }
 

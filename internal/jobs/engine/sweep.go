@@ -18,9 +18,6 @@ const (
 	// selfStop is how long after its last heartbeat a node stops its processes
 	// by itself: before anyone else may take their tasks.
 	selfStop = store.NodeLease * 2 / 3
-	// allowedSkew is how far this node's clock may be from the database's before
-	// turns are put into the line by the latter, which costs a statement more.
-	allowedSkew = 50 * time.Millisecond
 )
 
 // beat renews this node's lease every second. When it could not for selfStop,
@@ -37,7 +34,7 @@ func (e *Engine) beat(ctx context.Context) {
 			e.active.cancelAll(errLeaseLost)
 		}
 		attempt, cancel := context.WithTimeout(ctx, selfStop/2)
-		alive, now, err := e.Store.Beat(attempt, e.node.ID, e.status())
+		alive, err := e.Store.Beat(attempt, e.node.ID, e.status())
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -58,8 +55,6 @@ func (e *Engine) beat(ctx context.Context) {
 				e.Logger.Info("the database is back")
 			}
 			last, away = sent, false
-			// The statement was run at some time since it was sent.
-			e.skewed.Store(now.Before(sent.Add(-allowedSkew)) || now.After(time.Now().Add(allowedSkew)))
 		}
 		select {
 		case <-ctx.Done():
@@ -131,7 +126,7 @@ func (e *Engine) takeBack(ctx context.Context) error {
 			if lost, err = e.Store.TakeBack(ctx, tx); err != nil || lost == nil {
 				return err
 			}
-			return e.insertTurns(ctx, tx, lost.Turns)
+			return e.Store.InsertTurns(ctx, tx, lost.Turns)
 		})
 		if err != nil || lost == nil {
 			return err

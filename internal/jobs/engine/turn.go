@@ -131,7 +131,7 @@ func (e *Engine) requeue(ctx context.Context, turn *river.Job[turnArgs]) error {
 	defer cancel()
 	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
 		again := store.Turn{Job: turn.Args.Job, Lane: turn.Args.Lane, Queue: turn.Queue, Priority: turn.Priority}
-		if err := e.insertTurns(ctx, tx, []store.Turn{again}); err != nil {
+		if err := e.Store.InsertTurns(ctx, tx, []store.Turn{again}); err != nil {
 			return err
 		}
 		return complete(ctx, tx, turn)
