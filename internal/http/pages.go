@@ -213,6 +213,10 @@ func preview(job string, blocks []store.Block, whole []bool) []jobs.Task {
 				return out
 			}
 			t := jobs.Task{Job: job, Index: b.First + int64(i), State: jobs.TaskSucceeded}
+			if took, known := b.Duration(i); known {
+				ms := took.Seconds() * 1000
+				t.DurationMS = &ms
+			}
 			value := line.Value()
 			if line.Failed() {
 				t.State = jobs.TaskFailed

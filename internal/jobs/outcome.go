@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -66,6 +67,14 @@ type Run struct {
 	// Durations has one duration code (see EncodeDuration) a task, two bytes
 	// each, little endian.
 	Durations []byte
+}
+
+// Duration is how long the task at an offset took; false where that is not known.
+func (r Run) Duration(offset int) (time.Duration, bool) {
+	if 2*offset+1 >= len(r.Durations) {
+		return 0, false
+	}
+	return DecodeDuration(binary.LittleEndian.Uint16(r.Durations[2*offset:])), true
 }
 
 // Without splits r into what stays and the failed tasks that drop picks, both

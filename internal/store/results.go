@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -258,18 +257,20 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started *time.
 		t.Traceback = t.Error.Traceback
 		break
 	}
+	run := jobs.Run{Durations: durations}
 	var before time.Duration
-	for i := 0; i <= offset && 2*i+1 < len(durations); i++ {
-		d := jobs.DecodeDuration(binary.LittleEndian.Uint16(durations[2*i:]))
-		if i < offset {
-			before += d
-			continue
-		}
-		ms := float64(d) / 1e6
-		t.DurationMS = &ms
-		if started != nil {
-			t.StartedAt = &jobs.Time{Time: started.Add(before)}
-		}
+	for i := range offset {
+		took, _ := run.Duration(i)
+		before += took
+	}
+	took, known := run.Duration(offset)
+	if !known {
+		return
+	}
+	ms := took.Seconds() * 1000
+	t.DurationMS = &ms
+	if started != nil {
+		t.StartedAt = &jobs.Time{Time: started.Add(before)}
 	}
 }
 

@@ -109,7 +109,7 @@ const previewBytes = 1 << 20
 // each block whether it was not.
 func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) (blocks []Block, whole []bool, err error) {
 	rows, err := s.Pool.Query(ctx, `
-		select first, count, seq, failed, substr(outputs, 1, $3), octet_length(outputs) <= $3 from (
+		select first, count, seq, failed, substr(durations, 1, (2 * $2)::int), substr(outputs, 1, $3), octet_length(outputs) <= $3 from (
 			select *, sum(count) over (order by first) - count as tasks, sum(least(octet_length(outputs), $3)) over (order by first) as bytes
 			from (select * from outcomes where job_id = $1 order by first limit $2) page
 		) page where tasks < $2 and (tasks = 0 or bytes <= 2 * $3) order by first`, job, n, previewBytes)
@@ -118,7 +118,7 @@ func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) (blocks []
 	}
 	var b Block
 	var complete bool
-	_, err = pgx.ForEachRow(rows, []any{&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &complete}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&b.First, &b.Count, &b.Seq, &b.Failed, &b.Durations, &b.Outputs, &complete}, func() error {
 		blocks, whole = append(blocks, b), append(whole, complete)
 		b = Block{}
 		return nil
