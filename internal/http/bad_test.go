@@ -62,7 +62,6 @@ func TestBadSubmissions(t *testing.T) {
 		"range past int64":   {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"stop":9223372036854775808}}}`, 422, []string{"body.inputs.range.stop"}},
 		"too many items":     {`{"program":{"command":{"argv":["a"]}},"inputs":{"items":[1` + strings.Repeat(",1", 10_000) + `]}}`, 422, []string{"body.inputs.items"}},
 		"NUL in lines":       {`{"program":{"command":{"argv":["a"]}},"inputs":{"lines":"a\u0000"}}`, 422, []string{"body.inputs.lines"}},
-		"open":               {`{"program":{"command":{"argv":["a"]}},"inputs":{"open":true}}`, 422, []string{"body.inputs.open"}},
 		"args of a range":    {`{"program":{"python":{"source":"def f(x): pass","function":"f","call":"args"}},"inputs":{"range":{"stop":3}}}`, 422, []string{"body.program.python.call"}},
 		"no such queue":      {`{"queue":"nowhere",` + fine + `}`, 422, []string{"body.queue"}},
 		"bad queue":          {`{"queue":"Ä b",` + fine + `}`, 422, []string{"body.queue"}},

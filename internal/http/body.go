@@ -37,6 +37,11 @@ func (s *Site) limitBody(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		if takesStream(r) {
+			r.Body = body{patientBody{r.Body, http.NewResponseController(w), s.bodyTimeout}}
+			next.ServeHTTP(w, r)
+			return
+		}
 		most := int64(maxFormBytes)
 		if isAPI(r) {
 			most = maxBodyBytes

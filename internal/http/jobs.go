@@ -92,7 +92,6 @@ func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool
 // submit hands a submission to the engine, or lists everything that is wrong
 // with it: what was found already, and what the engine finds.
 func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid) (string, bool, error) {
-	found = append(found, notYet(spec)...)
 	if unreadable(found) {
 		return "", false, found
 	}
@@ -109,14 +108,6 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		err = inBody(invalid)
 	}
 	return id, replayed, err
-}
-
-// notYet lists what a submission asks for that this server does not do yet.
-func notYet(spec jobs.Spec) jobs.Invalid {
-	if !spec.Inputs.Open {
-		return nil
-	}
-	return jobs.Invalid{{Location: "body.inputs.open", Message: "jobs that take inputs later are not possible yet", Value: true}}
 }
 
 // waitPreference reads Prefer headers (RFC 7240). What makes no sense in them

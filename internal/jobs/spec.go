@@ -251,25 +251,46 @@ func CompactInput(item []byte) (compact []byte, message string) {
 
 // shape checks that the inputs fit the way in which the function is called.
 func (c *checker) shape(p Program, in Inputs) {
-	if p.Python == nil || (p.Python.Call != CallArgs && p.Python.Call != CallKwargs) {
+	what, _ := p.wantsInput()
+	if what == "" {
 		return
-	}
-	opening, what := byte('['), "an array"
-	if p.Python.Call == CallKwargs {
-		opening, what = '{', "an object"
 	}
 	if in.Range != nil || in.Lines != nil {
 		c.add("program.python.call", "is "+p.Python.Call+", so each input must be "+what+"; a range or lines cannot be", p.Python.Call)
 	}
 	listed := 0
 	for i, item := range in.Items {
-		if len(item) > 0 && item[0] == opening {
+		message := p.WrongInput(item)
+		if message == "" {
 			continue
 		}
 		if listed++; listed <= maxListedInputs {
-			c.add(fmt.Sprintf("inputs.items[%d]", i), "must be "+what+", as call is "+p.Python.Call, nil)
+			c.add(fmt.Sprintf("inputs.items[%d]", i), message, nil)
 		}
 	}
+}
+
+// wantsInput is what each input must be for the way in which the function is
+// called, and how that begins; empty where anything goes.
+func (p Program) wantsInput() (what string, opening byte) {
+	switch {
+	case p.Python == nil:
+	case p.Python.Call == CallArgs:
+		return "an array", '['
+	case p.Python.Call == CallKwargs:
+		return "an object", '{'
+	}
+	return "", 0
+}
+
+// WrongInput says why one input, in compact JSON, does not fit the program; it
+// is empty where it does.
+func (p Program) WrongInput(compact []byte) string {
+	what, opening := p.wantsInput()
+	if what == "" || len(compact) > 0 && compact[0] == opening {
+		return ""
+	}
+	return "must be " + what + ", as call is " + p.Python.Call
 }
 
 func (c *checker) policy(p Policy, total int64) {

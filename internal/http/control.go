@@ -1,0 +1,150 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// verb makes a call of one that changes a job's state. The conflict tells the
+// user why it is not possible now.
+func (s *Site) verb(do func(context.Context, store.Viewer, string) (*jobs.Job, error), conflict string) func(context.Context, *JobPath) (*jobOutput, error) {
+	return func(ctx context.Context, in *JobPath) (*jobOutput, error) {
+		job, err := do(ctx, store.As(callOf(ctx).user), in.ID)
+		if err != nil {
+			return nil, tell(err, jobs.ErrConflict, conflict)
+		}
+		return &jobOutput{jobAnswer{Job: *job}}, nil
+	}
+}
+
+type appendOutput struct {
+	Body struct {
+		First int64 `json:"first" doc:"Index of the first input of the request."`
+		Count int64 `json:"count"`
+	}
+}
+
+// appendTasks streams the inputs of the body, one JSON value a line, into an
+// open job: all of them or none.
+func (s *Site) appendTasks(ctx context.Context, in *struct {
+	JobPath
+	Seal bool `query:"seal" doc:"Close the job for inputs after these."`
+}) (*appendOutput, error) {
+	c := callOf(ctx)
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := new(appendOutput)
+	out.Body.First, out.Body.Count, err = s.engine.Append(ctx, store.As(c.user), job.ID, inputLines(c.r.Body, job.Program), in.Seal)
+	if err != nil {
+		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
+	}
+	return out, nil
+}
+
+// maxLine is how long one input of a stream may be, in bytes.
+const maxLine = 16 << 20
+
+// inputLines reads NDJSON: it yields each line as compact JSON, or what is wrong
+// with it, by its number. Blank lines are passed over.
+func inputLines(r io.Reader, p jobs.Program) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		lines := bufio.NewReaderSize(r, 64<<10)
+		var long []byte
+		for number := 1; ; number++ {
+			line, err := lines.ReadSlice('\n')
+			for long = long[:0]; err == bufio.ErrBufferFull && len(long) <= maxLine; line, err = lines.ReadSlice('\n') {
+				long = append(long, line...)
+			}
+			if len(long) > 0 {
+				long = append(long, line...)
+				line = long
+			}
+			if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+				yield(nil, err)
+				return
+			}
+			compact, message := inputLine(line, p)
+			if message != "" {
+				yield(nil, jobs.Invalid{{Location: "body", Message: fmt.Sprintf("line %d %s", number, message), Value: number}})
+				return
+			}
+			if compact != nil && !yield(compact, nil) {
+				return
+			}
+			if err == io.EOF {
+				return
+			}
+		}
+	}
+}
+
+func inputLine(line []byte, p jobs.Program) (compact []byte, message string) {
+	line = bytes.TrimSpace(line)
+	switch {
+	case len(line) == 0:
+		return nil, ""
+	case len(line) > maxLine:
+		return nil, fmt.Sprintf("is longer than %d bytes", maxLine)
+	case tooDeep(line) >= 0:
+		return nil, fmt.Sprintf("is nested more than %d levels deep", maxDepth)
+	}
+	if compact, message = jobs.CompactInput(line); message == "" {
+		message = p.WrongInput(compact)
+	}
+	return compact, message
+}
+
+// takesStream reports whether a request's body is a stream of any length.
+func takesStream(r *http.Request) bool {
+	return r.Method == http.MethodPost && isAPI(r) && strings.HasSuffix(r.URL.Path, "/tasks")
+}
+
+// A patientBody may be of any length, as long as something of it comes within
+// the timeout.
+type patientBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	timeout    time.Duration
+}
+
+func (b patientBody) Read(p []byte) (int, error) {
+	// Without support there is no connection that could be held.
+	_ = b.connection.SetReadDeadline(time.Now().Add(b.timeout))
+	return b.ReadCloser.Read(p)
+}
+
+type timelineInput struct {
+	JobPath
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	After int64 `query:"cursor" minimum:"0" doc:"The next_cursor of the page before."`
+}
+
+// timeline lists the chunks of a job in the order of their claims.
+func (s *Site) timeline(ctx context.Context, in *timelineInput) (*listOutput[jobs.Bar], error) {
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	bars, err := s.store.Timeline(ctx, job.ID, in.After, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(bars) > in.Limit {
+		bars = bars[:in.Limit]
+		next = fmt.Sprint(bars[in.Limit-1].Chunk)
+	}
+	return listOf(bars, next), nil
+}

@@ -1,0 +1,166 @@
+package web_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+const openSquares = `{"program":{"python":{"source":"def square(x):\n    return x * x\n","function":"square"}},"inputs":{"open":true}}`
+
+const ndjsonType = "application/x-ndjson"
+
+// appended is the answer to inputs that were taken.
+type appended struct{ First, Count int64 }
+
+func TestOpenJob(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	j := s.submit(openSquares)
+	path := "/api/v1/jobs/" + j.ID
+	if j.State != jobs.Open || !j.Inputs.Open {
+		t.Fatalf("%+v", j)
+	}
+	var got appended
+	s.call("POST", path+"/tasks", "1\n2\n\n3\n", "Content-Type", ndjsonType).into(t, &got)
+	if got != (appended{0, 3}) {
+		t.Errorf("%+v", got)
+	}
+	for name, test := range map[string]struct{ body, want string }{
+		"not JSON":    {"1\n{\n", "line 2"},
+		"two values":  {"1 2\n", "line 1"},
+		"not UTF-8":   {"1\n2\n\"\xff\"", "line 3"},
+		"too deep":    {strings.Repeat("[", 600) + strings.Repeat("]", 600), "line 1"},
+		"last line":   {strings.Repeat("1\n", 5000) + "nope", "line 5001"},
+		"long, wrong": {`"` + strings.Repeat("x", 100_000) + "\n", "line 1"},
+	} {
+		a := s.call("POST", path+"/tasks?seal=true", test.body, "Content-Type", ndjsonType)
+		p := a.problem(t)
+		if a.StatusCode != http.StatusUnprocessableEntity || len(p.Errors) != 1 || !strings.Contains(p.Errors[0].Message, test.want) {
+			t.Errorf("%s: %s", name, a.text)
+		}
+	}
+	long := `"` + strings.Repeat("y", 200_000) + `"`
+	s.call("POST", path+"/tasks", `4`+"\n"+long, "Content-Type", ndjsonType).into(t, &got)
+	if got != (appended{3, 2}) {
+		t.Errorf("%+v", got)
+	}
+	s.call("POST", path+"/seal", "")
+	end := s.ended(j.ID)
+	if end.Counts.Total != 5 || end.Counts.Succeeded != 4 || end.Counts.Failed != 1 || end.Inputs.Open {
+		t.Errorf("%+v", end.Counts)
+	}
+	if text := s.get(path + "/results?format=outputs").text; strings.TrimSpace(text) != "[1,4,9,16,null]" {
+		t.Errorf("outputs %s", text)
+	}
+	for _, call := range []string{"/tasks", "/pause", "/resume"} {
+		if a := s.call("POST", path+call, "1\n", "Content-Type", ndjsonType); a.StatusCode != http.StatusConflict {
+			t.Errorf("%s of an ended job: %s", call, a.text)
+		}
+	}
+}
+
+func TestInputsOfAnOpenJobMustFitTheCall(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	j := s.submit(`{"program":{"python":{"source":"def f(a, b): return a + b","function":"f","call":"args"}},"inputs":{"open":true}}`)
+	path := "/api/v1/jobs/" + j.ID + "/tasks"
+	if a := s.call("POST", path, "[1,2]\n3\n", "Content-Type", ndjsonType); a.StatusCode != 422 || !strings.Contains(a.text, "line 2 must be an array") {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	s.call("POST", path+"?seal=true", "[1,2]\n[3,4]\n", "Content-Type", ndjsonType)
+	if end := s.ended(j.ID); end.Counts.Succeeded != 2 {
+		t.Errorf("%+v", end.Counts)
+	}
+}
+
+// TestManyInputsStream sends inputs without a length, more than a body of the
+// API may hold.
+func TestManyInputsStream(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	j := s.submit(strings.Replace(openSquares, "return x * x", "return x[0]", 1))
+	const total = 100_000
+	body, feed := io.Pipe()
+	go func() {
+		for i := range total {
+			fmt.Fprintf(feed, "[%d,\"%s\"]\n", i, strings.Repeat("x", 400))
+		}
+		feed.Close()
+	}()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/api/v1/jobs/"+j.ID+"/tasks?seal=true", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminToken)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err != nil || strings.TrimSpace(string(text)) != fmt.Sprintf(`{"first":0,"count":%d}`, total) {
+		t.Fatalf("%s %s, %v", res.Status, text, err)
+	}
+	if end := s.ended(j.ID); end.Counts.Succeeded != total {
+		t.Errorf("%+v", end.Counts)
+	}
+}
+
+func TestPauseResumeRetryAndTimeline(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(10)
+	path := "/api/v1/jobs/" + id
+	lease := s.lease(id, 4)
+	do := func(verb string, status int, state jobs.State) {
+		t.Helper()
+		a := s.call("POST", path+verb, "")
+		var j job
+		if a.StatusCode != status {
+			t.Fatalf("%s: %d %s", verb, a.StatusCode, a.text)
+		}
+		if status == http.StatusOK {
+			if a.into(t, &j); j.State != state {
+				t.Errorf("%s: the job is %s, want %s", verb, j.State, state)
+			}
+		}
+	}
+	do("/retry", 409, "")
+	do("/pause", 200, jobs.Paused)
+	do("/pause", 200, jobs.Paused)
+	s.record(id, lease, 1)
+	do("/resume", 200, jobs.Running)
+	do("/resume", 200, jobs.Running)
+	s.record(id, s.lease(id, 6))
+	if j := s.ended(id); j.State != jobs.Failed || j.Counts.Failed != 1 {
+		t.Fatalf("%+v", j)
+	}
+	do("/pause", 409, "")
+	var bars struct {
+		Items      []jobs.Bar
+		NextCursor *string `json:"next_cursor"`
+	}
+	s.get(path+"/timeline?limit=1").into(t, &bars)
+	if len(bars.Items) != 1 || bars.Items[0].First != 0 || bars.Items[0].Count != 4 || bars.Items[0].Failed != 1 || bars.NextCursor == nil {
+		t.Fatalf("%+v", bars)
+	}
+	s.get(path+"/timeline?limit=1&cursor="+*bars.NextCursor).into(t, &bars)
+	if len(bars.Items) != 1 || bars.Items[0].First != 4 {
+		t.Errorf("%+v", bars)
+	}
+	do("/retry", 200, jobs.Queued)
+	again := s.lease(id, 1)
+	if again.First != 1 {
+		t.Errorf("task %d is run again", again.First)
+	}
+	s.record(id, again)
+	if j := s.ended(id); j.State != jobs.Succeeded || j.Counts.Succeeded != 10 {
+		t.Errorf("%+v", j)
+	}
+	do("/retry", 409, "")
+}
