@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+func TestChunkSize(t *testing.T) {
+	t.Parallel()
+	type chunk struct {
+		n       int
+		took    time.Duration
+		in, out int
+		cut     bool
+	}
+	for _, test := range []struct {
+		name        string
+		chunks      []chunk
+		threads     int
+		want, floor int
+	}{
+		{"nothing is known", nil, 1, 8, 1},
+		{"nothing is known, many threads", nil, 32, 32, 8},
+		{"200 ns a task", []chunk{{n: 1000, took: 200 * time.Microsecond}}, 1, 1_000_000, 25_000},
+		{"1 ms a task", []chunk{{n: 8, took: 8 * time.Millisecond}}, 1, 200, 5},
+		{"10 ms a task", []chunk{{n: 8, took: 80 * time.Millisecond}}, 1, 20, 1},
+		{"longer than the aim", []chunk{{n: 1, took: time.Minute}}, 1, 1, 1},
+		{"longer than the aim, 4 threads", []chunk{{n: 4, took: time.Minute}}, 4, 4, 1},
+		{"the mean of old and new", []chunk{{n: 1, took: time.Millisecond}, {n: 1, took: 3 * time.Millisecond}}, 1, 100, 2},
+		{"a chunk that was cut counts alone", []chunk{{n: 100, took: 500 * time.Microsecond}, {n: 2, took: 400 * time.Millisecond, cut: true}}, 1, 1, 1},
+		{"large outputs", []chunk{{n: 4, took: 4 * time.Microsecond, out: 4 << 20}}, 1, 4, 4},
+		{"large inputs", []chunk{{n: 2, took: 2 * time.Microsecond, in: 16 << 20}}, 1, 1, 1},
+		{"nothing done teaches nothing", []chunk{{n: 0, took: time.Second, cut: true}}, 1, 8, 1},
+		{"no time at all", []chunk{{n: 1000, took: 0}}, 1, 1_000_000, 1_000_000},
+	} {
+		var s stats
+		for _, c := range test.chunks {
+			s.add(c.n, c.took, c.in, c.out, c.cut)
+		}
+		want, floor := s.size(test.threads)
+		if want != test.want || floor != test.floor {
+			t.Errorf("%s: want %d floor %d, expected %d and %d", test.name, want, floor, test.want, test.floor)
+		}
+	}
+}
+
+func TestChunksAhead(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		task      time.Duration
+		unclaimed int64
+		want      int
+	}{
+		{0, 100, 2},                       // not known yet: the process should not idle
+		{time.Microsecond, 1, 2},          // short: waiting behind another costs nothing
+		{10 * time.Millisecond, 1000, 2},  // the other is recorded meanwhile
+		{10 * time.Millisecond, 4, 1},     // the end is near: other lanes could run it
+		{150 * time.Millisecond, 1000, 1}, // it would wait long
+	} {
+		s := stats{task: test.task}
+		if got := s.ahead(test.unclaimed, 2); got != test.want {
+			t.Errorf("%v a task and %d unclaimed: %d chunks, expected %d", test.task, test.unclaimed, got, test.want)
+		}
+	}
+}
+
+func TestNotificationsAreThrottledButTheLastIsNotLost(t *testing.T) {
+	t.Parallel()
+	var s stats
+	later := make(chan struct{}, 10)
+	tell := func() bool { return s.notify(func() { later <- struct{}{} }) }
+	if !tell() {
+		t.Error("the first record tells nobody")
+	}
+	for range 5 {
+		if tell() {
+			t.Error("a record right after another tells the world again")
+		}
+	}
+	select {
+	case <-later:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the last records were never told")
+	}
+	if tell() { // it was told just now; this one comes later
+		t.Error("told twice at once")
+	}
+	s.silence()
+	select {
+	case <-later:
+		t.Error("told after it was silenced")
+	case <-time.After(2 * notifyEvery):
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		base    time.Duration
+		attempt int
+		jitter  float64
+		want    time.Duration
+	}{
+		{time.Second, 1, 0.5, time.Second},
+		{time.Second, 1, 0, 750 * time.Millisecond},
+		{time.Second, 4, 0.5, 8 * time.Second},
+		{time.Second, 100, 0.5, time.Hour},
+		{0, 50, 0.5, 0},
+	} {
+		if got := backoff(test.base, test.attempt, test.jitter); got != test.want {
+			t.Errorf("after attempt %d of %v with jitter %v: %v, want %v", test.attempt, test.base, test.jitter, got, test.want)
+		}
+	}
+}
+
+func TestTakeRetries(t *testing.T) {
+	t.Parallel()
+	run := jobs.Run{First: 100, Count: 6, Failed: []int32{1, 2, 4, 5}, Durations: make([]byte, 12)}
+	for i := range 6 {
+		switch i {
+		case 0, 3:
+			run.Outputs = fmt.Appendf(run.Outputs, "%d\n", i)
+		case 4:
+			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGKILL"})
+		default:
+			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError"})
+		}
+	}
+	type span struct{ First, Count, Failed, Lines int }
+	for _, test := range []struct {
+		name     string
+		attempts int
+		lease    store.Lease
+		kept     []span
+		again    []store.Piece
+	}{
+		{"one attempt: only the crash is run again", 1, store.Lease{Attempt: 1, Count: 6},
+			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.Piece{{First: 104, Count: 1, Attempt: 1, Losses: 1}}},
+		{"attempts left: neighbours together, the crash alone", 2, store.Lease{Attempt: 1, Count: 6},
+			[]span{{100, 1, 0, 1}, {103, 1, 0, 1}},
+			[]store.Piece{{First: 101, Count: 2, Attempt: 2}, {First: 104, Count: 1, Attempt: 1, Losses: 1}, {First: 105, Count: 1, Attempt: 2}}},
+		{"attempts used up", 2, store.Lease{Attempt: 2, Count: 6},
+			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.Piece{{First: 104, Count: 1, Attempt: 2, Losses: 1}}},
+	} {
+		zero := jobs.Duration("0s")
+		kept, again, attempts := takeRetries([]jobs.Run{run}, test.lease, jobs.Policy{MaxAttempts: &test.attempts, RetryBackoff: &zero})
+		var got []span
+		for _, r := range kept {
+			lines := 0
+			for i, line := range jobs.Lines(r.Outputs) {
+				lines++
+				failed := false
+				for _, offset := range r.Failed {
+					failed = failed || int(offset) == i
+				}
+				if failed != line.Failed() {
+					t.Errorf("%s: line %d of the run at %d is marked wrongly", test.name, i, r.First)
+				}
+			}
+			got = append(got, span{int(r.First), r.Count, len(r.Failed), lines})
+		}
+		if diff := cmp.Diff(test.kept, got); diff != "" {
+			t.Errorf("%s: kept (-want +got):\n%s", test.name, diff)
+		}
+		if diff := cmp.Diff(test.again, again); diff != "" {
+			t.Errorf("%s: again (-want +got):\n%s", test.name, diff)
+		}
+		tasks := 0
+		for _, p := range again {
+			tasks += p.Count
+		}
+		if len(attempts) != tasks {
+			t.Errorf("%s: %d attempts are kept of %d tasks", test.name, len(attempts), tasks)
+		}
+	}
+	// The third death of a task that was alone is its failure.
+	alone := jobs.Run{First: 7, Count: 1, Failed: []int32{0}, Outputs: jobs.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}
+	one, zero := 1, jobs.Duration("0s")
+	for losses, want := range []int{0, 0, 1} {
+		kept, _, _ := takeRetries([]jobs.Run{alone}, store.Lease{Attempt: 1, Count: 1, Losses: losses}, jobs.Policy{MaxAttempts: &one, RetryBackoff: &zero})
+		if len(kept) != want {
+			t.Errorf("after %d losses %d outcomes are recorded, want %d", losses, len(kept), want)
+		}
+	}
+	var e jobs.TaskError
+	if err := json.Unmarshal(jobs.Line(alone.Outputs[:len(alone.Outputs)-1]).Value(), &e); err != nil || e.Kind != jobs.KindCrash {
+		t.Error(e, err)
+	}
+}
