@@ -40,7 +40,8 @@ type config struct {
 	role        string
 	cores       []int
 	grace       time.Duration
-	parent      int // pid of `go run`, which does not pass every signal on; else 0
+	retention   time.Duration // 0 for ever
+	parent      int           // pid of `go run`, which does not pass every signal on; else 0
 }
 
 // A settingError is a setting that cannot be used.
@@ -61,15 +62,16 @@ const usage = `Allcores puts every core to work and loses nothing.
 
 usage: allcores [flags]
 
-flag           environment      default
--addr          ALLCORES_ADDR    127.0.0.1:8080 (port 0 picks a free one)
--database-url  DATABASE_URL     empty: a private Postgres in the data directory
--data          ALLCORES_DATA    %s
--role          ALLCORES_ROLE    all (web: pages and API only; worker: executes only)
--cores         ALLCORES_CORES   %d (all that this process may run on)
--grace         ALLCORES_GRACE   10s (for tasks in hand when stopping)
--version                        print the version and exit
-               ALLCORES_TOKEN   admin's token; made at the first start and kept in <data>/admin-token
+flag           environment         default
+-addr          ALLCORES_ADDR       127.0.0.1:8080 (port 0 picks a free one)
+-database-url  DATABASE_URL        empty: a private Postgres in the data directory
+-data          ALLCORES_DATA       %s
+-role          ALLCORES_ROLE       all (web: pages and API only; worker: executes only)
+-cores         ALLCORES_CORES      %d (all that this process may run on)
+-grace         ALLCORES_GRACE      10s (for tasks in hand when stopping)
+-retention     ALLCORES_RETENTION  720h, for ended jobs (0 keeps them for ever)
+-version                           print the version and exit
+               ALLCORES_TOKEN      admin's token; made at the first start and kept in <data>/admin-token
 `
 
 // readConfig reads the settings: flags win over the environment.
@@ -94,6 +96,7 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	role := read("role", "ALLCORES_ROLE", engine.RoleAll)
 	count := read("cores", "ALLCORES_CORES", strconv.Itoa(len(available)))
 	grace := read("grace", "ALLCORES_GRACE", "10s")
+	retention := read("retention", "ALLCORES_RETENTION", "720h")
 	printVersion := flags.Bool("version", false, "")
 	err = flags.Parse(args)
 	switch {
@@ -137,6 +140,10 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	c.grace, err = time.ParseDuration(grace.value)
 	if err != nil || c.grace < 0 || c.grace > time.Hour {
 		return c, &settingError{grace.name, grace.value, "a duration from 0s to 1h, such as 10s"}
+	}
+	c.retention, err = time.ParseDuration(retention.value)
+	if err != nil || c.retention < 0 || c.retention > 0 && c.retention < time.Minute {
+		return c, &settingError{retention.name, retention.value, "a duration of at least 1m, such as 720h, or 0 to keep ended jobs for ever"}
 	}
 	c.token = getenv("ALLCORES_TOKEN")
 	if c.token != "" && (len(c.token) < minToken || strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' })) {

@@ -46,6 +46,7 @@ func TestWrongSettings(t *testing.T) {
 		{[]string{"-cores", "0"}, nil, []string{"-cores", "0", "from 1 to"}},
 		{[]string{"-cores", "99999"}, nil, []string{"-cores", "99999", "from 1 to"}},
 		{[]string{"-grace", "soon"}, nil, []string{"-grace", "soon", "10s"}},
+		{[]string{"-retention", "5s"}, nil, []string{"-retention", "5s", "1m"}},
 		{nil, map[string]string{"ALLCORES_TOKEN": "short"}, []string{"ALLCORES_TOKEN", "8"}},
 		{nil, map[string]string{"DATABASE_URL": "postgres://user:geheim@host:notaport/x"}, []string{"DATABASE_URL", "postgres://"}},
 		{[]string{"-nosuch"}, nil, []string{"-nosuch", "-help"}},

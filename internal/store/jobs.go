@@ -344,14 +344,43 @@ func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 		if !ended {
 			return fmt.Errorf("the job has not ended; cancel it first: %w", jobs.ErrConflict)
 		}
-		var b pgx.Batch
-		for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "idempotency_keys", "progress"} {
-			b.Queue(`delete from `+table+` where job_id = $1`, id)
-		}
-		b.Queue(`delete from jobs where id = $1`, id)
-		b.Queue(`select pg_notify($1, $2)`, channel, id)
-		return wrap("delete job", tx.SendBatch(ctx, &b).Close())
+		return deleteJobs(ctx, tx, []string{id})
 	})
+}
+
+// deleteJobs removes jobs and all that is kept of them.
+func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
+	var b pgx.Batch
+	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "idempotency_keys", "progress"} {
+		b.Queue(`delete from `+table+` where job_id = any($1)`, ids)
+	}
+	b.Queue(`delete from jobs where id = any($1)`, ids)
+	for _, id := range ids {
+		b.Queue(`select pg_notify($1, $2)`, channel, id)
+	}
+	return wrap("delete jobs", tx.SendBatch(ctx, &b).Close())
+}
+
+// DeleteOld removes at most limit of the jobs that ended longer than keep ago,
+// the oldest first, and reports how many.
+func (s *Store) DeleteOld(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
+	err = s.Tx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			select id::text from jobs where finished_at < now() - $1::bigint * interval '1 microsecond'
+			order by finished_at limit $2 for update skip locked`, keep.Microseconds(), limit)
+		if err != nil {
+			return wrap("find old jobs", err)
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return wrap("find old jobs", err)
+		}
+		if n = len(ids); n == 0 {
+			return nil
+		}
+		return deleteJobs(ctx, tx, ids)
+	})
+	return n, err
 }
 
 // A Work is what a node must know of a job to run its tasks. It never changes,

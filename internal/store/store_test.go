@@ -391,6 +391,41 @@ func TestJobsFilterAndPages(t *testing.T) {
 	}
 }
 
+func TestOldJobsAreDeleted(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	var ids []string
+	for i := range 4 {
+		id := insert(t, s, admin, pythonSpec(rangeOf(5)))
+		if i < 3 {
+			lease := claim(t, s, id, 5)
+			record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 5, Runs: []jobs.Run{outcomes(0, 5)}})
+		}
+		ids = append(ids, id)
+	}
+	// The first two ended long ago, the third just now, the fourth has not ended.
+	_, err := s.Pool.Exec(t.Context(), `update jobs set finished_at = now() - interval '2 hours' where id = any($1)`, ids[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{1, 1, 0} {
+		if n, err := s.DeleteOld(t.Context(), time.Hour, 1); err != nil || n != want {
+			t.Errorf("%d jobs were deleted, want %d (%v)", n, want, err)
+		}
+	}
+	for i, id := range ids {
+		_, err := s.Job(t.Context(), store.As(admin), id)
+		if gone := errors.Is(err, jobs.ErrNotFound); gone != (i < 2) {
+			t.Errorf("job %d: %v", i, err)
+		}
+	}
+	var left int
+	err = s.Pool.QueryRow(t.Context(), `select count(*) from outcomes where job_id = any($1)`, ids[:2]).Scan(&left)
+	if err != nil || left != 0 {
+		t.Errorf("%d outcomes are left (%v)", left, err)
+	}
+}
+
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

@@ -36,6 +36,8 @@ type Options struct {
 	Version string
 	Cores   []int // that tasks may run on
 
+	Retention time.Duration // how long ended jobs are kept; 0 for ever
+
 	// Executors by kind of program; a node that executes nothing has none.
 	Executors map[string]exec.Executor
 	// CheckPython lists what is wrong with a Python program without running

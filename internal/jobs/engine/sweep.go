@@ -103,6 +103,11 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 			e.Logger.Warn("turns whose fetch was never answered are released", "turns", n)
 		}
 	}
+	if round%60 == 59 && e.Retention > 0 {
+		if err := e.deleteOld(ctx); err != nil {
+			return err
+		}
+	}
 	if err := e.Store.FollowSlots(ctx); err != nil {
 		return err
 	}
@@ -112,6 +117,21 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 	}
 	for _, job := range idle {
 		if err := e.dispatch(ctx, job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteBatch is how many old jobs are removed in one transaction.
+const deleteBatch = 10
+
+// deleteOld removes jobs that ended longer ago than they are kept, for at most
+// a second: what is left is for the next round.
+func (e *Engine) deleteOld(ctx context.Context) error {
+	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
+		n, err := e.Store.DeleteOld(ctx, e.Retention, deleteBatch)
+		if err != nil || n < deleteBatch {
 			return err
 		}
 	}
