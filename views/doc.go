@@ -59,7 +59,7 @@
 //	POST /jobs/new            multipart or urlencoded, see [NewJobForm]; with
 //	                          [FieldTry] it only tries the first input and
 //	                          renders the page with a [TryResult] (200)
-//	POST /jobs/{id}/cancel    no fields
+//	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry
 //
 // # Theme
 //

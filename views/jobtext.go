@@ -213,3 +213,18 @@ func inputsNote(j *jobs.Job) string {
 }
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+
+// retryLabel says what a retry of a job would run again; empty where there is
+// nothing to retry.
+func retryLabel(j *jobs.Job) string {
+	switch failed, cancelled := j.Counts.Failed, j.Counts.Cancelled; {
+	case !j.State.Ended() || failed+cancelled == 0:
+		return ""
+	case cancelled == 0:
+		return "Retry " + thousands(failed) + " failed"
+	case failed == 0:
+		return "Run the " + thousands(cancelled) + " cancelled"
+	default:
+		return "Retry " + thousands(failed+cancelled) + " failed or cancelled"
+	}
+}

@@ -164,3 +164,26 @@ func TestPauseResumeRetryAndTimeline(t *testing.T) {
 	}
 	do("/retry", 409, "")
 }
+
+func TestVerbsOnThePage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(10)
+	press := func(verb, label string) {
+		t.Helper()
+		if page := s.get("/jobs/" + id).text; !strings.Contains(page, `action="/jobs/`+id+"/"+verb+`"`) || !strings.Contains(page, label) {
+			t.Errorf("the page has no button %q to %s", label, verb)
+		}
+		if a := s.call("POST", "/jobs/"+id+"/"+verb, ""); a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != "/jobs/"+id {
+			t.Errorf("%s: %s %s", verb, a.Status, a.text)
+		}
+	}
+	press("pause", "Pause")
+	press("resume", "Resume")
+	s.record(id, s.lease(id, 4), 1, 2)
+	press("cancel", "Cancel the job")
+	press("retry", "Retry 8 failed or cancelled")
+	if a := s.call("POST", "/jobs/"+id+"/retry", ""); a.StatusCode != http.StatusConflict || !strings.Contains(a.Header.Get("Content-Type"), "html") {
+		t.Errorf("retry of a job that goes on: %s", a.Status)
+	}
+}

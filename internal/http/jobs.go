@@ -267,19 +267,6 @@ func (s *Site) deleteJob(ctx context.Context, in *JobPath) (*struct{}, error) {
 	return nil, tell(err, jobs.ErrConflict, "The job has not ended; cancel it first.")
 }
 
-func (s *Site) cancelJob(ctx context.Context, in *JobPath) (*jobOutput, error) {
-	job, err := s.cancel(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return &jobOutput{jobAnswer{Job: *job}}, nil
-}
-
-func (s *Site) cancel(ctx context.Context, id string) (*jobs.Job, error) {
-	job, err := s.engine.Cancel(ctx, store.As(callOf(ctx).user), id)
-	return job, tell(err, jobs.ErrConflict, "The job has already ended otherwise; there is nothing to cancel.")
-}
-
 type taskOutput struct{ Body *jobs.Task }
 
 func (s *Site) getTask(ctx context.Context, in *struct {

@@ -242,16 +242,20 @@ func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Job(p))
 }
 
-func (s *Site) cancelFromPage(w http.ResponseWriter, r *http.Request) error {
-	if err := require(r, jobs.Submitter); err != nil {
-		return err
+// fromPage makes a form's handler of a call that changes a job, and leads back
+// to the job's page.
+func (s *Site) fromPage(call func(context.Context, *JobPath) (*jobOutput, error)) handlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := require(r, jobs.Submitter); err != nil {
+			return err
+		}
+		id := chi.URLParam(r, "id")
+		if _, err := call(r.Context(), &JobPath{id}); err != nil {
+			return err
+		}
+		http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+		return nil
 	}
-	job, err := s.cancel(r.Context(), chi.URLParam(r, "id"))
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
-	return nil
 }
 
 // gotoTask leads from the field for a task's index to the task.
