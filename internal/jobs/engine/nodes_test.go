@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	osexec "os/exec"
@@ -15,7 +14,6 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/store"
-	"github.com/allcores/allcores/internal/store/pglocal"
 )
 
 // startProcess brings up a node in a process of its own, which the test may
@@ -214,38 +212,13 @@ func TestDrainGivesBackWhatIsUnfinished(t *testing.T) {
 
 func TestDatabaseKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	// Not t.TempDir, which the account that Postgres runs under cannot enter.
-	data, err := os.MkdirTemp("", "allcores")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(data) })
-	if err := os.Chmod(data, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	server, err := pglocal.Start(t.Context(), pglocal.Options{Dir: data, Settings: map[string]string{"shared_buffers": "32MB"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := store.Migrate(t.Context(), server.URL()); err != nil {
-		t.Fatal(err)
-	}
+	url, postmaster := ownPostgres(t)
 	dir := t.TempDir()
-	n := startReal(t, server.URL())
+	n := startReal(t, url)
 	const total = 1500
 	id := n.submit(t, marked(dir, 5*time.Millisecond, total))
 	await(t, "tasks succeed", func() bool { return n.succeeded(t, id) > 100 })
-	var pid int
-	err = n.store.Pool.QueryRow(t.Context(), `select split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`).Scan(&pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(postmaster(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
