@@ -226,3 +226,47 @@ func TestDatabaseKilledUnderLoad(t *testing.T) {
 	}
 	n.checkMarked(t, id, dir, total)
 }
+
+// TestPoisonTaskFailsAlone has a task that takes its whole node down, each time.
+func TestPoisonTaskFailsAlone(t *testing.T) {
+	t.Parallel()
+	url := template.New(t)
+	n := webNode(t, url)
+	const total, poison = 64, 23
+	id := n.submit(t, python(fmt.Sprintf(`
+import os, signal
+def f(x):
+    if x == %d:
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+    return x * x
+`, poison), "f", rangeOf(total)))
+	deaths := 0
+	for ended := false; !ended; deaths++ {
+		if deaths > 30 {
+			t.Fatal("the poison is not found")
+		}
+		node := startProcess(t, url)
+		gone := make(chan struct{})
+		go func() { _, _ = node.Wait(); close(gone) }() // its cleanup waits again, and is told so
+		await(t, "the node dies or the job ends", func() bool {
+			select {
+			case <-gone:
+				return true
+			default:
+			}
+			j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+			ended = err == nil && j.State.Ended()
+			return ended
+		})
+	}
+	j := n.end(t, id, time.Second)
+	if j.State != jobs.Failed || j.Counts.Failed != 1 || j.Counts.Succeeded != total-1 {
+		t.Errorf("%+v", j)
+	}
+	task, err := n.store.Task(t.Context(), j, poison)
+	if err != nil || task.Error == nil || task.Error.Kind != jobs.KindLost {
+		t.Errorf("the poison: %+v, %v", task, err)
+	}
+	t.Logf("found after %d deaths", deaths-1)
+}
