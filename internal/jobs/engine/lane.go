@@ -407,24 +407,11 @@ func (l *lane) notifyLater() {
 	}
 }
 
-// failProgram ends the job of a program that cannot be loaded: one task fails
-// with the reason, so that it stands among the failures, and no other starts.
+// failProgram ends the job of a program that cannot be loaded.
 func (l *lane) failProgram(ctx context.Context, load *exec.LoadError) error {
-	claim := l.claim()
-	claim.Want, claim.Floor, claim.Fixed = 1, 1, true
-	claimed, err := l.engine.Store.Claim(ctx, *claim)
-	if err != nil || claimed.Lease == nil {
-		return err
-	}
-	run := jobs.Run{
-		First: claimed.Lease.First, Count: 1,
-		Outputs: jobs.AppendFailure(nil, &load.TaskError), Failed: []int32{0}, Durations: []byte{0, 0},
-	}
-	p, _, err := l.engine.Store.Record(ctx, store.Record{
-		Job: l.work.Job, Lease: claimed.Lease.ID, Count: 1, Runs: []jobs.Run{run},
-		Halt: "the program could not be loaded: " + load.Type + ": " + load.Message, Notify: true,
-	}, nil)
-	l.ended = p.Ended
+	ended, err := l.engine.Store.Refuse(ctx, *l.claim(), &load.TaskError,
+		"the program could not be loaded: "+load.Type+": "+load.Message)
+	l.ended = l.ended || ended
 	return err
 }
 
