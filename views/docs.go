@@ -46,6 +46,7 @@ var inputRows = [][2]string{
 	{`{"range": {"start": 0, "stop": 1000000, "step": 1}}`, "Whole numbers, as Python's range. They cost no space, whatever their number."},
 	{`{"items": [1, "two", {"three": 3}]}`, "Any JSON values, at most 10,000."},
 	{`{"lines": "a.txt\nb.txt\n"}`, "Each line is a text. At most 16 MiB."},
+	{`{"open": true}`, "As many as you like, later: POST …/tasks takes one JSON value a line, and all of a request or nothing of it. Tasks run meanwhile; ?seal=true, or POST …/seal, says that those were the last."},
 }
 
 var resultRows = [][2]string{
@@ -96,7 +97,7 @@ curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID?wait=60"
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results" > results.ndjson
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results?format=outputs"
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/errors"
-curl -sS -H "$auth" -X POST "%[1]s/api/v1/jobs/ID/cancel"
+curl -sS -H "$auth" -X POST "%[1]s/api/v1/jobs/ID/cancel"   # or pause, resume, retry
 `, base)
 }
 
