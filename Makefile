@@ -17,6 +17,7 @@ run:
 	@exec bin/allcores $(ARGS)
 
 # All tests, on one private PostgreSQL for the whole run.
+test: export ALLCORES_TEST_BROWSER = 1
 test:
 	@scripts/require test
 	@$(GO) build -o bin/hold ./internal/store/storetest/hold

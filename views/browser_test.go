@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -27,13 +28,19 @@ type browser struct {
 func open(t *testing.T, handler http.Handler) browser {
 	t.Helper()
 	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+	for _, name := range []string{
+		"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell", "headless_shell",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+	} {
 		if found, err := exec.LookPath(name); err == nil {
 			path = found
 			break
 		}
 	}
 	if path == "" {
+		if os.Getenv("ALLCORES_TEST_BROWSER") != "" {
+			t.Fatal("no Chromium, though make test saw that there is one")
+		}
 		t.Skip("no Chromium: install it (Debian: apt-get install chromium) to test the scripts")
 	}
 	server := httptest.NewServer(handler)

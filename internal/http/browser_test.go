@@ -17,13 +17,20 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// chromium finds a browser, or skips the test.
+// chromium finds a browser, or skips the test: but not under make test, which
+// has seen that there is one.
 func chromium(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless-shell"} {
+	for _, name := range []string{
+		"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell", "headless_shell",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
+	} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
+	}
+	if os.Getenv("ALLCORES_TEST_BROWSER") != "" {
+		t.Fatal("there is no Chromium here")
 	}
 	t.Skip("there is no Chromium here")
 	return ""
