@@ -62,10 +62,18 @@ func queueTurns(b *pgx.Batch, turns []Turn) {
 		select $1, jsonb_build_object('job', job, 'lane', lane), queue, priority, $2, 'available', clock_timestamp(), clock_timestamp()
 		from unnest($3::text[], $4::int[], $5::text[], $6::smallint[]) as t (job, lane, queue, priority)`,
 		TurnKind, maxTurnAttempts, ids, lanes, queues, priorities)
-	// As River's client does: it wakes the producers of the queues.
-	b.Queue(`
-		select pg_notify(current_schema() || '.river_insert', json_build_object('queue', queue)::text)
-		from (select distinct unnest($1::text[]) as queue) q`, queues)
+	b.Queue(wakeSQL, queues)
+}
+
+// wakeSQL wakes the producers of queues, as River's client does after an insert.
+const wakeSQL = `
+	select pg_notify(current_schema() || '.river_insert', json_build_object('queue', queue)::text)
+	from (select distinct unnest($1::text[]) as queue) q`
+
+// WakeQueue makes the nodes look for turns of a queue.
+func (s *Store) WakeQueue(ctx context.Context, queue string) error {
+	_, err := s.Pool.Exec(ctx, wakeSQL, []string{queue})
+	return wrap("wake queue", err)
 }
 
 // maxTurnAttempts is how often River tries a turn that fails on its node's

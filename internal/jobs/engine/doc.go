@@ -30,5 +30,6 @@
 //
 // A cancelled or deleted turn, a lost answer to a claim or a fetch, a wrong
 // count of turns: each is found by a sweep that compares what the database says
-// with what is there, within seconds (see sweep.go).
+// with what is there, within seconds (see sweep.go). A wake-up that River loses is
+// made up for within milliseconds (see nudge.go).
 package engine

@@ -58,6 +58,7 @@ type Engine struct {
 	works    workCache
 	looks    sync.Map // queue name → look
 	active   active
+	nudges   nudges
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	background sync.WaitGroup
@@ -81,6 +82,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		load:     newLoad(o.Cores),
 	}
 	e.active.init()
+	e.nudges.due = make(chan nudge, maxNudges)
 	config := &river.Config{
 		ID:     e.node.ID,
 		Logger: slog.New(&quiet{Handler: o.Logger.Handler(), said: new(sync.Map)}),
@@ -139,6 +141,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		e.background.Go(func() { e.obey(run) })
 	}
 	e.background.Go(func() { e.beat(run) })
+	e.background.Go(func() { e.nudge(run) })
 	e.background.Go(func() { e.sweep(run) })
 	return nil
 }

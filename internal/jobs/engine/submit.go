@@ -96,6 +96,9 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 			Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 		})
 		e.Store.Feed.Wake(id)
+		if turns > 0 {
+			e.nudges.expect(id, spec.Queue)
+		}
 	}
 	return id, replayed, nil
 }
