@@ -48,6 +48,13 @@ type Claimed struct {
 	Lanes     int    // that the job may have
 }
 
+// claimable is the condition under which a piece b of the backlog may be claimed.
+// Tasks that were lost twice are suspects, and only one chunk of suspects of a
+// job is in hand at a time: so one that is innocent is not lost with the guilty
+// again and again.
+const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exists (
+	select from chunks s where s.job_id = b.job_id and s.state = 'leased' and s.losses >= 2)) `
+
 // claimSQL takes a piece of the backlog that is due, else tasks at the cursor.
 // The progress row is locked first, so claims of one job follow each other. The
 // fair share is what is left over twice the lanes (guided self-scheduling,
@@ -61,7 +68,7 @@ with p as materialized (
 	where job_id = $1 and halt is null and not ended for update
 ), piece as materialized (
 	select b.id, b.first, b.count, b.attempt, b.losses from p, backlog b
-	where b.job_id = $1 and b.due_at <= clock_timestamp()
+	where b.job_id = $1 and ` + claimable + `
 	order by b.due_at, b.id limit 1 for update of b
 ), t as materialized (
 	select coalesce(piece.first, p.cursor) as first,
@@ -546,7 +553,7 @@ func (s *Store) Leave(ctx context.Context, tx pgx.Tx, job string) (left bool, er
 	b.Queue(`
 		update progress p set turns = greatest(turns - 1, 0)
 		where job_id = $1 and (halt is not null or ended or not (cursor < total or exists (
-			select from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp())))`, job).
+			select from backlog b where b.job_id = $1 and `+claimable+`)))`, job).
 		Exec(func(tag pgconn.CommandTag) error { left = tag.RowsAffected() > 0; return nil })
 	b.Queue(`select from progress where job_id = $1`, job).
 		Exec(func(tag pgconn.CommandTag) error { left = left || tag.RowsAffected() == 0; return nil })
@@ -561,12 +568,12 @@ func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (first, n in
 			select * from progress where job_id = $1 and halt is null and not ended for update
 		), need as (
 			select least(p.lanes, p.total - p.cursor + coalesce((
-				select sum(b.count) from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp()), 0)
+				select sum(b.count) from backlog b where b.job_id = $1 and `+claimable+`), 0)
 				+ p.leased) as n from p
 		)
 		update progress set turns = greatest(turns, need.n) from need
 		where job_id = $1 and need.n > turns and (cursor < total or exists (
-			select from backlog b where b.job_id = $1 and b.due_at <= clock_timestamp()))
+			select from backlog b where b.job_id = $1 and `+claimable+`))
 		returning (select turns from p), need.n - (select turns from p)`, job).Scan(&first, &n)
 	if err == pgx.ErrNoRows {
 		return 0, 0, nil

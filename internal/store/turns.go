@@ -98,7 +98,7 @@ func (s *Store) Idle(ctx context.Context) ([]string, error) {
 		select job_id from progress p
 		where not ended and halt is null and turns < lanes
 			and (cursor < total and turns < total - cursor + leased or exists (
-				select from backlog b where b.job_id = p.job_id and b.due_at <= clock_timestamp()
+				select from backlog b where b.job_id = p.job_id and `+claimable+`
 				having sum(b.count) + p.leased > p.turns))
 		limit 100`)
 	if err != nil {
