@@ -208,7 +208,7 @@ func (q *queue) wait(priority, n int) {
 type active struct {
 	mu    sync.Mutex
 	lanes map[*lane]struct{}
-	seen  map[int64]time.Time // River jobs that arrived here, and when
+	seen  map[int64]time.Time // River jobs that arrived here, and when they ended; zero while they run
 }
 
 func (a *active) init() {
@@ -216,19 +216,29 @@ func (a *active) init() {
 	a.seen = make(map[int64]time.Time)
 }
 
-func (a *active) arrived(id int64) {
+// arrived notes that a turn is here, until a while after gone was called.
+func (a *active) arrived(id int64) { a.saw(id, time.Time{}) }
+
+// gone notes that a turn has ended here.
+func (a *active) gone(id int64) { a.saw(id, time.Now()) }
+
+func (a *active) saw(id int64, ended time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.seen[id] = time.Now()
+	a.seen[id] = ended
 }
 
+// rememberTurns is how long a turn that has ended is known as seen: longer than
+// River takes to write that it has.
+const rememberTurns = time.Minute
+
 // seenIDs are the River jobs that arrived here; those long gone are forgotten.
-func (a *active) seenIDs(running func(int64) bool) []int64 {
+func (a *active) seenIDs() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	ids := make([]int64, 0, len(a.seen))
-	for id, at := range a.seen {
-		if time.Since(at) > time.Hour && !running(id) {
+	for id, ended := range a.seen {
+		if !ended.IsZero() && time.Since(ended) > rememberTurns {
 			delete(a.seen, id)
 			continue
 		}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -103,7 +102,7 @@ func machine() string {
 	if err != nil {
 		return ""
 	}
-	namespace, err := os.Readlink(filepath.Join("/proc/self/ns/pid"))
+	namespace, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {
 		return ""
 	}

@@ -96,7 +96,7 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 		} else if n > 0 {
 			e.Logger.Warn("chunks whose claim was never answered are put back", "chunks", n)
 		}
-		seen := e.active.seenIDs(func(int64) bool { return false })
+		seen := e.active.seenIDs()
 		if n, err := e.Store.ReleaseUnseen(ctx, e.node.ID, seen); err != nil {
 			return err
 		} else if n > 0 {

@@ -41,6 +41,7 @@ func (*worker) NextRetry(j *river.Job[turnArgs]) time.Time {
 
 func (w *worker) Work(ctx context.Context, turn *river.Job[turnArgs]) error {
 	w.engine.active.arrived(turn.ID)
+	defer w.engine.active.gone(turn.ID)
 	w.engine.nudges.arrived(turn.Args.Job)
 	err := w.engine.turn(ctx, turn)
 	if err != nil && !errors.Is(err, errLeaseLost) && !errors.Is(err, jobs.ErrUnavailable) && ctx.Err() == nil {
