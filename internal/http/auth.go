@@ -23,9 +23,15 @@ func (s *Site) recognise(r *http.Request) (*jobs.User, error) {
 		if !strings.EqualFold(scheme, "Bearer") || token == "" {
 			return nil, errUnauthorized
 		}
+		if user := s.tokens.get(token); user != nil {
+			return user, nil
+		}
 		user, err := s.store.UserByToken(r.Context(), token)
 		if errors.Is(err, jobs.ErrNotFound) {
 			return nil, errUnauthorized
+		}
+		if err == nil {
+			s.tokens.put(token, user)
 		}
 		return user, err
 	}

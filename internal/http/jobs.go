@@ -57,23 +57,18 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	}
 	spec, malformed := parseSpec(s.schemas, text)
 	found = append(found, malformed...)
-	id, replayed, err := s.submit(ctx, c.user, spec, key, found)
+	wait, asked := waitPreference(c.r.Header.Values("Prefer"))
+	answer, replayed, err := s.submit(ctx, c.user, spec, key, found, wait)
 	if err != nil {
 		return nil, err
 	}
-	out := &submitOutput{Location: apiPrefix + "/jobs/" + id}
+	out := &submitOutput{Location: apiPrefix + "/jobs/" + answer.ID, Body: *answer}
 	if replayed {
 		out.Replayed = "true"
 	}
-	wait, asked := waitPreference(c.r.Header.Values("Prefer"))
 	if asked {
 		out.Applied = "wait"
 	}
-	answer, err := s.answer(ctx, store.As(c.user), id, wait)
-	if err != nil {
-		return nil, err
-	}
-	out.Body = *answer
 	return out, nil
 }
 
@@ -89,25 +84,43 @@ func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool
 	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, true
 }
 
-// submit hands a submission to the engine, or lists everything that is wrong
-// with it: what was found already, and what the engine finds.
-func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid) (string, bool, error) {
+// submit hands a submission to the engine and waits for the job's end where wait
+// is positive, or lists everything that is wrong with it: what was found
+// already, and what the engine finds.
+func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid, wait time.Duration) (answer *jobAnswer, replayed bool, err error) {
 	if unreadable(found) {
-		return "", false, found
+		return nil, false, found
 	}
 	if len(found) > 0 {
 		more, err := s.engine.Check(ctx, &spec)
 		if err != nil {
-			return "", false, err
+			return nil, false, err
 		}
-		return "", false, merge(found, inBody(more))
+		return nil, false, merge(found, inBody(more))
 	}
-	id, replayed, err := s.engine.Submit(ctx, user, spec, key)
+	id := store.NewID()
+	news := s.store.Feed.Watch(id)
+	defer news.Close()
+	id, replayed, err = s.engine.SubmitAs(ctx, id, user, spec, key)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		err = inBody(invalid)
 	}
-	return id, replayed, err
+	if err != nil {
+		return nil, false, err
+	}
+	if wait > 0 && !replayed {
+		// It cannot have ended before there is news of it, so it need not be
+		// looked at.
+		select {
+		case <-news.C:
+		case <-time.After(min(wait, time.Second)):
+		case <-ctx.Done():
+		case <-s.draining.Done():
+		}
+	}
+	answer, err = s.answer(ctx, store.As(user), id, wait)
+	return answer, replayed, err
 }
 
 // waitPreference reads Prefer headers (RFC 7240). What makes no sense in them

@@ -111,7 +111,7 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 			return s.renderForm(w, r, http.StatusOK, p)
 		}
 	}
-	id, _, err := s.submit(r.Context(), callOf(r.Context()).user, spec, nil, inBody(found))
+	job, _, err := s.submit(r.Context(), callOf(r.Context()).user, spec, nil, inBody(found), 0)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		p.Form.Reject(invalid)
@@ -120,7 +120,7 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+	http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 	return nil
 }
 

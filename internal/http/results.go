@@ -150,7 +150,7 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 		}
 	}
 	failedOnly := !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed
-	for {
+	for q.next < job.Counts.Total {
 		blocks, err := q.site.store.Outcomes(ctx, q.job, q.next, failedOnly)
 		if err != nil {
 			return err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
@@ -541,23 +540,6 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 	}
 	p.Held = err == nil
 	return p, wrap("give back tasks", err)
-}
-
-// Leave ends a turn that has nothing to claim, as part of tx: it takes the turn
-// off the job's count, unless something can be claimed after all. The progress
-// row is locked by a statement of its own, so that the next one sees whatever
-// was given back before.
-func (s *Store) Leave(ctx context.Context, tx pgx.Tx, job string) (left bool, err error) {
-	var b pgx.Batch
-	b.Queue(`select from progress where job_id = $1 for update`, job)
-	b.Queue(`
-		update progress p set turns = greatest(turns - 1, 0)
-		where job_id = $1 and (halt is not null or ended or not (cursor < total or exists (
-			select from backlog b where b.job_id = $1 and `+claimable+`)))`, job).
-		Exec(func(tag pgconn.CommandTag) error { left = tag.RowsAffected() > 0; return nil })
-	b.Queue(`select from progress where job_id = $1`, job).
-		Exec(func(tag pgconn.CommandTag) error { left = left || tag.RowsAffected() == 0; return nil })
-	return left, wrap("leave job", tx.SendBatch(ctx, &b).Close())
 }
 
 // Missing says how many turns a job lacks, as part of tx, and counts them in:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"strings"
 	"time"
 
@@ -33,110 +32,6 @@ type Viewer struct {
 // As is the viewer that user is.
 func As(user *jobs.User) Viewer {
 	return Viewer{UserID: user.ID, All: user.Role.Allows(jobs.Admin)}
-}
-
-// A NewJob is a job to be inserted, with every default filled in.
-type NewJob struct {
-	ID      string
-	OwnerID string
-	Spec    jobs.Spec
-	Lanes   int // turns that may live at once, where the policy does not say
-	Turns   int // to begin with, for the lanes from 0 on
-}
-
-// InsertJob writes a job, its inputs and its first turns as part of tx. A job
-// that has no task and is sealed is written as succeeded.
-func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
-	program, err := json.Marshal(n.Spec.Program)
-	if err != nil {
-		return fmt.Errorf("encode program: %w", err)
-	}
-	shape := n.Spec.Inputs.Shape()
-	inputs, err := json.Marshal(shape)
-	if err != nil {
-		return fmt.Errorf("encode inputs: %w", err)
-	}
-	policy, err := json.Marshal(n.Spec.Policy)
-	if err != nil {
-		return fmt.Errorf("encode policy: %w", err)
-	}
-	state, ended := jobs.Queued, false
-	switch {
-	case shape.Open:
-		state = jobs.Open
-	case shape.Count == 0:
-		state, ended = jobs.Succeeded, true
-	}
-	lanes, auto := n.Lanes, n.Spec.Policy.Processes == nil
-	if !auto {
-		lanes = *n.Spec.Policy.Processes
-	}
-	var b pgx.Batch
-	b.Queue(`
-		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $11 then now() end, case when $11 then now() end)`,
-		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, ended)
-	b.Queue(`
-		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended)
-	turns := make([]Turn, n.Turns)
-	for lane := range turns {
-		turns[lane] = Turn{Job: n.ID, Lane: lane, Queue: n.Spec.Queue, Priority: n.Spec.Priority}
-	}
-	queueTurns(&b, turns)
-	blocks := 0
-	var rest [][]any
-	for block := range inputBlocks(n.Spec.Inputs.Values(), 0) {
-		if blocks++; blocks <= 4 {
-			b.Queue(`insert into input_blocks (job_id, first, count, data) values ($1, $2, $3, $4)`,
-				n.ID, block.first, block.count, block.data)
-			continue
-		}
-		rest = append(rest, []any{n.ID, block.first, block.count, block.data})
-	}
-	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-		return wrap("insert job", err)
-	}
-	if len(rest) > 0 {
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"input_blocks"}, []string{"job_id", "first", "count", "data"}, pgx.CopyFromRows(rest))
-		if err != nil {
-			return wrap("insert inputs", err)
-		}
-	}
-	return nil
-}
-
-// Bounds of a row of input_blocks. maxBlockCount is also in its schema.
-const (
-	maxBlockCount = 4096
-	maxBlockBytes = 256 << 10
-)
-
-type inputBlock struct {
-	first int64
-	count int
-	data  []byte
-}
-
-// inputBlocks packs inputs into rows, the first input having index first.
-func inputBlocks(values iter.Seq[[]byte], first int64) iter.Seq[inputBlock] {
-	return func(yield func(inputBlock) bool) {
-		block := inputBlock{first: first}
-		for value := range values {
-			if block.count == maxBlockCount || block.count > 0 && len(block.data)+len(value) >= maxBlockBytes {
-				if !yield(block) {
-					return
-				}
-				block = inputBlock{first: block.first + int64(block.count)}
-			}
-			block.data = append(append(block.data, value...), '\n')
-			block.count++
-		}
-		if block.count > 0 {
-			yield(block)
-		}
-	}
 }
 
 // jobColumns are what scanJob reads, from jobs j, users u and progress p.

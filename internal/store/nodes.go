@@ -56,10 +56,22 @@ func (s *Store) Revive(ctx context.Context, id string) error {
 	return wrap("revive node", err)
 }
 
-// Unregister marks a node as stopped in order.
+// Unregister marks a node as stopped in order. What it could not give back by
+// itself, for it does not know of it, is put back.
 func (s *Store) Unregister(ctx context.Context, id string) error {
-	_, err := s.Pool.Exec(ctx, `update nodes set state = 'stopped' where id = $1`, id)
-	return wrap("unregister node", err)
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `update nodes set state = 'stopped' where id = $1`, id); err != nil {
+			return wrap("unregister node", err)
+		}
+		if _, err := s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, id); err != nil {
+			return err
+		}
+		turns, err := s.discardTurns(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		return s.InsertTurns(ctx, tx, turns)
+	})
 }
 
 // A Neighbour is another node that says it lives on the same machine.

@@ -47,7 +47,8 @@ func insert(t *testing.T, s *store.Store, owner *jobs.User, spec jobs.Spec) stri
 	spec = spec.WithDefaults()
 	id := store.NewID()
 	err := s.Tx(t.Context(), func(tx pgx.Tx) error {
-		return s.InsertJob(t.Context(), tx, store.NewJob{ID: id, OwnerID: owner.ID, Spec: spec, Lanes: 2, Turns: 2})
+		_, err := s.InsertJob(t.Context(), tx, store.NewJob{ID: id, OwnerID: owner.ID, Spec: spec, Lanes: 2, Turns: 2})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -491,9 +492,9 @@ func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
 	s, admin := open(t)
 	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
 	lease := claim(t, s, id, 10)
-	leave := func() (left bool) {
+	leave := func() bool {
 		t.Helper()
-		err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) { left, err = s.Leave(t.Context(), tx, id); return err })
+		left, err := s.LeaveTurn(t.Context(), 0, id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -74,6 +75,57 @@ const wakeSQL = `
 func (s *Store) WakeQueue(ctx context.Context, queue string) error {
 	_, err := s.Pool.Exec(ctx, wakeSQL, []string{queue})
 	return wrap("wake queue", err)
+}
+
+// completeTurn ends a turn that has not been ended behind our back.
+const completeTurn = `update river_job set state = 'completed', finalized_at = clock_timestamp() where id = $1 and state = 'running'`
+
+// CompleteTurn ends a turn of a job that has ended. Its commit does not wait for
+// the disk: a turn that a crash of Postgres brings back finds nothing to do.
+func (s *Store) CompleteTurn(ctx context.Context, turn int64) error {
+	_, err := s.River.Exec(ctx, completeTurn, turn)
+	return wrap("complete turn", err)
+}
+
+// RequeueTurn ends a turn and puts another one for it at the end of the line.
+func (s *Store) RequeueTurn(ctx context.Context, turn int64, again Turn) error {
+	var b pgx.Batch
+	b.Queue(completeTurn, turn)
+	queueTurns(&b, []Turn{again})
+	return wrap("requeue turn", s.Pool.SendBatch(ctx, &b).Close())
+}
+
+// PostponeTurn puts a turn that failed on its node's account back into the line,
+// to be fetched after a while.
+func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration) error {
+	_, err := s.Pool.Exec(ctx, `
+		update river_job set state = 'available', scheduled_at = clock_timestamp() + $2::bigint * interval '1 microsecond'
+		where id = $1 and state = 'running'`, turn, wait.Microseconds())
+	return wrap("postpone turn", err)
+}
+
+// LeaveTurn ends a turn that has nothing to claim and takes it off the job's
+// count, unless something can be claimed after all. The progress row is locked
+// by a statement of its own, so that the next one sees whatever was given back
+// before.
+func (s *Store) LeaveTurn(ctx context.Context, turn int64, job string) (left bool, err error) {
+	var b pgx.Batch
+	b.Queue(`select from progress where job_id = $1 for update`, job)
+	b.Queue(`
+		with off as (
+			update progress p set turns = greatest(turns - 1, 0)
+			where job_id = $1 and (halt is not null or ended or not (cursor < total or exists (
+				select from backlog b where b.job_id = $1 and `+claimable+`)))
+			returning job_id
+		), so as materialized (
+			select exists (select from off) or not exists (select from progress where job_id = $1) as left
+		), done as (
+			update river_job set state = 'completed', finalized_at = clock_timestamp()
+			from so where so.left and id = $2 and state = 'running'
+		)
+		select so.left from so`, job, turn).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&left) })
+	return left, wrap("leave job", s.Pool.SendBatch(ctx, &b).Close())
 }
 
 // maxTurnAttempts is how often River tries a turn that fails on its node's

@@ -61,8 +61,14 @@ type Engine struct {
 	nudges   nudges
 	draining chan struct{} // closed when no further chunk may be claimed
 
-	background sync.WaitGroup
+	// Turns that River does not run, because they began with their insertion.
+	handover sync.RWMutex // held to read from when they get a slot until they run
+	started  bool         // and not stopped: they may begin
+	begun    sync.WaitGroup
+
+	running    context.Context // from New to the end of Stop
 	stop       context.CancelFunc
+	background sync.WaitGroup
 }
 
 // New makes the engine of one node. ctx is for reading the queues only.
@@ -81,6 +87,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		draining: make(chan struct{}),
 		load:     newLoad(o.Cores),
 	}
+	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.init()
 	e.nudges.due = make(chan nudge, maxNudges)
 	config := &river.Config{
@@ -89,7 +96,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		// Short, because a slot that falls free during a fetch, and a second
 		// insert within the cooldown, are noticed by the next poll only.
 		FetchCooldown:               time.Millisecond,
-		FetchPollInterval:           50 * time.Millisecond,
+		FetchPollInterval:           500 * time.Millisecond,
 		JobTimeout:                  -1, // a task's timeout is the executor's
 		CompletedJobRetentionPeriod: time.Hour,
 		DiscardedJobRetentionPeriod: time.Hour,
@@ -131,11 +138,10 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.expireGoneNeighbours(ctx); err != nil {
 		return err
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e.stop = stop
+	run := e.running
 	if e.Role != RoleWeb {
 		if err := e.river.Start(run); err != nil {
-			stop()
+			e.stop()
 			return fmt.Errorf("start River: %w", err)
 		}
 		e.background.Go(func() { e.obey(run) })
@@ -143,6 +149,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.beat(run) })
 	e.background.Go(func() { e.nudge(run) })
 	e.background.Go(func() { e.sweep(run) })
+	e.handover.Lock()
+	defer e.handover.Unlock()
+	e.started = true
 	return nil
 }
 
@@ -150,13 +159,17 @@ func (e *Engine) Start(ctx context.Context) error {
 // the grace period and are then ended, and what is unfinished goes back to its
 // queue.
 func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
+	e.handover.Lock()
+	e.started = false
 	close(e.draining)
+	e.handover.Unlock()
 	e.active.haltAll()
 	var err error
 	if e.Role != RoleWeb {
 		force := time.AfterFunc(grace, func() { e.active.cancelAll(errDraining) })
 		defer force.Stop()
 		err = e.river.Stop(ctx)
+		e.begun.Wait()
 	}
 	e.stats.silence()
 	e.stop()
@@ -183,7 +196,16 @@ type queue struct {
 	slots *slots.Table
 
 	mu      sync.Mutex
-	waiting [5]int // turns that wait for a slot, by priority
+	waiting [5]int    // turns that wait for a slot, by priority
+	full    time.Time // when one last did
+}
+
+// crowded reports whether turns wait here, or did a moment ago, so that others
+// may be in River's line.
+func (q *queue) crowded() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Since(q.full) < time.Second
 }
 
 // othersWait reports whether a turn of this or a more urgent priority waits.
@@ -202,6 +224,7 @@ func (q *queue) wait(priority, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting[min(max(priority, 1), 4)] += n
+	q.full = time.Now()
 }
 
 // active is what this node has in hand.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -26,9 +27,10 @@ type lane struct {
 	waited   time.Duration
 	stats    *stats
 
-	cancel   context.CancelCauseFunc // ends the processes
-	haltOnce sync.Once
-	halted   chan struct{} // closed when nothing more may be claimed or started
+	cancel    context.CancelCauseFunc // ends the processes
+	preempted atomic.Bool             // the slot goes to a turn that must not wait
+	haltOnce  sync.Once
+	halted    chan struct{} // closed when nothing more may be claimed or started
 
 	// view guards leases for those who only look. mu is held over round trips
 	// to the database, so nobody but the lane itself may wait for it.
@@ -70,6 +72,12 @@ func (l *lane) isHalted() bool {
 	}
 }
 
+// preempt makes the lane give up its slot when the tasks in hand are done.
+func (l *lane) preempt() {
+	l.preempted.Store(true)
+	l.halt()
+}
+
 // yielding reports whether the turn must go back to the line: its quantum is
 // over, or the node drains.
 func (l *lane) yielding() bool {
@@ -82,27 +90,31 @@ func (l *lane) yielding() bool {
 }
 
 // run claims and executes until nothing can be claimed, the quantum is over or
-// the lane is halted.
-func (l *lane) run(ctx context.Context) error {
+// the lane is halted. first is what was claimed for the lane already, or nil.
+func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 	l.in = make(chan exec.Chunk, 2)
 	l.closed = false
-	if l.isHalted() {
-		return nil
-	}
-	claim := l.claim()
-	claimed, err := l.engine.Store.Claim(ctx, *claim)
-	if err != nil || claimed.Lease == nil {
-		return err
+	if first == nil {
+		if l.isHalted() {
+			return nil
+		}
+		claimed, err := l.engine.Store.Claim(ctx, *l.claim())
+		if err != nil || claimed.Lease == nil {
+			return err
+		}
+		first = &claimed
+	} else {
+		l.claimed = true
 	}
 	l.mu.Lock()
-	l.push(ctx, claimed)
+	l.push(ctx, *first)
 	l.mu.Unlock()
 	executed := make(chan error, 1)
 	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r exec.Report) { l.report(ctx, r) }) }()
 	l.mu.Lock()
 	l.fill(ctx)
 	l.mu.Unlock()
-	err = <-executed
+	err := <-executed
 
 	l.mu.Lock()
 	defer l.mu.Unlock()

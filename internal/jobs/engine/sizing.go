@@ -155,6 +155,13 @@ func (c *statsCache) enter(job string) *stats {
 	return s
 }
 
+// knows reports whether the job runs here, or has a moment ago.
+func (c *statsCache) knows(job string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.jobs[job] != nil
+}
+
 // silence keeps every job's stats from notifying later.
 func (c *statsCache) silence() {
 	c.mu.Lock()

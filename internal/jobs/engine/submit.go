@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec/slots"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -51,7 +52,17 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 // written in one transaction. With a key that stands for an earlier, equal
 // request it returns that request's job and true. The error is jobs.Invalid
 // when the submission has violations.
+//
+// Turns for which this node has free slots are not sent through River's line:
+// they are written as fetched already, with their first chunks claimed, and
+// begin when the transaction is committed.
 func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, replayed bool, err error) {
+	return e.SubmitAs(ctx, store.NewID(), user, spec, key)
+}
+
+// SubmitAs is Submit with the id that the job gets, by store.NewID, so that the
+// caller can watch it before anything of it is heard.
+func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec jobs.Spec, key *store.Key) (_ string, replayed bool, err error) {
 	found, err := e.Check(ctx, &spec)
 	if err != nil {
 		return "", false, err
@@ -68,49 +79,72 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 	if spec.Policy.Processes != nil {
 		lanes = *spec.Policy.Processes
 	}
-	total := spec.Inputs.Count()
-	id = store.NewID()
-	turns := int(min(int64(lanes), total))
-	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		if key != nil {
+	turns := int(min(int64(lanes), spec.Inputs.Count()))
+	work := &store.Work{
+		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
+		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
+	}
+	e.handover.RLock()
+	defer e.handover.RUnlock()
+	held, here := e.takeSlots(work, turns)
+	defer func() {
+		for _, slot := range held { // those that no turn has taken over
+			slot.Release()
+		}
+	}()
+	insert := store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns, Here: here}
+	var begun []store.Begun
+	if key == nil {
+		begun, err = e.Store.InsertJob(ctx, nil, insert)
+	} else {
+		err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
 			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case earlier == "":
+				begun, err = e.Store.InsertJob(ctx, tx, insert)
+				return err
+			case !same:
+				return ErrKeyReused
 			}
-			if earlier != "" {
-				if !same {
-					return ErrKeyReused
-				}
-				id, replayed = earlier, true
-				return nil
-			}
-		}
-		return e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns})
-	})
-	if err != nil {
-		return "", false, err
-	}
-	if !replayed {
-		e.works.put(&store.Work{
-			Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
-			Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
+			id, replayed = earlier, true
+			return nil
 		})
-		e.Store.Feed.Wake(id)
-		if turns > 0 {
-			e.nudges.expect(id, spec.Queue)
-		}
 	}
-	return id, replayed, nil
+	if err != nil || replayed {
+		return id, replayed, err
+	}
+	e.works.put(work)
+	for i, b := range begun {
+		e.start(b, work, e.queues[work.Queue], held[i])
+	}
+	held = held[len(begun):]
+	e.Store.Feed.Wake("")
+	if turns > len(begun) {
+		e.nudges.expect(id, spec.Queue)
+	}
+	return id, false, nil
 }
 
-// turnArgs is what a turn carries in River.
-type turnArgs struct {
-	Job  string `json:"job"`
-	Lane int    `json:"lane"`
+// takeSlots takes the slots that are free here for turns of a new job, and
+// returns their lanes' first claims.
+func (e *Engine) takeSlots(w *store.Work, turns int) (held []*slots.Slot, claims []store.Claim) {
+	q := e.queues[w.Queue]
+	if q == nil || e.Executors[w.Program.Kind()] == nil || !e.started {
+		return nil, nil
+	}
+	for len(held) < turns {
+		slot := q.slots.TryAcquire(*w.Policy.CoresPerProcess)
+		if slot == nil {
+			break
+		}
+		held = append(held, slot)
+		l := &lane{engine: e, work: w, number: len(claims), cores: slot.Cores, stats: new(stats)}
+		claims = append(claims, *l.claim())
+	}
+	return held, claims
 }
-
-// Kind is the turns' kind in River.
-func (turnArgs) Kind() string { return store.TurnKind }
 
 // dispatch inserts the turns that a job lacks.
 func (e *Engine) dispatch(ctx context.Context, job string) error {

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec/slots"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -20,10 +19,31 @@ const (
 	// patience is how long a turn waits for a slot here before it goes back to
 	// the line, where another node or a more urgent turn may come first.
 	patience = time.Second
+	// detour is how long a lane that made room for a newcomer waits for a slot
+	// here before its turn goes back to the line: newcomers are often short.
+	detour = 30 * time.Millisecond
+	// postponed is when a turn that failed on this node's account is tried
+	// again, where River did not fetch it.
+	postponed = time.Second
 	// bookkeeping is how long what must be written at the end of a turn may
 	// take, after its context was cancelled.
 	bookkeeping = 10 * time.Second
 )
+
+// turnArgs is what a turn carries in River.
+type turnArgs struct {
+	Job  string `json:"job"`
+	Lane int    `json:"lane"`
+}
+
+// Kind is the turns' kind in River.
+func (turnArgs) Kind() string { return store.TurnKind }
+
+// A turn is a lane's right to run, by its id in River.
+type turn struct {
+	store.Turn
+	id int64
+}
 
 // worker is River's view of the engine.
 type worker struct {
@@ -39,15 +59,26 @@ func (*worker) NextRetry(j *river.Job[turnArgs]) time.Time {
 	return time.Now().Add(min(time.Duration(1<<min(max(j.Attempt, 1), 5))*500*time.Millisecond, 15*time.Second))
 }
 
-func (w *worker) Work(ctx context.Context, turn *river.Job[turnArgs]) error {
-	w.engine.active.arrived(turn.ID)
-	defer w.engine.active.gone(turn.ID)
-	w.engine.nudges.arrived(turn.Args.Job)
-	err := w.engine.turn(ctx, turn)
-	if err != nil && !errors.Is(err, errLeaseLost) && !errors.Is(err, jobs.ErrUnavailable) && ctx.Err() == nil {
-		w.engine.Logger.Error("turn failed; it will be tried again", "job", turn.Args.Job, "error", err)
+func (w *worker) Work(ctx context.Context, j *river.Job[turnArgs]) error {
+	e := w.engine
+	t := turn{id: j.ID, Turn: store.Turn{Job: j.Args.Job, Lane: j.Args.Lane, Queue: j.Queue, Priority: j.Priority}}
+	e.active.arrived(t.id)
+	defer e.active.gone(t.id)
+	e.nudges.arrived(t.Job)
+	e.nudges.arrived(t.Queue)
+	err := e.fetched(ctx, t)
+	if q := e.queues[t.Queue]; q != nil && q.crowded() {
+		e.nudges.expect(t.Queue, t.Queue) // a slot that falls free during a fetch leads to no other
 	}
+	e.report(ctx, t, err)
 	return err
+}
+
+// report tells operators of a turn that failed, unless they know the reason.
+func (e *Engine) report(ctx context.Context, t turn, err error) {
+	if err != nil && !errors.Is(err, errLeaseLost) && !errors.Is(err, jobs.ErrUnavailable) && ctx.Err() == nil {
+		e.Logger.Error("turn failed; it will be tried again", "job", t.Job, "error", err)
+	}
 }
 
 // work reads what must be known of a job to run it.
@@ -62,47 +93,139 @@ func (e *Engine) work(ctx context.Context, job string) (*store.Work, error) {
 	return w, err
 }
 
-// turn runs one lane of a job until nothing can be claimed or its quantum is
-// over.
-func (e *Engine) turn(ctx context.Context, turn *river.Job[turnArgs]) error {
-	w, err := e.work(ctx, turn.Args.Job)
+// fetched runs a turn that came from River's line, when it has got a slot.
+func (e *Engine) fetched(ctx context.Context, t turn) error {
+	w, err := e.work(ctx, t.Job)
 	if errors.Is(err, jobs.ErrNotFound) {
 		return nil // the job was deleted
 	}
 	if err != nil {
 		return err
 	}
-	q := e.queues[turn.Queue]
+	q := e.queues[t.Queue]
 	if q == nil {
-		return fmt.Errorf("this node does not serve queue %q", turn.Queue)
+		return fmt.Errorf("this node does not serve queue %q", t.Queue)
 	}
-	executor := e.Executors[w.Program.Kind()]
-	if executor == nil {
+	if e.Executors[w.Program.Kind()] == nil {
 		return fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
 	}
 	began := time.Now()
-	patient, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	q.wait(turn.Priority, 1)
-	slot, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess)
-	q.wait(turn.Priority, -1)
+	slot, err := e.slot(ctx, q, t, *w.Policy.CoresPerProcess)
 	if err != nil {
-		return e.requeue(ctx, turn)
+		return e.requeue(ctx, t)
 	}
-	defer slot.Release()
+	return e.run(ctx, t, w, q, slot, time.Since(began), nil)
+}
 
-	laneContext, cancelLane := context.WithCancelCause(ctx)
-	defer cancelLane(nil)
+// slot waits for a slot, for as long as patience lasts. A turn of a job that is
+// new here, or of a more urgent one, makes lanes that have run for a moment give
+// theirs up.
+func (e *Engine) slot(ctx context.Context, q *queue, t turn, cores int) (*slots.Slot, error) {
+	if slot := q.slots.TryAcquire(cores); slot != nil {
+		return slot, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	q.wait(t.Priority, 1)
+	defer q.wait(t.Priority, -1)
+	stop := e.makeRoom(q, t)
+	defer stop()
+	return q.slots.Acquire(ctx, cores)
+}
+
+// start runs a turn that was inserted with its first chunk claimed, in the
+// background: River does not know of it. The slot is released at its end.
+func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot) {
+	t := turn{id: b.Turn, Turn: store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}}
+	e.active.arrived(t.id)
+	e.begun.Go(func() {
+		defer e.active.gone(t.id)
+		ctx := e.running
+		err := e.run(ctx, t, w, q, slot, 0, &b.Claimed)
+		e.report(ctx, t, err)
+		if err != nil {
+			e.postpone(ctx, t)
+		}
+	})
+}
+
+// postpone puts a turn that failed back into the line, as River does with those
+// that it runs, when the database is there again.
+func (e *Engine) postpone(ctx context.Context, t turn) {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+		err := e.Store.PostponeTurn(attempt, t.id, postponed)
+		cancel()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, jobs.ErrUnavailable) {
+			e.Logger.Warn("postpone turn; it is released later", "job", t.Job, "error", err)
+			return
+		}
+		select {
+		case <-e.draining: // others find it when this node has stopped
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// run runs one lane of a job until nothing can be claimed or its quantum is
+// over. first is what was claimed with the turn, or nil.
+func (e *Engine) run(ctx context.Context, t turn, w *store.Work, q *queue, slot *slots.Slot, waited time.Duration, first *store.Claimed) error {
+	defer func() { slot.Release() }()
+	stats := e.stats.enter(w.Job)
+	defer e.stats.leave(w.Job)
+	l := e.newLane(t, w, q, slot, stats, waited)
+	for {
+		err := e.runLane(ctx, l, first)
+		first = nil
+		switch {
+		case err != nil:
+			return err
+		case l.ended:
+			return e.complete(ctx, t)
+		case l.preempted.Load():
+			slot.Release()
+			began := time.Now()
+			patient, cancel := context.WithTimeout(ctx, detour)
+			next, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess)
+			cancel()
+			if err != nil {
+				return e.requeue(ctx, t)
+			}
+			slot = next
+			l = e.newLane(t, w, q, slot, stats, time.Since(began))
+			continue
+		case l.yielding():
+			return e.requeue(ctx, t)
+		}
+		left, err := e.leave(ctx, t)
+		if err != nil || left {
+			return err
+		}
+	}
+}
+
+func (e *Engine) newLane(t turn, w *store.Work, q *queue, slot *slots.Slot, stats *stats, waited time.Duration) *lane {
 	l := &lane{
-		engine: e, work: w, queue: q, priority: turn.Priority, number: turn.Args.Lane,
-		executor: executor, cores: slot.Cores, began: time.Now(), waited: time.Since(began),
-		cancel: cancelLane, halted: make(chan struct{}), leases: make(map[int64]*held), failures: -1,
-		stats: e.stats.enter(w.Job),
+		engine: e, work: w, queue: q, priority: t.Priority, number: t.Lane,
+		executor: e.Executors[w.Program.Kind()], cores: slot.Cores, began: time.Now(), waited: waited,
+		halted: make(chan struct{}), leases: make(map[int64]*held), failures: -1,
+		stats: stats,
 	}
 	if w.Policy.MaxFailures != nil {
 		l.failures = w.Policy.FailuresAllowed(w.Inputs.Count)
 	}
-	defer e.stats.leave(w.Job)
+	return l
+}
+
+// runLane lets a lane run once, where others can halt and cancel it.
+func (e *Engine) runLane(ctx context.Context, l *lane, first *store.Claimed) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.cancel = cancel
 	e.active.add(l)
 	defer e.active.remove(l)
 	select {
@@ -110,52 +233,27 @@ func (e *Engine) turn(ctx context.Context, turn *river.Job[turnArgs]) error {
 		l.halt()
 	default:
 	}
-	for {
-		if err := l.run(laneContext); err != nil {
-			return err
-		}
-		if l.ended {
-			return nil
-		}
-		if l.yielding() {
-			return e.requeue(ctx, turn)
-		}
-		left, err := e.leave(ctx, turn)
-		if err != nil || left {
-			return err
-		}
-	}
+	return l.run(ctx, first)
 }
 
 // requeue puts the turn at the end of the line and ends it, in one transaction.
-func (e *Engine) requeue(ctx context.Context, turn *river.Job[turnArgs]) error {
+func (e *Engine) requeue(ctx context.Context, t turn) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
-	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		again := store.Turn{Job: turn.Args.Job, Lane: turn.Args.Lane, Queue: turn.Queue, Priority: turn.Priority}
-		if err := e.Store.InsertTurns(ctx, tx, []store.Turn{again}); err != nil {
-			return err
-		}
-		return complete(ctx, tx, turn)
-	})
+	e.nudges.expect(t.Queue, t.Queue)
+	return e.Store.RequeueTurn(ctx, t.id, t.Turn)
 }
 
 // leave ends the turn, unless something can be claimed after all.
-func (e *Engine) leave(ctx context.Context, turn *river.Job[turnArgs]) (left bool, err error) {
+func (e *Engine) leave(ctx context.Context, t turn) (left bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
-	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		if left, err = e.Store.Leave(ctx, tx, turn.Args.Job); err != nil || !left {
-			return err
-		}
-		return complete(ctx, tx, turn)
-	})
-	return left, err
+	return e.Store.LeaveTurn(ctx, t.id, t.Job)
 }
 
-func complete(ctx context.Context, tx pgx.Tx, turn *river.Job[turnArgs]) error {
-	if _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, turn); err != nil {
-		return fmt.Errorf("complete turn: %w", err)
-	}
-	return nil
+// complete ends the turn of a job that has ended.
+func (e *Engine) complete(ctx context.Context, t turn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+	defer cancel()
+	return e.Store.CompleteTurn(ctx, t.id)
 }

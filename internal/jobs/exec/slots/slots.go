@@ -64,6 +64,26 @@ func (t *Table) Acquire(ctx context.Context, n int) (*Slot, error) {
 	return nil, ctx.Err()
 }
 
+// TryAcquire takes n slots, or all there are if those are fewer, where they are
+// free and nobody waits for some. Else it returns nil.
+func (t *Table) TryAcquire(n int) *Slot {
+	r := &request{n: max(n, 1), granted: make(chan *Slot, 1)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.line.Len() > 0 {
+		return nil
+	}
+	place := t.line.PushBack(r)
+	t.serve()
+	select {
+	case s := <-r.granted:
+		return s
+	default:
+		t.line.Remove(place)
+		return nil
+	}
+}
+
 // serve grants what can be granted, in order.
 func (t *Table) serve() {
 	for t.line.Len() > 0 {

@@ -1,0 +1,53 @@
+package engine
+
+import "time"
+
+const (
+	// grant is how long a lane may run before it must make room for a turn of a
+	// job that is new here, or of a more urgent one.
+	grant = 50 * time.Millisecond
+	// insist is after how long another lane is asked, where the first one is
+	// held up by a long task.
+	insist = 100 * time.Millisecond
+)
+
+// makeRoom asks lanes to give up their slots for a turn that waits, until stop
+// is called. A turn of a job that runs here already waits for the others'
+// quantum, as they do for its.
+func (e *Engine) makeRoom(q *queue, t turn) (stop func()) {
+	fresh := !e.stats.knows(t.Job)
+	done := make(chan struct{})
+	ask := func() time.Duration {
+		var longest *lane
+		soonest := insist
+		for _, l := range e.active.all() {
+			if l.queue != q || l.preempted.Load() || l.priority < t.Priority || l.priority == t.Priority && !fresh {
+				continue
+			}
+			if ran := time.Since(l.began); ran < grant {
+				soonest = min(soonest, grant-ran)
+			} else if longest == nil || l.began.Before(longest.began) {
+				longest = l
+			}
+		}
+		if longest != nil {
+			longest.preempt()
+			return insist
+		}
+		return soonest
+	}
+	next := ask()
+	go func() {
+		timer := time.NewTimer(next)
+		defer timer.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+				timer.Reset(ask())
+			}
+		}
+	}()
+	return func() { close(done) }
+}
