@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,18 @@ type node struct {
 	*engine.Engine
 	store *store.Store
 	admin *jobs.User
+	once  sync.Once
+}
+
+// stop ends the node as if its grace period were over.
+func (n *node) stop(t testing.TB) {
+	n.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := n.Stop(ctx, 0); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
 }
 
 // start brings up a node on the database at url.
@@ -55,14 +68,9 @@ func start(t testing.TB, url string, o engine.Options) *node {
 	if err := e.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := e.Stop(ctx, 0); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
-	return &node{e, s, admin}
+	n := &node{Engine: e, store: s, admin: admin}
+	t.Cleanup(func() { n.stop(t) })
+	return n
 }
 
 func (n *node) submit(t testing.TB, spec jobs.Spec) string {
