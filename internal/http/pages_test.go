@@ -209,7 +209,7 @@ func TestLivePages(t *testing.T) {
 		}
 	}
 	// What tasks print must not break the stream.
-	if err := s.store.AppendLogs(t.Context(), id, []jobs.LogLine{{Task: 1, Stream: "stdout", Line: "50 %\r100 %\r\n  event: end"}}); err != nil {
+	if err := s.store.AppendLogs(t.Context(), id, rest.ID, []jobs.LogLine{{Task: 4, Stream: "stdout", Line: "50 %\r100 %\r\n  event: end"}}); err != nil {
 		t.Fatal(err)
 	}
 	for doc := patch(one1); ; doc = patch(one1) {

@@ -286,7 +286,7 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	var claimed Claimed
 	r.queue(&b, &p)
 	if len(r.Logs) > 0 {
-		if err := queueLogs(&b, r.Job, r.Logs); err != nil {
+		if err := queueLogs(&b, r.Job, r.Lease, r.Logs); err != nil {
 			return Progress{}, Claimed{}, err
 		}
 	}

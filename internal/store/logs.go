@@ -14,20 +14,23 @@ import (
 // MaxLogBytes is how much of what its tasks print is kept of one job, as NDJSON.
 const MaxLogBytes = 16 << 20
 
-// AppendLogs keeps lines that tasks printed. What is past MaxLogBytes of the
-// job is dropped; Logs says so.
-func (s *Store) AppendLogs(ctx context.Context, job string, lines []jobs.LogLine) error {
+// AppendLogs keeps lines that tasks of a chunk printed, as long as its lease is
+// held: else whoever has it now says what they print. What is past MaxLogBytes
+// of the job is dropped; Logs says so.
+func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines []jobs.LogLine) error {
 	if len(lines) == 0 {
 		return nil
 	}
 	var b pgx.Batch
-	if err := queueLogs(&b, job, lines); err != nil {
+	if err := queueLogs(&b, job, lease, lines); err != nil {
 		return err
 	}
 	return wrap("append logs", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-func queueLogs(b *pgx.Batch, job string, lines []jobs.LogLine) error {
+// queueLogs keeps lines if the lease is held, or was: then this transaction has
+// just left it to done.
+func queueLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) error {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
 	encoder.SetEscapeHTML(false)
@@ -41,10 +44,12 @@ func queueLogs(b *pgx.Batch, job string, lines []jobs.LogLine) error {
 	b.Queue(`
 		with p as (
 			update progress set log_bytes = log_bytes + $2 where job_id = $1 and log_bytes < $3
+				and exists (select from chunks c where c.id = $7
+					and (c.state = 'leased' or c.state = 'done' and c.xmin = pg_current_xact_id()::xid))
 			returning log_bytes
 		)
 		insert into logs (job_id, first, last, data) select $1, $4, $5, $6 from p where log_bytes <= $3`,
-		job, data.Len(), MaxLogBytes, first, last, data.Bytes())
+		job, data.Len(), MaxLogBytes, first, last, data.Bytes(), lease)
 	return nil
 }
 

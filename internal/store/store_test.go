@@ -431,9 +431,10 @@ func TestLogs(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	lease := claim(t, s, id, 10).ID
 	at := jobs.Time{Time: time.Now()}
 	for i := range int64(3) {
-		err := s.AppendLogs(t.Context(), id, []jobs.LogLine{{Task: i, Stream: "stdout", Line: "a<b", At: at}, {Task: i + 1, Stream: "stderr", Line: "e", At: at}})
+		err := s.AppendLogs(t.Context(), id, lease, []jobs.LogLine{{Task: i, Stream: "stdout", Line: "a<b", At: at}, {Task: i + 1, Stream: "stderr", Line: "e", At: at}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -445,7 +446,7 @@ func TestLogs(t *testing.T) {
 	}
 	big := jobs.LogLine{Task: 5, Stream: "stdout", Line: strings.Repeat("x", 1<<20), At: at}
 	for range 17 {
-		if err := s.AppendLogs(t.Context(), id, []jobs.LogLine{big}); err != nil {
+		if err := s.AppendLogs(t.Context(), id, lease, []jobs.LogLine{big}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -49,6 +49,7 @@ type lane struct {
 	ended     bool  // the job has ended
 	failed    error // why the lane cannot go on
 	logs      []jobs.LogLine
+	logsOf    int64 // the chunk whose tasks printed last
 	logBytes  int
 	logsSince time.Time
 }
@@ -440,6 +441,7 @@ func (l *lane) keepLogs(ctx context.Context, r exec.Report) {
 		l.logsSince = time.Now()
 	}
 	l.logs = append(l.logs, r.Logs...)
+	l.logsOf = r.Chunk
 	for _, line := range r.Logs {
 		l.logBytes += len(line.Line)
 	}
@@ -454,7 +456,7 @@ func (l *lane) flushLogs(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
-	if err := l.engine.Store.AppendLogs(ctx, l.work.Job, l.logs); err != nil {
+	if err := l.engine.Store.AppendLogs(ctx, l.work.Job, l.logsOf, l.logs); err != nil {
 		l.engine.Logger.Warn("keep log lines", "job", l.work.Job, "lines", len(l.logs), "error", err)
 	}
 	l.logs, l.logBytes = nil, 0
