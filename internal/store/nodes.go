@@ -136,14 +136,21 @@ type Lost struct {
 
 // TakeBack declares dead one node whose lease has run out, as part of tx, and
 // puts its chunks into the backlog. It returns nil when there is none.
+//
+// A node that is dead or has stopped may still have work: what it took after it
+// was declared dead, before it heard of that, and turns that were fetched for it
+// in an answer which it never got. Such a node is taken back from again, once it
+// is silent for as long as a lease lasts.
 func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 	var lost Lost
 	err := tx.QueryRow(ctx, `
-		update nodes set state = 'dead' where id = (
+		update nodes set state = case state when 'alive' then 'dead' else state end where id = (
 			select id from nodes
-			where state = 'alive' and heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond'
+			where heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond' and (state = 'alive'
+				or id in (select node_id from chunks where state = 'leased')
+				or id::text in (select attempted_by[array_upper(attempted_by, 1)] from river_job where state = 'running' and kind = $2))
 			order by heartbeat_at limit 1 for update skip locked)
-		returning id`, NodeLease.Microseconds()).Scan(&lost.Node)
+		returning id`, NodeLease.Microseconds(), TurnKind).Scan(&lost.Node)
 	if err == pgx.ErrNoRows {
 		return nil, nil
 	}
