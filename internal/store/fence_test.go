@@ -1,0 +1,320 @@
+package store_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// everything is all that is kept of a job, as text by table.
+func everything(t *testing.T, s *store.Store, id string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for table, key := range map[string]string{
+		"jobs": "id", "progress": "job_id", "input_blocks": "job_id", "backlog": "job_id", "chunks": "job_id",
+		"outcomes": "job_id", "failure_groups": "job_id", "attempts": "job_id", "logs": "job_id",
+	} {
+		var text string
+		err := s.Pool.QueryRow(t.Context(), fmt.Sprintf(
+			`select coalesce(string_agg(t::text, E'\n' order by t::text), '') from %s t where %s = $1`, table, key), id).Scan(&text)
+		if err != nil {
+			t.Fatalf("read %s: %v", table, err)
+		}
+		all[table] = text
+	}
+	return all
+}
+
+// full is a record that writes to every table that a record may write to: of
+// the lease's tasks the first failed for good, the second is to be tried again,
+// the others succeeded.
+func full(job string, l *store.Lease) store.Record {
+	bad := &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "late"}
+	return store.Record{
+		Job: job, Lease: l.ID, Count: l.Count,
+		Runs:      []jobs.Run{outcomes(l.First, 1, 0), outcomes(l.First+2, l.Count-2)},
+		Back:      []store.Piece{{First: l.First + 1, Count: 1, Attempt: 2}},
+		Attempts:  []store.Attempt{{Index: l.First + 1, Attempt: 1, Error: bad}},
+		Logs:      []jobs.LogLine{{Task: l.First, Stream: "stdout", Line: "late", At: jobs.Time{Time: time.Now()}}},
+		StartedAt: 2 * time.Second, FinishedAt: time.Second, User: time.Second, System: time.Second, Tasks: time.Second,
+		PeakMemory: 1 << 20, Halt: "because of a late record", Notify: true,
+	}
+}
+
+// loseNode ends the lease of a node and takes its work back.
+func loseNode(t *testing.T, s *store.Store, id string) *store.Lost {
+	t.Helper()
+	if err := s.Expire(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	return takeBack(t, s)
+}
+
+func takeBack(t *testing.T, s *store.Store) (lost *store.Lost) {
+	t.Helper()
+	err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) { lost, err = s.TakeBack(t.Context(), tx); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lost
+}
+
+// TestLostLeaseWritesNothing reports a chunk late, after its lease went in each
+// of the ways in which it can go, and compares all that is kept of the job.
+func TestLostLeaseWritesNothing(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	const total = 30
+	for name, lose := range map[string]func(t *testing.T, id string, l *store.Lease){
+		"its node is dead": func(t *testing.T, id string, l *store.Lease) {
+			loseNode(t, s, node)
+			register(t, s, store.NewID())
+		},
+		"somebody else has its tasks": func(t *testing.T, id string, l *store.Lease) {
+			loseNode(t, s, node)
+			if again := claim(t, s, id, l.Count); again == nil || again.First != l.First || again.ID == l.ID {
+				t.Fatalf("claimed again: %+v", again)
+			}
+		},
+		"somebody else has recorded its tasks": func(t *testing.T, id string, l *store.Lease) {
+			loseNode(t, s, node)
+			again := claim(t, s, id, l.Count)
+			record(t, s, store.Record{Job: id, Lease: again.ID, Count: again.Count, Runs: []jobs.Run{outcomes(again.First, again.Count)}})
+		},
+		"the answer to its claim was lost": func(t *testing.T, id string, l *store.Lease) {
+			if _, err := s.Pool.Exec(t.Context(), `update chunks set leased_at = leased_at - interval '6 seconds' where id = $1`, l.ID); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := s.Strays(t.Context(), node, []int64{}); err != nil || n != 1 {
+				t.Fatalf("%d strays, %v", n, err)
+			}
+		},
+		"it was recorded before": func(t *testing.T, id string, l *store.Lease) {
+			if p := record(t, s, full(id, l)); !p.Held {
+				t.Fatalf("the first record was refused: %+v", p)
+			}
+		},
+		"it was given back whole": func(t *testing.T, id string, l *store.Lease) {
+			record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Back: []store.Piece{{First: l.First, Count: l.Count, Attempt: 1}}})
+		},
+		"the job was cancelled and has ended": func(t *testing.T, id string, l *store.Lease) {
+			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+			loseNode(t, s, node)
+			if j := read(t, s, admin, id); j.State != jobs.Cancelled {
+				t.Fatalf("%+v", j)
+			}
+		},
+		"the job was cancelled and retried": func(t *testing.T, id string, l *store.Lease) {
+			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+			loseNode(t, s, node)
+			if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"it was recorded, and the job retried": func(t *testing.T, id string, l *store.Lease) {
+			record(t, s, full(id, l)) // it stops the job
+			if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the job was deleted": func(t *testing.T, id string, l *store.Lease) {
+			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+			loseNode(t, s, node)
+			if err := s.DeleteJob(t.Context(), store.As(admin), id); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.Pool.Exec(t.Context(), `delete from nodes`); err != nil {
+				t.Fatal(err)
+			}
+			register(t, s, node)
+			id := insert(t, s, admin, pythonSpec(rangeOf(total)))
+			lease := claim(t, s, id, 10)
+			lose(t, id, lease)
+			before := everything(t, s, id)
+			if p, _, err := s.Record(t.Context(), full(id, lease), nil); err != nil || p.Held || p.Ended {
+				t.Errorf("a late record was answered with %+v, %v", p, err)
+			}
+			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
+				t.Errorf("a late record wrote (-before +after):\n%s", diff)
+			}
+			if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: lease.First + 4, Count: 6}}); err != nil || p.Held {
+				t.Errorf("giving back late was answered with %+v, %v", p, err)
+			}
+			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
+				t.Errorf("giving back late wrote (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestRecordedOnceAtOnce reports one chunk from many connections at the same
+// moment: one of them wins, and its outcomes stand once.
+func TestRecordedOnceAtOnce(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	lease := claim(t, s, id, 10)
+	var all sync.WaitGroup
+	held := make(chan bool, 8)
+	for range cap(held) {
+		all.Go(func() {
+			p, _, err := s.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			held <- p.Held
+		})
+	}
+	all.Wait()
+	close(held)
+	won := 0
+	for h := range held {
+		if h {
+			won++
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of 8 records were taken", won)
+	}
+	if j := read(t, s, admin, id); j.State != jobs.Succeeded || j.Counts.Succeeded != 10 {
+		t.Errorf("%+v", j)
+	}
+	var sum int
+	if err := s.Pool.QueryRow(t.Context(), `select sum(count) from outcomes where job_id = $1`, id).Scan(&sum); err != nil || sum != 10 {
+		t.Errorf("%d outcomes are kept (%v)", sum, err)
+	}
+}
+
+// TestRecordAfterCancelKeepsWhatWasDone: who holds a lease when the job is
+// cancelled may record it, and what would be tried again is not.
+func TestRecordAfterCancelKeepsWhatWasDone(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(30)))
+	lease := claim(t, s, id, 10)
+	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.GiveBack(t.Context(), lease.ID, 8, []jobs.Span{{First: 8, Count: 2}}); err != nil || !p.Held || p.Halted != "cancelled" {
+		t.Errorf("given back: %+v, %v", p, err)
+	}
+	lease.Count = 8
+	r := full(id, lease)
+	r.Halt = ""
+	if p := record(t, s, r); !p.Held || !p.Ended || p.Halted != "cancelled" {
+		t.Errorf("recorded: %+v", p)
+	}
+	if j := read(t, s, admin, id); j.State != jobs.Cancelled || j.Counts.Succeeded != 6 || j.Counts.Failed != 1 || j.Counts.Cancelled != 23 {
+		t.Errorf("%+v", j)
+	}
+	if left := everything(t, s, id)["backlog"]; left != "" {
+		t.Errorf("a cancelled job has a backlog: %s", left)
+	}
+}
+
+// TestRetriedJobForgetsEarlierLeases: after a retry the tasks are claimed under
+// new leases, and only they count.
+func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	id := insert(t, s, admin, pythonSpec(rangeOf(20)))
+	first, late := claim(t, s, id, 10), claim(t, s, id, 10)
+	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10, 2, 5)}})
+	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+		t.Fatal(err)
+	}
+	loseNode(t, s, node)
+	if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for {
+		l := claim(t, s, id, 100)
+		if l == nil {
+			break
+		}
+		if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []jobs.Run{outcomes(10, 10)}}); p.Held {
+			t.Error("a lease from before the retry was taken")
+		}
+		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []jobs.Run{outcomes(l.First, l.Count)}})
+		seen += l.Count
+	}
+	if j := read(t, s, admin, id); seen != 12 || j.State != jobs.Succeeded || j.Counts.Succeeded != 20 {
+		t.Errorf("%d tasks were claimed again, want 12: %+v", seen, j)
+	}
+}
+
+// TestDeadNodesLateWorkIsTakenBack: a node that was stopped for long goes on
+// where it was before it hears that it is dead. What it takes then must not
+// stay with it when it dies for good.
+func TestDeadNodesLateWorkIsTakenBack(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	id := insert(t, s, admin, pythonSpec(rangeOf(20)))
+	if lost := loseNode(t, s, node); lost == nil || lost.Node != node {
+		t.Fatalf("took back %+v", lost)
+	}
+	if lost := takeBack(t, s); lost != nil {
+		t.Fatalf("took back a second time: %+v", lost)
+	}
+	lease := claim(t, s, id, 10)
+	_, err := s.Pool.Exec(t.Context(), `
+		update river_job set state = 'running', attempted_by = array[$1], attempted_at = now() where args->>'job' = $2`, node, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := takeBack(t, s)
+	if lost == nil || lost.Node != node || lost.Chunks != 1 || len(lost.Turns) != 2 {
+		t.Fatalf("took back %+v, want 1 chunk and 2 turns", lost)
+	}
+	if p := record(t, s, full(id, lease)); p.Held {
+		t.Error("a dead node recorded")
+	}
+	if lost := takeBack(t, s); lost != nil {
+		t.Errorf("took back what is back already: %+v", lost)
+	}
+}
+
+// TestStoppedNodesTurnsAreTakenBack: a node that has stopped in order may have
+// been given a turn in an answer that it never got.
+func TestStoppedNodesTurnsAreTakenBack(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	id := insert(t, s, admin, pythonSpec(rangeOf(20)))
+	_, err := s.Pool.Exec(t.Context(), `
+		update river_job set state = 'running', attempted_by = array[$1], attempted_at = now() where args->>'job' = $2`, node, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Unregister(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	if lost := takeBack(t, s); lost != nil {
+		t.Errorf("took back %+v from a node that may still be about to end its turns", lost)
+	}
+	if _, err := s.Pool.Exec(t.Context(), `update nodes set heartbeat_at = heartbeat_at - interval '10 seconds'`); err != nil {
+		t.Fatal(err)
+	}
+	if lost := takeBack(t, s); lost == nil || lost.Node != node || len(lost.Turns) != 2 {
+		t.Errorf("took back %+v, want 2 turns", lost)
+	}
+}
