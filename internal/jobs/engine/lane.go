@@ -99,7 +99,7 @@ func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 		if l.isHalted() {
 			return nil
 		}
-		claimed, err := l.engine.Store.Claim(ctx, *l.claim())
+		claimed, err := l.claimChunk(ctx)
 		if err != nil || claimed.Lease == nil {
 			return err
 		}
@@ -186,6 +186,14 @@ func (l *lane) claim() *store.Claim {
 	return c
 }
 
+// claimChunk makes the lane's next claim. Being cancelled does not interrupt it:
+// its answer may be on the way, and nobody would know of the lease.
+func (l *lane) claimChunk(ctx context.Context) (store.Claimed, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+	defer cancel()
+	return l.engine.Store.Claim(ctx, *l.claim())
+}
+
 // push hands a claimed chunk to the executor. The channel holds as many chunks
 // as fill lets be at the executor, so it never blocks.
 func (l *lane) push(ctx context.Context, c store.Claimed) {
@@ -236,7 +244,7 @@ func (l *lane) wantsMore() bool {
 // tells it when no more will come.
 func (l *lane) fill(ctx context.Context) {
 	for l.wantsMore() {
-		claimed, err := l.engine.Store.Claim(ctx, *l.claim())
+		claimed, err := l.claimChunk(ctx)
 		if err != nil {
 			// What is at the executor goes on. The turn fails after it, and
 			// River tries it again.
