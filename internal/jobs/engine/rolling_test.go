@@ -18,7 +18,7 @@ import (
 // hand get the grace period; only one that is longer is run again.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
-	rounds, total := 2, int64(1500)
+	rounds, total := 2, int64(1000)
 	if *chaosLong {
 		rounds, total = 10, 15_000
 	}
@@ -39,7 +39,7 @@ func TestRollingRestart(t *testing.T) {
 
 	dir, longDir := t.TempDir(), t.TempDir()
 	big := n.submit(t, marked(dir, 20*time.Millisecond, total))
-	longer := marked(longDir, 2500*time.Millisecond, 3) // than the nodes' grace
+	longer := marked(longDir, 2500*time.Millisecond, 2) // than the nodes' grace
 	longer.Policy.Processes = pointer(1)
 	long := n.submit(t, longer)
 	var small []string
@@ -86,7 +86,7 @@ func TestRollingRestart(t *testing.T) {
 	if again := n.checkMarked(t, big, dir, total); again != 0 {
 		t.Errorf("%d short tasks were run again", again)
 	}
-	t.Logf("%d small jobs; long tasks were run again %d times", len(small), n.checkMarked(t, long, longDir, 3))
+	t.Logf("%d small jobs; long tasks were run again %d times", len(small), n.checkMarked(t, long, longDir, 2))
 	for _, id := range small {
 		for i, text := range n.outputs(t, id) {
 			if text != fmt.Sprint(i*i) {
@@ -110,7 +110,7 @@ func TestRollingRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range int64(3) {
+	for i := range int64(2) {
 		if task, err := n.store.Task(t.Context(), j, i); err != nil || task.Attempts != 1 || len(task.Earlier) != 0 {
 			t.Errorf("long task %d: %+v, %v", i, task, err)
 		}
