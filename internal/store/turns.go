@@ -143,6 +143,21 @@ func (s *Store) ReleaseUnseen(ctx context.Context, node string, seen []int64) (i
 	return tag.RowsAffected(), wrap("release unseen turns", err)
 }
 
+// RouseTurns makes available the turns that lie further in the future than the
+// longest wait, or should long have been available, and reports how many. River
+// writes when a failed turn is due by the clock of the node that ran it, and
+// looks for those that are due by the clock of the node that leads; where one of
+// them is wrong a turn would wait as long as that clock is off.
+func (s *Store) RouseTurns(ctx context.Context, longest time.Duration) (int64, error) {
+	tag, err := s.Pool.Exec(ctx, `
+		update river_job set state = 'available', scheduled_at = clock_timestamp()
+		where kind = $1 and queue = any(array(select name from queues)) and (
+			state = 'available' and priority = any('{1,2,3,4}') and scheduled_at > clock_timestamp() + $2::bigint * interval '1 microsecond'
+			or state in ('retryable', 'scheduled') and abs(extract(epoch from clock_timestamp() - scheduled_at)) * 1000000 > $2)`,
+		TurnKind, longest.Microseconds())
+	return tag.RowsAffected(), wrap("rouse turns", err)
+}
+
 // Idle lists jobs that have something to claim but fewer turns than they may
 // have, at most 100.
 func (s *Store) Idle(ctx context.Context) ([]string, error) {

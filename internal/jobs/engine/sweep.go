@@ -102,6 +102,11 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 		} else if n > 0 {
 			e.Logger.Warn("turns whose fetch was never answered are released", "turns", n)
 		}
+		if n, err := e.Store.RouseTurns(ctx, longestRetry+5*time.Second); err != nil {
+			return err
+		} else if n > 0 {
+			e.Logger.Warn("turns that a wrong clock had put off are available now; see that the nodes' clocks are right", "turns", n)
+		}
 	}
 	if round%60 == 59 && e.Retention > 0 {
 		if err := e.deleteOld(ctx); err != nil {

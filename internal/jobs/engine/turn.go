@@ -25,6 +25,9 @@ const (
 	// postponed is when a turn that failed on this node's account is tried
 	// again, where River did not fetch it.
 	postponed = time.Second
+	// longestRetry is the longest wait before River tries a turn again that
+	// failed on its node's account.
+	longestRetry = 15 * time.Second
 	// bookkeeping is how long what must be written at the end of a turn may
 	// take, after its context was cancelled.
 	bookkeeping = 10 * time.Second
@@ -56,7 +59,7 @@ func (*worker) Timeout(*river.Job[turnArgs]) time.Duration { return -1 }
 
 // NextRetry is when a turn that failed on this node's account is tried again.
 func (*worker) NextRetry(j *river.Job[turnArgs]) time.Time {
-	return time.Now().Add(min(time.Duration(1<<min(max(j.Attempt, 1), 5))*500*time.Millisecond, 15*time.Second))
+	return time.Now().Add(min(time.Duration(1<<min(max(j.Attempt, 1), 5))*500*time.Millisecond, longestRetry))
 }
 
 func (w *worker) Work(ctx context.Context, j *river.Job[turnArgs]) error {
