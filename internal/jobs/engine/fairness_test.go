@@ -1,0 +1,260 @@
+package engine_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/exec"
+	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// startOn is startReal with other cores.
+func startOn(t testing.TB, url string, cores ...int) *node {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	py := pyexec.New(pyexec.Options{Logger: logger})
+	t.Cleanup(func() { py.Close() })
+	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]exec.Executor{"python": py}, CheckPython: py.Check})
+}
+
+// naps is a job of n tasks that sleep.
+func naps(nap time.Duration, n int64) jobs.Spec {
+	return python(fmt.Sprintf("import time\ndef f(x):\n    time.sleep(%v)\n", nap.Seconds()), "f", rangeOf(n))
+}
+
+// A lease is a row of chunks.
+type lease struct {
+	Job            string
+	Leased         time.Time
+	Finished       *time.Time
+	Count, Attempt int
+	First          int64
+	State          string
+}
+
+// leases reads the chunks of all jobs in the order of their claims.
+func (n *node) leases(t testing.TB) []lease {
+	t.Helper()
+	rows, err := n.store.Pool.Query(t.Context(), `select job_id::text, leased_at, finished_at, count, attempt, first, state from chunks order by id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lease])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// cancelAll ends what still runs, so that the node stops at once.
+func (n *node) cancelAll(t testing.TB, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if _, err := n.Cancel(t.Context(), store.As(n.admin), id); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// startedAfter is how long a job waited for its first task to start.
+func (n *node) startedAfter(t testing.TB, id string, atMost time.Duration) time.Duration {
+	t.Helper()
+	deadline := time.Now().Add(atMost)
+	for {
+		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.StartedAt != nil {
+			return j.StartedAt.Sub(j.CreatedAt.Time)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the job has not started within %v: %+v", atMost, j)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestTenUsersBehindAMillionTasks submits ten users' small jobs behind a job
+// that keeps every core busy for long. Each must start within two seconds.
+func TestTenUsersBehindAMillionTasks(t *testing.T) {
+	// Not parallel: it measures.
+	n := startReal(t, template.New(t))
+	big := n.submit(t, python("def f(x):\n    n = 0\n    for i in range(1000):\n        n += i * x\n    return n\n", "f", rangeOf(1_000_000)))
+	await(t, "the big job runs", func() bool { return n.succeeded(t, big) > 5000 })
+	var all sync.WaitGroup
+	ids := make([]string, 10)
+	for i := range ids {
+		user := &jobs.User{ID: store.NewID(), Name: fmt.Sprintf("user %d", i), Role: jobs.Submitter}
+		if _, err := n.store.Pool.Exec(t.Context(), `insert into users (id, name, role) values ($1, $2, $3)`, user.ID, user.Name, user.Role); err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			id, _, err := n.Submit(t.Context(), user, python(fmt.Sprintf("def f(x):\n    return x + %d\n", i), "f", rangeOf(20)), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ids[i] = id
+		})
+	}
+	all.Wait()
+	var waits, ends []time.Duration
+	for _, id := range ids {
+		j := n.end(t, id, 20*time.Second)
+		if j.State != jobs.Succeeded {
+			t.Errorf("%+v", j)
+		}
+		waits = append(waits, j.StartedAt.Sub(j.CreatedAt.Time).Round(time.Millisecond))
+		ends = append(ends, j.FinishedAt.Sub(j.CreatedAt.Time).Round(time.Millisecond))
+	}
+	slices.Sort(waits)
+	slices.Sort(ends)
+	t.Logf("started after %v", waits)
+	t.Logf("ended after %v", ends)
+	if slowest := waits[len(waits)-1]; slowest > 2*time.Second {
+		t.Errorf("one job started after %v", slowest)
+	}
+	before := n.succeeded(t, big)
+	await(t, "the big job goes on", func() bool { return n.succeeded(t, big) > before })
+	if j, err := n.store.Job(t.Context(), store.As(n.admin), big); err != nil || j.State.Ended() {
+		t.Errorf("the big job was too short to be in the way: %+v, %v", j, err)
+	}
+	n.cancelAll(t, big)
+}
+
+// TestPrioritiesActInOrder has jobs of every priority wait for the one slot.
+func TestPrioritiesActInOrder(t *testing.T) {
+	t.Parallel()
+	n := startOn(t, template.New(t), 0)
+	gate := filepath.Join(t.TempDir(), "open")
+	blocker := python(fmt.Sprintf("import os, time\ndef f(x):\n    while not os.path.exists(%q):\n        time.sleep(0.01)\n", gate), "f", rangeOf(1))
+	blocker.Priority = 1
+	first := n.submit(t, blocker)
+	await(t, "the slot is taken", func() bool {
+		j, err := n.store.Job(t.Context(), store.As(n.admin), first)
+		return err == nil && j.Counts.Running == 1
+	})
+	priority := make(map[string]int)
+	for _, p := range []int{4, 3, 2, 1, 3, 1, 4, 2} {
+		spec := naps(10*time.Millisecond, 5)
+		spec.Priority = p
+		priority[n.submit(t, spec)] = p
+	}
+	// What came first may stand at the slot already, until its patience is over
+	// and the more urgent are let pass.
+	await(t, "the most urgent stand at the slot", func() bool {
+		var others int
+		err := n.store.Pool.QueryRow(t.Context(), `select count(*) from river_job where state = 'running' and priority > 1`).Scan(&others)
+		return err == nil && others == 0
+	})
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id := range priority {
+		n.end(t, id, 30*time.Second)
+	}
+	var order []int
+	seen := make(map[string]bool)
+	for _, l := range n.leases(t) {
+		if p := priority[l.Job]; p > 0 && !seen[l.Job] {
+			seen[l.Job] = true
+			order = append(order, p)
+		}
+	}
+	if !slices.IsSorted(order) || len(order) != len(priority) {
+		t.Errorf("jobs started in the order of priorities %v", order)
+	}
+}
+
+// TestRoundRobinWithinAPriority has three long jobs share one slot: none waits
+// for longer than the others' quanta, and all get on alike.
+func TestRoundRobinWithinAPriority(t *testing.T) {
+	t.Parallel()
+	n := startOn(t, template.New(t), 0)
+	const total = 80
+	var ids []string
+	for range 3 {
+		ids = append(ids, n.submit(t, naps(25*time.Millisecond, total)))
+	}
+	var last *jobs.Job
+	for _, id := range ids {
+		if j := n.end(t, id, 60*time.Second); last == nil || j.FinishedAt.Before(last.FinishedAt.Time) {
+			last = j
+		}
+	}
+	firstEnd := last.FinishedAt.Time
+	done := make(map[string]int)
+	idle := make(map[string]time.Duration)
+	latest := make(map[string]time.Time)
+	streaks, before := make(map[string]int), ""
+	for _, l := range n.leases(t) {
+		if l.Job != before {
+			streaks[l.Job]++
+			before = l.Job
+		}
+		if at, ok := latest[l.Job]; ok {
+			idle[l.Job] = max(idle[l.Job], l.Leased.Sub(at))
+		}
+		latest[l.Job] = *l.Finished
+		if !l.Finished.After(firstEnd) {
+			done[l.Job] += l.Count
+		}
+	}
+	t.Logf("turns %v, longest waits %v, tasks done when the first job ended %v", streaks, idle, done)
+	for _, id := range ids {
+		if streaks[id] < 2 {
+			t.Errorf("a job had %d turn", streaks[id])
+		}
+		if idle[id] > 4*time.Second {
+			t.Errorf("a job waited for %v between two turns", idle[id])
+		}
+		if done[id] < total/3 {
+			t.Errorf("when the first job ended, another had done %d of %d tasks", done[id], total)
+		}
+	}
+}
+
+// TestWideAndNarrowJobsDoNotStarve has jobs that need all cores for each process
+// behind jobs that need one, and the other way round. Both kinds never end by
+// themselves.
+func TestWideAndNarrowJobsDoNotStarve(t *testing.T) {
+	t.Parallel()
+	for name, nap := range map[string]time.Duration{"short tasks": 20 * time.Millisecond, "long tasks": 1500 * time.Millisecond} {
+		for _, wide := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, wide %v", name, wide), func(t *testing.T) {
+				t.Parallel()
+				n := startOn(t, template.New(t), 0, 1)
+				spec := func(wide bool, nap time.Duration, tasks int64) jobs.Spec {
+					spec := naps(nap, tasks)
+					if wide {
+						spec.Policy.CoresPerProcess = pointer(2)
+					}
+					return spec
+				}
+				var crowd []string
+				for range 3 {
+					crowd = append(crowd, n.submit(t, spec(!wide, nap, 1_000_000)))
+				}
+				for _, id := range crowd {
+					n.startedAfter(t, id, 20*time.Second)
+				}
+				late := n.submit(t, spec(wide, 20*time.Millisecond, 3))
+				t.Logf("started after %v", n.startedAfter(t, late, 30*time.Second))
+				n.end(t, late, 30*time.Second)
+				n.cancelAll(t, crowd...)
+			})
+		}
+	}
+}
