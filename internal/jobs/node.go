@@ -13,12 +13,37 @@ type Node struct {
 	HeartbeatAt Time   `json:"heartbeat_at" format:"date-time"`
 	Cores       []Core `json:"cores" nullable:"false"`
 	Memory      Memory `json:"memory"`
+
+	Draining  bool               `json:"draining" doc:"It takes no turns; tasks in hand finish."`
+	Serves    []string           `json:"serves" doc:"The queues that it was told to serve; null for all."`
+	Slots     map[string]SlotUse `json:"slots" nullable:"false" doc:"By queue."`
+	Load      float64            `json:"load" doc:"Processes that run or want to, over the last minute; 0 where the system does not tell."`
+	LowMemory bool               `json:"low_memory" doc:"Less memory is free than its floor: no turn begins."`
+	Pins      bool               `json:"pins" doc:"Processes can be pinned to cores there."`
+	Trouble   string             `json:"trouble" doc:"Why turns fail there, as last seen; empty where they do not."`
+	Unpinned  []CoreTurn         `json:"unpinned" nullable:"false" doc:"Turns in hand that have no core of their own."`
+	TakenBack TakenBack          `json:"taken_back"`
+}
+
+// SlotUse is how many of a queue's slots are in use on a node.
+type SlotUse struct {
+	Used  int `json:"used"`
+	Total int `json:"total" doc:"0 where nothing of the queue may begin now."`
+}
+
+// TakenBack is the work that was taken from a node when it was declared dead.
+type TakenBack struct {
+	Chunks int64 `json:"chunks"`
+	Tasks  int64 `json:"tasks"`
 }
 
 // A Core is one processor of a node and what it does now.
 type Core struct {
 	Core        int        `json:"core" doc:"The operating system's number of it."`
 	BusyPercent float64    `json:"busy_percent"`
+	User        float64    `json:"user_percent" doc:"Of its time, in user mode."`
+	System      float64    `json:"system_percent" doc:"In the kernel."`
+	Other       float64    `json:"other_percent" doc:"Otherwise busy: interrupts, low priority, taken by the host."`
 	Turns       []CoreTurn `json:"turns" nullable:"false"`
 }
 

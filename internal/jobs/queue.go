@@ -1,23 +1,81 @@
 package jobs
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // A Queue is a named class of work with a limit per core.
 type Queue struct {
-	Name         string  `json:"name"`
-	PerCore      float64 `json:"per_core" doc:"Slots a core of each node; 0.5 is one slot for two cores."`
-	Pinned       bool    `json:"pinned" doc:"Each process runs on its own core."`
-	Paused       bool    `json:"paused"`
-	WaitingTurns int64   `json:"waiting_turns"`
-	RunningTurns int64   `json:"running_turns"`
+	QueueLimits
+	Name         string `json:"name"`
+	Paused       bool   `json:"paused" doc:"Nothing of it starts."`
+	WaitingTurns int64  `json:"waiting_turns"`
+	RunningTurns int64  `json:"running_turns"`
 	Jobs         struct {
 		Running int64 `json:"running"`
 		Queued  int64 `json:"queued"`
 	} `json:"jobs"`
 }
 
+// QueueLimits is what an admin sets of a queue.
+type QueueLimits struct {
+	PerCore      float64 `json:"per_core" doc:"Processes at once for each core of a node; 0.5 is one for two cores."`
+	Pinned       bool    `json:"pinned" doc:"Each process runs on its own core."`
+	MaxProcesses *int    `json:"max_processes" doc:"Processes at once over all nodes; null for no limit."`
+}
+
+// Bounds of a queue's limits.
+const (
+	MinPerCore      = 1.0 / 1024
+	MaxPerCore      = 1024
+	MaxMaxProcesses = 1_000_000
+)
+
+// Validate lists what is wrong with the limits.
+func (l QueueLimits) Validate() Invalid {
+	var found Invalid
+	if !(l.PerCore >= MinPerCore && l.PerCore <= MaxPerCore) {
+		found = append(found, Violation{Location: "per_core", Message: fmt.Sprintf("must be a number from %g to %d", MinPerCore, MaxPerCore), Value: l.PerCore})
+	}
+	if n := l.MaxProcesses; n != nil && (*n < 1 || *n > MaxMaxProcesses) {
+		found = append(found, Violation{Location: "max_processes", Message: fmt.Sprintf("must be from 1 to %d, or null for no limit", MaxMaxProcesses), Value: *n})
+	}
+	return found
+}
+
 // Slots is how many processes of the queue a node with that many cores may run
-// at once: at least 1.
-func (q Queue) Slots(cores int) int {
-	return max(1, int(math.Floor(q.PerCore*float64(cores)+1e-9)))
+// at once: at least 1. MaxProcesses is not looked at: see ShareProcesses.
+func (l QueueLimits) Slots(cores int) int {
+	return max(1, int(math.Floor(l.PerCore*float64(cores)+1e-9)))
+}
+
+// ShareProcesses is how many processes each node may run at once: its slots, or,
+// where those are together more than atMost, a proportional part of atMost by
+// the method of largest remainders; of equal ones the earlier node gets more.
+func ShareProcesses(slots []int, atMost *int) []int {
+	sum := 0
+	for _, n := range slots {
+		sum += n
+	}
+	shares := make([]int, len(slots))
+	copy(shares, slots)
+	if atMost == nil || sum <= *atMost {
+		return shares
+	}
+	left := *atMost
+	for i, n := range slots {
+		shares[i] = n * *atMost / sum
+		left -= shares[i]
+	}
+	for ; left > 0; left-- {
+		best, most := -1, -1
+		for i, n := range slots {
+			if rest := n**atMost - shares[i]*sum; rest > most {
+				best, most = i, rest
+			}
+		}
+		shares[best]++
+	}
+	return shares
 }

@@ -43,7 +43,7 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) ([]Begun, er
 		return nil, err
 	}
 	if tx == nil && len(rest) == 0 {
-		return begun, wrap("insert job", s.Pool.SendBatch(ctx, &b).Close())
+		return begun, inserted(s.Pool.SendBatch(ctx, &b).Close())
 	}
 	write := func(tx pgx.Tx) error {
 		if len(rest) > 0 {
@@ -52,12 +52,20 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) ([]Begun, er
 				return wrap("insert inputs", err)
 			}
 		}
-		return wrap("insert job", tx.SendBatch(ctx, &b).Close())
+		return inserted(tx.SendBatch(ctx, &b).Close())
 	}
 	if tx == nil {
 		return begun, s.Tx(ctx, write)
 	}
 	return begun, write(tx)
+}
+
+// inserted names what was wrong with an insertion.
+func inserted(err error) error {
+	if isMissingQueue(err) {
+		return jobs.Invalid{{Location: "queue", Message: "there is no such queue"}}
+	}
+	return wrap("insert job", err)
 }
 
 // queue adds the statements that write the job. The answer holds what they
@@ -92,7 +100,8 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	}
 	b.Queue(`
 		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end)`,
+		values ($1, $2, $3, $4, (select name from queues where name = $5 and not deleted for key share),
+			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end)`,
 		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended)
 	begun, claimed := n.claim(shape.Count, lanes)
 	if claimed == shape.Count {

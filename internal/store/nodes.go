@@ -21,20 +21,27 @@ type NewNode struct {
 	PID      int
 	Version  string
 	Role     string
-	Cores    int // that it may use; 0 for one that executes nothing
+	Cores    int      // that it may use; 0 for one that executes nothing
+	Serves   []string // the queues that it was told to serve; nil for all
 }
 
 // A NodeStatus is what a node tells of itself with each beat.
 type NodeStatus struct {
-	Cores  []jobs.Core `json:"cores"`
-	Memory jobs.Memory `json:"memory"`
+	Cores     []jobs.Core             `json:"cores"`
+	Memory    jobs.Memory             `json:"memory"`
+	Slots     map[string]jobs.SlotUse `json:"slots"`
+	Load      float64                 `json:"load"`
+	LowMemory bool                    `json:"low_memory"`
+	Pins      bool                    `json:"pins"`
+	Trouble   string                  `json:"trouble"`
+	Unpinned  []jobs.CoreTurn         `json:"unpinned"` // turns without a core of their own
 }
 
 // Register writes a node's row, alive from now on.
 func (s *Store) Register(ctx context.Context, n NewNode) error {
 	_, err := s.Pool.Exec(ctx, `
-		insert into nodes (id, host, machine, pid, version, role, cores) values ($1, $2, $3, $4, $5, $6, $7)`,
-		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores)
+		insert into nodes (id, host, machine, pid, version, role, cores, serves) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores, n.Serves)
 	return wrap("register node", err)
 }
 
@@ -50,6 +57,24 @@ func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive b
 	return tag.RowsAffected() > 0, wrap("beat", err)
 }
 
+// Drain makes a living node take no turns, or take them again.
+func (s *Store) Drain(ctx context.Context, id string, draining bool) error {
+	if !ValidID(id) {
+		return fmt.Errorf("drain node %q: %w", id, jobs.ErrNotFound)
+	}
+	var state string
+	err := s.Pool.QueryRow(ctx, `
+		with n as (
+			update nodes set draining = $2 where id = $1 and state = 'alive' returning id
+		)
+		select state from nodes where id = $1 and (select count(pg_notify($3, $4)) from n) >= 0`,
+		id, draining, channel, QueueNews).Scan(&state)
+	if err == nil && state != "alive" {
+		return fmt.Errorf("drain node: it is %s: %w", state, jobs.ErrConflict)
+	}
+	return wrap("drain node", err)
+}
+
 // Revive makes a node that was declared dead alive again.
 func (s *Store) Revive(ctx context.Context, id string) error {
 	_, err := s.Pool.Exec(ctx, `update nodes set state = 'alive', heartbeat_at = clock_timestamp() where id = $1`, id)
@@ -63,7 +88,7 @@ func (s *Store) Unregister(ctx context.Context, id string) error {
 		if _, err := tx.Exec(ctx, `update nodes set state = 'stopped' where id = $1`, id); err != nil {
 			return wrap("unregister node", err)
 		}
-		if _, err := s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, id); err != nil {
+		if _, _, err := s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, id); err != nil {
 			return err
 		}
 		turns, err := s.discardTurns(ctx, tx, id)
@@ -101,6 +126,7 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select id, host, version, role, pid, started_at, greatest(heartbeat_at, started_at), status,
+			draining, serves, lost_chunks, lost_tasks,
 			case when state = 'alive' and heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond' then 'silent' else state end
 		from nodes where state = 'alive' or heartbeat_at > now() - interval '1 hour'
 		order by state <> 'alive', started_at desc limit 1000`, NodeLease.Microseconds())
@@ -109,7 +135,8 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	}
 	nodes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n jobs.Node, err error) {
 		var status []byte
-		err = row.Scan(&n.ID, &n.Host, &n.Version, &n.Role, &n.PID, &n.StartedAt.Time, &n.HeartbeatAt.Time, &status, &n.State)
+		err = row.Scan(&n.ID, &n.Host, &n.Version, &n.Role, &n.PID, &n.StartedAt.Time, &n.HeartbeatAt.Time, &status,
+			&n.Draining, &n.Serves, &n.TakenBack.Chunks, &n.TakenBack.Tasks, &n.State)
 		if err != nil {
 			return n, err
 		}
@@ -118,7 +145,14 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 		if err := json.Unmarshal(status, &told); err != nil {
 			return n, fmt.Errorf("decode node's status: %w", err)
 		}
-		n.Cores, n.Memory = told.Cores, told.Memory
+		n.Cores, n.Memory, n.Slots, n.Load = told.Cores, told.Memory, told.Slots, told.Load
+		n.LowMemory, n.Pins, n.Trouble, n.Unpinned = told.LowMemory, told.Pins, told.Trouble, told.Unpinned
+		if n.Unpinned == nil {
+			n.Unpinned = []jobs.CoreTurn{}
+		}
+		if n.Slots == nil {
+			n.Slots = map[string]jobs.SlotUse{}
+		}
 		if n.Cores == nil {
 			n.Cores = []jobs.Core{}
 		}
@@ -131,6 +165,7 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 type Lost struct {
 	Node   string
 	Chunks int
+	Tasks  int
 	Turns  []Turn // that it had, to be inserted afresh in the same transaction
 }
 
@@ -157,8 +192,14 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 	if err != nil {
 		return nil, wrap("find dead node", err)
 	}
-	if lost.Chunks, err = s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, lost.Node); err != nil {
+	if lost.Chunks, lost.Tasks, err = s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, lost.Node); err != nil {
 		return nil, err
+	}
+	if lost.Chunks > 0 {
+		_, err = tx.Exec(ctx, `update nodes set lost_chunks = lost_chunks + $2, lost_tasks = lost_tasks + $3 where id = $1`, lost.Node, lost.Chunks, lost.Tasks)
+		if err != nil {
+			return nil, wrap("count what is taken back", err)
+		}
 	}
 	lost.Turns, err = s.discardTurns(ctx, tx, lost.Node)
 	return &lost, err
@@ -168,7 +209,7 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 // older than five seconds, but does not know: the answer to its claim was lost.
 func (s *Store) Strays(ctx context.Context, node string, known []int64) (n int, err error) {
 	err = s.Tx(ctx, func(tx pgx.Tx) error {
-		n, err = s.lose(ctx, tx,
+		n, _, err = s.lose(ctx, tx,
 			`node_id = $1 and state = 'leased' and leased_at < clock_timestamp() - interval '5 seconds' and id <> all($2)`, node, known)
 		return err
 	})
@@ -177,33 +218,33 @@ func (s *Store) Strays(ctx context.Context, node string, known []int64) (n int, 
 
 // lose moves the chunks that fulfil the condition from leased to lost and their
 // tasks to the backlog, job by job in the order of their ids.
-func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...any) (int, error) {
+func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...any) (chunks, tasks int, err error) {
 	rows, err := tx.Query(ctx, `
 		update chunks set state = 'lost', finished_at = clock_timestamp()
 		where `+condition+` returning job_id, first, count, attempt, losses`, args...)
 	if err != nil {
-		return 0, wrap("lose chunks", err)
+		return 0, 0, wrap("lose chunks", err)
 	}
 	lost := make(map[string][]Piece)
 	var job string
 	var p Piece
-	n := 0
 	_, err = pgx.ForEachRow(rows, []any{&job, &p.First, &p.Count, &p.Attempt, &p.Losses}, func() error {
-		n++
+		chunks++
+		tasks += p.Count
 		p.Losses++
 		lost[job] = append(lost[job], p)
 		return nil
 	})
 	if err != nil {
-		return 0, wrap("lose chunks", err)
+		return 0, 0, wrap("lose chunks", err)
 	}
 	for _, job := range sortedJobs(lost) {
 		var b pgx.Batch
-		tasks := 0
+		of := 0
 		for _, p := range lost[job] {
-			tasks += p.Count
+			of += p.Count
 		}
-		b.Queue(`update progress set leased = leased - $2 where job_id = $1`, job, tasks)
+		b.Queue(`update progress set leased = leased - $2 where job_id = $1`, job, of)
 		for _, p := range lost[job] {
 			if p.Count > 0 {
 				b.Queue(`insert into backlog (job_id, first, count, attempt, losses) values ($1, $2, $3, $4, $5)`,
@@ -213,8 +254,8 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 		var ended bool
 		queueFinish(&b, job, &ended)
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return 0, wrap("put chunks back", err)
+			return 0, 0, wrap("put chunks back", err)
 		}
 	}
-	return n, nil
+	return chunks, tasks, nil
 }

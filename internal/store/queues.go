@@ -2,19 +2,30 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
 
+// QueueNews is what a Feed's subscribers watch for changes of queues, and of
+// which nodes may take turns.
+const QueueNews = "queues"
+
+// paused holds for a queue q that is paused here or in River r.
+const paused = ` (q.paused or r.paused_at is not null) `
+
 // Queues reads every queue, with what waits and runs in it.
 func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
 	rows, err := s.Pool.Query(ctx, `
-		select q.name, q.per_core, q.pinned, q.paused,
+		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`,
 			coalesce(t.waiting, 0), coalesce(t.running, 0), coalesce(j.running, 0), coalesce(j.queued, 0)
 		from queues q
+		left join river_queue r on r.name = q.name
 		left join (
 			select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running
 			from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
@@ -23,39 +34,157 @@ func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
 			select queue, count(*) filter (where state = 'running') as running, count(*) filter (where state = 'queued') as queued
 			from jobs where state in ('running', 'queued') group by queue
 		) j on j.queue = q.name
+		where not q.deleted
 		order by q.name limit 1000`)
 	if err != nil {
 		return nil, wrap("list queues", err)
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (q jobs.Queue, err error) {
-		err = row.Scan(&q.Name, &q.PerCore, &q.Pinned, &q.Paused, &q.WaitingTurns, &q.RunningTurns, &q.Jobs.Running, &q.Jobs.Queued)
+		err = row.Scan(&q.Name, &q.PerCore, &q.Pinned, &q.MaxProcesses, &q.Paused, &q.WaitingTurns, &q.RunningTurns, &q.Jobs.Running, &q.Jobs.Queued)
 		return q, err
 	})
 	return queues, wrap("list queues", err)
 }
 
-// QueueSlots is a queue's limits and how many of its processes may run at once
-// over all living nodes, at least 1.
-func (s *Store) QueueSlots(ctx context.Context, name string) (q jobs.Queue, slots int, err error) {
-	rows, err := s.Pool.Query(ctx, `
-		select q.name, q.per_core, q.pinned, q.paused, coalesce(n.cores, 0)
-		from queues q left join nodes n on n.state = 'alive' and n.role <> 'web'
-			and n.heartbeat_at > clock_timestamp() - $2::bigint * interval '1 microsecond'
-		where q.name = $1 limit 10000`, name, NodeLease.Microseconds())
-	if err != nil {
-		return q, 0, wrap("read queue", err)
+// A Plan is what nodes must know to share the work of the queues.
+type Plan struct {
+	Queues []jobs.Queue // without what waits and runs
+	Nodes  []Server     // in the order of their ids
+	At     time.Time    // when it was read, by this process's clock
+}
+
+// A Server is a living node that takes turns.
+type Server struct {
+	ID     string
+	Cores  int
+	Serves []string // nil for every queue
+}
+
+// Plan reads the queues and the nodes that take turns.
+func (s *Store) Plan(ctx context.Context) (*Plan, error) {
+	p := &Plan{At: time.Now()}
+	var b pgx.Batch
+	b.Queue(`
+		select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `
+		from queues q left join river_queue r on r.name = q.name
+		where not q.deleted or exists (select from jobs j where j.queue = q.name and j.state in ('open', 'queued', 'running', 'paused'))
+		order by q.name limit 1000`).
+		Query(func(rows pgx.Rows) (err error) {
+			p.Queues, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (q jobs.Queue, err error) {
+				err = row.Scan(&q.Name, &q.PerCore, &q.Pinned, &q.MaxProcesses, &q.Paused)
+				return q, err
+			})
+			return err
+		})
+	b.Queue(`
+		select id, cores, serves from nodes
+		where state = 'alive' and role <> 'web' and cores > 0 and not draining
+			and heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+		order by id limit 10000`, NodeLease.Microseconds()).
+		Query(func(rows pgx.Rows) (err error) {
+			p.Nodes, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Server])
+			return err
+		})
+	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, wrap("read queues and nodes", err)
 	}
-	var cores int
-	found := false
-	_, err = pgx.ForEachRow(rows, []any{&q.Name, &q.PerCore, &q.Pinned, &q.Paused, &cores}, func() error {
-		found = true
-		if cores > 0 {
-			slots += q.Slots(cores)
+	return p, nil
+}
+
+// SetQueue adds a queue or changes its limits, and reports whether it was added.
+func (s *Store) SetQueue(ctx context.Context, name string, l jobs.QueueLimits) (added bool, err error) {
+	err = s.Pool.QueryRow(ctx, `
+		with before as (select from queues where name = $1 and not deleted), q as (
+			insert into queues (name, per_core, pinned, max_processes) values ($1, $2, $3, $4)
+			on conflict (name) do update set per_core = $2, pinned = $3, max_processes = $4,
+				paused = queues.paused and not queues.deleted, deleted = false
+			returning name
+		)
+		select not exists (select from before), pg_notify($5, $6) is null from q`, name, l.PerCore, l.Pinned, l.MaxProcesses, channel, QueueNews).
+		Scan(&added, new(bool))
+	return added, wrap("set queue", err)
+}
+
+// PauseQueue makes nothing of a queue start, or lets it go on.
+func (s *Store) PauseQueue(ctx context.Context, name string, paused bool) error {
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update queues set paused = $2 where name = $1 and not deleted`, name, paused)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = pgx.ErrNoRows
 		}
-		return nil
+		if err != nil {
+			return wrap("pause queue", err)
+		}
+		if !paused { // it may have been paused in River
+			_, err = tx.Exec(ctx, `update river_queue set paused_at = null, updated_at = now() where name = $1 and paused_at is not null`, name)
+			if err != nil {
+				return wrap("resume River's queue", err)
+			}
+			_, err = tx.Exec(ctx, `select pg_notify(current_schema() || '.river_control', json_build_object('action', 'resume', 'queue', $1::text)::text)`, name)
+			if err != nil {
+				return wrap("tell River", err)
+			}
+		}
+		_, err = tx.Exec(ctx, `select pg_notify($1, $2)`, channel, QueueNews)
+		return wrap("tell nodes", err)
 	})
-	if err == nil && !found {
-		return q, 0, fmt.Errorf("read queue %q: %w", name, jobs.ErrNotFound)
-	}
-	return q, max(slots, 1), wrap("read queue", err)
+}
+
+// DeleteQueue removes a queue. The error is ErrConflict while it has jobs that
+// have not ended. Jobs that have ended keep its name.
+func (s *Store) DeleteQueue(ctx context.Context, name string) error {
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		// Submissions hold a weaker lock on the row: see NewJob.queue.
+		err := tx.QueryRow(ctx, `select true from queues where name = $1 and not deleted for update`, name).Scan(new(bool))
+		if err != nil {
+			return wrap("find queue", err)
+		}
+		var busy, known bool
+		err = tx.QueryRow(ctx, `
+			select exists (select from jobs where queue = $1 and state in ('open', 'queued', 'running', 'paused')),
+				exists (select from jobs where queue = $1)`, name).Scan(&busy, &known)
+		if err != nil {
+			return wrap("look for jobs", err)
+		}
+		if busy {
+			return fmt.Errorf("delete queue %q: %w", name, jobs.ErrConflict)
+		}
+		if known {
+			_, err = tx.Exec(ctx, `update queues set deleted = true where name = $1`, name)
+		} else {
+			_, err = tx.Exec(ctx, `delete from queues where name = $1`, name)
+		}
+		if err != nil {
+			return wrap("delete queue", err)
+		}
+		_, err = tx.Exec(ctx, `select pg_notify($1, $2)`, channel, QueueNews)
+		return wrap("tell nodes", err)
+	})
+}
+
+// isMissingQueue recognises the error of a job that is inserted into a queue
+// that is not there.
+func isMissingQueue(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "23502" && pgErr.TableName == "jobs" && pgErr.ColumnName == "queue"
+}
+
+// FollowSlots sets the number of lanes of the jobs that did not say how many
+// they want to the slots that their queues have now over all living nodes.
+func (s *Store) FollowSlots(ctx context.Context) error {
+	_, err := s.Pool.Exec(ctx, `
+		with slots as (
+			select q.name, least(q.max_processes, coalesce(sum(greatest(1, floor(q.per_core * n.cores + 1e-9))), 0))::int as n
+			from queues q left join nodes n on n.state = 'alive' and n.role <> 'web' and n.cores > 0 and not n.draining
+				and (n.serves is null or q.name = any(n.serves))
+				and n.heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+			group by q.name
+		), wanted as (
+			select p.job_id, greatest(1, slots.n / coalesce((j.policy->>'cores_per_process')::int, 1)) as lanes
+			from progress p join jobs j on j.id = p.job_id join slots on slots.name = j.queue
+			where not p.ended and p.lanes_auto and slots.n > 0
+		)
+		update progress p set lanes = wanted.lanes from wanted
+		where p.job_id = wanted.job_id and p.lanes <> wanted.lanes and not p.ended`, NodeLease.Microseconds())
+	return wrap("follow the queues' slots", err)
 }

@@ -95,6 +95,24 @@ func (s *Store) RequeueTurn(ctx context.Context, turn int64, again Turn) error {
 	return wrap("requeue turn", s.Pool.SendBatch(ctx, &b).Close())
 }
 
+// AdoptTurn puts another turn in the place of one that River runs, as if the node
+// had fetched it: to River the old one is over. It returns 0 when the old one has
+// ended before.
+func (s *Store) AdoptTurn(ctx context.Context, turn int64) (id int64, err error) {
+	err = s.Pool.QueryRow(ctx, `
+		with old as (
+			update river_job set state = 'completed', finalized_at = clock_timestamp() where id = $1 and state = 'running'
+			returning kind, args, queue, priority, max_attempts, attempted_at, attempted_by, created_at, scheduled_at
+		)
+		insert into river_job (kind, args, queue, priority, max_attempts, state, attempt, attempted_at, attempted_by, created_at, scheduled_at)
+		select kind, args, queue, priority, max_attempts, 'running', 1, attempted_at, attempted_by, created_at, scheduled_at from old
+		returning id`, turn).Scan(&id)
+	if err == pgx.ErrNoRows {
+		return 0, nil
+	}
+	return id, wrap("adopt turn", err)
+}
+
 // PostponeTurn puts a turn that failed on its node's account back into the line,
 // to be fetched after a while.
 func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration) error {
@@ -173,25 +191,6 @@ func (s *Store) Idle(ctx context.Context) ([]string, error) {
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, wrap("find idle jobs", err)
-}
-
-// FollowSlots sets the number of lanes of the jobs that did not say how many
-// they want to the slots that their queues have now over all living nodes.
-func (s *Store) FollowSlots(ctx context.Context) error {
-	_, err := s.Pool.Exec(ctx, `
-		with slots as (
-			select q.name, coalesce(sum(greatest(1, floor(q.per_core * n.cores + 1e-9))), 0)::int as n
-			from queues q left join nodes n on n.state = 'alive' and n.role <> 'web' and n.cores > 0
-				and n.heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
-			group by q.name
-		), wanted as (
-			select p.job_id, greatest(1, slots.n / coalesce((j.policy->>'cores_per_process')::int, 1)) as lanes
-			from progress p join jobs j on j.id = p.job_id join slots on slots.name = j.queue
-			where not p.ended and p.lanes_auto and slots.n > 0
-		)
-		update progress p set lanes = wanted.lanes from wanted
-		where p.job_id = wanted.job_id and p.lanes <> wanted.lanes and not p.ended`, NodeLease.Microseconds())
-	return wrap("follow the queues' slots", err)
 }
 
 // Recount sets the number of turns of every job that has not ended to what

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/slots"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -34,7 +34,12 @@ type Options struct {
 
 	Role    string // RoleAll, RoleWeb or RoleWorker
 	Version string
-	Cores   []int // that tasks may run on
+	Cores   []int    // that tasks may run on
+	Queues  []string // that this node serves; nil for all
+
+	// MemoryFloor is the share of the machine's memory, from 0 to 1, below which
+	// no turn begins here. 0 for no floor.
+	MemoryFloor float64
 
 	Retention time.Duration // how long ended jobs are kept; 0 for ever
 
@@ -49,17 +54,20 @@ type Options struct {
 // verbs may be called at any time; Start begins to execute.
 type Engine struct {
 	Options
-	node  store.NewNode
-	river *river.Client[pgx.Tx]
-	load  *load
+	node      store.NewNode
+	river     *river.Client[pgx.Tx]
+	coreTimes coreTimes
 
-	queues   map[string]*queue
+	queues   queues
+	plan     atomic.Pointer[plan]
 	stats    statsCache
 	works    workCache
-	looks    sync.Map // queue name → look
 	active   active
 	nudges   nudges
 	draining chan struct{} // closed when no further chunk may be claimed
+
+	lowMemory atomic.Bool // less is free than MemoryFloor
+	trouble   atomic.Pointer[trouble]
 
 	// Turns that River does not run, because they began with their insertion.
 	handover sync.RWMutex // held to read from when they get a slot until they run
@@ -71,7 +79,7 @@ type Engine struct {
 	background sync.WaitGroup
 }
 
-// New makes the engine of one node. ctx is for reading the queues only.
+// New makes the engine of one node.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -81,11 +89,10 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		Options: o,
 		node: store.NewNode{
 			ID: store.NewID(), Host: host, Machine: machine(), PID: os.Getpid(),
-			Version: o.Version, Role: o.Role, Cores: len(o.Cores),
+			Version: o.Version, Role: o.Role, Cores: len(o.Cores), Serves: o.Queues,
 		},
-		queues:   make(map[string]*queue),
-		draining: make(chan struct{}),
-		load:     newLoad(o.Cores),
+		draining:  make(chan struct{}),
+		coreTimes: coreTimes{cores: o.Cores},
 	}
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.init()
@@ -105,18 +112,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Role == RoleWeb {
 		e.node.Cores = 0
 	} else {
-		known, err := o.Store.Queues(ctx)
-		if err != nil {
-			return nil, err
-		}
-		config.Queues = make(map[string]river.QueueConfig, len(known))
-		for _, q := range known {
-			n := q.Slots(len(o.Cores))
-			e.queues[q.Name] = &queue{name: q.Name, slots: slots.New(o.Cores, n, q.Pinned)}
-			// Two more than there are slots, so that who runs can see that
-			// others wait, and a slot that falls free is taken at once.
-			config.Queues[q.Name] = river.QueueConfig{MaxWorkers: n + 2}
-		}
+		// River executes only with some queue; the real ones come and go: see
+		// follow.
+		config.Queues = map[string]river.QueueConfig{idleQueue: {MaxWorkers: 1, FetchPollInterval: time.Hour}}
 		config.Workers = river.NewWorkers()
 		river.AddWorker(config.Workers, &worker{engine: e})
 	}
@@ -138,14 +136,22 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := e.expireGoneNeighbours(ctx); err != nil {
 		return err
 	}
+	if err := e.readPlan(ctx); err != nil {
+		return err
+	}
 	run := e.running
 	if e.Role != RoleWeb {
 		if err := e.river.Start(run); err != nil {
 			e.stop()
 			return fmt.Errorf("start River: %w", err)
 		}
+		if err := e.serve(ctx); err != nil {
+			e.stop()
+			return errors.Join(err, e.river.Stop(ctx))
+		}
 		e.background.Go(func() { e.obey(run) })
 	}
+	e.background.Go(func() { e.follow(run) })
 	e.background.Go(func() { e.beat(run) })
 	e.background.Go(func() { e.nudge(run) })
 	e.background.Go(func() { e.sweep(run) })
@@ -189,43 +195,6 @@ var (
 	errCancelled = errors.New("the job was cancelled")
 	errLeaseLost = errors.New("the node could not renew its lease")
 )
-
-// A queue is a class of work on this node.
-type queue struct {
-	name  string
-	slots *slots.Table
-
-	mu      sync.Mutex
-	waiting [5]int    // turns that wait for a slot, by priority
-	full    time.Time // when one last did
-}
-
-// crowded reports whether turns wait here, or did a moment ago, so that others
-// may be in River's line.
-func (q *queue) crowded() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return time.Since(q.full) < time.Second
-}
-
-// othersWait reports whether a turn of this or a more urgent priority waits.
-func (q *queue) othersWait(priority int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for p := 1; p <= priority && p < len(q.waiting); p++ {
-		if q.waiting[p] > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-func (q *queue) wait(priority, n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting[min(max(priority, 1), 4)] += n
-	q.full = time.Now()
-}
 
 // active is what this node has in hand.
 type active struct {

@@ -29,6 +29,7 @@ type lane struct {
 
 	cancel    context.CancelCauseFunc // ends the processes
 	preempted atomic.Bool             // the slot goes to a turn that must not wait
+	evicted   atomic.Bool             // there is no slot for the lane any more
 	haltOnce  sync.Once
 	halted    chan struct{} // closed when nothing more may be claimed or started
 
@@ -79,14 +80,20 @@ func (l *lane) preempt() {
 	l.halt()
 }
 
+// evict makes the lane end its turn when the tasks in hand are done.
+func (l *lane) evict() {
+	l.evicted.Store(true)
+	l.halt()
+}
+
 // yielding reports whether the turn must go back to the line: its quantum is
-// over, or the node drains.
+// over, there is no slot for it any more, or the node drains.
 func (l *lane) yielding() bool {
 	select {
 	case <-l.engine.draining:
 		return true
 	default:
-		return l.yield
+		return l.yield || l.evicted.Load()
 	}
 }
 

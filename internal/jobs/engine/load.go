@@ -2,44 +2,79 @@ package engine
 
 import (
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
+	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
 
-// load measures what this node's cores and memory do. It is used by one
-// goroutine.
-type load struct {
+// coreTimes measures what this node's cores do. It is used by one goroutine.
+type coreTimes struct {
 	cores []int
 	last  map[int]cpu.TimesStat
 }
 
-func newLoad(cores []int) *load { return &load{cores: cores} }
+// A trouble is why a turn failed on this node's account.
+type trouble struct {
+	text string
+	at   time.Time
+}
+
+// troubleFor is how long a trouble is told of after it was last seen.
+const troubleFor = 30 * time.Second
 
 // status is what this node tells of itself with a beat.
 func (e *Engine) status() store.NodeStatus {
-	s := store.NodeStatus{Cores: e.load.busy(), Memory: memory()}
+	s := store.NodeStatus{
+		Cores: e.coreTimes.busy(), Memory: memory(), Load: loadAverage(),
+		Slots: e.queues.slotUse(), Pins: runtime.GOOS == "linux",
+	}
+	e.mindMemory(s.Memory)
+	s.LowMemory = e.lowMemory.Load()
+	if t := e.trouble.Load(); t != nil && time.Since(t.at) < troubleFor {
+		s.Trouble = t.text
+	}
 	at := make(map[int]*jobs.Core, len(s.Cores))
 	for i := range s.Cores {
 		at[s.Cores[i].Core] = &s.Cores[i]
 	}
 	for _, l := range e.active.all() {
 		turn := l.inHand()
-		for i, core := range l.cores {
-			if c := at[core]; c != nil && i == 0 {
+		for _, core := range l.cores {
+			if c := at[core]; c != nil {
 				c.Turns = append(c.Turns, turn)
 			}
 		}
-		if len(l.cores) == 0 && len(s.Cores) > 0 {
-			s.Cores[0].Turns = append(s.Cores[0].Turns, turn)
+		if len(l.cores) == 0 {
+			s.Unpinned = append(s.Unpinned, turn)
 		}
 	}
 	return s
+}
+
+// mindMemory closes the queues here while less memory is free than the floor.
+// They open again when a tenth of it more is free, so that they do not flutter.
+func (e *Engine) mindMemory(m jobs.Memory) {
+	if e.MemoryFloor <= 0 || m.Total <= 0 {
+		return
+	}
+	free, floor := float64(m.Available), e.MemoryFloor*float64(m.Total)
+	low := free < floor || e.lowMemory.Load() && free < 1.1*floor
+	if e.lowMemory.Swap(low) != low {
+		if low {
+			e.Logger.Warn("memory runs out; no turn begins here until more is free", "free_bytes", m.Available, "floor_bytes", int64(floor))
+		} else {
+			e.Logger.Info("memory is free again; turns begin")
+		}
+		e.Store.Feed.Wake(store.QueueNews)
+	}
 }
 
 // inHand is what the lane's process works on.
@@ -57,7 +92,7 @@ func (l *lane) inHand() jobs.CoreTurn {
 }
 
 // busy is the share of time that each core was busy since the last call.
-func (l *load) busy() []jobs.Core {
+func (l *coreTimes) busy() []jobs.Core {
 	cores := make([]jobs.Core, len(l.cores))
 	now := make(map[int]cpu.TimesStat)
 	times, err := cpu.Times(true)
@@ -80,11 +115,24 @@ func (l *load) busy() []jobs.Core {
 		total := t.User + t.System + t.Nice + t.Irq + t.Softirq + t.Steal + t.Idle + t.Iowait -
 			(last.User + last.System + last.Nice + last.Irq + last.Softirq + last.Steal + last.Idle + last.Iowait)
 		if total > 0 {
-			cores[i].BusyPercent = float64(int(1000*max(total-idle, 0)/total)) / 10
+			percent := func(part float64) float64 { return float64(int(1000*min(max(part/total, 0), 1))) / 10 }
+			cores[i].User = percent(t.User - last.User)
+			cores[i].System = percent(t.System - last.System)
+			cores[i].BusyPercent = percent(total - idle)
+			cores[i].Other = max(float64(int(10*(cores[i].BusyPercent-cores[i].User-cores[i].System)))/10, 0)
 		}
 	}
 	l.last = now
 	return cores
+}
+
+// loadAverage is that of the last minute, or 0 where the system does not tell.
+func loadAverage() float64 {
+	average, err := load.Avg()
+	if err != nil {
+		return 0
+	}
+	return average.Load1
 }
 
 func memory() jobs.Memory {

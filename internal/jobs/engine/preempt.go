@@ -14,7 +14,7 @@ const (
 // makeRoom asks lanes to give up their slots for a turn that waits, until stop
 // is called. A turn of a job that runs here already waits for the others'
 // quantum, as they do for its.
-func (e *Engine) makeRoom(q *queue, t turn) (stop func()) {
+func (e *Engine) makeRoom(q *queue, t *turn) (stop func()) {
 	fresh := !e.stats.knows(t.Job)
 	done := make(chan struct{})
 	ask := func() time.Duration {

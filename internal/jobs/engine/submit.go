@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,7 +36,7 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 	}
 	name := spec.WithDefaults().Queue
 	if jobs.ValidName(name) {
-		_, err := e.look(ctx, name)
+		_, err := e.slotsOf(ctx, name)
 		switch {
 		case errors.Is(err, jobs.ErrNotFound):
 			found = append(found, jobs.Violation{Location: "queue", Message: "there is no such queue", Value: name})
@@ -71,11 +70,11 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 		return "", false, found
 	}
 	spec = spec.WithDefaults()
-	look, err := e.look(ctx, spec.Queue)
+	slots, err := e.slotsOf(ctx, spec.Queue)
 	if err != nil {
 		return "", false, err
 	}
-	lanes := max(look.slots / *spec.Policy.CoresPerProcess, 1)
+	lanes := max(slots / *spec.Policy.CoresPerProcess, 1)
 	if spec.Policy.Processes != nil {
 		lanes = *spec.Policy.Processes
 	}
@@ -117,7 +116,7 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 	}
 	e.works.put(work)
 	for i, b := range begun {
-		e.start(b, work, e.queues[work.Queue], held[i])
+		e.start(b, work, e.queues.get(work.Queue), held[i])
 	}
 	held = held[len(begun):]
 	e.Store.Feed.Wake("")
@@ -130,8 +129,8 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 // takeSlots takes the slots that are free here for turns of a new job, and
 // returns their lanes' first claims.
 func (e *Engine) takeSlots(w *store.Work, turns int) (held []*slots.Slot, claims []store.Claim) {
-	q := e.queues[w.Queue]
-	if q == nil || e.Executors[w.Program.Kind()] == nil || !e.started {
+	q := e.queues.get(w.Queue)
+	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil || !e.started {
 		return nil, nil
 	}
 	for len(held) < turns {
@@ -163,28 +162,4 @@ func (e *Engine) dispatch(ctx context.Context, job string) error {
 		}
 		return e.Store.InsertTurns(ctx, tx, turns)
 	})
-}
-
-// A look is what a submission must know of a queue, as read a moment ago.
-type look struct {
-	queue jobs.Queue
-	slots int
-	at    time.Time
-}
-
-// lookFor is how long a look at a queue is good for.
-const lookFor = time.Second
-
-func (e *Engine) look(ctx context.Context, name string) (look, error) {
-	if l, ok := e.looks.Load(name); ok && time.Since(l.(look).at) < lookFor {
-		return l.(look), nil
-	}
-	q, n, err := e.Store.QueueSlots(ctx, name)
-	if err != nil {
-		e.looks.Delete(name)
-		return look{}, err
-	}
-	l := look{q, n, time.Now()}
-	e.looks.Store(name, l)
-	return l, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -42,10 +43,24 @@ type turnArgs struct {
 // Kind is the turns' kind in River.
 func (turnArgs) Kind() string { return store.TurnKind }
 
-// A turn is a lane's right to run, by its id in River.
+// A turn is a lane's right to run.
 type turn struct {
 	store.Turn
-	id int64
+	waited time.Duration // in River's line
+
+	mu sync.Mutex // held while the turn is ended or adopted
+	id int64      // in River; it changes when the turn is adopted
+	// alone means that River does not run the turn, whose end is all ours.
+	alone bool
+}
+
+// end runs f, which ends the turn in the database, by its present id.
+func (t *turn) end(ctx context.Context, f func(ctx context.Context, id int64) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+	defer cancel()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return f(ctx, t.id)
 }
 
 // worker is River's view of the engine.
@@ -62,15 +77,19 @@ func (*worker) NextRetry(j *river.Job[turnArgs]) time.Time {
 	return time.Now().Add(min(time.Duration(1<<min(max(j.Attempt, 1), 5))*500*time.Millisecond, longestRetry))
 }
 
+// Work runs a turn that River fetched, until it ends or is adopted.
 func (w *worker) Work(ctx context.Context, j *river.Job[turnArgs]) error {
 	e := w.engine
-	t := turn{id: j.ID, Turn: store.Turn{Job: j.Args.Job, Lane: j.Args.Lane, Queue: j.Queue, Priority: j.Priority}}
+	t := &turn{id: j.ID, Turn: store.Turn{Job: j.Args.Job, Lane: j.Args.Lane, Queue: j.Queue, Priority: j.Priority}}
+	if j.AttemptedAt != nil {
+		t.waited = max(j.AttemptedAt.Sub(j.ScheduledAt), 0)
+	}
 	e.active.arrived(t.id)
-	defer e.active.gone(t.id)
+	defer e.active.gone(j.ID)
 	e.nudges.arrived(t.Job)
 	e.nudges.arrived(t.Queue)
 	err := e.fetched(ctx, t)
-	if q := e.queues[t.Queue]; q != nil && q.crowded() {
+	if q := e.queues.get(t.Queue); q != nil && q.crowded() {
 		e.nudges.expect(t.Queue, t.Queue) // a slot that falls free during a fetch leads to no other
 	}
 	e.report(ctx, t, err)
@@ -78,9 +97,10 @@ func (w *worker) Work(ctx context.Context, j *river.Job[turnArgs]) error {
 }
 
 // report tells operators of a turn that failed, unless they know the reason.
-func (e *Engine) report(ctx context.Context, t turn, err error) {
+func (e *Engine) report(ctx context.Context, t *turn, err error) {
 	if err != nil && !errors.Is(err, errLeaseLost) && !errors.Is(err, jobs.ErrUnavailable) && ctx.Err() == nil {
 		e.Logger.Error("turn failed; it will be tried again", "job", t.Job, "error", err)
+		e.trouble.Store(&trouble{err.Error(), time.Now()})
 	}
 }
 
@@ -97,7 +117,7 @@ func (e *Engine) work(ctx context.Context, job string) (*store.Work, error) {
 }
 
 // fetched runs a turn that came from River's line, when it has got a slot.
-func (e *Engine) fetched(ctx context.Context, t turn) error {
+func (e *Engine) fetched(ctx context.Context, t *turn) error {
 	w, err := e.work(ctx, t.Job)
 	if errors.Is(err, jobs.ErrNotFound) {
 		return nil // the job was deleted
@@ -105,60 +125,108 @@ func (e *Engine) fetched(ctx context.Context, t turn) error {
 	if err != nil {
 		return err
 	}
-	q := e.queues[t.Queue]
-	if q == nil {
-		return fmt.Errorf("this node does not serve queue %q", t.Queue)
+	q := e.queues.get(t.Queue)
+	if q == nil || q.fetches.Load() == nil { // it is served no longer
+		return e.requeue(ctx, t)
 	}
 	if e.Executors[w.Program.Kind()] == nil {
 		return fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
 	}
+	fetching := q.fetches.Load()
 	began := time.Now()
-	slot, err := e.slot(ctx, q, t, *w.Policy.CoresPerProcess)
+	slot, err := e.slot(ctx, q, fetching, t, *w.Policy.CoresPerProcess)
 	if err != nil {
 		return e.requeue(ctx, t)
 	}
-	return e.run(ctx, t, w, q, slot, time.Since(began), nil)
+	t.waited += time.Since(began)
+	own, cancel := context.WithCancelCause(e.running)
+	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	ended := make(chan error, 1)
+	e.begun.Go(func() {
+		defer cancel(nil)
+		err := e.run(own, t, w, q, slot, nil)
+		e.settle(own, t, err)
+		ended <- err
+	})
+	select {
+	case err := <-ended:
+		return err
+	case <-fetching.over.Done():
+	}
+	if !release() { // it is being cancelled
+		return <-ended
+	}
+	adopted, err := e.adopt(ctx, t)
+	if err != nil {
+		e.Logger.Warn("adopt turn", "job", t.Job, "error", err)
+	}
+	if !adopted {
+		return <-ended
+	}
+	return nil
 }
 
-// slot waits for a slot, for as long as patience lasts. A turn of a job that is
-// new here, or of a more urgent one, makes lanes that have run for a moment give
-// theirs up.
-func (e *Engine) slot(ctx context.Context, q *queue, t turn, cores int) (*slots.Slot, error) {
+// adopt takes a running turn over from River.
+func (e *Engine) adopt(ctx context.Context, t *turn) (adopted bool, err error) {
+	return adopted, t.end(ctx, func(ctx context.Context, id int64) error {
+		next, err := e.Store.AdoptTurn(ctx, id)
+		if err != nil || next == 0 {
+			return err
+		}
+		e.active.arrived(next)
+		t.id, t.alone, adopted = next, true, true
+		return nil
+	})
+}
+
+// settle does what River does after a turn, where it did not run it.
+func (e *Engine) settle(ctx context.Context, t *turn, err error) {
+	t.mu.Lock()
+	id, alone := t.id, t.alone
+	t.mu.Unlock()
+	if !alone {
+		return
+	}
+	e.report(ctx, t, err)
+	if err != nil {
+		e.postpone(ctx, t)
+	}
+	e.active.gone(id)
+}
+
+// slot waits for a slot, for as long as patience lasts and River fetches from
+// the queue. A turn of a job that is new here, or of a more urgent one, makes
+// lanes that have run for a moment give theirs up.
+func (e *Engine) slot(ctx context.Context, q *queue, f *fetching, t *turn, cores int) (*slots.Slot, error) {
 	if slot := q.slots.TryAcquire(cores); slot != nil {
 		return slot, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	defer context.AfterFunc(f.over, cancel)()
 	q.wait(t.Priority, 1)
 	defer q.wait(t.Priority, -1)
 	stop := e.makeRoom(q, t)
 	defer stop()
-	return q.slots.Acquire(ctx, cores)
+	return q.slots.Acquire(ctx, cores, t.Priority)
 }
 
 // start runs a turn that was inserted with its first chunk claimed, in the
 // background: River does not know of it. The slot is released at its end.
 func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot) {
-	t := turn{id: b.Turn, Turn: store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}}
+	t := &turn{id: b.Turn, alone: true, Turn: store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}}
 	e.active.arrived(t.id)
 	e.begun.Go(func() {
-		defer e.active.gone(t.id)
-		ctx := e.running
-		err := e.run(ctx, t, w, q, slot, 0, &b.Claimed)
-		e.report(ctx, t, err)
-		if err != nil {
-			e.postpone(ctx, t)
-		}
+		err := e.run(e.running, t, w, q, slot, &b.Claimed)
+		e.settle(e.running, t, err)
 	})
 }
 
 // postpone puts a turn that failed back into the line, as River does with those
 // that it runs, when the database is there again.
-func (e *Engine) postpone(ctx context.Context, t turn) {
+func (e *Engine) postpone(ctx context.Context, t *turn) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
-		err := e.Store.PostponeTurn(attempt, t.id, postponed)
-		cancel()
+		err := t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.PostponeTurn(ctx, id, postponed) })
 		if err == nil {
 			return
 		}
@@ -176,11 +244,11 @@ func (e *Engine) postpone(ctx context.Context, t turn) {
 
 // run runs one lane of a job until nothing can be claimed or its quantum is
 // over. first is what was claimed with the turn, or nil.
-func (e *Engine) run(ctx context.Context, t turn, w *store.Work, q *queue, slot *slots.Slot, waited time.Duration, first *store.Claimed) error {
+func (e *Engine) run(ctx context.Context, t *turn, w *store.Work, q *queue, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
 	stats := e.stats.enter(w.Job)
 	defer e.stats.leave(w.Job)
-	l := e.newLane(t, w, q, slot, stats, waited)
+	l := e.newLane(t, w, q, slot, stats, t.waited)
 	for {
 		err := e.runLane(ctx, l, first)
 		first = nil
@@ -188,12 +256,14 @@ func (e *Engine) run(ctx context.Context, t turn, w *store.Work, q *queue, slot 
 		case err != nil:
 			return err
 		case l.ended:
-			return e.complete(ctx, t)
+			return t.end(ctx, e.Store.CompleteTurn)
+		case l.yielding():
+			return e.requeue(ctx, t)
 		case l.preempted.Load():
 			slot.Release()
 			began := time.Now()
 			patient, cancel := context.WithTimeout(ctx, detour)
-			next, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess)
+			next, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess, t.Priority)
 			cancel()
 			if err != nil {
 				return e.requeue(ctx, t)
@@ -201,17 +271,19 @@ func (e *Engine) run(ctx context.Context, t turn, w *store.Work, q *queue, slot 
 			slot = next
 			l = e.newLane(t, w, q, slot, stats, time.Since(began))
 			continue
-		case l.yielding():
-			return e.requeue(ctx, t)
 		}
-		left, err := e.leave(ctx, t)
+		var left bool
+		err = t.end(ctx, func(ctx context.Context, id int64) error {
+			left, err = e.Store.LeaveTurn(ctx, id, t.Job)
+			return err
+		})
 		if err != nil || left {
 			return err
 		}
 	}
 }
 
-func (e *Engine) newLane(t turn, w *store.Work, q *queue, slot *slots.Slot, stats *stats, waited time.Duration) *lane {
+func (e *Engine) newLane(t *turn, w *store.Work, q *queue, slot *slots.Slot, stats *stats, waited time.Duration) *lane {
 	l := &lane{
 		engine: e, work: w, queue: q, priority: t.Priority, number: t.Lane,
 		executor: e.Executors[w.Program.Kind()], cores: slot.Cores, began: time.Now(), waited: waited,
@@ -240,23 +312,7 @@ func (e *Engine) runLane(ctx context.Context, l *lane, first *store.Claimed) err
 }
 
 // requeue puts the turn at the end of the line and ends it, in one transaction.
-func (e *Engine) requeue(ctx context.Context, t turn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
-	defer cancel()
+func (e *Engine) requeue(ctx context.Context, t *turn) error {
 	e.nudges.expect(t.Queue, t.Queue)
-	return e.Store.RequeueTurn(ctx, t.id, t.Turn)
-}
-
-// leave ends the turn, unless something can be claimed after all.
-func (e *Engine) leave(ctx context.Context, t turn) (left bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
-	defer cancel()
-	return e.Store.LeaveTurn(ctx, t.id, t.Job)
-}
-
-// complete ends the turn of a job that has ended.
-func (e *Engine) complete(ctx context.Context, t turn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
-	defer cancel()
-	return e.Store.CompleteTurn(ctx, t.id)
+	return t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.RequeueTurn(ctx, id, t.Turn) })
 }

@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// A Table has the slots of one queue on one node. Requests are served in their
-// order: one for many slots is not overtaken by later ones for few.
+// A Table has the slots of one queue on one node. Requests are served by their
+// priority and then in their order: one for many slots is not overtaken by later
+// ones for few.
 type Table struct {
 	mu     sync.Mutex
 	cores  []int
@@ -21,8 +22,9 @@ type Table struct {
 }
 
 type request struct {
-	n       int
-	granted chan *Slot
+	n        int
+	priority int
+	granted  chan *Slot
 }
 
 // A Slot is the right to run one process. It must be released.
@@ -39,12 +41,21 @@ func New(cores []int, n int, pinned bool) *Table {
 	return &Table{cores: slices.Clone(cores), used: make([]int, len(cores)), pinned: pinned && len(cores) > 0, total: n, free: n}
 }
 
-// Acquire waits for n slots, or all there are if those are fewer. The error is
-// ctx's.
-func (t *Table) Acquire(ctx context.Context, n int) (*Slot, error) {
-	r := &request{n: max(n, 1), granted: make(chan *Slot, 1)}
+// Acquire waits for n slots, or all there are if those are fewer. Requests of a
+// lower priority number are served first. The error is ctx's.
+func (t *Table) Acquire(ctx context.Context, n, priority int) (*Slot, error) {
+	r := &request{n: max(n, 1), priority: priority, granted: make(chan *Slot, 1)}
 	t.mu.Lock()
-	place := t.line.PushBack(r)
+	before := t.line.Back()
+	for before != nil && before.Value.(*request).priority > priority {
+		before = before.Prev()
+	}
+	var place *list.Element
+	if before == nil {
+		place = t.line.PushFront(r)
+	} else {
+		place = t.line.InsertAfter(r, before)
+	}
 	t.serve()
 	t.mu.Unlock()
 	select {
@@ -144,6 +155,13 @@ func (t *Table) Resize(n int) {
 	t.free += n - t.total
 	t.total = n
 	t.serve()
+}
+
+// Pin changes whether slots name cores. Those in use keep theirs.
+func (t *Table) Pin(pinned bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pinned = pinned && len(t.cores) > 0
 }
 
 // Busy is how many slots are in use, and how many there are.

@@ -3,6 +3,7 @@ package slots
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,7 +13,7 @@ import (
 
 func acquire(t *testing.T, table *Table, n int) *Slot {
 	t.Helper()
-	s, err := table.Acquire(t.Context(), n)
+	s, err := table.Acquire(t.Context(), n, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +48,13 @@ func TestServedInOrder(t *testing.T) {
 	table := New(nil, 2, false)
 	one, two := acquire(t, table, 1), acquire(t, table, 1)
 	both := make(chan *Slot)
-	go func() { s, _ := table.Acquire(t.Context(), 2); both <- s }()
+	go func() { s, _ := table.Acquire(t.Context(), 2, 2); both <- s }()
 	for table.Waiting() != 1 {
 	}
 	later, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	single := make(chan error)
-	go func() { _, err := table.Acquire(later, 1); single <- err }()
+	go func() { _, err := table.Acquire(later, 1, 2); single <- err }()
 	for table.Waiting() != 2 {
 	}
 	one.Release()
@@ -87,7 +88,7 @@ func TestResizeUnderLoad(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 200 {
-				s, err := table.Acquire(t.Context(), 1)
+				s, err := table.Acquire(t.Context(), 1, 2)
 				if err != nil {
 					t.Error(err)
 					return
@@ -110,5 +111,32 @@ func TestResizeUnderLoad(t *testing.T) {
 	}
 	if used, total := table.Busy(); used != 0 || total != 4 {
 		t.Errorf("%d of %d in use at the end", used, total)
+	}
+}
+
+func TestUrgentFirst(t *testing.T) {
+	t.Parallel()
+	table := New([]int{0}, 1, false)
+	held := table.TryAcquire(1)
+	order := make(chan int, 5)
+	for i, priority := range []int{4, 2, 1, 2, 3} {
+		go func() {
+			slot, err := table.Acquire(t.Context(), 1, priority)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			order <- priority
+			slot.Release()
+		}()
+		for table.Waiting() <= i {
+			runtime.Gosched()
+		}
+	}
+	held.Release()
+	for _, want := range []int{1, 2, 2, 3, 4} {
+		if got := <-order; got != want {
+			t.Errorf("priority %d is served, want %d", got, want)
+		}
 	}
 }
