@@ -209,11 +209,11 @@ func sampleDone() TaskPage {
 }
 
 func sampleQueues() []jobs.Queue {
-	cpu := jobs.Queue{Name: "cpu", PerCore: 1, Pinned: true, RunningTurns: 7, WaitingTurns: 4}
+	cpu := jobs.Queue{Name: "cpu", QueueLimits: jobs.QueueLimits{PerCore: 1, Pinned: true}, RunningTurns: 7, WaitingTurns: 4}
 	cpu.Jobs.Running, cpu.Jobs.Queued = 3, 1
-	gpu := jobs.Queue{Name: "big-memory", PerCore: 0.25, Paused: true, WaitingTurns: 2}
+	gpu := jobs.Queue{Name: "big-memory", QueueLimits: jobs.QueueLimits{PerCore: 0.25}, Paused: true, WaitingTurns: 2}
 	gpu.Jobs.Queued = 2
-	return []jobs.Queue{gpu, cpu, {Name: "io", PerCore: 8}}
+	return []jobs.Queue{gpu, cpu, {Name: "io", QueueLimits: jobs.QueueLimits{PerCore: 8}}}
 }
 
 func sampleNodes() []jobs.Node {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/jobs/exec/cores"
 	"github.com/allcores/allcores/internal/store"
@@ -39,6 +40,8 @@ type config struct {
 	token       string // given as ALLCORES_TOKEN; empty when it is to be made
 	role        string
 	cores       []int
+	queues      []string // nil for every one
+	memoryFloor float64  // share of the machine's memory
 	grace       time.Duration
 	retention   time.Duration // 0 for ever
 	parent      int           // pid of `go run`, which does not pass every signal on; else 0
@@ -68,6 +71,8 @@ flag           environment         default
 -data          ALLCORES_DATA       %s
 -role          ALLCORES_ROLE       all (web: pages and API only; worker: executes only)
 -cores         ALLCORES_CORES      %d (all that this process may run on)
+-queues        ALLCORES_QUEUES     all queues (or names such as cpu,io: what this node serves)
+-memory-floor  ALLCORES_MEMORY_FLOOR  5%% (of the memory; with less free no task begins; 0 for no floor)
 -grace         ALLCORES_GRACE      10s (for tasks in hand when stopping)
 -retention     ALLCORES_RETENTION  720h, for ended jobs (0 keeps them for ever)
 -version                           print the version and exit
@@ -95,6 +100,8 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	data := read("data", "ALLCORES_DATA", defaultData)
 	role := read("role", "ALLCORES_ROLE", engine.RoleAll)
 	count := read("cores", "ALLCORES_CORES", strconv.Itoa(len(available)))
+	queues := read("queues", "ALLCORES_QUEUES", "")
+	floor := read("memory-floor", "ALLCORES_MEMORY_FLOOR", "5%")
 	grace := read("grace", "ALLCORES_GRACE", "10s")
 	retention := read("retention", "ALLCORES_RETENTION", "720h")
 	printVersion := flags.Bool("version", false, "")
@@ -137,6 +144,20 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 		return c, &settingError{count.name, count.value, fmt.Sprintf("a number from 1 to %d", len(available))}
 	}
 	c.cores = available[:n]
+	for name := range strings.SplitSeq(queues.value, ",") {
+		if name = strings.TrimSpace(name); name == "" && queues.value == "" {
+			break
+		}
+		if !jobs.ValidName(name) {
+			return c, &settingError{queues.name, queues.value, "names of queues with commas between them, such as cpu,io"}
+		}
+		c.queues = append(c.queues, name)
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(floor.value, "%"), 64)
+	if err != nil || !(percent >= 0 && percent <= 90) {
+		return c, &settingError{floor.name, floor.value, "a percentage from 0% to 90%"}
+	}
+	c.memoryFloor = percent / 100
 	c.grace, err = time.ParseDuration(grace.value)
 	if err != nil || c.grace < 0 || c.grace > time.Hour {
 		return c, &settingError{grace.name, grace.value, "a duration from 0s to 1h, such as 10s"}

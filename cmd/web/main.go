@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return orStopped(starting, err)
 	}
 
-	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores, Retention: c.retention}
+	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores, Queues: c.queues, MemoryFloor: c.memoryFloor, Retention: c.retention}
 	py := python.New(python.Options{Logger: logger})
 	defer py.Close()
 	if c.role != engine.RoleWeb {

@@ -44,6 +44,8 @@ func TestWrongSettings(t *testing.T) {
 		{[]string{"-role", "boss"}, nil, []string{"-role", "boss", "all, web or worker"}},
 		{nil, map[string]string{"ALLCORES_ROLE": "boss"}, []string{"ALLCORES_ROLE", "boss"}},
 		{[]string{"-cores", "0"}, nil, []string{"-cores", "0", "from 1 to"}},
+		{[]string{"-queues", "cpu,B!"}, nil, []string{"-queues", "cpu,B!", "names of queues"}},
+		{nil, map[string]string{"ALLCORES_MEMORY_FLOOR": "95%"}, []string{"ALLCORES_MEMORY_FLOOR", "95%", "0% to 90%"}},
 		{[]string{"-cores", "99999"}, nil, []string{"-cores", "99999", "from 1 to"}},
 		{[]string{"-grace", "soon"}, nil, []string{"-grace", "soon", "10s"}},
 		{[]string{"-retention", "5s"}, nil, []string{"-retention", "5s", "1m"}},

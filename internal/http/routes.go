@@ -70,7 +70,14 @@ func (s *Site) routes() http.Handler {
 	stream(a, jobs.Viewer, "GET /events", "events", "All jobs as they change; for admins also queues and nodes", s.allEvents, eventStreamType)
 	route(a, jobs.Viewer, "GET /queues", "list-queues", "Queues", s.listQueues)
 	route(a, jobs.Viewer, "GET /queues/{name}", "get-queue", "A queue", s.getQueue)
+	route(a, jobs.Admin, "PUT /queues/{name}", "put-queue", "Add a queue or change it; what the body leaves out stays as it is", s.putQueue)
+	route(a, jobs.Admin, "DELETE /queues/{name}", "delete-queue", "Delete a queue that has no work", s.deleteQueue)
+	route(a, jobs.Admin, "POST /queues/{name}/pause", "pause-queue", "Start nothing more of a queue", s.pauseQueue(true))
+	route(a, jobs.Admin, "POST /queues/{name}/resume", "resume-queue", "Let a paused queue go on", s.pauseQueue(false))
 	route(a, jobs.Viewer, "GET /nodes", "list-nodes", "Nodes", s.listNodes)
+	route(a, jobs.Admin, "POST /nodes/{id}/drain", "drain-node", "Begin no more turns on a node; tasks in hand finish", s.drainNode(true))
+	route(a, jobs.Admin, "POST /nodes/{id}/resume", "resume-node", "Let a drained node take turns again", s.drainNode(false))
 	a.documentBody("/jobs", specSchema)
+	a.documentQueueBody()
 	return r
 }

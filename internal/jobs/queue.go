@@ -3,6 +3,7 @@ package jobs
 import (
 	"fmt"
 	"math"
+	"regexp"
 )
 
 // A Queue is a named class of work with a limit per core.
@@ -23,6 +24,17 @@ type QueueLimits struct {
 	PerCore      float64 `json:"per_core" doc:"Processes at once for each core of a node; 0.5 is one for two cores."`
 	Pinned       bool    `json:"pinned" doc:"Each process runs on its own core."`
 	MaxProcesses *int    `json:"max_processes" doc:"Processes at once over all nodes; null for no limit."`
+}
+
+// QueueNameRule says what a queue may be called.
+const QueueNameRule = `must be of at most 63 lower-case letters, digits, and single - or _ between them, and begin with a letter; "idle" is taken`
+
+// queueNames is narrower than ValidName, because River is.
+var queueNames = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
+
+// ValidQueueName reports whether a new queue may have the name.
+func ValidQueueName(name string) bool {
+	return len(name) <= 63 && name != "idle" && queueNames.MatchString(name)
 }
 
 // Bounds of a queue's limits.

@@ -261,8 +261,8 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	q.open.Store(here > 0 && !e.lowMemory.Load())
 	q.slots.Resize(here)
 	q.slots.Pin(want.Pinned)
-	e.evict(q, q.limits.Pinned != want.Pinned)
 	q.limits = want.QueueLimits
+	e.evict(q)
 	workers := 0
 	if q.open.Load() {
 		workers = here + spare
@@ -291,18 +291,17 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	return nil
 }
 
-// evict makes lanes of a queue give up their slots after the tasks in hand: all,
-// or the youngest, as many as there are too many.
-func (e *Engine) evict(q *queue, all bool) {
+// evict makes lanes of a queue give up their slots after the tasks in hand: those
+// that are pinned and should not be, or the other way round, and of the others
+// the youngest, as many as there are too many.
+func (e *Engine) evict(q *queue) {
 	lanes := slices.DeleteFunc(e.active.all(), func(l *lane) bool { return l.queue != q })
 	slices.SortFunc(lanes, func(a, b *lane) int { return b.began.Compare(a.began) })
 	used, total := q.slots.Busy()
 	for _, l := range lanes {
-		if !all && used <= total {
-			return
+		if pinned := len(l.cores) > 0; used > total || pinned != q.limits.Pinned && len(e.Cores) > 0 {
+			used -= *l.work.Policy.CoresPerProcess
+			l.evict()
 		}
-
-		used -= max(len(l.cores), *l.work.Policy.CoresPerProcess, 1)
-		l.evict()
 	}
 }

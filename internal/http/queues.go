@@ -1,0 +1,199 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+func (s *Site) listQueues(ctx context.Context, in *struct{ Paging }) (*listOutput[jobs.Queue], error) {
+	queues, err := s.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(queues, in.Paging, func(q jobs.Queue) string { return q.Name })
+}
+
+// QueuePath is the address of a queue.
+type QueuePath struct {
+	Name string `path:"name"`
+}
+
+type queueOutput struct {
+	Status int
+	Body   jobs.Queue
+}
+
+func (s *Site) getQueue(ctx context.Context, in *QueuePath) (*queueOutput, error) {
+	return s.queueAs(ctx, in.Name, http.StatusOK)
+}
+
+func (s *Site) queueAs(ctx context.Context, name string, status int) (*queueOutput, error) {
+	queues, err := s.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(queues, func(q jobs.Queue) bool { return q.Name == name })
+	if i < 0 {
+		return nil, jobs.ErrNotFound
+	}
+	return &queueOutput{status, queues[i]}, nil
+}
+
+// putQueue adds a queue or changes it. What the body leaves out stays as it is;
+// what it holds of a queue's state besides is not looked at, so that an answer
+// can be changed and sent back.
+func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error) {
+	text, err := readJSON(callOf(ctx).r)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.queueAs(ctx, in.Name, http.StatusOK)
+	if err != nil && !errors.Is(err, jobs.ErrNotFound) {
+		return nil, err
+	}
+	var q jobs.Queue
+	if before != nil {
+		q = before.Body
+	}
+	paused := q.Paused
+	found := readQueue(text, &q, in.Name, before == nil)
+	if len(found) > 0 {
+		return nil, found
+	}
+	added, err := s.store.SetQueue(ctx, in.Name, q.QueueLimits)
+	if err != nil {
+		return nil, err
+	}
+	if q.Paused != paused {
+		if err := s.store.PauseQueue(ctx, in.Name, q.Paused); err != nil {
+			return nil, err
+		}
+	}
+	status := http.StatusOK
+	if added {
+		status = http.StatusCreated
+	}
+	return s.queueAs(ctx, in.Name, status)
+}
+
+// A queueChange is what a body of putQueue says to those who read the API's
+// description.
+type queueChange struct {
+	PerCore      float64 `json:"per_core,omitempty" doc:"Processes at once for each core of a node; 0.5 is one for two cores."`
+	Pinned       bool    `json:"pinned,omitempty" doc:"Each process runs on its own core."`
+	MaxProcesses *int    `json:"max_processes,omitempty" doc:"Processes at once over all nodes; null for no limit."`
+	Paused       bool    `json:"paused,omitempty"`
+}
+
+// documentQueueBody says what putQueue takes.
+func (a *api) documentQueueBody() {
+	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[queueChange](), true, "QueueChange")
+	a.OpenAPI().Paths[apiPrefix+"/queues/{name}"].Put.RequestBody = &huma.RequestBody{
+		Required: true,
+		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
+	}
+}
+
+// readQueue changes q as a body of putQueue says, and lists what is wrong with
+// it.
+func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		return jobs.Invalid{{Location: "body", Message: "must be a JSON object with per_core, pinned and max_processes"}}
+	}
+	var found jobs.Invalid
+	var named string
+	var ignored any
+	for _, field := range []struct {
+		name, kind string
+		into       any
+	}{
+		{"name", "a string", &named},
+		{"per_core", "a number", &q.PerCore},
+		{"pinned", "true or false", &q.Pinned},
+		{"max_processes", "a whole number or null", &q.MaxProcesses},
+		{"paused", "true or false", &q.Paused},
+		{"waiting_turns", "", &ignored},
+		{"running_turns", "", &ignored},
+		{"jobs", "", &ignored},
+	} {
+		value, given := fields[field.name]
+		delete(fields, field.name)
+		if !given {
+			continue
+		}
+		if string(value) == "null" && field.name != "max_processes" && field.kind != "" || json.Unmarshal(value, field.into) != nil {
+			found = append(found, jobs.Violation{Location: "body." + field.name, Message: "must be " + field.kind, Value: value})
+		} else if field.name == "per_core" {
+			fresh = false
+		}
+	}
+	for unknown := range fields {
+		found = append(found, jobs.Violation{Location: "body." + unknown, Message: "is not known"})
+	}
+	if !jobs.ValidQueueName(name) {
+		found = append(found, jobs.Violation{Location: "path.name", Message: jobs.QueueNameRule, Value: name})
+	}
+	if named != "" && named != name {
+		found = append(found, jobs.Violation{Location: "body.name", Message: "must be the name in the address", Value: named})
+	}
+	if len(found) > 0 {
+		return found
+	}
+	if fresh {
+		return jobs.Invalid{{Location: "body.per_core", Message: "is required for a new queue"}}
+	}
+	return inBody(q.Validate())
+}
+
+func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error) {
+	err := s.store.DeleteQueue(ctx, in.Name)
+	return nil, tell(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
+}
+
+// pauseQueue makes nothing of a queue start, or lets it go on.
+func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queueOutput, error) {
+	return func(ctx context.Context, in *QueuePath) (*queueOutput, error) {
+		if err := s.store.PauseQueue(ctx, in.Name, paused); err != nil {
+			return nil, err
+		}
+		return s.queueAs(ctx, in.Name, http.StatusOK)
+	}
+}
+
+func (s *Site) listNodes(ctx context.Context, in *struct{ Paging }) (*listOutput[jobs.Node], error) {
+	nodes, err := s.store.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(nodes, in.Paging, func(n jobs.Node) string { return n.ID })
+}
+
+type nodeOutput struct{ Body jobs.Node }
+
+// drainNode makes a node take no turns, or take them again.
+func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOutput, error) {
+	return func(ctx context.Context, in *JobPath) (*nodeOutput, error) {
+		if err := s.store.Drain(ctx, in.ID, draining); err != nil {
+			return nil, tell(err, jobs.ErrConflict, "The node does not live any more.")
+		}
+		nodes, err := s.store.Nodes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(nodes, func(n jobs.Node) bool { return n.ID == in.ID })
+		if i < 0 {
+			return nil, fmt.Errorf("node %s: %w", in.ID, jobs.ErrNotFound)
+		}
+		return &nodeOutput{nodes[i]}, nil
+	}
+}
