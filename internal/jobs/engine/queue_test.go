@@ -224,7 +224,7 @@ func TestLongTaskOutlivesAChangeOfItsQueue(t *testing.T) {
 		return err == nil && j.Counts.Running == 1
 	})
 	n.setQueue(t, "cpu", jobs.QueueLimits{PerCore: 2, Pinned: true})
-	if j := n.end(t, n.submit(t, python("def f(x): return x", "f", rangeOf(50))), 20*time.Second); j.State != jobs.Succeeded {
+	if j := n.end(t, web.submit(t, python("def f(x): return x", "f", rangeOf(50))), 20*time.Second); j.State != jobs.Succeeded {
 		t.Errorf("a job beside it: %+v", j)
 	}
 	if running := n.turns(t, id, "running"); running != 1 {
