@@ -79,9 +79,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 
 	url := c.databaseURL
 	if url == "" {
-		server, err := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
-		if err != nil {
-			return orStopped(starting, err)
+		server, startErr := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
+		if startErr != nil {
+			return orStopped(starting, startErr)
 		}
 		defer func() { err = errors.Join(err, closePostgres(server)) }()
 		url = server.URL()
