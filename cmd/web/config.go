@@ -41,6 +41,7 @@ type config struct {
 	cores       []int
 	grace       time.Duration
 	retention   time.Duration // 0 for ever
+	cpuProfile  string        // file to write a CPU profile to; empty for none
 	parent      int           // pid of `go run`, which does not pass every signal on; else 0
 }
 
@@ -70,6 +71,7 @@ flag           environment         default
 -cores         ALLCORES_CORES      %d (all that this process may run on)
 -grace         ALLCORES_GRACE      10s (for tasks in hand when stopping)
 -retention     ALLCORES_RETENTION  720h, for ended jobs (0 keeps them for ever)
+-cpuprofile                        a file to write a CPU profile of this process to
 -version                           print the version and exit
                ALLCORES_TOKEN      admin's token; made at the first start and kept in <data>/admin-token
 `
@@ -97,6 +99,7 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	count := read("cores", "ALLCORES_CORES", strconv.Itoa(len(available)))
 	grace := read("grace", "ALLCORES_GRACE", "10s")
 	retention := read("retention", "ALLCORES_RETENTION", "720h")
+	flags.StringVar(&c.cpuProfile, "cpuprofile", "", "")
 	printVersion := flags.Bool("version", false, "")
 	err = flags.Parse(args)
 	switch {
