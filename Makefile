@@ -30,10 +30,13 @@ race:
 	@$(GO) build -o bin/hold ./internal/store/storetest/hold
 	@exec bin/hold $(GO) test -race $(TESTFLAGS) $(PACKAGES)
 
+# Allcores beside its peers, as a Markdown table; ARGS="-rows million -runs 1"
+# and the like pass flags on.
 bench:
-	@scripts/require test
-	@$(GO) build -o bin/hold ./internal/store/storetest/hold
-	@exec bin/hold $(GO) test -run '^$$' -bench . $(TESTFLAGS) $(PACKAGES)
+	@scripts/require run
+	@$(GO) build -o bin/allcores ./cmd/web
+	@$(GO) build -o bin/bench ./bench
+	@exec bin/bench -server bin/allcores $(ARGS)
 
 # Go from the .templ files; the result is committed.
 generate:

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"views":                    {"internal/jobs", "static"},
 	"static":                   {},
 	"migrations":               {},
+	"bench":                    {"internal/jobs/exec"},
 	"cmd/web":                  {"internal/jobs", "internal/jobs/exec", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
 }
 

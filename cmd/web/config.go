@@ -44,6 +44,7 @@ type config struct {
 	memoryFloor float64  // share of the machine's memory
 	grace       time.Duration
 	retention   time.Duration // 0 for ever
+	cpuProfile  string        // file to write a CPU profile to; empty for none
 	parent      int           // pid of `go run`, which does not pass every signal on; else 0
 }
 
@@ -75,6 +76,7 @@ flag           environment         default
 -memory-floor  ALLCORES_MEMORY_FLOOR  5%% (of the memory; with less free no task begins; 0 for no floor)
 -grace         ALLCORES_GRACE      10s (for tasks in hand when stopping)
 -retention     ALLCORES_RETENTION  720h, for ended jobs (0 keeps them for ever)
+-cpuprofile                        a file to write a CPU profile of this process to
 -version                           print the version and exit
                ALLCORES_TOKEN      admin's token; made at the first start and kept in <data>/admin-token
 `
@@ -104,6 +106,7 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	floor := read("memory-floor", "ALLCORES_MEMORY_FLOOR", "5%")
 	grace := read("grace", "ALLCORES_GRACE", "10s")
 	retention := read("retention", "ALLCORES_RETENTION", "720h")
+	flags.StringVar(&c.cpuProfile, "cpuprofile", "", "")
 	printVersion := flags.Bool("version", false, "")
 	err = flags.Parse(args)
 	switch {

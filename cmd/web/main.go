@@ -17,6 +17,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -57,6 +58,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	slog.SetDefault(logger)
 
+	if c.cpuProfile != "" {
+		stop, fileErr := profile(c.cpuProfile)
+		if fileErr != nil {
+			return &settingError{"-cpuprofile", c.cpuProfile, "a file that can be written: " + reason(fileErr)}
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
 	// Binding first finds an address in use before anything is started.
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
@@ -79,9 +87,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 
 	url := c.databaseURL
 	if url == "" {
-		server, err := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
-		if err != nil {
-			return orStopped(starting, err)
+		server, startErr := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
+		if startErr != nil {
+			return orStopped(starting, startErr)
 		}
 		defer func() { err = errors.Join(err, closePostgres(server)) }()
 		url = server.URL()
@@ -143,6 +151,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
 	}
 	return errors.Join(err, ignoreClosed(server.Close()))
+}
+
+// profile writes a CPU profile to the file until stop is called.
+func profile(path string) (stop func() error, err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		if err := file.Close(); err != nil {
+			return fmt.Errorf("write CPU profile: %w", err)
+		}
+		return nil
+	}, nil
 }
 
 // checkPython says how this node compiles sources at submit. One that executes

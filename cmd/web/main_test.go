@@ -259,6 +259,17 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
+func TestProfileThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "nosuch", "cpu.prof")
+	cmd := exec.Command(os.Args[0], "-addr", "127.0.0.1:0", "-data", dataDir(t), "-cpuprofile", path)
+	cmd.Env = append(os.Environ(), asServer+"=1")
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), path) || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestKilledServerLosesNothing(t *testing.T) {
 	t.Parallel()
 	data, marks := dataDir(t), t.TempDir()
