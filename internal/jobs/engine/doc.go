@@ -13,6 +13,21 @@
 // wait for its slot. So jobs share the cores round robin whatever their size,
 // and priorities are River's.
 //
+// A turn for which its submitter's own node has a free slot is not sent through
+// River's line: it is inserted as one that was fetched, with its first chunk
+// claimed, in the submission's own transaction. While all slots are taken, a job
+// that is new to the node, or more urgent, makes a lane that has run for a moment
+// give its slot up after the task in hand (see preempt.go).
+//
+// # Queues
+//
+// Each node works out for itself, every second and at each change, how many slots
+// of which queue it has (see queue.go): from the queues' limits, the nodes that
+// live and serve them, and whether it is drained or short of memory. River only
+// fetches; how many turns run is decided by the queue's table of slots. So a
+// limit can change while tasks run: River's fetching is replaced, and the turns
+// that it ran are adopted, as if they had been inserted as fetched.
+//
 // # Who owns what
 //
 // The store owns every fact; an executor owns its processes; a lane (one

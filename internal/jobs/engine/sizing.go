@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -79,6 +81,12 @@ func (s *stats) ahead(unclaimed int64, lanes int) int {
 	return 2
 }
 
+func (s *stats) known() known {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return known{s.task, s.in, s.out}
+}
+
 func clamp(n, least, most int64) int { return int(max(min(n, most), least)) }
 
 // notifyEvery is the shortest time between two notifications of a job's
@@ -132,14 +140,46 @@ func (s *stats) dropLater() {
 	}
 }
 
-// statsCache holds the stats of the jobs that run here.
+// statsCache holds the stats of the jobs that run here, and what is known of the
+// programs that ran here lately: another job of the same program begins with
+// chunks of the right size.
 type statsCache struct {
-	mu   sync.Mutex
-	jobs map[string]*stats
+	mu       sync.Mutex
+	jobs     map[string]*stats
+	programs map[programKey]known
+}
+
+// A programKey stands for a program and the number of its tasks at once.
+type programKey [sha256.Size]byte
+
+func keyOf(w *store.Work) programKey {
+	text, err := json.Marshal([]any{w.OwnerID, w.Program, w.Policy.Threads})
+	if err != nil {
+		return programKey{} // it was made from JSON
+	}
+	return sha256.Sum256(text)
+}
+
+// known is what was seen of a program's tasks.
+type known struct {
+	task    time.Duration
+	in, out float64
+}
+
+// maxPrograms is how many programs are remembered.
+const maxPrograms = 256
+
+// guess returns stats for a job that has none yet.
+func (c *statsCache) guess(program programKey) *stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.programs[program]
+	return &stats{task: k.task, in: k.in, out: k.out}
 }
 
 // enter returns the job's stats, kept until leave was called as often.
-func (c *statsCache) enter(job string) *stats {
+func (c *statsCache) enter(job string, program programKey) *stats {
+	guess := c.guess(program)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.jobs == nil {
@@ -147,7 +187,7 @@ func (c *statsCache) enter(job string) *stats {
 	}
 	s := c.jobs[job]
 	if s == nil {
-		s = new(stats)
+		s = guess
 		c.jobs[job] = s
 	}
 	s.users++
@@ -175,10 +215,16 @@ func (c *statsCache) silence() {
 // went to the end of the line finds them again.
 const linger = time.Minute
 
-func (c *statsCache) leave(job string) {
+func (c *statsCache) leave(job string, program programKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.jobs[job]
+	if k := s.known(); k.task > 0 {
+		if c.programs == nil || len(c.programs) >= maxPrograms {
+			c.programs = make(map[programKey]known)
+		}
+		c.programs[program] = k
+	}
 	if s.users--; s.users > 0 {
 		return
 	}

@@ -213,3 +213,25 @@ func TestTurnsAreKnownAsSeenWhileTheyRun(t *testing.T) {
 		t.Errorf("%d turns are remembered", len(a.seen))
 	}
 }
+
+func TestStatsOfAProgramOutliveItsJob(t *testing.T) {
+	t.Parallel()
+	var c statsCache
+	program, other := programKey{1}, programKey{2}
+	s := c.enter("first", program)
+	s.add(1000, time.Second, 0, 0, false)
+	c.leave("first", program)
+	if want, _ := c.enter("second", program).size(1); want != 200 {
+		t.Errorf("a second job's first chunk has %d tasks of 1 ms, want 200", want)
+	}
+	if want, _ := c.enter("third", other).size(1); want != firstChunk {
+		t.Errorf("another program's first chunk has %d tasks", want)
+	}
+	for i := range 2 * maxPrograms {
+		c.enter("x", programKey{3, byte(i), byte(i >> 8)}).add(1, time.Second, 0, 0, false)
+		c.leave("x", programKey{3, byte(i), byte(i >> 8)})
+	}
+	if len(c.programs) > maxPrograms {
+		t.Errorf("%d programs are remembered", len(c.programs))
+	}
+}

@@ -78,14 +78,15 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 	if spec.Policy.Processes != nil {
 		lanes = *spec.Policy.Processes
 	}
-	turns := int(min(int64(lanes), spec.Inputs.Count()))
 	work := &store.Work{
 		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
 		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 	}
+	guess := e.stats.guess(keyOf(work))
+	turns := usefulTurns(lanes, spec, guess)
 	e.handover.RLock()
 	defer e.handover.RUnlock()
-	held, here := e.takeSlots(work, turns)
+	held, here := e.takeSlots(work, turns, guess)
 	defer func() {
 		for _, slot := range held { // those that no turn has taken over
 			slot.Release()
@@ -126,9 +127,20 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 	return id, false, nil
 }
 
+// usefulTurns is how many turns a new job begins with: no more than there can be
+// chunks, by what is known of its program.
+func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
+	_, least := guess.size(*spec.Policy.Threads)
+	if fixed := spec.Policy.ChunkSize; fixed != nil {
+		least = *fixed
+	}
+	chunks := (spec.Inputs.Count() + int64(least) - 1) / int64(least)
+	return int(min(int64(lanes), chunks))
+}
+
 // takeSlots takes the slots that are free here for turns of a new job, and
 // returns their lanes' first claims.
-func (e *Engine) takeSlots(w *store.Work, turns int) (held []*slots.Slot, claims []store.Claim) {
+func (e *Engine) takeSlots(w *store.Work, turns int, guess *stats) (held []*slots.Slot, claims []store.Claim) {
 	q := e.queues.get(w.Queue)
 	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil || !e.started {
 		return nil, nil
@@ -139,7 +151,7 @@ func (e *Engine) takeSlots(w *store.Work, turns int) (held []*slots.Slot, claims
 			break
 		}
 		held = append(held, slot)
-		l := &lane{engine: e, work: w, number: len(claims), cores: slot.Cores, stats: new(stats)}
+		l := &lane{engine: e, work: w, number: len(claims), cores: slot.Cores, stats: guess}
 		claims = append(claims, *l.claim())
 	}
 	return held, claims

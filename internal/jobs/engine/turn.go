@@ -246,8 +246,9 @@ func (e *Engine) postpone(ctx context.Context, t *turn) {
 // over. first is what was claimed with the turn, or nil.
 func (e *Engine) run(ctx context.Context, t *turn, w *store.Work, q *queue, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
-	stats := e.stats.enter(w.Job)
-	defer e.stats.leave(w.Job)
+	program := keyOf(w)
+	stats := e.stats.enter(w.Job, program)
+	defer e.stats.leave(w.Job, program)
 	l := e.newLane(t, w, q, slot, stats, t.waited)
 	for {
 		err := e.runLane(ctx, l, first)
