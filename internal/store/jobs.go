@@ -95,6 +95,9 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) error {
 		}
 		rest = append(rest, []any{n.ID, block.first, block.count, block.data})
 	}
+	if stored := n.Spec.Inputs.Stored; stored != nil {
+		queueStored(&b, n.ID, *stored)
+	}
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return wrap("insert job", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -34,6 +35,13 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 			}
 		}
 	}
+	if in := spec.Inputs.Stored; in != nil && in.From != "" {
+		more, err := e.checkStored(ctx, *in, spec.Program)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
 	name := spec.WithDefaults().Queue
 	if jobs.ValidName(name) {
 		_, err := e.look(ctx, name)
@@ -59,18 +67,11 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 	if len(found) > 0 {
 		return "", false, found
 	}
-	spec = spec.WithDefaults()
-	look, err := e.look(ctx, spec.Queue)
+	n, err := e.newJob(ctx, user, spec)
 	if err != nil {
 		return "", false, err
 	}
-	lanes := max(look.slots / *spec.Policy.CoresPerProcess, 1)
-	if spec.Policy.Processes != nil {
-		lanes = *spec.Policy.Processes
-	}
-	total := spec.Inputs.Count()
-	id = store.NewID()
-	turns := int(min(int64(lanes), total))
+	id = n.ID
 	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
 		if key != nil {
 			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
@@ -85,22 +86,90 @@ func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, ke
 				return nil
 			}
 		}
-		return e.Store.InsertJob(ctx, tx, store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns})
+		return e.Store.InsertJob(ctx, tx, n)
 	})
 	if err != nil {
 		return "", false, err
 	}
 	if !replayed {
-		e.works.put(&store.Work{
-			Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
-			Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
-		})
-		e.Store.Feed.Wake(id)
-		if turns > 0 {
-			e.nudges.expect(id, spec.Queue)
-		}
+		e.submitted(n)
 	}
 	return id, replayed, nil
+}
+
+// SubmitStream is Submit for inputs that come from values, in any number, of a
+// submission that is known only when they have ended: spec is asked for it with
+// their number. Until then nothing of the job can be seen, and if values or spec
+// end with an error, which is returned, nothing of it is kept.
+func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.Seq2[[]byte, error], spec func(count int64) (jobs.Spec, error)) (id string, err error) {
+	var n store.NewJob
+	id = store.NewID()
+	err = e.Store.InsertStreamed(ctx, id, values, func(count int64) (store.NewJob, error) {
+		s, err := spec(count)
+		if err != nil {
+			return n, err
+		}
+		found, err := e.Check(ctx, &s)
+		if err != nil {
+			return n, err
+		}
+		if len(found) > 0 {
+			return n, found
+		}
+		n, err = e.newJob(ctx, user, s)
+		n.ID = id
+		return n, err
+	})
+	if err != nil {
+		return "", err
+	}
+	e.submitted(n)
+	return id, nil
+}
+
+// newJob is what is to be inserted for a submission without violations.
+func (e *Engine) newJob(ctx context.Context, user *jobs.User, spec jobs.Spec) (store.NewJob, error) {
+	spec = spec.WithDefaults()
+	look, err := e.look(ctx, spec.Queue)
+	if err != nil {
+		return store.NewJob{}, err
+	}
+	lanes := max(look.slots / *spec.Policy.CoresPerProcess, 1)
+	if spec.Policy.Processes != nil {
+		lanes = *spec.Policy.Processes
+	}
+	turns := int(min(int64(lanes), spec.Inputs.Count()))
+	return store.NewJob{ID: store.NewID(), OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns}, nil
+}
+
+// submitted makes a job that was committed known on this node.
+func (e *Engine) submitted(n store.NewJob) {
+	e.works.put(&store.Work{
+		Job: n.ID, OwnerID: n.OwnerID, Queue: n.Spec.Queue, Priority: n.Spec.Priority,
+		Program: n.Spec.Program, Inputs: n.Spec.Inputs.Shape(), Policy: n.Spec.Policy,
+	})
+	e.Store.Feed.Wake(n.ID)
+	if n.Turns > 0 {
+		e.nudges.expect(n.ID, n.Spec.Queue)
+	}
+}
+
+// checkStored looks whether the inputs of an earlier job fit the program. Those
+// that fitted the same way of being called do.
+func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program) (jobs.Invalid, error) {
+	const gone = "the job whose inputs were to be used is not there any more"
+	was, err := e.Store.Work(ctx, in.From)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return jobs.Invalid{{Location: "inputs", Message: gone}}, nil
+	}
+	if err != nil || p.WantsInputsOf(was.Program) {
+		return nil, err
+	}
+	index, message, err := e.Store.WrongInput(ctx, in.From, p)
+	if err != nil || message == "" {
+		return nil, err
+	}
+	return jobs.Invalid{{Location: "inputs", Message: fmt.Sprintf("no. %d %s", index+1, message)}}, nil
 }
 
 // turnArgs is what a turn carries in River.
