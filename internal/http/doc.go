@@ -29,4 +29,7 @@
 // the stream reads what is true now and skips what a slow client has missed.
 // A client that does not read for the write timeout is cut off. [Site.Drain]
 // ends all streams, so that a server can be shut down.
+//
+// Inputs stream the other way (control.go, upload.go): into the database as they
+// arrive, in one transaction, so that all of them are there or none.
 package web
