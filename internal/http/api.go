@@ -62,6 +62,7 @@ func describeTypes(r huma.Registry) {
 	all["Range"].Required = []string{"stop"}
 	for _, field := range []*huma.Schema{
 		all["Job"].Properties["started_at"], all["Job"].Properties["finished_at"], all["Task"].Properties["started_at"],
+		all["Attempt"].Properties["started_at"],
 	} {
 		field.Nullable = true
 	}

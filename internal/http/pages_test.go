@@ -6,6 +6,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -167,6 +169,35 @@ func TestJobPages(t *testing.T) {
 	a := s.call("POST", "/jobs/"+j.ID+"/cancel", "")
 	if got := text(document(t, a, 409), "main"); !strings.Contains(got, "already ended") {
 		t.Error(got)
+	}
+}
+
+func TestEarlierAttemptsOfATask(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	source := fmt.Sprintf("import os\ndef f(x):\n    with open(%q, 'a') as file:\n        file.write('x')\n    if os.path.getsize(%[1]q) < 3: raise ConnectionError('not yet <b>')\n    return x\n", filepath.Join(t.TempDir(), "runs"))
+	j := s.ended(s.submit(program(source, `{"items":[5]}`, `,"policy":{"max_attempts":4,"retry_backoff":"10ms"}`)).ID)
+	doc := s.page("/jobs/"+j.ID+"/tasks/0", 200)
+	if got := doc.Find("#task .failures tbody tr").Length(); got != 2 || !strings.Contains(text(doc, ".figures"), "Attempts3 of 4") {
+		t.Fatalf("%d earlier attempts: %s", got, text(doc, "#task"))
+	}
+	row := doc.Find("#task .failures tbody tr").Last()
+	if got := row.Find("summary").Text(); got != "not yet <b>" || row.Find("details[open]").Length() != 0 || !strings.Contains(row.Find("pre").Text(), "line 5, in f") {
+		t.Errorf("%q %q", got, row.Find("pre").Text())
+	}
+	var cells []string
+	row.Find("td").Each(func(_ int, cell *goquery.Selection) {
+		cells = append(cells, strings.Join(strings.Fields(cell.Text()), " "))
+	})
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cells) != 6 || cells[0] != "2" || cells[1] != "ConnectionError" || !strings.HasSuffix(cells[3], " ago") || cells[4] == "" || !strings.HasPrefix(cells[5], host) {
+		t.Errorf("%q", cells)
+	}
+	if doc := s.page("/jobs/"+s.ended(s.submit(program(squares, `{"items":[5]}`)).ID).ID+"/tasks/0", 200); doc.Find("#attempts-title").Length() != 0 {
+		t.Error("a task of one attempt has earlier ones")
 	}
 }
 
