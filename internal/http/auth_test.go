@@ -72,6 +72,14 @@ func TestRoles(t *testing.T) {
 		{viewer, "GET", "/jobs/new", "", 403},
 		{viewer, "POST", "/jobs/new", "", 403},
 		{viewer, "POST", "/jobs/" + anns + "/cancel", "", 403},
+		{viewer, "POST", "/api/v1/jobs/" + anns + "/tasks", "1", 403},
+		{viewer, "GET", "/api/v1/jobs/" + anns, "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/results", "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/logs", "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/tasks/0", "", 200},
+		{viewer, "GET", "/jobs/" + anns, "", 200},
+		{viewer, "GET", "/jobs/" + anns + "/tasks/0", "", 200},
+		{viewer, "GET", "/jobs/new?from=" + anns, "", 403},
 		{bob, "GET", "/api/v1/jobs/" + anns, "", 404},
 		{bob, "GET", "/api/v1/jobs/" + anns + "/results", "", 404},
 		{bob, "GET", "/api/v1/jobs/" + anns + "/logs", "", 404},
@@ -99,6 +107,19 @@ func TestRoles(t *testing.T) {
 	s.get("/api/v1/jobs", as(bob)...).into(t, &list)
 	if len(list.Items) != 0 {
 		t.Errorf("bob sees %v", list.Items)
+	}
+	kept := s.submit(body, as(ann)...).ID
+	if s.get("/api/v1/jobs", as(viewer)...).into(t, &list); len(list.Items) != 1 {
+		t.Errorf("the viewer sees %v", list.Items)
+	}
+	page := document(t, s.get("/jobs/"+kept, as(viewer)...), 200)
+	if n := page.Find("#job-title form, #job-title .button, #job-title button").Length(); n != 0 {
+		t.Errorf("the viewer's page of a job has %d buttons: %s", n, text(page, "#job-title"))
+	}
+	// The stream of all jobs has what the caller may see.
+	events := s.events("/api/v1/events", as(viewer)...)
+	if e, ok := one(t, events); !ok || e.name != "job" || !strings.Contains(e.data, `"owner":"ann"`) {
+		t.Errorf("%+v", e)
 	}
 }
 

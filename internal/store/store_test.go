@@ -334,6 +334,22 @@ func TestOthersJobsAreNotFound(t *testing.T) {
 	if list, _, err := s.Jobs(t.Context(), stranger, store.Filter{Limit: 10}); err != nil || len(list) != 0 {
 		t.Errorf("list: %v, %v", list, err)
 	}
+	// Who may look may still change nothing.
+	viewer := store.As(&jobs.User{ID: store.NewID(), Role: jobs.Viewer})
+	if list, _, err := s.Jobs(t.Context(), viewer, store.Filter{Limit: 10}); err != nil || len(list) != 1 {
+		t.Errorf("a viewer's list: %v, %v", list, err)
+	}
+	if _, err := s.Job(t.Context(), viewer, id); err != nil {
+		t.Errorf("a viewer reads: %v", err)
+	}
+	for name, err := range map[string]error{
+		"cancel": s.Cancel(t.Context(), viewer, id), "pause": s.Pause(t.Context(), viewer, id), "retry": s.Retry(t.Context(), viewer, id),
+		"seal": s.Seal(t.Context(), viewer, id), "delete": s.DeleteJob(t.Context(), viewer, id),
+	} {
+		if !errors.Is(err, jobs.ErrForbidden) {
+			t.Errorf("a viewer may %s: %v", name, err)
+		}
+	}
 }
 
 func TestJobsFilterAndPages(t *testing.T) {
