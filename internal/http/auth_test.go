@@ -1,11 +1,14 @@
 package web_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -295,4 +298,69 @@ type schema struct {
 	Type       json.RawMessage
 	Required   []string
 	Properties map[string]struct{ Type json.RawMessage }
+}
+
+// Streams end soon after whoever opened them is not let in any more; those of
+// others go on.
+func TestStreamsEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	s.site.SetRecheck(50 * time.Millisecond)
+	id := s.manual(2)
+	paths := []string{"/live", "/jobs/" + id + "/live", "/jobs/" + id + "/tasks/0/live", "/queues/live", "/nodes/live",
+		"/api/v1/jobs/" + id + "/events", "/api/v1/events", "/api/v1/jobs/" + id + "/results?follow=true", "/api/v1/jobs/" + id + "/results?follow=true&order=completion"}
+	open := func(headers ...string) []*http.Response {
+		t.Helper()
+		var all []*http.Response
+		for _, path := range paths {
+			res := s.send("GET", path, "", headers...)
+			t.Cleanup(func() { res.Body.Close() })
+			if res.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %s", path, res.Status)
+			}
+			all = append(all, res)
+		}
+		return all
+	}
+	drain := func(r *http.Response) <-chan struct{} {
+		done := make(chan struct{})
+		go func() { _, _ = io.Copy(io.Discard, r.Body); close(done) }()
+		return done
+	}
+	cookie, _ := s.signIn(adminToken)
+	browser := []string{"Authorization", "", "Cookie", "allcores_session=" + cookie.Value}
+	revoked, demoted, others := s.user("rita", jobs.Viewer), s.user("dan", jobs.Admin), open()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if tag, err := s.store.Pool.Exec(t.Context(), sql, args...); err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("%s: %v, %v", sql, tag, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		headers []string
+		end     func()
+	}{
+		"signing out":     {browser, func() { s.call("POST", "/logout", "", browser...) }},
+		"a revoked token": {[]string{"Authorization", "Bearer " + revoked}, func() { exec(`delete from tokens where hash = sha256($1::bytea)`, []byte(revoked)) }},
+		"another role":    {[]string{"Authorization", "Bearer " + demoted}, func() { exec(`update users set role = 'user' where name = 'dan'`) }},
+	} {
+		streams := open(c.headers...)
+		c.end()
+		for i, stream := range streams {
+			select {
+			case <-drain(stream):
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s goes on after %s", paths[i], name)
+			}
+		}
+	}
+	s.record(id, s.lease(id, 1))
+	for i, stream := range others {
+		if !strings.Contains(paths[i], "results") {
+			continue
+		}
+		if line := next(t, bufio.NewReader(stream.Body)); line != `{"index":0,"state":"succeeded","output":0}`+"\n" {
+			t.Errorf("%s: %q", paths[i], line)
+		}
+	}
 }
