@@ -28,6 +28,7 @@ type Site struct {
 	log     *slog.Logger
 	version string
 	schemas huma.Registry // of the API's types
+	lists   shared[jobList]
 
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
