@@ -70,10 +70,13 @@ function edit(area) {
   area.addEventListener("blur", () => (leaving = false));
 
   const gutter = area.parentElement.querySelector(".gutter");
-  const bad = new Set((area.dataset.lines ?? "").split(",").filter(Boolean).map(Number));
+  let numbered = "";
   const number = () => {
     const count = area.value.split("\n").length;
-    if (gutter.childElementCount === count) return;
+    const wrong = area.dataset.lines ?? "";
+    if (gutter.childElementCount === count && numbered === wrong) return;
+    numbered = wrong;
+    const bad = new Set(wrong.split(",").filter(Boolean).map(Number));
     gutter.replaceChildren(
       ...Array.from({ length: count }, (_, i) => {
         const line = document.createElement("span");
@@ -84,6 +87,7 @@ function edit(area) {
     );
   };
   area.addEventListener("input", number);
+  document.addEventListener("patched", number);
   area.addEventListener("scroll", () => (gutter.scrollTop = area.scrollTop));
   number();
 }

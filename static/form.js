@@ -1,6 +1,6 @@
 // The form for a new job: shows the request as it would be sent, tries the
-// first input without leaving the page, and says what it waits for. Without
-// this script the form works all the same.
+// first input without leaving the page, says what it waits for and how far a
+// file was sent. Without this script the form works all the same.
 import { morph } from "./morph.js";
 
 const form = document.getElementById("newjob");
@@ -169,46 +169,150 @@ async function chosen() {
   const format = form.elements.file_format;
   if (/\.(csv|tsv)$/i.test(file.name)) format.value = "csv";
   else if (/\.(ndjson|jsonl)$/i.test(file.name)) format.value = "ndjson";
+  describe(file);
+}
+
+async function describe(file) {
   const head = await file.slice(0, 300).text();
   const line = head.split("\n")[0].slice(0, 80);
   document.getElementById("file-hint").textContent = `${file.name}, ${size(file.size)}. It begins: ${line}`;
 }
 
-function busy(button, text) {
+const say = (text) => {
   document.getElementById("busy").textContent = text;
+};
+
+function busy(text) {
+  say(text);
   for (const b of form.querySelectorAll("button[type=submit]")) {
     if (text) b.setAttribute("aria-busy", "true");
     else b.removeAttribute("aria-busy");
   }
 }
 
+// Shows what the server made of the form; whether that is the form again.
+function show(html, otherwise) {
+  const page = new DOMParser().parseFromString(html, "text/html");
+  const fresh = page.getElementById("newjob");
+  if (!fresh) {
+    busy("");
+    say(`${page.querySelector("h1")?.textContent ?? otherwise}. Nothing was lost.`);
+    return false;
+  }
+  morph(form, fresh);
+  document.dispatchEvent(new Event("patched"));
+  const file = form.elements.file.files[0];
+  if (file) describe(file).catch(() => {}); // a file that has changed is told of when it is sent
+  const wrong = form.querySelector("[aria-invalid]");
+  if (wrong) {
+    reveal(wrong);
+    wrong.focus();
+  }
+  preview();
+  busy("");
+  return true;
+}
+
+const away = "The server does not answer. Nothing was lost; try again.";
+
+// The file that is to be sent, if it is still what was chosen.
+async function chosenFile() {
+  const file = value("inputs") === "file" ? form.elements.file.files[0] : undefined;
+  if (!file) return null;
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return file;
+  } catch {
+    form.elements.file.value = "";
+    form.elements.file.focus();
+    throw new Error(`${file.name} has changed since it was chosen. Please choose it again.`);
+  }
+}
+
+// The beginning of a file, with enough lines in it to try the first input.
+async function head(file) {
+  for (let length = 1 << 20; length < file.size; length *= 4) {
+    const part = file.slice(0, length);
+    if ((await part.text()).split("\n", 3).length === 3) return part;
+  }
+  return file;
+}
+
 async function attempt(button) {
-  busy(button, "Trying …");
+  busy("Trying …");
   try {
     const data = new FormData(form, button);
+    const file = await chosenFile();
+    if (file) data.set("file", await head(file), file.name);
     const answer = await fetch("/jobs/new", { method: "POST", body: data });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById("newjob");
-    if (!fresh) {
-      const heading = page.querySelector("h1")?.textContent ?? answer.statusText;
-      busy(button, "");
-      document.getElementById("busy").textContent = `${heading}. Nothing was lost.`;
+    if (!show(await answer.text(), answer.statusText)) return;
+    const result = document.getElementById("try");
+    if (!form.querySelector("[aria-invalid]")) result.scrollIntoView({ block: "nearest" });
+    result.setAttribute("aria-live", "polite");
+  } catch (error) {
+    busy("");
+    say(error instanceof TypeError ? away : error.message);
+  }
+}
+
+const box = document.getElementById("upload");
+const stop = document.getElementById("upload-stop");
+
+function progress(began) {
+  return (event) => {
+    document.getElementById("upload-progress").value = event.loaded / event.total;
+    const left = ((performance.now() - began) / 1000 / event.loaded) * (event.total - event.loaded);
+    stop.hidden = event.loaded === event.total;
+    document.getElementById("upload-text").textContent = stop.hidden
+      ? `All of ${size(event.total)} is sent; the server reads the rest.`
+      : `${Math.floor((100 * event.loaded) / event.total)} % of ${size(event.total)}, about ${Math.ceil(left)} s left`;
+  };
+}
+
+// Sends the form and tells how far it is. The answer is null when it was stopped.
+function send(data) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.upload.onprogress = progress(performance.now());
+    request.onload = () => resolve(request);
+    request.onabort = () => resolve(null);
+    request.onerror = () => reject(new TypeError("network"));
+    stop.onclick = () => request.abort();
+    request.open("POST", "/jobs/new");
+    request.send(data);
+  });
+}
+
+// Submits a form with a file. Everything else is checked before the file is sent.
+async function upload(button) {
+  busy("Submitting …");
+  try {
+    await chosenFile();
+    const rest = new FormData(form, button);
+    rest.delete("file");
+    rest.set("check", "1");
+    const check = await fetch("/jobs/new", { method: "POST", body: rest });
+    if (check.status !== 204) {
+      show(await check.text(), check.statusText);
       return;
     }
-    morph(form, fresh);
-    const wrong = form.querySelector("[aria-invalid]");
-    if (wrong) {
-      reveal(wrong);
-      wrong.focus();
+    for (const old of form.querySelectorAll("#errors > *, [id$='-error']")) old.remove();
+    box.hidden = false;
+    const answer = await send(new FormData(form, button));
+    if (!answer) {
+      busy("");
+      say("Stopped. Nothing was submitted.");
+    } else if (answer.status === 200 && /^\/jobs\/[^/]+$/.test(new URL(answer.responseURL).pathname)) {
+      location.href = answer.responseURL;
+      return;
     } else {
-      document.getElementById("try").scrollIntoView({ block: "nearest" });
+      show(answer.responseText, answer.statusText);
     }
-    document.getElementById("try").setAttribute("aria-live", "polite");
-    preview();
-    busy(button, "");
-  } catch {
-    busy(button, "");
-    document.getElementById("busy").textContent = "The server does not answer. Nothing was lost; try again.";
+  } catch (error) {
+    busy("");
+    say(error instanceof TypeError ? away : error.message);
+  } finally {
+    box.hidden = true;
   }
 }
 
@@ -223,11 +327,14 @@ form.addEventListener("submit", (event) => {
   } else if (event.submitter?.name === "try") {
     event.preventDefault();
     attempt(event.submitter);
+  } else if (value("inputs") === "file" && form.elements.file.files[0]) {
+    event.preventDefault();
+    upload(event.submitter);
   } else {
-    busy(event.submitter, "Submitting …");
+    busy("Submitting …");
   }
 });
-addEventListener("pageshow", () => busy(null, ""));
+addEventListener("pageshow", () => busy(""));
 form.addEventListener("input", (event) => {
   if (event.target.name === "source") follow();
   preview();

@@ -58,7 +58,10 @@
 //	POST /logout
 //	POST /jobs/new            multipart or urlencoded, see [NewJobForm]; with
 //	                          [FieldTry] it only tries the first input and
-//	                          renders the page with a [TryResult] (200)
+//	                          renders the page with a [TryResult] (200), with
+//	                          [FieldCheck] it looks at all but the file (204);
+//	                          the file is read as it arrives, so the fields
+//	                          about it come before it
 //	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry
 //
 // # Theme

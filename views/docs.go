@@ -71,7 +71,7 @@ var kindRows = [][2]string{
 var statusRows = [][2]string{
 	{"401", "no token, or one that is not valid"},
 	{"403", "your role is too small for this"},
-	{"404", "there is none, or it belongs to someone else"},
+	{"404", "there is none, or it belongs to someone else and your role does not see it"},
 	{"409", "impossible in the present state, such as cancelling a job that has ended"},
 	{"422", "the request is wrong; errors lists everything that is"},
 	{"503", "the database does not answer; try again"},

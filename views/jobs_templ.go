@@ -874,7 +874,7 @@ func firstJob(p JobsPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "Yours to watch will stand here.")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 76, "All jobs will stand here, for you to watch.")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

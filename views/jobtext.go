@@ -79,14 +79,23 @@ func failureWord(kind jobs.ErrorKind, of string) string {
 
 // groupText is the text that tells more of a group's failures than its message.
 func groupText(g jobs.FailureGroup) string {
-	if g.Example != nil && g.Example.Traceback != "" {
-		return g.Example.Traceback
+	e := jobs.TaskError{Message: g.Message}
+	if g.Example != nil {
+		e.Traceback, e.Output = g.Example.Traceback, g.Example.Output
 	}
-	if g.Example != nil && g.Example.Output != "" {
-		return strings.TrimRight(g.Message, "\n") + "\n\n" + g.Example.Output
-	}
-	if firstLine(g.Message) != g.Message || len(g.Message) > 300 {
-		return g.Message
+	return taskErrorText(&e)
+}
+
+// taskErrorText is the text that tells more of an error than its message's first
+// line; empty where there is none.
+func taskErrorText(e *jobs.TaskError) string {
+	switch {
+	case e.Traceback != "":
+		return e.Traceback
+	case e.Output != "":
+		return strings.TrimRight(e.Message, "\n") + "\n\n" + e.Output
+	case firstLine(e.Message) != e.Message || len(e.Message) > 300:
+		return e.Message
 	}
 	return ""
 }

@@ -10,9 +10,11 @@ import (
 )
 
 // Names of the fields of the form for a new job, besides [FieldTry], which is
-// the button that only tries the first input.
+// the button that only tries the first input, and [FieldCheck], with which
+// scripts ask whether all the rest is right before they send a file.
 const (
-	FieldTry = "try"
+	FieldTry   = "try"
+	FieldCheck = "check"
 
 	FieldName     = "name"
 	FieldQueue    = "queue"

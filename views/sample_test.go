@@ -200,6 +200,25 @@ func sampleTask() TaskPage {
 	}}
 }
 
+func sampleRetried() TaskPage {
+	p := sampleTask()
+	p.Task.Attempts = 4
+	p.Job.Policy.MaxAttempts = ptr(5)
+	attempt := func(n int, kind jobs.ErrorKind, of, message string) jobs.Attempt {
+		return jobs.Attempt{Attempt: n, Error: &jobs.TaskError{Kind: kind, Type: of, Message: message},
+			StartedAt: sampleTime(time.Duration(90-n) * time.Minute), DurationMS: ptr(float64(n) * 1312.5), Node: "worker-3", Core: ptr(n)}
+	}
+	p.Task.Earlier = []jobs.Attempt{
+		attempt(1, jobs.KindException, "ConnectionResetError", "[Errno 104] Connection reset by peer\n"+hostile),
+		attempt(2, jobs.KindTimeout, "", "still running after 30 s"),
+		attempt(3, jobs.KindCrash, "SIGSEGV", "its process died under it: "+strings.Repeat("a-long-word", 40)),
+		{Attempt: 3, Error: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 3", Message: "exit status 3", Output: "cannot open books/moby-dick.txt\n"}},
+	}
+	p.Task.Earlier[0].Error.Traceback = sampleTraceback
+	p.Task.Earlier[2].Node = "a-node-with-a-rather-long-name.cluster.example"
+	return p
+}
+
 func sampleDone() TaskPage {
 	p := sampleTask()
 	p.NextFailed = nil
@@ -325,6 +344,7 @@ func samples() []sample {
 	anonymous.User = nil
 	out = append(out,
 		sample{"task-failed", Task(failed), failed.Fragments()},
+		sample{"task-retried", Task(sampleRetried()), sampleRetried().Fragments()},
 		sample{"task-done", Task(done), done.Fragments()},
 		sample{"queues", Queues(queues), queues.Fragments()},
 		sample{"nodes", Nodes(nodes), nodes.Fragments()},

@@ -26,6 +26,8 @@ type wireInputs struct {
 	Range *jobs.Range       `json:"range,omitempty"`
 	Lines *string           `json:"lines,omitempty"`
 	Open  bool              `json:"open,omitempty"`
+
+	Stored *jobs.Stored `json:"-"`
 }
 
 type wirePolicy struct {

@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,7 +38,6 @@ func (s *Site) newAPI(r chi.Router) *api {
 	config.Info.Description = "Put every core to work, and lose nothing. Streams are NDJSON or server-sent events."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema fields in answers
-	config.RejectUnknownQueryParameters = true
 	config.Transformers = []huma.Transformer{tidy}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":   {Type: "http", Scheme: "bearer"},
@@ -62,6 +63,7 @@ func describeTypes(r huma.Registry) {
 	all["Range"].Required = []string{"stop"}
 	for _, field := range []*huma.Schema{
 		all["Job"].Properties["started_at"], all["Job"].Properties["finished_at"], all["Task"].Properties["started_at"],
+		all["Attempt"].Properties["started_at"],
 	} {
 		field.Nullable = true
 	}
@@ -99,6 +101,9 @@ func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func
 		op.DefaultStatus = http.StatusCreated
 	}
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*O, error) {
+		if odd := callOf(ctx).odd; odd != nil {
+			return nil, a.refusal(ctx, odd)
+		}
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, a.refusal(ctx, err)
@@ -122,6 +127,9 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 		Responses:   map[string]*huma.Response{"200": {Description: "The stream", Content: content}},
 	}
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+		if odd := callOf(ctx).odd; odd != nil {
+			return nil, a.refusal(ctx, odd)
+		}
 		write, err := h(ctx, in)
 		if err != nil {
 			return nil, a.refusal(ctx, err)
@@ -134,7 +142,8 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 }
 
 // requires refuses those whose role is too small, before anything of the
-// request is looked at.
+// request is looked at, and then notes the parameters that an operation does
+// not have. (huma could refuse them, but hides all other violations then.)
 func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
@@ -142,8 +151,18 @@ func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 			a.site.refuse(w, r, err)
 			return
 		}
+		callOf(r.Context()).odd = unknownParameters(ctx.Operation(), r.URL.Query())
 		next(ctx)
 	}
+}
+
+func unknownParameters(op *huma.Operation, query url.Values) (odd jobs.Invalid) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name }) {
+			odd = append(odd, jobs.Violation{Location: "query." + name, Message: "unknown query parameter"})
+		}
+	}
+	return odd
 }
 
 // refusal is err as huma renders it.

@@ -1,11 +1,14 @@
 package web_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -72,6 +75,14 @@ func TestRoles(t *testing.T) {
 		{viewer, "GET", "/jobs/new", "", 403},
 		{viewer, "POST", "/jobs/new", "", 403},
 		{viewer, "POST", "/jobs/" + anns + "/cancel", "", 403},
+		{viewer, "POST", "/api/v1/jobs/" + anns + "/tasks", "1", 403},
+		{viewer, "GET", "/api/v1/jobs/" + anns, "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/results", "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/logs", "", 200},
+		{viewer, "GET", "/api/v1/jobs/" + anns + "/tasks/0", "", 200},
+		{viewer, "GET", "/jobs/" + anns, "", 200},
+		{viewer, "GET", "/jobs/" + anns + "/tasks/0", "", 200},
+		{viewer, "GET", "/jobs/new?from=" + anns, "", 403},
 		{bob, "GET", "/api/v1/jobs/" + anns, "", 404},
 		{bob, "GET", "/api/v1/jobs/" + anns + "/results", "", 404},
 		{bob, "GET", "/api/v1/jobs/" + anns + "/logs", "", 404},
@@ -99,6 +110,19 @@ func TestRoles(t *testing.T) {
 	s.get("/api/v1/jobs", as(bob)...).into(t, &list)
 	if len(list.Items) != 0 {
 		t.Errorf("bob sees %v", list.Items)
+	}
+	kept := s.submit(body, as(ann)...).ID
+	if s.get("/api/v1/jobs", as(viewer)...).into(t, &list); len(list.Items) != 1 {
+		t.Errorf("the viewer sees %v", list.Items)
+	}
+	page := document(t, s.get("/jobs/"+kept, as(viewer)...), 200)
+	if n := page.Find("#job-title form, #job-title .button, #job-title button").Length(); n != 0 {
+		t.Errorf("the viewer's page of a job has %d buttons: %s", n, text(page, "#job-title"))
+	}
+	// The stream of all jobs has what the caller may see.
+	events := s.events("/api/v1/events", as(viewer)...)
+	if e, ok := one(t, events); !ok || e.name != "job" || !strings.Contains(e.data, `"owner":"ann"`) {
+		t.Errorf("%+v", e)
 	}
 }
 
@@ -274,4 +298,69 @@ type schema struct {
 	Type       json.RawMessage
 	Required   []string
 	Properties map[string]struct{ Type json.RawMessage }
+}
+
+// Streams end soon after whoever opened them is not let in any more; those of
+// others go on.
+func TestStreamsEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	s.site.SetRecheck(50 * time.Millisecond)
+	id := s.manual(2)
+	paths := []string{"/live", "/jobs/" + id + "/live", "/jobs/" + id + "/tasks/0/live", "/queues/live", "/nodes/live",
+		"/api/v1/jobs/" + id + "/events", "/api/v1/events", "/api/v1/jobs/" + id + "/results?follow=true", "/api/v1/jobs/" + id + "/results?follow=true&order=completion"}
+	open := func(headers ...string) []*http.Response {
+		t.Helper()
+		var all []*http.Response
+		for _, path := range paths {
+			res := s.send("GET", path, "", headers...)
+			t.Cleanup(func() { res.Body.Close() })
+			if res.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %s", path, res.Status)
+			}
+			all = append(all, res)
+		}
+		return all
+	}
+	drain := func(r *http.Response) <-chan struct{} {
+		done := make(chan struct{})
+		go func() { _, _ = io.Copy(io.Discard, r.Body); close(done) }()
+		return done
+	}
+	cookie, _ := s.signIn(adminToken)
+	browser := []string{"Authorization", "", "Cookie", "allcores_session=" + cookie.Value}
+	revoked, demoted, others := s.user("rita", jobs.Viewer), s.user("dan", jobs.Admin), open()
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if tag, err := s.store.Pool.Exec(t.Context(), sql, args...); err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("%s: %v, %v", sql, tag, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		headers []string
+		end     func()
+	}{
+		"signing out":     {browser, func() { s.call("POST", "/logout", "", browser...) }},
+		"a revoked token": {[]string{"Authorization", "Bearer " + revoked}, func() { exec(`delete from tokens where hash = sha256($1::bytea)`, []byte(revoked)) }},
+		"another role":    {[]string{"Authorization", "Bearer " + demoted}, func() { exec(`update users set role = 'user' where name = 'dan'`) }},
+	} {
+		streams := open(c.headers...)
+		c.end()
+		for i, stream := range streams {
+			select {
+			case <-drain(stream):
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s goes on after %s", paths[i], name)
+			}
+		}
+	}
+	s.record(id, s.lease(id, 1))
+	for i, stream := range others {
+		if !strings.Contains(paths[i], "results") {
+			continue
+		}
+		if line := next(t, bufio.NewReader(stream.Body)); line != `{"index":0,"state":"succeeded","output":0}`+"\n" {
+			t.Errorf("%s: %q", paths[i], line)
+		}
+	}
 }

@@ -191,6 +191,38 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+func TestAllViolationsOfAQuery(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	at := "/api/v1/jobs/" + s.manual(3)
+	for _, c := range []struct {
+		method, path string
+		want         []string
+	}{
+		{"GET", "/api/v1/jobs?limit=0&state=asleep&stat=x&cursor=y&tag=%ff&and=z", []string{"query.and", "query.cursor", "query.limit", "query.stat", "query.state", "query.tag"}},
+		{"GET", "/api/v1/jobs?state=asleep,running&state=tired&stat=x", []string{"query.stat", "query.state", "query.state"}},
+		{"GET", at + "?wait=x&limit=1", []string{"query.limit", "query.wait"}},
+		{"GET", at + "?limit=1", []string{"query.limit"}},
+		{"GET", at + "/results?format=xml&state=running&foll\"ow=true&after=-2", []string{"query.after", `query.foll"ow`, "query.format", "query.state"}},
+		{"GET", at + "/results?order=completion&after=1&seek=2", []string{"query.after", "query.seek"}},
+		{"GET", at + "/events?since=1", []string{"query.since"}},
+		{"POST", at + "/cancel?now=true", []string{"query.now"}},
+	} {
+		a := s.call(c.method, strings.ReplaceAll(c.path, `"`, "%22"), "")
+		p := a.problem(t)
+		if diff := cmp.Diff(c.want, p.locations()); a.StatusCode != 422 || diff != "" {
+			t.Errorf("%s: %d, locations (-want +got):\n%s", c.path, a.StatusCode, diff)
+		}
+		if want := fmt.Sprintf("%d violation", len(c.want)); !strings.HasPrefix(p.Detail, want) {
+			t.Errorf("%s: %q", c.path, p.Detail)
+		}
+	}
+	var j job
+	if s.get(at).into(t, &j); j.State != jobs.Queued {
+		t.Errorf("the job is %s", j.State)
+	}
+}
+
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

@@ -25,7 +25,7 @@ import (
 // Bounds of a request's body.
 const (
 	maxBodyBytes = 32 << 20 // of the API
-	maxFormBytes = 64 << 20 // of a form, uploads included
+	maxFormBytes = 64 << 20 // of a form without a file
 	maxDepth     = 500      // of nested arrays and objects
 	bodyTimeout  = 2 * time.Minute
 )

@@ -46,7 +46,7 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := new(appendOutput)
-	out.Body.First, out.Body.Count, err = s.engine.Append(ctx, store.As(c.user), job.ID, inputLines(c.r.Body, job.Program), in.Seal)
+	out.Body.First, out.Body.Count, err = s.engine.Append(ctx, store.As(c.user), job.ID, inputLines(c.r.Body, "body", jsonLine(job.Program)), in.Seal)
 	if err != nil {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}
@@ -56,9 +56,10 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 // maxLine is how long one input of a stream may be, in bytes.
 const maxLine = 16 << 20
 
-// inputLines reads NDJSON: it yields each line as compact JSON, or what is wrong
-// with it, by its number. Blank lines are passed over.
-func inputLines(r io.Reader, p jobs.Program) iter.Seq2[[]byte, error] {
+// inputLines reads inputs of which each is a line: it yields what parse makes of
+// them, or what is wrong with one by its number, as a violation at location.
+// Lines of which parse makes nothing are passed over.
+func inputLines(r io.Reader, location string, parse func(line []byte) (compact []byte, message string)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
 		var long []byte
@@ -75,40 +76,56 @@ func inputLines(r io.Reader, p jobs.Program) iter.Seq2[[]byte, error] {
 				yield(nil, err)
 				return
 			}
-			compact, message := inputLine(line, p)
+			if len(line) == 0 { // the end
+				return
+			}
+			var compact []byte
+			var message string
+			if err == bufio.ErrBufferFull || len(bytes.TrimSpace(line)) > maxLine {
+				message = fmt.Sprintf("is longer than %d bytes", maxLine)
+			} else {
+				compact, message = parse(line)
+			}
 			if message != "" {
-				yield(nil, jobs.Invalid{{Location: "body", Message: fmt.Sprintf("line %d %s", number, message), Value: number}})
+				if !yield(nil, jobs.Invalid{{Location: location, Message: fmt.Sprintf("line %d %s", number, message), Value: number}}) {
+					return
+				}
+			} else if compact != nil && !yield(compact, nil) {
 				return
 			}
-			if compact != nil && !yield(compact, nil) {
-				return
-			}
-			if err == io.EOF {
+			if err != nil { // the end, or in the midst of a line that is too long
 				return
 			}
 		}
 	}
 }
 
-func inputLine(line []byte, p jobs.Program) (compact []byte, message string) {
-	line = bytes.TrimSpace(line)
-	switch {
-	case len(line) == 0:
-		return nil, ""
-	case len(line) > maxLine:
-		return nil, fmt.Sprintf("is longer than %d bytes", maxLine)
-	case tooDeep(line) >= 0:
-		return nil, fmt.Sprintf("is nested more than %d levels deep", maxDepth)
+// jsonLine makes an input for a program of a line that is a JSON value; a blank
+// one is none.
+func jsonLine(p jobs.Program) func([]byte) ([]byte, string) {
+	return func(line []byte) (compact []byte, message string) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0:
+			return nil, ""
+		case tooDeep(line) >= 0:
+			return nil, fmt.Sprintf("is nested more than %d levels deep", maxDepth)
+		}
+		if compact, message = jobs.CompactInput(line); message == "" {
+			message = p.WrongInput(compact)
+		}
+		return compact, message
 	}
-	if compact, message = jobs.CompactInput(line); message == "" {
-		message = p.WrongInput(compact)
-	}
-	return compact, message
 }
 
-// takesStream reports whether a request's body is a stream of any length.
+// takesStream reports whether a request's body may be of any length: inputs for
+// an open job, or the form of a new job, which may have a file in it.
 func takesStream(r *http.Request) bool {
-	return r.Method == http.MethodPost && isAPI(r) && strings.HasSuffix(r.URL.Path, "/tasks")
+	if r.Method != http.MethodPost {
+		return false
+	}
+	return isAPI(r) && strings.HasSuffix(r.URL.Path, "/tasks") ||
+		r.URL.Path == "/jobs/new" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data")
 }
 
 // A patientBody may be of any length, as long as something of it comes within

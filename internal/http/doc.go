@@ -27,6 +27,10 @@
 // A stream holds a subscription to the store's feed, a connection, and at most
 // one block of outcomes; no transaction. News say only that something changed:
 // the stream reads what is true now and skips what a slow client has missed.
-// A client that does not read for the write timeout is cut off. [Site.Drain]
-// ends all streams, so that a server can be shut down.
+// A client that does not read for the write timeout is cut off, and one that is
+// not let in any more a few seconds after that. [Site.Drain] ends all streams, so
+// that a server can be shut down.
+//
+// Inputs stream the other way (control.go, upload.go): into the database as they
+// arrive, in one transaction, so that all of them are there or none.
 package web

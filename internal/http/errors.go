@@ -159,11 +159,22 @@ func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/")
 
 // problem is f as RFC 9457 has it.
 func (f failure) problem() *huma.ErrorModel {
-	p := &huma.ErrorModel{Title: http.StatusText(f.status), Status: f.status, Detail: f.message}
-	for _, v := range f.violations {
-		p.Errors = append(p.Errors, &huma.ErrorDetail{Location: v.Location, Message: v.Message, Value: echo(v.Value)})
+	return &huma.ErrorModel{Title: http.StatusText(f.status), Status: f.status, Detail: f.message, Errors: details(f.violations)}
+}
+
+func details(found jobs.Invalid) (out []*huma.ErrorDetail) {
+	for _, v := range found {
+		out = append(out, &huma.ErrorDetail{Location: v.Location, Message: v.Message, Value: echo(v.Value)})
 	}
-	return p
+	return out
+}
+
+// unresolved are violations of parameters as huma joins them to its own.
+func unresolved(found jobs.Invalid) (out []error) {
+	for _, d := range details(found) {
+		out = append(out, d)
+	}
+	return out
 }
 
 // echo is a value that may be sent back with a violation: a short scalar.
@@ -192,11 +203,12 @@ func echo(v any) any {
 
 // tidy makes the answers that huma gives by itself, which are about
 // parameters, like all others.
-func tidy(_ huma.Context, _ string, v any) (any, error) {
+func tidy(ctx huma.Context, _ string, v any) (any, error) {
 	p, ok := v.(*huma.ErrorModel)
 	if !ok || p.Detail != "validation failed" {
 		return v, nil
 	}
+	p.Errors = append(p.Errors, details(callOf(ctx.Context()).odd)...)
 	p.Detail = violationsWord(len(p.Errors))
 	slices.SortStableFunc(p.Errors, func(a, b *huma.ErrorDetail) int { return strings.Compare(a.Location, b.Location) })
 	for _, e := range p.Errors {

@@ -8,3 +8,7 @@ func (s *Site) SetWriteTimeout(d time.Duration) { s.writeTimeout = d }
 
 // SetBodyTimeout changes how long a body may take to arrive.
 func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
+
+// SetRecheck changes how often a stream makes sure that who opened it is let in.
+// It must be called before the streams that it is for.
+func (s *Site) SetRecheck(d time.Duration) { s.recheckEvery = d }

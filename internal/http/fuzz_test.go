@@ -19,7 +19,7 @@ func FuzzInputLines(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		n := 0
-		for line, err := range inputLines(bytes.NewReader(text), jobs.Program{}) {
+		for line, err := range inputLines(bytes.NewReader(text), "body", jsonLine(jobs.Program{})) {
 			if err != nil {
 				var invalid jobs.Invalid
 				if !errors.As(err, &invalid) || len(invalid) != 1 || !strings.Contains(invalid[0].Message, "line ") {

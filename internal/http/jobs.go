@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -199,25 +201,26 @@ type listJobsInput struct {
 	Text  string   `query:"q" maxLength:"1000" doc:"Words that the name or the program contains, or that the id begins with."`
 }
 
-func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jobs.Job], error) {
+// Resolve finds what is wrong with the parameters beyond their types.
+func (in *listJobsInput) Resolve(huma.Context) []error {
 	var found jobs.Invalid
-	f := store.Filter{Queue: in.Queue, Tag: in.Tag, Text: in.Text, Before: in.Cursor, Limit: in.Limit}
 	for _, name := range commaList(in.State) {
-		state := jobs.State(name)
-		if !state.Valid() {
+		if !jobs.State(name).Valid() {
 			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of open, queued, running, paused, succeeded, failed, cancelled", Value: name})
-			continue
 		}
-		f.States = append(f.States, state)
 	}
 	for _, text := range []struct{ name, value string }{{"queue", in.Queue}, {"tag", in.Tag}, {"q", in.Text}} {
 		if !storable(text.value) {
 			found = append(found, jobs.Violation{Location: "query." + text.name, Message: "must be UTF-8 without NUL characters"})
 		}
 	}
-	found = append(found, badCursor(in.Cursor)...)
-	if len(found) > 0 {
-		return nil, found
+	return unresolved(append(found, badCursor(in.Cursor)...))
+}
+
+func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jobs.Job], error) {
+	f := store.Filter{Queue: in.Queue, Tag: in.Tag, Text: in.Text, Before: in.Cursor, Limit: in.Limit}
+	for _, name := range commaList(in.State) {
+		f.States = append(f.States, jobs.State(name))
 	}
 	items, next, err := s.store.Jobs(ctx, store.As(callOf(ctx).user), f)
 	if err != nil {

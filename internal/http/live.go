@@ -3,12 +3,14 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
 
@@ -60,9 +62,19 @@ func (s *Site) live(w http.ResponseWriter, r *http.Request, wt watch, fill func(
 
 func (s *Site) jobsLive(w http.ResponseWriter, r *http.Request) error {
 	return s.live(w, r, watch{gap: eventGap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.jobsModel(ctx, r)
+		p, err := s.jobsModel(r, func(v store.Viewer, f store.Filter) (jobList, error) { return s.sharedJobs(ctx, v, f) })
 		return p.Fragments(), false, err
 	})
+}
+
+// sharedJobs reads the list of jobs once for all open pages that show the same.
+func (s *Site) sharedJobs(ctx context.Context, v store.Viewer, f store.Filter) (jobList, error) {
+	whose := v.UserID
+	if v.All {
+		whose = ""
+	}
+	key := fmt.Sprintf("%q %+q", whose, []any{f.States, f.Queue, f.Tag, f.Text, f.Before})
+	return s.lists.get(ctx, key, eventGap, func(ctx context.Context) (jobList, error) { return s.readJobs(ctx, v, f) })
 }
 
 func (s *Site) jobLive(w http.ResponseWriter, r *http.Request) error {

@@ -18,7 +18,6 @@ import (
 const (
 	formMemory   = 16 << 20         // of a form that is kept in memory, the rest in files
 	editable     = 64 << 10         // bytes of inputs that are put into the form to edit
-	maxSame      = 64 << 20         // bytes of inputs that are taken from another job
 	tryFor       = 30 * time.Second // how long the first input is tried
 	cleanUpAfter = 10 * time.Second // how long cleaning up after that may take
 )
@@ -32,6 +31,13 @@ func parseForm(r *http.Request) error {
 	switch {
 	case err == nil:
 		return nil
+	}
+	return formError(err)
+}
+
+// formError tells apart why a form could not be read.
+func formError(err error) error {
+	switch {
 	case errors.Is(err, errTooLarge) || errors.Is(err, errSlowBody) || errors.Is(err, errBrokenBody):
 		return err
 	case errors.Is(err, multipart.ErrMessageTooLarge):
@@ -80,38 +86,86 @@ func (s *Site) renderForm(w http.ResponseWriter, r *http.Request, status int, p 
 	return s.render(w, r, status, views.NewJob(p))
 }
 
+// errNotYet ends the streaming of inputs of which no job is to be made: the form
+// is wrong, or they are only tried.
+var errNotYet = errors.New("the form is not to be submitted")
+
 // createJob submits the form, or tries its first input.
 func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err := require(r, jobs.Submitter); err != nil {
 		return err
 	}
-	if err := parseForm(r); err != nil {
-		return err
-	}
-	if r.MultipartForm != nil {
-		defer r.MultipartForm.RemoveAll()
-	}
-	p := views.NewJobPage{Page: s.base(r), Form: views.ParseNewJobForm(r.PostForm)}
-	inputs, wrong, err := s.formInputs(r, &p.Form)
+	form, err := openForm(r)
 	if err != nil {
 		return err
 	}
-	spec, found := p.Form.Spec(inputs)
-	found = append(withoutInputs(found, wrong), wrong...)
-	if r.PostForm.Get(views.FieldTry) != "" && len(found) == 0 {
-		p.Try, err = s.try(r.Context(), callOf(r.Context()).user, spec)
-		var invalid jobs.Invalid
-		if errors.As(err, &invalid) {
-			found, err = invalid, nil
+	user := callOf(r.Context()).user
+	var up *upload
+	var refused jobs.Invalid
+	if early := views.ParseNewJobForm(form.values); form.file != nil && early.Inputs == views.InputsFile {
+		up = newUpload(form.file, early)
+		id, err := s.engine.SubmitStream(r.Context(), user, up.values(), func(int64) (jobs.Spec, error) {
+			if err := form.rest(); err != nil {
+				return jobs.Spec{}, err
+			}
+			full := views.ParseNewJobForm(form.values)
+			spec, found := full.Spec(&jobs.Inputs{Stored: up.stored()})
+			if len(found) > 0 || form.values.Get(views.FieldTry) != "" {
+				return spec, errNotYet
+			}
+			if !up.oneLine { // lines that were edited would become others
+				spec.Inputs.Stored.Kind = "items"
+			}
+			return spec, nil
+		})
+		if err == nil {
+			http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+			return nil
 		}
-		if err != nil {
+		if !errors.As(err, &refused) && !errors.Is(err, errNotYet) {
 			return err
 		}
-		if len(found) == 0 {
+	}
+	if err := form.rest(); err != nil {
+		return err
+	}
+	p := views.NewJobPage{Page: s.base(r), Form: views.ParseNewJobForm(form.values)}
+	if form.file != nil {
+		p.Form.FileName = form.file.FileName()
+	}
+	checking, trying := form.values.Get(views.FieldCheck) != "", form.values.Get(views.FieldTry) != ""
+	inputs, wrong, err := s.formInputs(r, &p.Form, up)
+	if err != nil {
+		return err
+	}
+	if checking && p.Form.Inputs == views.InputsFile {
+		inputs = &jobs.Inputs{Stored: newUpload(nil, p.Form).stored()}
+	}
+	spec, found := p.Form.Spec(inputs)
+	found = append(withoutInputs(found, wrong), wrong...)
+	switch {
+	case len(found) > 0:
+	case checking:
+		if refused, err = s.engine.Check(r.Context(), &spec); err != nil {
+			return err
+		}
+		if len(refused) == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		found = refused
+	case trying:
+		p.Try, err = s.try(r.Context(), user, spec, up)
+		if err == nil {
 			return s.renderForm(w, r, http.StatusOK, p)
 		}
+		if !errors.As(err, &found) {
+			return err
+		}
+	default:
+		found = refused
 	}
-	job, _, err := s.submit(r.Context(), callOf(r.Context()).user, spec, nil, inBody(found), 0)
+	job, _, err := s.submit(r.Context(), user, spec, nil, inBody(found), 0)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		p.Form.Reject(invalid)
@@ -141,18 +195,13 @@ func withoutInputs(found, wrong jobs.Invalid) jobs.Invalid {
 
 // formInputs are the inputs that do not stand in the form's fields: those of an
 // uploaded file or of another job. nil means that the fields have them.
-func (s *Site) formInputs(r *http.Request, f *views.NewJobForm) (*jobs.Inputs, jobs.Invalid, error) {
-	switch f.Inputs {
-	case views.InputsFile:
-		file, header, err := r.FormFile(views.FieldFile)
-		if err != nil {
-			return nil, nil, nil // the form says that a file must be chosen
-		}
-		defer file.Close()
-		f.FileName = header.Filename
-		inputs, wrong := readUpload(file, f)
-		return inputs, wrong, nil
-	case views.InputsSame:
+func (s *Site) formInputs(r *http.Request, f *views.NewJobForm, up *upload) (*jobs.Inputs, jobs.Invalid, error) {
+	switch {
+	case up != nil:
+		return &jobs.Inputs{Stored: up.stored()}, up.wrong, nil
+	case f.Inputs == views.InputsFile && f.FileName != "":
+		return nil, inFile("came before the form's other fields; it must come after those about programs and inputs"), nil
+	case f.Inputs == views.InputsSame:
 		job, err := s.store.Job(r.Context(), viewer(r), f.From)
 		if errors.Is(err, jobs.ErrNotFound) {
 			return nil, jobs.Invalid{{Location: "inputs", Message: "the job whose inputs were to be used is not there any more"}}, nil
@@ -161,19 +210,31 @@ func (s *Site) formInputs(r *http.Request, f *views.NewJobForm) (*jobs.Inputs, j
 			return nil, nil, err
 		}
 		f.FromName, f.FromCount = job.Name, job.Counts.Total
-		inputs, err := s.store.Inputs(r.Context(), job, maxSame)
-		if errors.Is(err, jobs.ErrConflict) {
-			return nil, jobs.Invalid{{Location: "inputs", Message: "the inputs of that job are too large to be used again"}}, nil
-		}
-		return &inputs, nil, err
+		return sameInputs(job), nil, nil
 	}
-	return nil, nil, nil
+	return nil, nil, nil // without a file the form says that one must be chosen
+}
+
+// sameInputs are the inputs that job has now.
+func sameInputs(job *jobs.Job) *jobs.Inputs {
+	if job.Inputs.Range != nil {
+		return &jobs.Inputs{Range: job.Inputs.Range}
+	}
+	kind := job.Inputs.Kind
+	if kind == "open" {
+		kind = "items"
+	}
+	return &jobs.Inputs{Stored: &jobs.Stored{Kind: kind, Count: job.Counts.Total, From: job.ID}}
 }
 
 // try runs the program on the first input as a job of one task, waits for it,
 // and removes it again.
-func (s *Site) try(ctx context.Context, user *jobs.User, spec jobs.Spec) (*views.TryResult, error) {
-	first := firstInput(spec.Inputs)
+func (s *Site) try(ctx context.Context, user *jobs.User, spec jobs.Spec, up *upload) (*views.TryResult, error) {
+	v := store.As(user)
+	first, err := s.firstInput(ctx, v, spec.Inputs, up)
+	if err != nil {
+		return nil, err
+	}
 	if first == nil {
 		return nil, jobs.Invalid{{Location: "inputs", Message: "there is no first input to try"}}
 	}
@@ -186,7 +247,6 @@ func (s *Site) try(ctx context.Context, user *jobs.User, spec jobs.Spec) (*views
 	if err != nil {
 		return nil, err
 	}
-	v := store.As(user)
 	defer s.forget(context.WithoutCancel(ctx), v, id)
 	began := time.Now()
 	job, err := s.engine.Await(ctx, v, id, tryFor)
@@ -226,17 +286,29 @@ func (s *Site) forget(ctx context.Context, v store.Viewer, id string) {
 }
 
 // firstInput is the first input as JSON, or nil where there is none.
-func firstInput(in jobs.Inputs) json.RawMessage {
-	if in.Range != nil {
-		if in.Range.Len() == 0 {
-			return nil
+func (s *Site) firstInput(ctx context.Context, v store.Viewer, in jobs.Inputs, up *upload) (json.RawMessage, error) {
+	switch {
+	case up != nil:
+		return up.first, nil
+	case in.Count() == 0:
+		return nil, nil
+	case in.Range != nil:
+		return json.RawMessage(fmt.Append(nil, in.Range.At(0))), nil
+	case in.Stored != nil:
+		job, err := s.store.Job(ctx, v, in.Stored.From)
+		if err != nil {
+			return nil, err
 		}
-		return json.RawMessage(fmt.Append(nil, in.Range.At(0)))
+		task, err := s.store.Task(ctx, job, 0)
+		if err != nil {
+			return nil, err
+		}
+		return task.Input, nil
 	}
 	for value := range in.Values() {
-		return value
+		return value, nil
 	}
-	return nil
+	return nil, nil
 }
 
 func readError(text []byte) *jobs.TaskError {

@@ -18,7 +18,8 @@ type call struct {
 	id   string
 	r    *http.Request
 	w    http.ResponseWriter
-	user *jobs.User // nil until recognised
+	user *jobs.User   // nil until recognised
+	odd  jobs.Invalid // parameters that the operation does not have
 }
 
 type callKey struct{}

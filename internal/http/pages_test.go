@@ -6,6 +6,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -170,6 +172,35 @@ func TestJobPages(t *testing.T) {
 	}
 }
 
+func TestEarlierAttemptsOfATask(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	source := fmt.Sprintf("import os\ndef f(x):\n    with open(%q, 'a') as file:\n        file.write('x')\n    if os.path.getsize(%[1]q) < 3: raise ConnectionError('not yet <b>')\n    return x\n", filepath.Join(t.TempDir(), "runs"))
+	j := s.ended(s.submit(program(source, `{"items":[5]}`, `,"policy":{"max_attempts":4,"retry_backoff":"10ms"}`)).ID)
+	doc := s.page("/jobs/"+j.ID+"/tasks/0", 200)
+	if got := doc.Find("#task .failures tbody tr").Length(); got != 2 || !strings.Contains(text(doc, ".figures"), "Attempts3 of 4") {
+		t.Fatalf("%d earlier attempts: %s", got, text(doc, "#task"))
+	}
+	row := doc.Find("#task .failures tbody tr").Last()
+	if got := row.Find("summary").Text(); got != "not yet <b>" || row.Find("details[open]").Length() != 0 || !strings.Contains(row.Find("pre").Text(), "line 5, in f") {
+		t.Errorf("%q %q", got, row.Find("pre").Text())
+	}
+	var cells []string
+	row.Find("td").Each(func(_ int, cell *goquery.Selection) {
+		cells = append(cells, strings.Join(strings.Fields(cell.Text()), " "))
+	})
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cells) != 6 || cells[0] != "2" || cells[1] != "ConnectionError" || !strings.HasSuffix(cells[3], " ago") || cells[4] == "" || !strings.HasPrefix(cells[5], host) {
+		t.Errorf("%q", cells)
+	}
+	if doc := s.page("/jobs/"+s.ended(s.submit(program(squares, `{"items":[5]}`)).ID).ID+"/tasks/0", 200); doc.Find("#attempts-title").Length() != 0 {
+		t.Error("a task of one attempt has earlier ones")
+	}
+}
+
 func TestLivePages(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -312,7 +343,10 @@ func TestNewJobForm(t *testing.T) {
 		{views.FormatCSV, "name", "", "1,2\n", "must be a number"},
 		{views.FormatCSV, "1", "", "a,\"b\n", "is not CSV"},
 		{views.FormatLines, "", "", "a\xff", "must be UTF-8"},
-		{views.FormatLines, "", "", strings.Repeat("x", jobs.MaxLinesBytes+5), "at most"},
+		{views.FormatLines, "", "", "a\n" + strings.Repeat("x", 16<<20+1), "line 2 is longer than"},
+		{views.FormatLines, "", "", "a\nb\x00", "line 2 must not contain NUL"},
+		{views.FormatCSV, "2", "", "1,\"a\nb\"\n2,c\n3,\xff\n", "line 4 must be UTF-8"},
+		{views.FormatCSV, "1", "", "a\nb\n\"" + strings.Repeat("x,\n", 6<<20), "after line 2 comes a record that is longer"},
 	} {
 		v := with(views.FieldInputs, views.InputsFile, views.FieldFileFormat, c.format, views.FieldCSVColumn, c.column, views.FieldCSVHeader, c.header)
 		doc := document(t, s.upload(v, "bad.txt", c.content), 422)
@@ -379,6 +413,29 @@ func TestRunAgain(t *testing.T) {
 	if again := s.posted(s.post("/jobs/new", v)); again.Counts.Succeeded != 20_000 || again.Inputs.Kind != "lines" {
 		t.Errorf("%+v", again)
 	}
+	// So they are tried, and looked at where the call changes what they must be.
+	v.Set(views.FieldTry, "1")
+	if doc := document(t, s.post("/jobs/new", v), 200); !strings.Contains(text(doc, "#try"), "line 0") {
+		t.Error(text(doc, "#try"))
+	}
+	v.Del(views.FieldTry)
+	v.Set(views.FieldCall, jobs.CallArgs)
+	if doc := document(t, s.post("/jobs/new", v), 422); !strings.Contains(text(doc, "#call-error"), "must be an array") {
+		t.Error(text(doc, "#errors"))
+	}
+	open := s.submit(program("def f(*x): return x\n", `{"open":true}`))
+	path := "/api/v1/jobs/" + open.ID + "/tasks"
+	s.call("POST", path, strings.Repeat("[1, 2]\n", 20_000)+"3\n", "Content-Type", ndjsonType)
+	args := fields(s.page("/jobs/new?from="+open.ID, 200).Find("#newjob"))
+	args.Set(views.FieldCall, jobs.CallArgs)
+	if doc := document(t, s.post("/jobs/new", args), 422); !strings.Contains(text(doc, "#inputs-error"), "no. 20001 must be an array") {
+		t.Error(text(doc, "#errors"))
+	}
+	args.Set(views.FieldCall, jobs.CallValue)
+	if again := s.posted(s.post("/jobs/new", args)); again.Counts.Succeeded != 20_001 || again.Inputs.Kind != "items" {
+		t.Errorf("%+v", again)
+	}
+	v.Set(views.FieldCall, jobs.CallValue)
 	v.Set(views.FieldFrom, "nothing")
 	if doc := document(t, s.post("/jobs/new", v), 422); !strings.Contains(text(doc, "#errors"), "not there any more") {
 		t.Error(text(doc, "#errors"))

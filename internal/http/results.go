@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -19,25 +21,32 @@ type resultsInput struct {
 	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or parted by commas."`
 }
 
-// results streams what a job's tasks ended with.
-func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error) {
-	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
+// Resolve finds what is wrong with the parameters beyond their types.
+func (in *resultsInput) Resolve(huma.Context) []error {
 	var found jobs.Invalid
 	for _, name := range commaList(in.State) {
-		switch state := jobs.TaskState(name); state {
+		switch jobs.TaskState(name) {
 		case jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskCancelled:
-			q.only = append(q.only, state)
 		default:
 			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of succeeded, failed, cancelled", Value: name})
 		}
 	}
-	byCompletion := in.Order == "completion"
-	if byCompletion && in.After >= 0 {
+	if in.Order == orderCompletion && in.After >= 0 {
 		found = append(found, jobs.Violation{Location: "query.after", Message: "goes with order=index only: tasks do not end in the order of their indexes", Value: in.After})
 	}
-	if len(found) > 0 {
-		return nil, found
+	return unresolved(found)
+}
+
+// orderCompletion is the order in which tasks ended.
+const orderCompletion = "completion"
+
+// results streams what a job's tasks ended with.
+func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error) {
+	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
+	for _, name := range commaList(in.State) {
+		q.only = append(q.only, jobs.TaskState(name))
 	}
+	byCompletion := in.Order == orderCompletion
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err

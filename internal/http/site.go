@@ -29,9 +29,11 @@ type Site struct {
 	version string
 	schemas huma.Registry // of the API's types
 	tokens  knownTokens
+	lists   shared[jobList]
 
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
+	recheckEvery time.Duration // whether who opened a stream is let in
 
 	handler  http.Handler
 	draining context.Context // ends when streams must end
@@ -45,7 +47,7 @@ func New(o Options) (*Site, error) {
 	}
 	s := &Site{
 		store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version,
-		writeTimeout: writeTimeout, bodyTimeout: bodyTimeout,
+		writeTimeout: writeTimeout, bodyTimeout: bodyTimeout, recheckEvery: recheckEvery,
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -57,6 +57,8 @@ func (w *streamWriter) push() error {
 func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamFunc) {
 	ctx, cancel := s.untilDrain(r.Context())
 	defer cancel()
+	ctx, signedOut := s.untilSignedOut(ctx, r)
+	defer signedOut()
 	control := http.NewResponseController(w)
 	stream := &streamWriter{bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer), w.Header(), control}
 	if r.Method == http.MethodHead {
@@ -76,6 +78,36 @@ func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamF
 	}
 	s.log.Debug("stream cut", "request", requestID(r.Context()), "path", r.URL.Path, "error", err)
 	panic(http.ErrAbortHandler)
+}
+
+// recheckEvery is how often a stream makes sure that who opened it is still let
+// in.
+const recheckEvery = 10 * time.Second
+
+// untilSignedOut is ctx, cancelled also soon after whoever sent r is not let in
+// any more, or has another role. Its second result must be called.
+func (s *Site) untilSignedOut(ctx context.Context, r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	user := callOf(r.Context()).user
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(s.recheckEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			// While the database is away nobody can be asked; those go on.
+			now, err := s.recognise(r.WithContext(ctx))
+			if errors.Is(err, errUnauthorized) || err == nil && *now != *user {
+				cancel()
+			}
+		}
+	}()
+	return ctx, func() { cancel(); <-done }
 }
 
 // A watch says when a stream looks again.

@@ -8,6 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,117 +21,240 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// maxListed is how many lines of a file are listed as wrong.
-const maxListed = 20
+const (
+	maxFieldBytes = 32 << 20 // of a form's fields together, without its file
+	fieldOverhead = 256      // bytes that a field counts for beside its content
+	maxListed     = 20       // lines of a file that are listed as wrong
+)
 
-// readUpload makes inputs of an uploaded file, in the format that the form says.
-func readUpload(file io.Reader, f *views.NewJobForm) (*jobs.Inputs, jobs.Invalid) {
-	fail := func(format string, args ...any) jobs.Invalid {
-		return jobs.Invalid{{Location: "inputs.file", Message: fmt.Sprintf(format, args...)}}
+// A postedForm is a form that may have a file in it. The file is read while it
+// arrives, so it may be of any length; the fields are held.
+type postedForm struct {
+	values url.Values
+	file   *multipart.Part // where reading has stopped, or went on from; nil without a file
+
+	parts *multipart.Reader // nil when everything was read
+	room  int               // bytes that further fields may have
+}
+
+// openForm reads a form up to its file, or as a whole where it has none.
+func openForm(r *http.Request) (*postedForm, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "multipart/form-data" {
+		if err := parseForm(r); err != nil {
+			return nil, err
+		}
+		return &postedForm{values: r.PostForm}, nil
 	}
-	reader := bufio.NewReader(file)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, formError(err)
+	}
+	f := &postedForm{values: url.Values{}, parts: parts, room: maxFieldBytes}
+	return f, f.advance()
+}
+
+// rest reads what comes after the file, and what is left of the file itself.
+func (f *postedForm) rest() error {
+	if f.parts == nil {
+		return nil
+	}
+	return f.advance()
+}
+
+// advance reads fields up to the file, or to the end once it was there.
+func (f *postedForm) advance() error {
+	for {
+		part, err := f.parts.NextPart()
+		if err == io.EOF {
+			f.parts = nil
+			return nil
+		}
+		if err != nil {
+			return formError(err)
+		}
+		name := part.FormName()
+		if part.FileName() != "" {
+			if name == views.FieldFile && f.file == nil {
+				f.file = part
+				return nil
+			}
+			continue
+		}
+		text, err := io.ReadAll(io.LimitReader(part, int64(f.room)+1))
+		if err != nil {
+			return formError(err)
+		}
+		if f.room -= len(text) + len(name) + fieldOverhead; f.room < 0 {
+			return errTooLarge
+		}
+		f.values.Add(name, string(text))
+	}
+}
+
+// An upload is inputs in a form's file.
+type upload struct {
+	file    io.Reader
+	form    views.NewJobForm // as far as it came before the file
+	program jobs.Program
+
+	count   int64
+	first   json.RawMessage // input of all; nil until one was read
+	wrong   jobs.Invalid    // with the file
+	oneLine bool            // no input that was read has a line break
+}
+
+func newUpload(file io.Reader, f views.NewJobForm) *upload {
+	u := &upload{file: file, form: f, oneLine: true}
+	spec, _ := f.Spec(&jobs.Inputs{Stored: u.stored()}) // what is wrong with it is told later
+	u.program = spec.Program
+	return u
+}
+
+// stored is the inputs as the database has them, when all were read.
+func (u *upload) stored() *jobs.Stored {
+	kind := "lines"
+	if u.form.FileFormat == views.FormatNDJSON {
+		kind = "items"
+	}
+	return &jobs.Stored{Kind: kind, Count: u.count}
+}
+
+// values yields the inputs as they arrive, in compact JSON. It stops yielding
+// at the first line that is wrong, reads on to list others, and ends with
+// jobs.Invalid.
+func (u *upload) values() iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for value, err := range u.read() {
+			var invalid jobs.Invalid
+			switch {
+			case errors.As(err, &invalid):
+				u.wrong = append(u.wrong, invalid...)
+			case err != nil:
+				yield(nil, err)
+				return
+			case u.count == jobs.MaxTasks:
+				u.wrong = append(u.wrong, inFile("has more than %d inputs", int64(jobs.MaxTasks))...)
+			case u.wrong == nil:
+				if u.first == nil {
+					u.first = bytes.Clone(value)
+				}
+				u.count++
+				if !yield(value, nil) {
+					return
+				}
+			}
+			if len(u.wrong) == maxListed || u.count == jobs.MaxTasks && u.wrong != nil {
+				break
+			}
+		}
+		if u.wrong != nil {
+			yield(nil, u.wrong)
+		}
+	}
+}
+
+// read yields inputs and what is wrong with those that cannot be taken.
+func (u *upload) read() iter.Seq2[[]byte, error] {
+	reader := bufio.NewReaderSize(u.file, 64<<10)
 	if mark, _ := reader.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) { // what some editors begin with
 		_, _ = reader.Discard(3)
 	}
-	switch f.FileFormat {
+	switch u.form.FileFormat {
 	case views.FormatNDJSON:
-		return readNDJSON(reader)
+		return inputLines(reader, atFile, jsonLine(u.program))
 	case views.FormatCSV:
-		return readCSV(reader, f.CSVColumn, f.CSVHeader != "")
+		return u.readCSV(reader)
 	}
-	// One byte more than is allowed is enough to be told about it.
-	text, err := io.ReadAll(io.LimitReader(reader, jobs.MaxLinesBytes+1))
-	if err != nil {
-		return nil, fail("could not be read: %s", err)
-	}
-	lines := string(text)
-	return &jobs.Inputs{Lines: &lines}, nil
+	return inputLines(reader, atFile, textLine)
 }
 
-func readNDJSON(file *bufio.Reader) (*jobs.Inputs, jobs.Invalid) {
-	in := &jobs.Inputs{Items: []json.RawMessage{}}
-	var wrong jobs.Invalid
-	for number := 1; ; number++ {
-		line, err := file.ReadBytes('\n')
-		if trimmed := bytes.TrimSpace(line); len(trimmed) > 0 {
-			at := tooDeep(trimmed)
-			compact, message := jobs.CompactInput(trimmed)
-			switch {
-			case at >= 0:
-				message = fmt.Sprintf("is nested more than %d levels deep", maxDepth)
-			case message == "":
-				in.Items = append(in.Items, compact)
-			}
-			if message != "" && len(wrong) < maxListed {
-				wrong = append(wrong, jobs.Violation{Location: "inputs.file", Message: fmt.Sprintf("line %d %s", number, message)})
-			}
-		}
-		if err != nil {
-			if err != io.EOF {
-				wrong = append(wrong, jobs.Violation{Location: "inputs.file", Message: "could not be read: " + err.Error()})
-			}
-			return in, wrong
-		}
-	}
+// atFile is where violations of an uploaded file stand.
+const atFile = "inputs.file"
+
+func inFile(format string, args ...any) jobs.Invalid {
+	return jobs.Invalid{{Location: atFile, Message: fmt.Sprintf(format, args...)}}
+}
+
+// textLine makes an input of a line of text.
+func textLine(line []byte) (compact []byte, message string) {
+	return jobs.TextInput(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'}))
 }
 
 // readCSV takes one column, by its name or its number counted from 1. Each cell
 // is a text.
-func readCSV(file io.Reader, column string, header bool) (*jobs.Inputs, jobs.Invalid) {
-	fail := func(location, format string, args ...any) (*jobs.Inputs, jobs.Invalid) {
-		return nil, jobs.Invalid{{Location: location, Message: fmt.Sprintf(format, args...)}}
-	}
-	column = strings.TrimSpace(column)
-	r := csv.NewReader(file)
-	r.FieldsPerRecord = -1
-	r.ReuseRecord = true
-	index := -1
-	if n, err := strconv.Atoi(column); err == nil && n >= 1 {
-		index = n - 1
-	} else if !header {
-		return fail("inputs.file", "the column must be a number from 1 on, as the first line names none")
-	}
-	in := &jobs.Inputs{Items: []json.RawMessage{}}
-	var text strings.Builder
-	oneLine := true // no cell has a line break, so the cells may be lines
-	for row := 0; ; row++ {
-		record, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			break
+func (u *upload) readCSV(file *bufio.Reader) iter.Seq2[[]byte, error] {
+	column, header := strings.TrimSpace(u.form.CSVColumn), u.form.CSVHeader != ""
+	return func(yield func([]byte, error) bool) {
+		bounded := &recordReader{Reader: file}
+		r := csv.NewReader(bounded)
+		r.FieldsPerRecord = -1
+		r.ReuseRecord = true
+		index := -1
+		if n, err := strconv.Atoi(column); err == nil && n >= 1 {
+			index = n - 1
+		} else if !header {
+			yield(nil, inFile("the column must be a number from 1 on, as the first line names none"))
+			return
 		}
-		if err != nil {
-			return fail("inputs.file", "is not CSV: %s", err)
-		}
-		if row == 0 && header {
-			if i := slices.Index(record, column); i >= 0 {
-				index = i
+		for line := 0; ; header = false {
+			bounded.left = maxLine
+			record, err := r.Read()
+			var malformed *csv.ParseError
+			switch {
+			case err == io.EOF:
+				return
+			case errors.As(err, &malformed):
+				yield(nil, inFile("is not CSV: %s", malformed))
+				return
+			case errors.Is(err, errLongRecord):
+				yield(nil, inFile("after line %d comes a record that is longer than %d bytes; is a quote not closed?", line, maxLine))
+				return
+			case err != nil:
+				yield(nil, err)
+				return
 			}
-			if index < 0 || index >= len(record) {
-				return fail("inputs.file", "has no column %q; its columns are %s", column, strings.Join(record, ", "))
+			line, _ = r.FieldPos(0)
+			if header {
+				if i := slices.Index(record, column); i >= 0 {
+					index = i
+				}
+				if index < 0 || index >= len(record) {
+					yield(nil, inFile("has no column %q; its columns are %s", column, strings.Join(record, ", ")))
+					return
+				}
+				continue
 			}
-			continue
-		}
-		cell := ""
-		if index < len(record) {
-			cell = record[index]
-		}
-		oneLine = oneLine && !strings.ContainsAny(cell, "\r\n")
-		if text.Len() > jobs.MaxLinesBytes {
-			return fail("inputs.file", "has more than %d bytes in that column", jobs.MaxLinesBytes)
-		}
-		text.WriteString(cell)
-		text.WriteByte('\n')
-		if len(in.Items) <= jobs.MaxInlineItems {
-			quoted, err := json.Marshal(cell)
-			if err != nil {
-				return fail("inputs.file", "line %d: %s", row+1, err)
+			cell := ""
+			if index < len(record) {
+				cell = record[index]
+				line, _ = r.FieldPos(index)
 			}
-			in.Items = append(in.Items, quoted)
+			u.oneLine = u.oneLine && !strings.ContainsAny(cell, "\r\n")
+			value, message := jobs.TextInput([]byte(cell))
+			if message != "" {
+				err = inFile("line %d %s", line, message)
+			}
+			if !yield(value, err) {
+				return
+			}
 		}
 	}
-	if oneLine {
-		lines := text.String()
-		return &jobs.Inputs{Lines: &lines}, nil
+}
+
+var errLongRecord = errors.New("record too long")
+
+// A recordReader bounds how much is read for one record: a quote that is never
+// closed would make one of all the rest.
+type recordReader struct {
+	*bufio.Reader
+	left int // bytes
+}
+
+func (r *recordReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errLongRecord
 	}
-	return in, nil
+	n, err := r.Reader.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }

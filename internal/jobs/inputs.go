@@ -21,6 +21,18 @@ type Inputs struct {
 	Range *Range            `json:"range,omitempty" doc:"Whole numbers as Python's range; stored as three numbers."`
 	Lines *string           `json:"lines,omitempty" doc:"Text; each line is an input."`
 	Open  bool              `json:"open,omitempty" doc:"Inputs come later; the job ends only after it is sealed."`
+
+	Stored *Stored `json:"-"` // they need not be carried: the database has them
+}
+
+// Stored is inputs that the database has already, so that their number does not
+// matter to whoever submits.
+type Stored struct {
+	Kind  string // "items" or "lines"
+	Count int64
+	// From is the id of the job whose first Count inputs are taken; empty where
+	// they were written under the new job's id before the job itself.
+	From string
 }
 
 // A Range is the whole numbers Start, Start+Step, … up to but without Stop, as
@@ -82,6 +94,8 @@ func (in Inputs) Kind() string {
 		return "lines"
 	case in.Open:
 		return "open"
+	case in.Stored != nil:
+		return in.Stored.Kind
 	}
 	return ""
 }
@@ -99,6 +113,8 @@ func (in Inputs) Count() int64 {
 			n++
 		}
 		return n
+	case in.Stored != nil:
+		return in.Stored.Count
 	}
 	return 0
 }
@@ -109,8 +125,8 @@ func (in Inputs) Shape() InputsShape {
 }
 
 // Values yields the inputs that must be stored, each as one line of compact
-// JSON without a line break. A range yields nothing: it is stored as three
-// numbers.
+// JSON without a line break. A range yields nothing, as it is stored as three
+// numbers; nor do inputs that are stored already.
 func (in Inputs) Values() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, item := range in.Items {

@@ -226,6 +226,12 @@ type FailureGroup struct {
 type Attempt struct {
 	Attempt int        `json:"attempt" doc:"From 1; the same again where its process died and that was not yet held against it."`
 	Error   *TaskError `json:"error"`
+
+	StartedAt  *Time    `json:"started_at" format:"date-time"`
+	DurationMS *float64 `json:"duration_ms"`
+	Node       string   `json:"node,omitempty" doc:"Host of the node that ran it."`
+	NodeID     string   `json:"node_id,omitempty"`
+	Core       *int     `json:"core" doc:"The core that it ran on; null where it was not pinned."`
 }
 
 // A Task is one input of a job and what became of it.

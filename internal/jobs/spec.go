@@ -195,7 +195,7 @@ func (c *checker) env(location string, env map[string]string) {
 
 func (c *checker) inputs(in Inputs) {
 	kinds := 0
-	for _, given := range []bool{in.Items != nil, in.Range != nil, in.Lines != nil, in.Open} {
+	for _, given := range []bool{in.Items != nil, in.Range != nil, in.Lines != nil, in.Open, in.Stored != nil} {
 		if given {
 			kinds++
 		}
@@ -249,13 +249,25 @@ func CompactInput(item []byte) (compact []byte, message string) {
 	return b.Bytes(), ""
 }
 
+// TextInput makes an input of a text, in the form in which it is stored. The
+// message says what is wrong with it; it is empty when nothing is.
+func TextInput(text []byte) (compact []byte, message string) {
+	switch {
+	case !utf8.Valid(text):
+		return nil, "must be UTF-8"
+	case bytes.IndexByte(text, 0) >= 0:
+		return nil, "must not contain NUL characters"
+	}
+	return appendString(nil, string(text)), ""
+}
+
 // shape checks that the inputs fit the way in which the function is called.
 func (c *checker) shape(p Program, in Inputs) {
 	what, _ := p.wantsInput()
 	if what == "" {
 		return
 	}
-	if in.Range != nil || in.Lines != nil {
+	if in.Range != nil || in.Lines != nil || in.Stored != nil && in.Stored.Kind == "lines" {
 		c.add("program.python.call", "is "+p.Python.Call+", so each input must be "+what+"; a range or lines cannot be", p.Python.Call)
 	}
 	listed := 0
@@ -281,6 +293,14 @@ func (p Program) wantsInput() (what string, opening byte) {
 		return "an object", '{'
 	}
 	return "", 0
+}
+
+// WantsInputsOf reports whether p takes what q takes: inputs that fit q need not
+// be looked at to fit p.
+func (p Program) WantsInputsOf(q Program) bool {
+	what, _ := p.wantsInput()
+	was, _ := q.wantsInput()
+	return what == "" || what == was
 }
 
 // WrongInput says why one input, in compact JSON, does not fit the program; it

@@ -187,4 +187,9 @@ func TestRoles(t *testing.T) {
 			t.Errorf("%q allows %q: %v", test.has, test.need, got)
 		}
 	}
+	for role, want := range map[Role]bool{Viewer: true, Submitter: false, Admin: true, "": false, "root": false} {
+		if got := role.SeesAll(); got != want {
+			t.Errorf("%q sees all: %v", role, got)
+		}
+	}
 }

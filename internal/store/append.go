@@ -21,21 +21,13 @@ import (
 // own, and given the job's next indexes at the end.
 func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool) (first, count int64, err error) {
 	staged := NewID()
-	err = s.Tx(ctx, func(tx pgx.Tx) error {
+	err = s.streamTx(ctx, func(tx pgx.Tx) error {
 		// A closed job is found before a long upload, not only after it.
 		if err := openJob(ctx, tx, v, id, false); err != nil {
 			return err
 		}
-		source := &blockSource{job: staged, values: values, count: &count}
-		next, stop := iter.Pull(source.blocks())
-		defer stop()
-		source.next = next
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"input_blocks"}, []string{"job_id", "first", "count", "data"}, source)
-		if source.err != nil {
-			return source.err
-		}
-		if err != nil {
-			return wrap("copy inputs", err)
+		if count, err = copyInputs(ctx, tx, staged, values); err != nil {
+			return err
 		}
 		if err := openJob(ctx, tx, v, id, true); err != nil {
 			return err
@@ -52,6 +44,104 @@ func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq
 	s.Feed.Wake(id)
 	return first, count, nil
 }
+
+// InsertStreamed writes a job whose inputs come from values, in one transaction:
+// first the inputs as they come, then the job that describe makes of their
+// number. It must have the given id, and as its inputs a jobs.Stored of that
+// number. An error that comes with a value or from describe ends the call and is
+// returned, and nothing is kept.
+func (s *Store) InsertStreamed(ctx context.Context, id string, values iter.Seq2[[]byte, error], describe func(count int64) (NewJob, error)) error {
+	return s.streamTx(ctx, func(tx pgx.Tx) error {
+		count, err := copyInputs(ctx, tx, id, values)
+		if err != nil {
+			return err
+		}
+		n, err := describe(count)
+		if err != nil {
+			return err
+		}
+		_, err = s.InsertJob(ctx, tx, n)
+		return err
+	})
+}
+
+// streamTx is Tx for a transaction that lasts as long as a client sends. Those
+// have only a part of the connections, so that slow clients cannot take the
+// database away from everyone else; whoever comes when all of it is in use waits.
+func (s *Store) streamTx(ctx context.Context, f func(pgx.Tx) error) error {
+	select {
+	case s.streams <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for other uploads: %w", ctx.Err())
+	}
+	defer func() { <-s.streams }()
+	return s.Tx(ctx, f)
+}
+
+// copyInputs streams values into the inputs of a job, from index 0 on.
+func copyInputs(ctx context.Context, tx pgx.Tx, job string, values iter.Seq2[[]byte, error]) (count int64, err error) {
+	source := &blockSource{job: job, values: values}
+	next, stop := iter.Pull(source.blocks())
+	defer stop()
+	source.next = next
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"input_blocks"}, []string{"job_id", "first", "count", "data"}, source)
+	if source.err != nil {
+		return 0, source.err
+	}
+	return source.count, wrap("copy inputs", err)
+}
+
+// queueStored gives a new job its stored inputs, and makes sure that they are
+// all there: the job that they are copied from may be gone by now.
+func queueStored(b *pgx.Batch, id string, in jobs.Stored) {
+	if in.From != "" {
+		b.Queue(`
+			insert into input_blocks (job_id, first, count, data)
+			select $1, first, count, data from input_blocks where job_id = $2 and first < $3`, id, in.From, in.Count)
+	}
+	b.Queue(`select coalesce(sum(count), 0) from input_blocks where job_id = $1`, id).QueryRow(func(row pgx.Row) error {
+		var count int64
+		if err := row.Scan(&count); err != nil {
+			return err
+		}
+		if count != in.Count {
+			return fmt.Errorf("there are %d of %d inputs: %w", count, in.Count, jobs.ErrNotFound)
+		}
+		return nil
+	})
+}
+
+// WrongInput finds the first of a job's inputs that does not fit a program, and
+// says why. Without one the message is empty.
+func (s *Store) WrongInput(ctx context.Context, job string, p jobs.Program) (index int64, message string, err error) {
+	for next, more := int64(0), true; more && message == ""; {
+		rows, err := s.Pool.Query(ctx, `
+			select first, count, data from input_blocks where job_id = $1 and first >= $2 order by first limit $3`, job, next, maxCheckedBlocks)
+		if err != nil {
+			return 0, "", wrap("check inputs", err)
+		}
+		more = false
+		var first, count int64
+		var data []byte
+		_, err = pgx.ForEachRow(rows, []any{&first, &count, &data}, func() error {
+			next, more = first+count, true
+			for i, line := range jobs.Lines(data) {
+				if message == "" {
+					index, message = first+int64(i), p.WrongInput(line)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, "", wrap("check inputs", err)
+		}
+	}
+	return index, message, nil
+}
+
+// maxCheckedBlocks is how many rows of inputs are read at once to be checked.
+// They are held one by one.
+const maxCheckedBlocks = 64
 
 // openJob makes sure that the job takes inputs, and locks its progress.
 func openJob(ctx context.Context, tx pgx.Tx, v Viewer, id string, lock bool) error {
@@ -130,7 +220,7 @@ type blockSource struct {
 	values iter.Seq2[[]byte, error]
 	next   func() (inputBlock, bool)
 	block  inputBlock
-	count  *int64
+	count  int64
 	err    error
 }
 
@@ -155,7 +245,7 @@ func (b *blockSource) Next() bool {
 		return false
 	}
 	b.block = block
-	*b.count += int64(block.count)
+	b.count += int64(block.count)
 	return true
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,6 +15,10 @@ type Attempt struct {
 	Index   int64           `json:"index"`
 	Attempt int             `json:"attempt"`
 	Error   *jobs.TaskError `json:"error"`
+
+	Chunk int64         `json:"chunk,omitempty"` // its lease, filled in when it is recorded
+	After time.Duration `json:"after,omitempty"` // since the chunk's start, in nanoseconds
+	Took  time.Duration `json:"took,omitempty"`
 }
 
 // queueAttempts keeps the failed attempts of a chunk, if its lease was ours:
@@ -24,7 +29,7 @@ func (r Record) queueAttempts(b *pgx.Batch) {
 	for _, a := range r.Attempts {
 		short := *a.Error
 		short.Message, short.Traceback = cut(short.Message, maxGroupMessage), cut(short.Traceback, exampleTraceback)
-		a.Error = &short
+		a.Error, a.Chunk = &short, r.Lease
 		line, err := json.Marshal(a)
 		if err != nil {
 			continue // a TaskError is always JSON
@@ -50,6 +55,7 @@ func (s *Store) attempts(ctx context.Context, job string, index int64) ([]jobs.A
 		return nil, wrap("read attempts", err)
 	}
 	list := []jobs.Attempt{}
+	var found []Attempt
 	var data []byte
 	_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
 		for _, line := range jobs.Lines(data) {
@@ -58,10 +64,83 @@ func (s *Store) attempts(ctx context.Context, job string, index int64) ([]jobs.A
 				return err
 			}
 			if a.Index == index {
-				list = append(list, jobs.Attempt{Attempt: a.Attempt, Error: a.Error})
+				found = append(found, a)
 			}
 		}
 		return nil
 	})
-	return list, wrap("read attempts", err)
+	if err != nil || len(found) == 0 {
+		return list, wrap("read attempts", err)
+	}
+	leases, err := s.leases(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range found {
+		list = append(list, a.told(leases[a.Chunk]))
+	}
+	return list, nil
+}
+
+// A lease is where and when a chunk was run.
+type lease struct {
+	node, host        string
+	core              *int
+	started, finished *time.Time
+}
+
+// leases reads where and when the chunks of attempts were run.
+func (s *Store) leases(ctx context.Context, attempts []Attempt) (map[int64]lease, error) {
+	ids := make([]int64, len(attempts))
+	for i, a := range attempts {
+		ids[i] = a.Chunk
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select c.id, c.node_id::text, coalesce(n.host, ''), c.core, c.started_at, c.finished_at
+		from chunks c left join nodes n on n.id = c.node_id where c.id = any($1)`, ids)
+	if err != nil {
+		return nil, wrap("read chunks", err)
+	}
+	leases := make(map[int64]lease)
+	var id int64
+	var l lease
+	_, err = pgx.ForEachRow(rows, []any{&id, &l.node, &l.host, &l.core, &l.started, &l.finished}, func() error {
+		leases[id] = l
+		l = lease{}
+		return nil
+	})
+	return leases, wrap("read chunks", err)
+}
+
+// told is a as its user sees it. Attempts that were recorded without their chunk
+// tell only how they ended.
+func (a Attempt) told(l lease) jobs.Attempt {
+	t := jobs.Attempt{Attempt: a.Attempt, Error: a.Error, Node: l.host, NodeID: l.node, Core: l.core}
+	if a.Chunk == 0 {
+		return t
+	}
+	t.StartedAt = startedAt(l.started, l.finished, a.After, a.Took)
+	if a.Took > 0 { // nobody knows how long a process had it that died
+		ms := a.Took.Seconds() * 1000
+		t.DurationMS = &ms
+	}
+	return t
+}
+
+// startedAt is when a task began that took so long, after those of its chunk
+// before it; nil where the chunk's start is not known. Where tasks of a chunk run
+// at the same time, all that is known is that it ended with the chunk at the
+// latest.
+func startedAt(started, finished *time.Time, after, took time.Duration) *jobs.Time {
+	if started == nil {
+		return nil
+	}
+	at := started.Add(after)
+	if finished != nil && at.Add(took).After(*finished) {
+		at = finished.Add(-took)
+	}
+	if at.Before(*started) {
+		at = *started
+	}
+	return &jobs.Time{Time: at}
 }

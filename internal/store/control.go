@@ -37,10 +37,14 @@ func (s *Store) Cancel(ctx context.Context, v Viewer, id string) error {
 	return err
 }
 
-// lockJob locks a job's progress for the rest of tx and reads the job's state.
+// lockJob locks a job's progress for the rest of tx, to change the job, and reads
+// the job's state.
 func lockJob(ctx context.Context, tx pgx.Tx, v Viewer, id string) (jobs.State, error) {
 	if !ValidID(id) {
 		return "", fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
+	if v.ReadOnly {
+		return "", fmt.Errorf("change job: %w", jobs.ErrForbidden)
 	}
 	if _, err := tx.Exec(ctx, `select from progress where job_id = $1 for update`, id); err != nil {
 		return "", wrap("lock job", err)

@@ -42,7 +42,7 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) ([]Begun, er
 	if err != nil {
 		return nil, err
 	}
-	if tx == nil && len(rest) == 0 {
+	if tx == nil && len(rest) == 0 && n.Spec.Inputs.Stored == nil {
 		return begun, inserted(s.Pool.SendBatch(ctx, &b).Close())
 	}
 	write := func(tx pgx.Tx) error {
@@ -127,6 +127,9 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 			continue
 		}
 		rest = append(rest, []any{n.ID, block.first, block.count, block.data})
+	}
+	if stored := n.Spec.Inputs.Stored; stored != nil {
+		queueStored(b, n.ID, *stored)
 	}
 	return begun, rest, nil
 }

@@ -25,13 +25,14 @@ func ValidID(id string) bool {
 
 // A Viewer is on whose behalf something is read or done.
 type Viewer struct {
-	UserID string
-	All    bool // sees what belongs to others too
+	UserID   string
+	All      bool // sees what belongs to others too
+	ReadOnly bool // changes nothing
 }
 
 // As is the viewer that user is.
 func As(user *jobs.User) Viewer {
-	return Viewer{UserID: user.ID, All: user.Role.Allows(jobs.Admin)}
+	return Viewer{UserID: user.ID, All: user.Role.SeesAll(), ReadOnly: !user.Role.Allows(jobs.Submitter)}
 }
 
 // jobColumns are what scanJob reads, from jobs j, users u and progress p.
@@ -227,6 +228,9 @@ func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.Sta
 func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 	if !ValidID(id) {
 		return fmt.Errorf("delete job %q: %w", id, jobs.ErrNotFound)
+	}
+	if v.ReadOnly {
+		return fmt.Errorf("delete job: %w", jobs.ErrForbidden)
 	}
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		var ended bool

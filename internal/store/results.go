@@ -195,16 +195,16 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		outputs, durations []byte
 		attempt            *int
 		node, host         *string
-		started            *time.Time
+		started, finished  *time.Time
 	)
 	err := s.Pool.QueryRow(ctx, `
-		select o.first, o.count, o.outputs, o.durations, o.chunk_id, c.attempt, c.node_id::text, n.host, c.core, c.started_at
+		select o.first, o.count, o.outputs, o.durations, o.chunk_id, c.attempt, c.node_id::text, n.host, c.core, c.started_at, c.finished_at
 		from outcomes o left join chunks c on c.id = o.chunk_id left join nodes n on n.id = c.node_id
 		where o.job_id = $1 and o.first <= $2 order by o.first desc limit 1`, job.ID, index).
-		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started)
+		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started, &finished)
 	switch {
 	case err == nil && index < first+int64(count):
-		outcome(t, int(index-first), outputs, durations, started)
+		outcome(t, int(index-first), outputs, durations, started, finished)
 		t.Attempts = 1
 		if attempt != nil {
 			t.Attempts = *attempt
@@ -239,7 +239,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 
 // outcome fills in what the task at an offset of a run ended with. Within a
 // chunk tasks follow each other, so a task began when those before it were done.
-func outcome(t *jobs.Task, offset int, outputs, durations []byte, started *time.Time) {
+func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finished *time.Time) {
 	for i, line := range jobs.Lines(outputs) {
 		if i != offset {
 			continue
@@ -269,9 +269,7 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started *time.
 	}
 	ms := took.Seconds() * 1000
 	t.DurationMS = &ms
-	if started != nil {
-		t.StartedAt = &jobs.Time{Time: started.Add(before)}
-	}
+	t.StartedAt = startedAt(started, finished, before, took)
 }
 
 func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) error {

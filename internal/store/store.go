@@ -26,6 +26,8 @@ type Store struct {
 	// fetched again, and does nothing.
 	River *pgxpool.Pool
 	Feed  *Feed
+
+	streams chan struct{} // a token for each transaction that waits for a client
 }
 
 // Options says how to reach the database.
@@ -76,7 +78,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Store{Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger)}, nil
+	return &Store{Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
+		streams: make(chan struct{}, pool.Config().MaxConns/2)}, nil
 }
 
 // riverConns bounds River's connections: a fetch for each queue, the completion

@@ -143,6 +143,19 @@ def f(x):
 	if err != nil || task.Attempts != 3 || task.State != jobs.TaskFailed {
 		t.Errorf("task 9: %+v, %v", task, err)
 	}
+	if len(task.Earlier) != 2 {
+		t.Fatalf("earlier attempts: %+v", task.Earlier)
+	}
+	last := j.StartedAt.Time
+	for i, a := range append(task.Earlier, jobs.Attempt{Attempt: 3, Error: task.Error, StartedAt: task.StartedAt, DurationMS: task.DurationMS, Node: task.Node, NodeID: task.NodeID}) {
+		if a.Attempt != i+1 || a.Error.Message != "try again" || a.Error.Traceback == "" || a.NodeID != task.NodeID || a.Node == "" {
+			t.Errorf("attempt %d: %+v", i+1, a)
+		}
+		if a.StartedAt == nil || a.StartedAt.Before(last) || a.StartedAt.After(j.FinishedAt.Time) || a.DurationMS == nil || *a.DurationMS <= 0 || *a.DurationMS > 10_000 {
+			t.Fatalf("attempt %d began at %v, after %v, and took %v ms", i+1, a.StartedAt, last, a.DurationMS)
+		}
+		last = a.StartedAt.Add(time.Duration(*a.DurationMS * float64(time.Millisecond)))
+	}
 }
 
 func TestMaxFailuresStopsTheJob(t *testing.T) {

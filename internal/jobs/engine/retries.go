@@ -47,7 +47,27 @@ func takeRetries(runs []jobs.Run, lease store.Lease, policy jobs.Policy) (kept [
 		kept = append(kept, stay...)
 		again = append(again, join(pieces)...)
 	}
+	place(attempts, runs)
 	return kept, again, attempts
+}
+
+// place tells of the attempts, which are in the order of their tasks, when in
+// their chunk they were made and how long they took: its tasks follow each other.
+func place(attempts []store.Attempt, runs []jobs.Run) {
+	var before time.Duration
+	for _, run := range runs {
+		for i := range run.Count {
+			if len(attempts) == 0 {
+				return
+			}
+			took, _ := run.Duration(i)
+			if attempts[0].Index == run.First+int64(i) {
+				attempts[0].After, attempts[0].Took = before, took
+				attempts = attempts[1:]
+			}
+			before += took
+		}
+	}
 }
 
 // join makes one piece of neighbours that wait for the same: they are claimed

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -125,6 +126,7 @@ func TestTakeRetries(t *testing.T) {
 	t.Parallel()
 	run := jobs.Run{First: 100, Count: 6, Failed: []int32{1, 2, 4, 5}, Durations: make([]byte, 12)}
 	for i := range 6 {
+		binary.LittleEndian.PutUint16(run.Durations[2*i:], jobs.EncodeDuration(time.Second))
 		switch i {
 		case 0, 3:
 			run.Outputs = fmt.Appendf(run.Outputs, "%d\n", i)
@@ -179,6 +181,11 @@ func TestTakeRetries(t *testing.T) {
 		}
 		if len(attempts) != tasks {
 			t.Errorf("%s: %d attempts are kept of %d tasks", test.name, len(attempts), tasks)
+		}
+		for _, a := range attempts {
+			if after := time.Duration(a.Index-100) * time.Second; a.After.Round(10*time.Millisecond) != after || a.Took.Round(10*time.Millisecond) != time.Second {
+				t.Errorf("%s: the attempt at %d is said to begin after %v and to take %v", test.name, a.Index, a.After, a.Took)
+			}
 		}
 	}
 	// The third death of a task that was alone is its failure.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -33,6 +34,13 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 				found = append(found, v)
 			}
 		}
+	}
+	if in := spec.Inputs.Stored; in != nil && in.From != "" {
+		more, err := e.checkStored(ctx, *in, spec.Program)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
 	}
 	name := spec.WithDefaults().Queue
 	if jobs.ValidName(name) {
@@ -69,33 +77,24 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 	if len(found) > 0 {
 		return "", false, found
 	}
-	spec = spec.WithDefaults()
-	slots, err := e.slotsOf(ctx, spec.Queue)
+	n, work, guess, err := e.newJob(ctx, id, user, spec)
 	if err != nil {
 		return "", false, err
 	}
-	lanes := max(slots / *spec.Policy.CoresPerProcess, 1)
-	if spec.Policy.Processes != nil {
-		lanes = *spec.Policy.Processes
-	}
-	work := &store.Work{
-		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
-		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
-	}
-	guess := e.stats.guess(keyOf(work))
-	turns := usefulTurns(lanes, spec, guess)
 	e.handover.RLock()
 	defer e.handover.RUnlock()
-	held, here := e.takeSlots(work, turns, guess)
+	var held []*slots.Slot
+	if n.Spec.Inputs.Stored == nil {
+		held, n.Here = e.takeSlots(work, n.Turns, guess)
+	}
 	defer func() {
 		for _, slot := range held { // those that no turn has taken over
 			slot.Release()
 		}
 	}()
-	insert := store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: turns, Here: here}
 	var begun []store.Begun
 	if key == nil {
-		begun, err = e.Store.InsertJob(ctx, nil, insert)
+		begun, err = e.Store.InsertJob(ctx, nil, n)
 	} else {
 		err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
 			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
@@ -103,7 +102,7 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 			case err != nil:
 				return err
 			case earlier == "":
-				begun, err = e.Store.InsertJob(ctx, tx, insert)
+				begun, err = e.Store.InsertJob(ctx, tx, n)
 				return err
 			case !same:
 				return ErrKeyReused
@@ -115,16 +114,42 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 	if err != nil || replayed {
 		return id, replayed, err
 	}
-	e.works.put(work)
+	e.submitted(work, n.Turns > len(begun))
 	for i, b := range begun {
 		e.start(b, work, e.queues.get(work.Queue), held[i])
 	}
 	held = held[len(begun):]
-	e.Store.Feed.Wake("")
-	if turns > len(begun) {
-		e.nudges.expect(id, spec.Queue)
-	}
 	return id, false, nil
+}
+
+// newJob is what is to be inserted for a submission without violations, what a
+// lane must know of it, and what is known of its program.
+func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jobs.Spec) (n store.NewJob, w *store.Work, guess *stats, err error) {
+	spec = spec.WithDefaults()
+	slots, err := e.slotsOf(ctx, spec.Queue)
+	if err != nil {
+		return n, nil, nil, err
+	}
+	lanes := max(slots / *spec.Policy.CoresPerProcess, 1)
+	if spec.Policy.Processes != nil {
+		lanes = *spec.Policy.Processes
+	}
+	w = &store.Work{
+		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
+		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
+	}
+	guess = e.stats.guess(keyOf(w))
+	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
+}
+
+// submitted makes a job that was committed known on this node. turns says that
+// some of its turns are in River's line.
+func (e *Engine) submitted(w *store.Work, turns bool) {
+	e.works.put(w)
+	e.Store.Feed.Wake("")
+	if turns {
+		e.nudges.expect(w.Job, w.Queue)
+	}
 }
 
 // usefulTurns is how many turns a new job begins with: no more than there can be
@@ -136,6 +161,54 @@ func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
 	}
 	chunks := (spec.Inputs.Count() + int64(least) - 1) / int64(least)
 	return int(min(int64(lanes), chunks))
+}
+
+// SubmitStream is Submit for inputs that come from values, in any number, of a
+// submission that is known only when they have ended: spec is asked for it with
+// their number. Until then nothing of the job can be seen, and if values or spec
+// end with an error, which is returned, nothing of it is kept.
+func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.Seq2[[]byte, error], spec func(count int64) (jobs.Spec, error)) (id string, err error) {
+	var n store.NewJob
+	var work *store.Work
+	id = store.NewID()
+	err = e.Store.InsertStreamed(ctx, id, values, func(count int64) (store.NewJob, error) {
+		s, err := spec(count)
+		if err != nil {
+			return n, err
+		}
+		found, err := e.Check(ctx, &s)
+		if err != nil {
+			return n, err
+		}
+		if len(found) > 0 {
+			return n, found
+		}
+		n, work, _, err = e.newJob(ctx, id, user, s)
+		return n, err
+	})
+	if err != nil {
+		return "", err
+	}
+	e.submitted(work, n.Turns > 0)
+	return id, nil
+}
+
+// checkStored looks whether the inputs of an earlier job fit the program. Those
+// that fitted the same way of being called do.
+func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program) (jobs.Invalid, error) {
+	const gone = "the job whose inputs were to be used is not there any more"
+	was, err := e.Store.Work(ctx, in.From)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return jobs.Invalid{{Location: "inputs", Message: gone}}, nil
+	}
+	if err != nil || p.WantsInputsOf(was.Program) {
+		return nil, err
+	}
+	index, message, err := e.Store.WrongInput(ctx, in.From, p)
+	if err != nil || message == "" {
+		return nil, err
+	}
+	return jobs.Invalid{{Location: "inputs", Message: fmt.Sprintf("no. %d %s", index+1, message)}}, nil
 }
 
 // takeSlots takes the slots that are free here for turns of a new job, and
