@@ -17,7 +17,8 @@ const (
 	// quantum is how long a turn runs while others wait for its slot.
 	quantum = time.Second
 	// patience is how long a turn waits for a slot here before it goes back to
-	// the line, where another node or a more urgent turn may come first.
+	// its place in the line, where another node may take it or a more urgent
+	// turn come first.
 	patience = time.Second
 	// detour is how long a lane that made room for a newcomer waits for a slot
 	// here before its turn goes back to the line: newcomers are often short.
@@ -115,7 +116,7 @@ func (e *Engine) fetched(ctx context.Context, t turn) error {
 	began := time.Now()
 	slot, err := e.slot(ctx, q, t, *w.Policy.CoresPerProcess)
 	if err != nil {
-		return e.requeue(ctx, t)
+		return e.giveUp(ctx, t)
 	}
 	return e.run(ctx, t, w, q, slot, time.Since(began), nil)
 }
@@ -127,13 +128,11 @@ func (e *Engine) slot(ctx context.Context, q *queue, t turn, cores int) (*slots.
 	if slot := q.slots.TryAcquire(cores); slot != nil {
 		return slot, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	q.wait(t.Priority, 1)
 	defer q.wait(t.Priority, -1)
 	stop := e.makeRoom(q, t)
 	defer stop()
-	return q.slots.Acquire(ctx, cores)
+	return q.slots.AcquireWithin(ctx, cores, t.Priority, patience)
 }
 
 // start runs a turn that was inserted with its first chunk claimed, in the
@@ -193,7 +192,7 @@ func (e *Engine) run(ctx context.Context, t turn, w *store.Work, q *queue, slot 
 			slot.Release()
 			began := time.Now()
 			patient, cancel := context.WithTimeout(ctx, detour)
-			next, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess)
+			next, err := q.slots.Acquire(patient, *w.Policy.CoresPerProcess, t.Priority)
 			cancel()
 			if err != nil {
 				return e.requeue(ctx, t)
@@ -245,6 +244,15 @@ func (e *Engine) requeue(ctx context.Context, t turn) error {
 	defer cancel()
 	e.nudges.expect(t.Queue, t.Queue)
 	return e.Store.RequeueTurn(ctx, t.id, t.Turn)
+}
+
+// giveUp puts a turn that found no slot here back to where it stood in the line:
+// it must not lose its place to those who had a turn meanwhile.
+func (e *Engine) giveUp(ctx context.Context, t turn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+	defer cancel()
+	e.nudges.expect(t.Queue, t.Queue)
+	return e.Store.ReturnTurn(ctx, t.id, t.Queue)
 }
 
 // leave ends the turn, unless something can be claimed after all.

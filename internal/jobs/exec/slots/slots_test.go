@@ -6,13 +6,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func acquire(t *testing.T, table *Table, n int) *Slot {
 	t.Helper()
-	s, err := table.Acquire(t.Context(), n)
+	s, err := table.Acquire(t.Context(), n, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,13 +48,13 @@ func TestServedInOrder(t *testing.T) {
 	table := New(nil, 2, false)
 	one, two := acquire(t, table, 1), acquire(t, table, 1)
 	both := make(chan *Slot)
-	go func() { s, _ := table.Acquire(t.Context(), 2); both <- s }()
+	go func() { s, _ := table.Acquire(t.Context(), 2, 2); both <- s }()
 	for table.Waiting() != 1 {
 	}
 	later, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	single := make(chan error)
-	go func() { _, err := table.Acquire(later, 1); single <- err }()
+	go func() { _, err := table.Acquire(later, 1, 2); single <- err }()
 	for table.Waiting() != 2 {
 	}
 	one.Release()
@@ -68,6 +69,72 @@ func TestServedInOrder(t *testing.T) {
 	(<-both).Release()
 	if used, _ := table.Busy(); used != 0 {
 		t.Errorf("%d in use at the end", used)
+	}
+}
+
+func TestUrgentFirst(t *testing.T) {
+	t.Parallel()
+	table := New(nil, 1, false)
+	one := acquire(t, table, 1)
+	served := make(chan int)
+	for i, priority := range []int{3, 1, 4, 1, 2} {
+		go func() {
+			s, err := table.Acquire(t.Context(), 1, priority)
+			if err != nil {
+				t.Error(err)
+			}
+			served <- priority
+			s.Release()
+		}()
+		for table.Waiting() != i+1 {
+		}
+	}
+	one.Release()
+	var order []int
+	for range 5 {
+		order = append(order, <-served)
+	}
+	if diff := cmp.Diff([]int{1, 1, 2, 3, 4}, order); diff != "" {
+		t.Errorf("served (-want +got):\n%s", diff)
+	}
+}
+
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+	table := New(nil, 2, false)
+	one, two := acquire(t, table, 1), acquire(t, table, 1)
+	if _, err := table.AcquireWithin(t.Context(), 2, 2, time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || table.Waiting() != 0 {
+		t.Errorf("got %v, and %d wait", err, table.Waiting())
+	}
+	one.Release()
+	// One slot is free, and kept for who needs two.
+	both := make(chan *Slot)
+	go func() {
+		s, err := table.AcquireWithin(t.Context(), 2, 2, time.Millisecond)
+		if err != nil {
+			t.Error(err)
+		}
+		both <- s
+	}()
+	for table.Waiting() != 1 {
+	}
+	if _, err := table.AcquireWithin(t.Context(), 1, 2, 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || table.Waiting() != 1 {
+		t.Errorf("got %v, and %d wait", err, table.Waiting())
+	}
+	two.Release()
+	(<-both).Release()
+	if used, _ := table.Busy(); used != 0 {
+		t.Errorf("%d in use at the end", used)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer acquire(t, table, 1).Release()
+	go func() {
+		for table.Waiting() != 1 {
+		}
+		cancel()
+	}()
+	if _, err := table.AcquireWithin(ctx, 2, 2, time.Millisecond); !errors.Is(err, context.Canceled) || table.Waiting() != 0 {
+		t.Errorf("who was cancelled got %v, and %d wait", err, table.Waiting())
 	}
 }
 
@@ -87,7 +154,7 @@ func TestResizeUnderLoad(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 200 {
-				s, err := table.Acquire(t.Context(), 1)
+				s, err := table.Acquire(t.Context(), 1, 2)
 				if err != nil {
 					t.Error(err)
 					return
