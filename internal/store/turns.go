@@ -113,6 +113,22 @@ func (s *Store) AdoptTurn(ctx context.Context, turn int64) (id int64, err error)
 	return id, wrap("adopt turn", err)
 }
 
+// ReturnTurn ends a turn that has not begun and puts another one for it at its
+// place in the line. It is not the same row: what River writes of the turn that
+// it believes to have worked must not meet the one that is fetched next.
+func (s *Store) ReturnTurn(ctx context.Context, turn int64, queue string) error {
+	var b pgx.Batch
+	b.Queue(`
+		with ended as (
+			update river_job set state = 'completed', finalized_at = clock_timestamp()
+			where id = $1 and state = 'running' returning kind, args, queue, priority, max_attempts, scheduled_at
+		)
+		insert into river_job (kind, args, queue, priority, max_attempts, state, created_at, scheduled_at)
+		select kind, args, queue, priority, max_attempts, 'available', clock_timestamp(), scheduled_at from ended`, turn)
+	b.Queue(wakeSQL, []string{queue})
+	return wrap("return turn", s.Pool.SendBatch(ctx, &b).Close())
+}
+
 // PostponeTurn puts a turn that failed on its node's account back into the line,
 // to be fetched after a while.
 func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration) error {

@@ -18,7 +18,8 @@ const (
 	// quantum is how long a turn runs while others wait for its slot.
 	quantum = time.Second
 	// patience is how long a turn waits for a slot here before it goes back to
-	// the line, where another node or a more urgent turn may come first.
+	// its place in the line, where another node may take it or a more urgent
+	// turn come first.
 	patience = time.Second
 	// detour is how long a lane that made room for a newcomer waits for a slot
 	// here before its turn goes back to the line: newcomers are often short.
@@ -127,7 +128,7 @@ func (e *Engine) fetched(ctx context.Context, t *turn) error {
 	}
 	q := e.queues.get(t.Queue)
 	if q == nil || q.fetches.Load() == nil { // it is served no longer
-		return e.requeue(ctx, t)
+		return e.giveUp(ctx, t)
 	}
 	if e.Executors[w.Program.Kind()] == nil {
 		return fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
@@ -136,7 +137,7 @@ func (e *Engine) fetched(ctx context.Context, t *turn) error {
 	began := time.Now()
 	slot, err := e.slot(ctx, q, fetching, t, *w.Policy.CoresPerProcess)
 	if err != nil {
-		return e.requeue(ctx, t)
+		return e.giveUp(ctx, t)
 	}
 	t.waited += time.Since(began)
 	own, cancel := context.WithCancelCause(e.running)
@@ -201,14 +202,14 @@ func (e *Engine) slot(ctx context.Context, q *queue, f *fetching, t *turn, cores
 	if slot := q.slots.TryAcquire(cores); slot != nil {
 		return slot, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(f.over, cancel)()
 	q.wait(t.Priority, 1)
 	defer q.wait(t.Priority, -1)
 	stop := e.makeRoom(q, t)
 	defer stop()
-	return q.slots.Acquire(ctx, cores, t.Priority)
+	return q.slots.AcquireWithin(ctx, cores, t.Priority, patience)
 }
 
 // start runs a turn that was inserted with its first chunk claimed, in the
@@ -316,4 +317,11 @@ func (e *Engine) runLane(ctx context.Context, l *lane, first *store.Claimed) err
 func (e *Engine) requeue(ctx context.Context, t *turn) error {
 	e.nudges.expect(t.Queue, t.Queue)
 	return t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.RequeueTurn(ctx, id, t.Turn) })
+}
+
+// giveUp puts a turn that found no slot here back to where it stood in the line:
+// it must not lose its place to those who had a turn meanwhile.
+func (e *Engine) giveUp(ctx context.Context, t *turn) error {
+	e.nudges.expect(t.Queue, t.Queue)
+	return t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.ReturnTurn(ctx, id, t.Queue) })
 }

@@ -6,11 +6,12 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A Table has the slots of one queue on one node. Requests are served by their
-// priority and then in their order: one for many slots is not overtaken by later
-// ones for few.
+// priority (the lower number first) and then in their order: one for many slots
+// is not overtaken by later ones for few that are no more urgent.
 type Table struct {
 	mu     sync.Mutex
 	cores  []int
@@ -22,9 +23,8 @@ type Table struct {
 }
 
 type request struct {
-	n        int
-	priority int
-	granted  chan *Slot
+	n, priority int
+	granted     chan *Slot
 }
 
 // A Slot is the right to run one process. It must be released.
@@ -41,38 +41,73 @@ func New(cores []int, n int, pinned bool) *Table {
 	return &Table{cores: slices.Clone(cores), used: make([]int, len(cores)), pinned: pinned && len(cores) > 0, total: n, free: n}
 }
 
-// Acquire waits for n slots, or all there are if those are fewer. Requests of a
-// lower priority number are served first. The error is ctx's.
+// Acquire waits for n slots, or all there are if those are fewer. The error is
+// ctx's.
 func (t *Table) Acquire(ctx context.Context, n, priority int) (*Slot, error) {
+	return t.acquire(ctx, n, priority, nil)
+}
+
+// AcquireWithin is Acquire that gives up with context.DeadlineExceeded after a
+// while, unless slots are being kept free for it then: who needs several would
+// never get them if it let go of the first.
+func (t *Table) AcquireWithin(ctx context.Context, n, priority int, patience time.Duration) (*Slot, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	return t.acquire(ctx, n, priority, timer.C)
+}
+
+func (t *Table) acquire(ctx context.Context, n, priority int, impatient <-chan time.Time) (*Slot, error) {
 	r := &request{n: max(n, 1), priority: priority, granted: make(chan *Slot, 1)}
 	t.mu.Lock()
-	before := t.line.Back()
-	for before != nil && before.Value.(*request).priority > priority {
-		before = before.Prev()
-	}
-	var place *list.Element
-	if before == nil {
-		place = t.line.PushFront(r)
-	} else {
-		place = t.line.InsertAfter(r, before)
-	}
+	place := t.enter(r)
 	t.serve()
 	t.mu.Unlock()
-	select {
-	case s := <-r.granted:
-		return s, nil
-	case <-ctx.Done():
+	for {
+		var err error
+		select {
+		case s := <-r.granted:
+			return s, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-impatient:
+			impatient = nil
+			err = context.DeadlineExceeded
+		}
+		switch s, left := t.leave(place, ctx.Err() == nil); {
+		case s != nil: // it came in between
+			return s, nil
+		case left:
+			return nil, err
+		}
 	}
+}
+
+// enter puts a request into the line, before those that are less urgent.
+func (t *Table) enter(r *request) *list.Element {
+	for e := t.line.Back(); e != nil; e = e.Prev() {
+		if e.Value.(*request).priority <= r.priority {
+			return t.line.InsertAfter(r, e)
+		}
+	}
+	return t.line.PushFront(r)
+}
+
+// leave takes a request out of the line, unless it was served, or may stay and
+// slots are kept free for it.
+func (t *Table) leave(place *list.Element, mayStay bool) (s *Slot, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	select {
-	case s := <-r.granted: // it came in between
-		return s, nil
+	case s := <-place.Value.(*request).granted:
+		return s, true
 	default:
+	}
+	if mayStay && t.line.Front() == place && t.free > 0 {
+		return nil, false
 	}
 	t.line.Remove(place)
 	t.serve() // those behind may fit
-	return nil, ctx.Err()
+	return nil, true
 }
 
 // TryAcquire takes n slots, or all there are if those are fewer, where they are

@@ -3,10 +3,10 @@ package slots
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -72,6 +72,72 @@ func TestServedInOrder(t *testing.T) {
 	}
 }
 
+func TestUrgentFirst(t *testing.T) {
+	t.Parallel()
+	table := New(nil, 1, false)
+	one := acquire(t, table, 1)
+	served := make(chan int)
+	for i, priority := range []int{3, 1, 4, 1, 2} {
+		go func() {
+			s, err := table.Acquire(t.Context(), 1, priority)
+			if err != nil {
+				t.Error(err)
+			}
+			served <- priority
+			s.Release()
+		}()
+		for table.Waiting() != i+1 {
+		}
+	}
+	one.Release()
+	var order []int
+	for range 5 {
+		order = append(order, <-served)
+	}
+	if diff := cmp.Diff([]int{1, 1, 2, 3, 4}, order); diff != "" {
+		t.Errorf("served (-want +got):\n%s", diff)
+	}
+}
+
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+	table := New(nil, 2, false)
+	one, two := acquire(t, table, 1), acquire(t, table, 1)
+	if _, err := table.AcquireWithin(t.Context(), 2, 2, time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || table.Waiting() != 0 {
+		t.Errorf("got %v, and %d wait", err, table.Waiting())
+	}
+	one.Release()
+	// One slot is free, and kept for who needs two.
+	both := make(chan *Slot)
+	go func() {
+		s, err := table.AcquireWithin(t.Context(), 2, 2, time.Millisecond)
+		if err != nil {
+			t.Error(err)
+		}
+		both <- s
+	}()
+	for table.Waiting() != 1 {
+	}
+	if _, err := table.AcquireWithin(t.Context(), 1, 2, 10*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || table.Waiting() != 1 {
+		t.Errorf("got %v, and %d wait", err, table.Waiting())
+	}
+	two.Release()
+	(<-both).Release()
+	if used, _ := table.Busy(); used != 0 {
+		t.Errorf("%d in use at the end", used)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer acquire(t, table, 1).Release()
+	go func() {
+		for table.Waiting() != 1 {
+		}
+		cancel()
+	}()
+	if _, err := table.AcquireWithin(ctx, 2, 2, time.Millisecond); !errors.Is(err, context.Canceled) || table.Waiting() != 0 {
+		t.Errorf("who was cancelled got %v, and %d wait", err, table.Waiting())
+	}
+}
+
 func TestMoreThanThereAre(t *testing.T) {
 	t.Parallel()
 	table := New([]int{0, 1}, 2, true)
@@ -111,32 +177,5 @@ func TestResizeUnderLoad(t *testing.T) {
 	}
 	if used, total := table.Busy(); used != 0 || total != 4 {
 		t.Errorf("%d of %d in use at the end", used, total)
-	}
-}
-
-func TestUrgentFirst(t *testing.T) {
-	t.Parallel()
-	table := New([]int{0}, 1, false)
-	held := table.TryAcquire(1)
-	order := make(chan int, 5)
-	for i, priority := range []int{4, 2, 1, 2, 3} {
-		go func() {
-			slot, err := table.Acquire(t.Context(), 1, priority)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			order <- priority
-			slot.Release()
-		}()
-		for table.Waiting() <= i {
-			runtime.Gosched()
-		}
-	}
-	held.Release()
-	for _, want := range []int{1, 2, 2, 3, 4} {
-		if got := <-order; got != want {
-			t.Errorf("priority %d is served, want %d", got, want)
-		}
 	}
 }

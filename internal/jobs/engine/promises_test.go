@@ -1,0 +1,226 @@
+package engine_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// TestLongTask has one task run for long while other jobs come and go. It holds
+// no transaction open, its job shows it as running, and nobody takes it away.
+func TestLongTask(t *testing.T) {
+	t.Parallel()
+	long := 6 * time.Second
+	if *chaosLong {
+		long = 90 * time.Second // past two rounds of River's rescuer
+	}
+	n := startReal(t, template.New(t))
+	id := n.submit(t, sleeps(long, 1))
+	await(t, "the task runs", func() bool {
+		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+		return err == nil && j.Counts.Running == 1
+	})
+	if *chaosLong {
+		_, err := n.store.Pool.Exec(t.Context(), `update river_job set attempted_at = attempted_at - interval '3 hours' where args->>'job' = $1`, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	looks, churned, oldest := 0, 0, time.Duration(0)
+	var other string
+	for {
+		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.State.Ended() {
+			break
+		}
+		looks++
+		if j.State != jobs.Running || j.Counts.Running != 1 || j.Counts.Waiting != 0 {
+			t.Errorf("while the task runs: %s, %+v", j.State, j.Counts)
+		}
+		rows, err := n.store.Pool.Query(t.Context(), `
+			select state, clock_timestamp() - xact_start, query from pg_stat_activity
+			where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and xact_start is not null`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state, query string
+		var age time.Duration
+		_, err = pgx.ForEachRow(rows, []any{&state, &age, &query}, func() error {
+			oldest = max(oldest, age)
+			if age > time.Second {
+				t.Errorf("a transaction is open for %v, %s: %s", age, state, query)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other == "" {
+			other = n.submit(t, python(fmt.Sprintf("def f(x): return x + %d", churned), "f", rangeOf(1000)))
+		} else if o, err := n.store.Job(t.Context(), store.As(n.admin), other); err == nil && o.State.Ended() {
+			other = ""
+			churned++
+		}
+		pause(t.Context(), 20*time.Millisecond)
+	}
+	t.Logf("looked %d times, %d other jobs ran meanwhile, the oldest transaction seen was %v old", looks, churned, oldest)
+	if churned < 3 {
+		t.Errorf("only %d other jobs ran meanwhile", churned)
+	}
+	if j := n.end(t, id, time.Second); j.State != jobs.Succeeded || j.Elapsed(time.Now()) < long {
+		t.Errorf("%+v", j)
+	}
+	for _, l := range n.leases(t) {
+		if l.Job == id && (l.State != "done" || l.Attempt != 1) {
+			t.Errorf("the task was leased as %+v", l)
+		}
+	}
+}
+
+// TestChunkSizeIsKept: a policy's chunk_size is the size of every chunk but the
+// last, and of those that begin where something was given back.
+func TestChunkSizeIsKept(t *testing.T) {
+	t.Parallel()
+	n := startReal(t, template.New(t))
+	for _, policy := range []jobs.Policy{
+		{},
+		{Threads: pointer(4)},
+		{Processes: pointer(1), MaxFailures: pointer(jobs.FailureLimit("5"))},
+	} {
+		policy.ChunkSize = pointer(37)
+		// Tasks of very different length, for which no single size would be chosen.
+		spec := python("import time\ndef f(x):\n    if x % 100 == 0: time.sleep(0.1)\n    return x\n", "f", rangeOf(1003))
+		spec.Policy = policy
+		id := n.submit(t, spec)
+		if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded {
+			t.Errorf("%+v", j)
+		}
+		next, chunks := int64(0), 0
+		for _, l := range n.leases(t) {
+			if l.Job != id {
+				continue
+			}
+			chunks++
+			if want := min(37, 1003-next); l.First != next || int64(l.Count) != want {
+				t.Errorf("with %+v a chunk has tasks %d+%d, want %d+%d", policy, l.First, l.Count, next, want)
+			}
+			next = l.First + int64(l.Count)
+		}
+		if chunks != 28 {
+			t.Errorf("%d chunks, want 28", chunks)
+		}
+	}
+}
+
+// TestRetriesWaitWithoutALane has every task of a job fail twice on a node with
+// one core. While they wait for their next attempt another job has the core;
+// each attempt is kept, and the waits double, each with a jitter of its own.
+func TestRetriesWaitWithoutALane(t *testing.T) {
+	t.Parallel()
+	n := startOn(t, template.New(t), 0)
+	const tasks, base = 6, 600 * time.Millisecond
+	spec := python(fmt.Sprintf(`
+import os
+def f(x):
+    path = os.path.join(%q, str(x))
+    with open(path, "a") as file:
+        file.write("x")
+    if os.path.getsize(path) < 3:
+        raise RuntimeError("attempt %%d" %% os.path.getsize(path))
+    return x
+`, t.TempDir()), "f", rangeOf(tasks))
+	spec.Policy = jobs.Policy{
+		Processes: pointer(1), ChunkSize: pointer(1),
+		MaxAttempts: pointer(3), RetryBackoff: pointer(jobs.Duration(base.String())),
+	}
+	failing := n.submit(t, spec)
+	type wait struct {
+		task    int64
+		attempt int
+	}
+	due := make(map[wait]time.Time)
+	waiting := func() bool {
+		rows, err := n.store.Pool.Query(t.Context(), `select first, count, attempt, due_at from backlog where job_id = $1 and attempt > 1`, failing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w wait
+		var count int64
+		var at time.Time
+		some := false
+		_, err = pgx.ForEachRow(rows, []any{&w.task, &count, &w.attempt, &at}, func() error {
+			for i := range count {
+				due[wait{w.task + i, w.attempt}] = at
+			}
+			some = true
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return some
+	}
+	await(t, "tasks wait for their second attempt", waiting)
+	other := n.submit(t, sleeps(10*time.Millisecond, 30))
+	for {
+		waiting()
+		j, err := n.store.Job(t.Context(), store.As(n.admin), failing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j.State.Ended() {
+			break
+		}
+		pause(t.Context(), 2*time.Millisecond)
+	}
+	j, o := n.end(t, failing, time.Second), n.end(t, other, time.Second)
+	if j.State != jobs.Succeeded || !o.FinishedAt.Before(j.FinishedAt.Time) || o.Elapsed(time.Now()) > base*3 {
+		t.Errorf("the failing job: %+v\nthe other took %v: %+v", j, o.Elapsed(time.Now()), o)
+	}
+
+	ended := make(map[wait]time.Time)
+	began := make(map[wait]time.Time)
+	for _, l := range n.leases(t) {
+		if l.Job == failing { // it had one task, whether it kept it or not
+			began[wait{l.First, l.Attempt}], ended[wait{l.First, l.Attempt + 1}] = l.Leased, *l.Finished
+		}
+	}
+	waits := make(map[time.Duration]bool)
+	for task := range int64(tasks) {
+		for attempt := 2; attempt <= 3; attempt++ {
+			w := wait{task, attempt}
+			waited := due[w].Sub(ended[w])
+			waits[waited] = true
+			least := base << (attempt - 2) * 3 / 4
+			most := base<<(attempt-2)*5/4 + 300*time.Millisecond // until the outcome was recorded
+			if waited < least || waited > most {
+				t.Errorf("attempt %d of task %d was to wait for %v, want between %v and %v", attempt, task, waited, least, most)
+			}
+			if late := began[w].Sub(due[w]); late < 0 || late > 4*time.Second {
+				t.Errorf("attempt %d of task %d began %v after it was due", attempt, task, late)
+			}
+		}
+		kept, err := n.store.Task(t.Context(), j, task)
+		if err != nil || kept.Attempts != 3 || len(kept.Earlier) != 2 {
+			t.Errorf("task %d: %+v, %v", task, kept, err)
+			continue
+		}
+		for i, a := range kept.Earlier {
+			if a.Attempt != i+1 || !strings.Contains(a.Error.Message, fmt.Sprintf("attempt %d", i+1)) {
+				t.Errorf("attempt %d of task %d is kept as %+v, %+v", i+1, task, a, a.Error)
+			}
+		}
+	}
+	if len(waits) < tasks {
+		t.Errorf("the waits have no jitter: %v", waits)
+	}
+}
