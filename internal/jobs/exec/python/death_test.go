@@ -89,8 +89,15 @@ func TestKilledBetweenChunks(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {
-		for _, body := range []string{"time.sleep(60)", "while True: pass", "ctypes.PyDLL(None).sleep(60)"} {
-			l := lane("import time, ctypes\ndef f(x):\n    if x == 40:\n        " + body + "\n    return x\n")
+		for _, body := range []string{
+			"time.sleep(60)",
+			"while True: pass",
+			"ctypes.PyDLL(None).sleep(60)",         // with the interpreter lock
+			"re.match('(a|aa)+$', 'a' * 60 + 'b')", // the same, and busy
+			"subprocess.run(['sleep', '60'])",      // in a child
+			"[os.fork() for i in range(3)]; time.sleep(60)",
+		} {
+			l := lane("import ctypes, os, re, signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef f(x):\n    if x == 40:\n        " + body + "\n    return x\n")
 			l.Timeout = 200 * time.Millisecond
 			l.Threads = threads
 			began := time.Now()
@@ -111,13 +118,94 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-func TestMemoryLimit(t *testing.T) {
+// What a task that ran out of time had started ends with it.
+func TestTimeoutKillsGrandchildren(t *testing.T) {
 	t.Parallel()
-	l := lane("def f(x):\n    return len(bytearray(400 << 20 if x == 5 else 10))")
-	l.MemoryLimit = 200 << 20
-	r := must(t, l, exectest.Numbers(1, 0, 10))
-	if e := r.Failed[5]; len(r.Failed) != 1 || len(r.Outputs) != 9 || e.Kind != jobs.KindMemory {
+	for _, threads := range []int{1, 3} {
+		file := filepath.Join(t.TempDir(), "pid")
+		l := lane(fmt.Sprintf(`
+import os, signal, subprocess, time
+def f(x):
+    subprocess.Popen(["sh", "-c", "trap '' TERM; echo $$ > %s.tmp; mv %s.tmp %s; sleep 1000"], start_new_session=True)
+    while not os.path.exists(%q):
+        time.sleep(0.01)
+    time.sleep(1000)
+`, file, file, file, file))
+		l.Timeout = 2 * time.Second // time enough for the shell to start
+		l.Threads = threads
+		r := must(t, l, exectest.Numbers(1, 0, 1))
+		if e := r.Failed[0]; e.Kind != jobs.KindTimeout || r.Spent[0] > 3*time.Second {
+			t.Errorf("%+v after %v", e, r.Spent[0])
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exectest.Eventually(t, "the grandchild is gone", func() bool {
+			cmdline, err := os.ReadFile("/proc/" + strings.TrimSpace(string(data)) + "/cmdline")
+			return err != nil || len(cmdline) == 0
+		})
+	}
+}
+
+// What a killed process had not begun is back, or runs in another process,
+// within a second, even when something of it lives on.
+func TestKilledFromOutside(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 3} {
+		l := lane(`
+import os, subprocess, time
+def f(x):
+    if x < 100:
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        print(os.getpid())
+        time.sleep(1000)
+    return os.getpid()
+`)
+		l.Threads = threads
+		b := exectest.Begin(t, shared, l)
+		b.Give(exectest.Numbers(1, 0, 10))
+		b.Give(exectest.Numbers(2, 100, 5))
+		b.Await("it runs", func() bool { return len(b.Logs) == threads })
+		b.Lock()
+		pid, err := strconv.Atoi(b.Logs[0].Line)
+		b.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		syscall.Kill(pid, syscall.SIGKILL)
+		b.Await("the rest is back, and the chunk that waited has run", func() bool { return len(b.Back) == 10-threads && len(b.Outputs) == 5 })
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("%d threads: it took %v", threads, d)
+		}
+		if err := b.End(); err != nil {
+			t.Fatal(err)
+		}
+		if threads > 1 {
+			if len(b.Suspects) != threads || len(b.Failed) > 0 {
+				t.Errorf("suspects %v, failed %v", b.Suspects, b.Failed)
+			}
+		} else if e := b.Failed[0]; len(b.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {
+			t.Errorf("failed %v", b.Failed)
+		}
+	}
+}
+
+// One that is killed from outside while it loads the program is replaced; one
+// whose program kills it each time is not.
+func TestKilledWhileLoading(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "loads")
+	r := must(t, lane(fmt.Sprintf("import os, signal\nopen(%q, 'a').write('x')\nif os.path.getsize(%q) < 2: os.kill(os.getpid(), signal.SIGKILL)\ndef f(x):\n    return x", file, file)),
+		exectest.Numbers(1, 0, 10), exectest.Numbers(2, 10, 10))
+	if len(r.Outputs) != 20 {
 		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+	_, err := exectest.Run(t, shared, lane("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef f(x): pass"), exectest.Numbers(1, 0, 10))
+	var e *exec.LoadError
+	if !errors.As(err, &e) || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -245,7 +333,7 @@ func TestServer(t *testing.T) {
 	if os.Getenv("TEST_SERVER") == "" {
 		t.Skip("run by TestKilledServer")
 	}
-	e := python.New(python.Options{})
+	e := python.New(python.Options{Groups: exectest.Groups(t)[0]})
 	l := lane(`
 import os, subprocess, time
 def f(x):
@@ -253,6 +341,7 @@ def f(x):
     print("ready")
     time.sleep(1000)
 `)
+	l.MemoryLimit = 1 << 30
 	b := exectest.Begin(t, e, l)
 	b.Give(exectest.Numbers(1, 0, 1))
 	b.Await("it runs", func() bool { return len(b.Logs) > 0 })
@@ -297,8 +386,19 @@ func TestKilledServer(t *testing.T) {
 	if n := len(carrying(mark)); n < 3 {
 		t.Fatalf("%d processes before", n)
 	}
+	groups := func() []string { return nil }
+	if tree := exectest.Groups(t)[0]; tree != nil {
+		groups = func() []string {
+			left, _ := filepath.Glob(filepath.Join(tree.Dir(), fmt.Sprintf("allcores-%d-*", server.Process.Pid)))
+			return left
+		}
+		if len(groups()) != 1 {
+			t.Errorf("before it has the control groups %v, want one", groups())
+		}
+	}
 	server.Process.Kill()
 	server.Wait()
+	exectest.Eventually(t, "its control group is gone", func() bool { return len(groups()) == 0 })
 	exectest.Eventually(t, "nothing is left", func() bool { return len(carrying(mark)) == 0 })
 	run := strings.TrimPrefix(mark, "ALLCORES_PROCESS=")
 	exectest.Eventually(t, "its scratch directory is gone", func() bool {

@@ -3,6 +3,7 @@ import os, struct, threading, time
 from time import perf_counter
 
 from .cells import DIRTY, HIGH, MARK, MARK_STEP
+from .program import FORKED
 from .serial import CHUNK, FRAME, MAX_CHUNK_OUTPUT
 from .values import Undecodable, checked, describe, encoded, parse
 
@@ -75,6 +76,8 @@ class Many:
     def finished(self, c, n, slot, spent, line, failed):
         """Takes the outcome of a task in hand."""
         r = self.runner
+        if spent > FORKED:
+            r.check_kills()
         if spent > 100e-6:
             r.drain()
         with r.lock:

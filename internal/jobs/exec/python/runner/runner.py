@@ -1,5 +1,5 @@
 """The process's life: frames, loading, logs, flushing."""
-import json, mmap, os, struct, sys, threading, time
+import json, mmap, os, signal, struct, sys, threading, time
 from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
@@ -7,7 +7,7 @@ from types import CoroutineType
 from .cells import DIRTY
 from .many import Async, Threads
 from .printing import Stream
-from .program import CALLS, await_coroutine, is_async, load_function
+from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
 from .serial import Serial
 from .values import FILE, describe, encoded
 
@@ -25,7 +25,8 @@ class Runner:
         self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
         self.process = None  # runs the chunks, once the program is loaded
-        self.memory_limit = 0
+        self.memory_limit = ""   # in words; empty without one
+        self.kills = -1          # descriptor of the file that counts kills, or -1
         self.logs = []       # of (number, stream, time, text)
         self.log_size = 0
         self.flush = self.flush_logs
@@ -75,7 +76,9 @@ class Runner:
 
     def load(self, p):
         os.environ.update(p["env"])
-        self.memory_limit = p["memory"]
+        self.memory_limit = p["limit"]
+        if p["kills"]:
+            self.kills = os.open(p["kills"], os.O_RDONLY | os.O_CLOEXEC)
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
@@ -96,7 +99,7 @@ class Runner:
         elif p["threads"] > 1:
             self.mode = Threads(self, f, call, p["threads"])
         else:
-            self.mode = Serial(self, f, loop, call)
+            self.mode = Serial(self, f if self.kills < 0 else checking_kills(f, self), loop, call)
         self.flush = self.mode.flush
         with self.lock:
             self.flush_logs()
@@ -116,6 +119,19 @@ class Runner:
         if self.forked:
             os._exit(0)
         return encoded(r)
+
+    def check_kills(self):
+        """Ends this process when the kernel killed one that the task in hand had
+        started, as the memory limit is of both. The parent does so too, but may
+        be late."""
+        if self.kills < 0:
+            return
+        try:
+            count = os.pread(self.kills, 256, 0).partition(b"oom_kill ")[2].split()
+        except OSError:
+            return  # the task closed or replaced it
+        if count and count[0] != b"0":
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def turn(self, body):
         """A turn begins: of which job and lane may differ from the one before."""
