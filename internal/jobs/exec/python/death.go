@@ -2,6 +2,7 @@ package python
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,7 +46,7 @@ func (t *turn) exited(exit *exitInfo) {
 			}
 			t.err = &exec.LoadError{TaskError: jobs.TaskError{
 				Kind: failure.Kind, Type: failure.Type,
-				Message: "the process ended while the program was loaded: " + ended,
+				Message: "the process ended while the program was loaded: " + ended, Traceback: failure.Traceback,
 			}}
 		case exit.err != nil:
 			t.err = fmt.Errorf("run Python: %w", exit.err)
@@ -132,7 +133,40 @@ func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
 			Message: fmt.Sprintf("it reached %s: %s", exec.MemoryLimit(t.w.memory, t.w.process.Grouped()), describeExit(status)),
 		}
 	}
-	return &jobs.TaskError{Kind: jobs.KindCrash, Type: exitType(exit), Message: "the process died under the task: " + describeExit(status)}
+	return &jobs.TaskError{
+		Kind: jobs.KindCrash, Type: exitType(exit),
+		Message: "the process died under the task: " + describeExit(status), Traceback: t.w.stack(exit),
+	}
+}
+
+// stack is where the process was when one of the signals came that faulthandler
+// catches, the innermost call first, down to the program's function.
+func (w *worker) stack(exit *exitInfo) string {
+	if !exit.Status.Signaled() {
+		return ""
+	}
+	switch exit.Status.Signal() {
+	case syscall.SIGSEGV, syscall.SIGFPE, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL:
+	default:
+		return ""
+	}
+	const head = "Stack (most recent call first):\n"
+	trace := w.cells.trace()
+	_, trace, found := strings.Cut(trace[max(strings.LastIndex(trace, head), 0):], head)
+	if !found {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(trace) {
+		if !strings.HasPrefix(line, "  File ") || strings.Contains(line, "/allcores_runner/") {
+			break
+		}
+		b.WriteString(line)
+	}
+	if b.Len() == 0 {
+		return "" // no Python code was running
+	}
+	return head + b.String()
 }
 
 // lackedMemory reports whether the process ended because of its memory limit. A

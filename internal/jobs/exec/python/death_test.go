@@ -22,17 +22,26 @@ import (
 // A task that kills its process fails alone, and is the only one that does.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ body, kind string }{
-		{"os._exit(7)", "exit 7"},
-		{"os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"},
-		{"ctypes.string_at(0)", "SIGSEGV"},
-		{"os.abort()", "SIGABRT"},
-		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"},
+	const here = "Stack (most recent call first):\n  File \"program.py\", line 3 in f\n"
+	for _, test := range []struct{ body, kind, trace string }{
+		{"os._exit(7)", "exit 7", ""},
+		{"os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV", here},
+		{"ctypes.string_at(0)", "SIGSEGV", " in string_at\n  File \"program.py\", line 3 in f\n"},
+		{"os.abort()", "SIGABRT", here},
+		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""},
+		// A child's crash is not taken for its parent's.
+		{"os.fork() or os.abort(); os.wait(); os._exit(7)", "exit 7", ""},
+		{"os.fork() or ctypes.string_at(0); os.wait(); os.abort()", "SIGABRT", here},
 	} {
 		r := must(t, lane("import os, signal, ctypes\ndef f(x):\n    if x == 700: "+test.body+"\n    return x\n"),
 			exectest.Numbers(1, 0, 1000), exectest.Numbers(2, 1000, 10))
 		if e := r.Failed[700]; len(r.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != test.kind {
 			t.Errorf("%s: %v", test.body, r.Failed)
+		} else if trace := e.Traceback; !strings.HasSuffix(trace, test.trace) || test.trace == "" && trace != "" {
+			t.Errorf("%s: traceback %q, want %q", test.body, trace, test.trace)
+		}
+		if strings.Contains(test.body, "os.fork()") && !strings.Contains(strings.Join(r.Text(), "\n"), "700 stderr Fatal Python error: ") {
+			t.Errorf("%s: what became of the child is not printed: %q", test.body, r.Text())
 		}
 		for i := range int64(1010) {
 			if _, done := r.Outputs[i]; done && i > 700 && i < 1000 || !done && (i >= 1000 || !r.Back[i] && i != 700) {

@@ -5,7 +5,8 @@ descriptors, which nothing that a task starts inherits:
 
   3  frames in: length of the body (u32), type (u8), body; little endian
   4  frames out: the same
-  5  shared memory of 64-bit cells, see the constants below
+  5  shared memory of 64-bit cells, see the constants below, and at its end room
+     for what faulthandler says of a crash
   6  a byte here asks for a flush (see Runner.serve)
 
 Tasks are known here by their number, which grows by one from task to task over

@@ -1,10 +1,10 @@
 """The process's life: frames, loading, logs, flushing."""
-import json, mmap, os, signal, struct, sys, threading, time
+import faulthandler, json, mmap, os, signal, struct, sys, threading, time
 from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import DIRTY
+from .cells import DIRTY, TRACE
 from .many import Async, Threads
 from .printing import Stream
 from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
@@ -22,6 +22,9 @@ class Runner:
         self.frames = open(3, "rb", buffering=1 << 16)
         self.shared = mmap.mmap(5, 0)
         self.cells = memoryview(self.shared).cast("q")
+        # A crash leaves the stack where the parent finds it.
+        os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
+        faulthandler.enable(5, all_threads=False)
         self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
         self.process = None  # runs the chunks, once the program is loaded
@@ -151,7 +154,11 @@ class Runner:
         """A process that the task forked speaks to nobody and has plain output."""
         self.forked = True
         self.cells.release()  # so that it ends if it ever comes back into a loop here
-        for fd in (3, 4, 5, 6):
+        try:
+            os.dup2(2, 5, inheritable=False)  # what faulthandler says of this one is printed
+        except OSError:
+            faulthandler.disable()
+        for fd in (3, 4, 6):
             try:
                 os.close(fd)
             except OSError:
