@@ -13,12 +13,13 @@ import (
 
 // Cells of the memory shared with the runner; runner says what they mean.
 const (
-	cellHigh  = 0
-	cellDirty = 1
-	cellRaw   = 2
-	cellLimit = 8 // of 8 chunks
-	cellMark  = 16
-	markStep  = 8 // one cache line
+	cellHigh    = 0
+	cellDirty   = 1
+	cellRaw     = 2
+	cellAnswers = 3
+	cellLimit   = 8 // of 8 chunks
+	cellMark    = 16
+	markStep    = 8 // one cache line
 
 	limitCells = 8
 

@@ -122,7 +122,7 @@ func (t *turn) spent(number int64) time.Duration {
 func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
 	status := exit.Status
 	switch {
-	case t.culprit >= 0:
+	case t.culprit >= 0 || t.stuck:
 		return &jobs.TaskError{
 			Kind: jobs.KindTimeout, Type: "timeout",
 			Message: fmt.Sprintf("still running after %v", t.lane.Timeout),

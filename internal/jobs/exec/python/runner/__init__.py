@@ -22,6 +22,8 @@ C extension holds the interpreter lock:
   DIRTY   something waits to be flushed (log lines, outcomes of threads)
   RAW     grows when the parent sees something that was written to descriptor 1
           or 2 past sys.stdout and sys.stderr by a task
+  ANSWERS grows after each request to flush, as soon as a task could go on: when no
+          other one holds the interpreter lock, or the event loop
   LIMIT   eight cells, one of each chunk in flight: start nothing from there on
   MARK    one cell a thread, a cache line apart: the number in hand, or -1
 """

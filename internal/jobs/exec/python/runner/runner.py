@@ -4,7 +4,7 @@ from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import DIRTY, TRACE
+from .cells import ANSWERS, DIRTY, TRACE
 from .many import Async, Threads
 from .printing import Stream
 from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
@@ -146,6 +146,8 @@ class Runner:
         while True:
             if not os.read(6, 64):
                 return
+            if self.mode:
+                self.mode.answer()
             with self.lock:
                 self.cells[DIRTY] = 0
                 self.flush()
