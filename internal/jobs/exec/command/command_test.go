@@ -232,12 +232,12 @@ func TestTimeout(t *testing.T) {
 	} {
 		l := lane("sh", "-c", "echo before; if [ {} = 1 ]; then "+script+"; fi")
 		l.Job = fmt.Sprintf("timeout-%d-%d", os.Getpid(), i)
-		l.Timeout = 300 * time.Millisecond
+		l.Timeout = 500 * time.Millisecond
 		r := must(t, l, exectest.Numbers(1, 0, 3))
-		if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" || e.Message != "still running after 300ms" {
+		if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" || e.Message != "still running after 500ms" {
 			t.Errorf("%s: %+v", script, r.Failed)
 		}
-		if d := r.Spent[1]; d < 300*time.Millisecond || d > 1300*time.Millisecond {
+		if d := r.Spent[1]; d < 500*time.Millisecond || d > 1500*time.Millisecond {
 			t.Errorf("%s: it ran for %v", script, d)
 		}
 		if left := ofJob(l.Job); len(left) > 0 {
