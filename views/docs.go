@@ -63,7 +63,7 @@ var kindRows = [][2]string{
 	{"exception", "The function raised, or its result is not JSON. Type, message and traceback are kept."},
 	{"exit", "The command ended with an exit code that does not mean success."},
 	{"timeout", "It was still running after the policy's timeout."},
-	{"memory", "It took more than the policy's memory limit."},
+	{"memory", "Its process needed more than the policy's memory limit, with all that it started where the node has control groups. The message says which."},
 	{"crash", "Its process died under it: a segmentation fault, os._exit, a kill."},
 	{"lost", "Its node was lost with it, again and again."},
 }

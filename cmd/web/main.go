@@ -26,6 +26,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 	"github.com/allcores/allcores/internal/jobs/exec/command"
 	"github.com/allcores/allcores/internal/jobs/exec/python"
 	"github.com/allcores/allcores/internal/store"
@@ -85,6 +86,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		force()
 	}()
 
+	// Before there are other processes of this server, so that it can make room
+	// where control groups need it.
+	groups := controlGroups(c.role, logger)
+
 	url := c.databaseURL
 	if url == "" {
 		server, startErr := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
@@ -108,11 +113,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	}
 
 	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores, Queues: c.queues, MemoryFloor: c.memoryFloor, Retention: c.retention}
-	py := python.New(python.Options{Logger: logger})
+	py := python.New(python.Options{Logger: logger, Groups: groups})
 	defer py.Close()
 	if c.role != engine.RoleWeb {
 		py.Warm()
-		o.Executors = map[string]exec.Executor{"python": py, "command": command.New()}
+		o.Executors = map[string]exec.Executor{"python": py, "command": &command.Executor{Groups: groups}}
 	}
 	o.CheckPython = checkPython(py, c.role)
 	e, err := engine.New(starting, o)
@@ -169,6 +174,21 @@ func profile(path string) (stop func() error, err error) {
 		}
 		return nil
 	}, nil
+}
+
+// controlGroups is where the memory limits of tasks get control groups; nil
+// where none can be made.
+func controlGroups(role string, logger *slog.Logger) *cgroup.Tree {
+	if role == engine.RoleWeb {
+		return nil
+	}
+	groups, err := cgroup.Open()
+	if err != nil {
+		logger.Info("memory limits are held by a resource limit of each process, not by control groups", "reason", err)
+		return nil
+	}
+	logger.Info("memory limits are held by control groups", "below", groups.Dir())
+	return groups
 }
 
 // checkPython says how this node compiles sources at submit. One that executes

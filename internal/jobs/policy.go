@@ -119,6 +119,16 @@ func (s Size) Bytes() (int64, error) {
 	return int64(n * sizeUnits[m[2]]), nil
 }
 
+// SizeOf is n bytes in the largest unit of which they are a whole number.
+func SizeOf(n int64) Size {
+	for _, unit := range []string{"TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB"} {
+		if size := int64(sizeUnits[unit]); n >= size && n%size == 0 {
+			return Size(strconv.FormatInt(n/size, 10) + unit)
+		}
+	}
+	return Size(strconv.FormatInt(n, 10) + "B")
+}
+
 // Value is s in bytes, or 0 when s is nil or malformed; a validated policy has
 // none of the latter.
 func (s *Size) Value() int64 {

@@ -81,6 +81,18 @@ func TestDurationCodes(t *testing.T) {
 	}
 }
 
+func TestSizeOf(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]Size{
+		0: "0B", 1: "1B", 1000: "1KB", 1024: "1KiB", 100 << 20: "100MiB", 1500 << 20: "1500MiB", 2_000_000_000: "2GB", MaxMemoryLimit: "1024TiB", 1<<40 + 1: "1099511627777B",
+	} {
+		got := SizeOf(n)
+		if back, err := got.Bytes(); got != want || back != n || err != nil {
+			t.Errorf("%d bytes are %s, which is %d, %v; want %s", n, got, back, err, want)
+		}
+	}
+}
+
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[Size]int64{

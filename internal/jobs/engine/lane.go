@@ -164,10 +164,14 @@ func (l *lane) returnUnread(ctx context.Context) {
 // order is what the executor must know of the lane.
 func (l *lane) order() exec.Lane {
 	p := l.work.Policy
+	count := min(*p.CoresPerProcess, len(l.engine.Cores))
+	if len(l.cores) > 0 {
+		count = len(l.cores)
+	}
 	return exec.Lane{
 		Job: l.work.Job, Number: l.number, Owner: l.work.OwnerID, Program: l.work.Program,
 		Threads: *p.Threads, Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value(),
-		Cores: l.cores, Halt: l.halted,
+		Cores: l.cores, CoreCount: count, Halt: l.halted,
 	}
 }
 

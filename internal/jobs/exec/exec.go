@@ -2,6 +2,9 @@ package exec
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -60,8 +63,33 @@ type Lane struct {
 	Timeout     time.Duration // of one task; 0 for none
 	MemoryLimit int64         // bytes of one process; 0 for none
 	Cores       []int         // cores to run on; empty where the queue is not pinned
+	CoreCount   int           // cores that it may keep busy; as many as Cores where those are named
 
 	Halt <-chan struct{} // closed when no further task may start
+}
+
+// Environ are the variables that tell a process for whom it works, and on which
+// cores where those are its own.
+func (l Lane) Environ() map[string]string {
+	env := map[string]string{"ALLCORES_JOB": l.Job, "ALLCORES_LANE": strconv.Itoa(l.Number)}
+	if len(l.Cores) > 0 {
+		numbers := make([]string, len(l.Cores))
+		for i, core := range l.Cores {
+			numbers[i] = strconv.Itoa(core)
+		}
+		env["ALLCORES_TASK_CORES"] = strings.Join(numbers, ",")
+	}
+	return env
+}
+
+// MemoryLimit says what the limit of memory is and how it is held: by a control
+// group for a process with all that it starts (see process.Process.Grouped), or
+// for each process by itself.
+func MemoryLimit(bytes int64, grouped bool) string {
+	if grouped {
+		return fmt.Sprintf("the memory limit of %s (held by a control group, with all that it started)", jobs.SizeOf(bytes))
+	}
+	return fmt.Sprintf("the memory limit of %s (held by a resource limit of each process)", jobs.SizeOf(bytes))
 }
 
 // A Chunk is a range of tasks to execute.

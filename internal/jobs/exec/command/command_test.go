@@ -223,25 +223,87 @@ func TestThreads(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	l := lane("sh", "-c", "echo before; if [ {} = 1 ]; then trap '' TERM; setsid sleep 100; fi")
-	l.Timeout = 200 * time.Millisecond
-	began := time.Now()
-	r := must(t, l, exectest.Numbers(1, 0, 3))
-	if d := time.Since(began); d > 3*time.Second {
-		t.Errorf("it took %v", d)
+	for i, script := range []string{
+		"trap '' TERM; sleep 100",
+		"trap '' TERM; while :; do :; done",
+		"trap '' TERM; setsid sleep 100",
+		// Of another session, deaf, and with none of the command's files.
+		"setsid sh -c \"trap '' TERM; exec sleep 100\" <&- >&- 2>&- & sleep 100",
+	} {
+		l := lane("sh", "-c", "echo before; if [ {} = 1 ]; then "+script+"; fi")
+		l.Job = fmt.Sprintf("timeout-%d-%d", os.Getpid(), i)
+		l.Timeout = 500 * time.Millisecond
+		r := must(t, l, exectest.Numbers(1, 0, 3))
+		if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" || e.Message != "still running after 500ms" {
+			t.Errorf("%s: %+v", script, r.Failed)
+		}
+		if d := r.Spent[1]; d < 500*time.Millisecond || d > 1500*time.Millisecond {
+			t.Errorf("%s: it ran for %v", script, d)
+		}
+		if left := ofJob(l.Job); len(left) > 0 {
+			t.Errorf("%s: left are %q", script, left)
+		}
 	}
-	if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" {
-		t.Errorf("%+v", r.Failed)
+}
+
+// ofJob lists the environments' files of processes that work for a job.
+func ofJob(job string) []string {
+	var found []string
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil && strings.Contains(string(data), "ALLCORES_JOB="+job+"\x00") {
+			found = append(found, file)
+		}
 	}
+	return found
 }
 
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
-	l := lane("python3", "-c", "x = bytearray({} << 20)")
-	l.MemoryLimit = 100 << 20
-	r := must(t, l, exectest.Values(1, 0, "1", "300"))
-	if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindMemory || e.Type != "exit 1" {
-		t.Errorf("%+v", r.Failed)
+	for _, groups := range exectest.Groups(t) {
+		e := &command.Executor{Groups: groups}
+		l := lane("python3", "-c", "x = bytearray({} << 20)")
+		l.MemoryLimit = 100 << 20
+		r, err := exectest.Run(t, e, l, exectest.Values(1, 0, "1", "300", "2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := r.Failed[1]; len(r.Failed) != 1 || len(r.Outputs) != 2 || e.Kind != jobs.KindMemory || !strings.Contains(e.Message, "the memory limit of 100MiB "+exectest.Held(groups)) {
+			t.Errorf("%v, %+v", r.Outputs, r.Failed)
+		}
+	}
+}
+
+// What a command starts counts, in whatever session it is, and all of it ends.
+func TestMemoryLimitOfChildren(t *testing.T) {
+	t.Parallel()
+	groups := exectest.Groups(t)[0]
+	if groups == nil {
+		return // each process has the limit by itself
+	}
+	e := &command.Executor{Groups: groups}
+	for _, script := range []string{
+		"head -c {}M /dev/zero | tail -c {}M > /dev/null; echo went on",
+		"setsid sh -c 'head -c {}M /dev/zero | tail -c {}M > /dev/null'; echo went on",
+		// None of them alone reaches the limit.
+		"for i in 1 2 3 4; do (head -c {}M /dev/zero | tail -c $(({} / 4))M; sleep 1) > /dev/null & done; wait; echo went on",
+	} {
+		l := lane("sh", "-c", script)
+		l.MemoryLimit = 60 << 20
+		r, err := exectest.Run(t, e, l, exectest.Values(1, 0, "4", "200", "4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := r.Failed[1]; len(r.Failed) != 1 || len(r.Outputs) != 2 || e.Kind != jobs.KindMemory || e.Type != "SIGKILL" {
+			t.Errorf("%s: %v, %+v", script, r.Outputs, r.Failed)
+		}
+	}
+	// One that is killed for another reason has not reached the limit.
+	l := lane("sh", "-c", "kill -KILL $$")
+	l.MemoryLimit = 60 << 20
+	r, err := exectest.Run(t, e, l, exectest.Numbers(1, 0, 1))
+	if err != nil || r.Failed[0].Kind != jobs.KindCrash {
+		t.Errorf("%+v, %v", r.Failed, err)
 	}
 }
 
@@ -365,9 +427,19 @@ func TestLogs(t *testing.T) {
 
 func TestPinned(t *testing.T) {
 	t.Parallel()
-	l := lane("sh", "-c", "grep Cpus_allowed_list /proc/self/status", "{}")
-	l.Cores = []int{0}
-	if r := must(t, l, exectest.Numbers(1, 0, 1)); r.Outputs[0] != `"Cpus_allowed_list:\t0"` {
-		t.Errorf("%v %v", r.Outputs, r.Failed)
+	l := lane("python3", "-c", "import os; print(sorted(os.sched_getaffinity(0)))", "{}")
+	l.Program.Command.Output = jobs.OutputJSON
+	var all []int
+	if r := must(t, l, exectest.Numbers(1, 0, 1)); json.Unmarshal([]byte(r.Outputs[0]), &all) != nil {
+		t.Fatalf("%v %v", r.Outputs, r.Failed)
+	}
+	for _, cores := range [][]int{all[:1], all[len(all)-1:], all[:min(2, len(all))]} {
+		l := lane("python3", "-c", "import os; print(sorted(os.sched_getaffinity(0)), os.environ['ALLCORES_TASK_CORES'], os.environ['OMP_NUM_THREADS'])", "{}")
+		l.Cores, l.CoreCount = cores, len(cores)
+		numbers := strings.Trim(fmt.Sprint(cores), "[]")
+		want := fmt.Sprintf("\"[%s] %s %d\"", strings.ReplaceAll(numbers, " ", ", "), strings.ReplaceAll(numbers, " ", ","), len(cores))
+		if r := must(t, l, exectest.Numbers(1, 0, 1)); r.Outputs[0] != want {
+			t.Errorf("pinned to %v: %v %v, want %s", cores, r.Outputs, r.Failed, want)
+		}
 	}
 }

@@ -11,14 +11,17 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 	"github.com/allcores/allcores/internal/jobs/exec/reports"
 )
 
 // An Executor runs commands. The zero value is ready.
-type Executor struct{}
+type Executor struct {
+	Groups *cgroup.Tree // to hold memory limits; nil to limit each process by itself
+}
 
-// New makes an executor.
+// New makes an executor that needs no control groups.
 func New() *Executor { return &Executor{} }
 
 const (
@@ -36,6 +39,7 @@ type turn struct {
 	path     string // of the executable, when it is the same for every task
 	lookPath string // the commands' PATH
 	env      []string
+	groups   *cgroup.Tree
 	reports  *reports.Queue
 	changed  chan struct{} // something that the turn's goroutine waits for
 
@@ -77,15 +81,13 @@ func (e *Executor) Run(ctx context.Context, lane exec.Lane, in <-chan exec.Chunk
 		return errors.New("not a command")
 	}
 	t := &turn{
-		ctx: ctx, lane: lane, program: program,
+		ctx: ctx, lane: lane, program: program, groups: e.Groups,
 		template: parse(program.Argv, program.Stdin),
 		lookPath: process.Path(program.Env),
-		env: process.Environ(len(lane.Cores), program.Env, map[string]string{
-			"ALLCORES_JOB": lane.Job, "ALLCORES_LANE": fmt.Sprint(lane.Number),
-		}),
-		reports: reports.New(report),
-		changed: make(chan struct{}, 1),
-		running: make(map[*process.Process]bool),
+		env:      process.Environ(lane.CoreCount, program.Env, lane.Environ()),
+		reports:  reports.New(report),
+		changed:  make(chan struct{}, 1),
+		running:  make(map[*process.Process]bool),
 	}
 	t.work.L = &t.mu
 	if t.template.literal() {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/exec"
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 )
 
@@ -128,6 +129,7 @@ type printed struct {
 	cut       bool   // stdout was longer
 	last      string // the last line on stderr that is not empty
 	noMemory  bool   // stderr speaks of too little memory
+	grouped   bool   // a control group holds its memory limit
 	timedOut  bool
 	unstarted *jobs.TaskError // why there was no process at all
 }
@@ -146,7 +148,7 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 	child, err := process.Start(process.Spec{
 		Path: path, Argv: argv, Dir: s.dir,
 		Env:   append(s.env[:len(s.env):len(s.env)], "ALLCORES_TASK="+strconv.FormatInt(k.index, 10)),
-		Files: fds.theirs[:], Cores: s.lane.Cores, Memory: s.lane.MemoryLimit,
+		Files: fds.theirs[:], Cores: s.lane.Cores, Memory: s.lane.MemoryLimit, Groups: s.groups,
 	})
 	fds.closeTheirs(s.null)
 	if err != nil {
@@ -159,6 +161,7 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 		return r, p
 	}
 	s.began(child)
+	p.grouped = child.Grouped()
 	lines := lineReader{line: func(text string) {
 		if text != "" {
 			p.last = text
@@ -316,6 +319,8 @@ func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 			Kind: jobs.KindTimeout, Type: "timeout",
 			Message: fmt.Sprintf("still running after %v", s.lane.Timeout), Output: text(p.stdout),
 		}
+	case r.exit.Exceeded: // whatever the command made of it, as far as it lived on
+		return nil, s.noMemory("SIGKILL", "killed by SIGKILL", p)
 	case good:
 		return value(s.program.Output, p.stdout, p.cut)
 	}
@@ -330,11 +335,19 @@ func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 			e.Message = fmt.Sprintf("ended with exit code %d and nothing on stderr", status.ExitStatus())
 		}
 	}
-	if limit := s.lane.MemoryLimit; limit > 0 && (p.noMemory || r.exit.Peak >= limit/10*9) {
-		e.Kind = jobs.KindMemory
-		e.Message = fmt.Sprintf("reached the memory limit of %d bytes: %s", limit, e.Message)
+	if limit := s.lane.MemoryLimit; limit > 0 && (p.noMemory || !p.grouped && r.exit.Peak >= limit/10*9) {
+		return nil, s.noMemory(e.Type, e.Message, p)
 	}
 	return nil, e
+}
+
+// noMemory is the failure of a command that reached its memory limit, and how
+// it ended.
+func (s *slot) noMemory(kind, ended string, p printed) *jobs.TaskError {
+	return &jobs.TaskError{
+		Kind: jobs.KindMemory, Type: kind, Output: text(p.stdout),
+		Message: fmt.Sprintf("it reached %s: %s", exec.MemoryLimit(s.lane.MemoryLimit, p.grouped), ended),
+	}
 }
 
 // speaksOfMemory reports whether a line is what programs say when they get no

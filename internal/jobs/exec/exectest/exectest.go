@@ -13,7 +13,28 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 )
+
+// Groups are the ways to hold memory limits that can be had here: by control
+// groups, unless none can be made, and, with nil, by resource limits.
+func Groups(t *testing.T) []*cgroup.Tree {
+	t.Helper()
+	tree, err := cgroup.Open()
+	if err != nil {
+		t.Logf("with resource limits only: %v", err)
+		return []*cgroup.Tree{nil}
+	}
+	return []*cgroup.Tree{tree, nil}
+}
+
+// Held is the part of a failure's message that says how the limit was held.
+func Held(groups *cgroup.Tree) string {
+	if groups != nil {
+		return "(held by a control group, with all that it started)"
+	}
+	return "(held by a resource limit of each process)"
+}
 
 // Numbers is a chunk of the inputs first, first+1, ….
 func Numbers(id, first int64, count int) exec.Chunk {
@@ -43,7 +64,8 @@ type Record struct {
 	more     chan struct{} // closed and replaced at each report
 }
 
-func newRecord(t *testing.T) *Record {
+// NewRecord makes an empty record.
+func NewRecord(t *testing.T) *Record {
 	return &Record{
 		t: t, chunks: map[int64]exec.Chunk{}, Ended: map[int64]exec.Report{},
 		Outputs: map[int64]string{}, Failed: map[int64]jobs.TaskError{}, Spent: map[int64]time.Duration{},
@@ -179,7 +201,7 @@ type Turn struct {
 func Begin(t *testing.T, e exec.Executor, l exec.Lane) *Turn {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	b := &Turn{Record: newRecord(t), in: make(chan exec.Chunk), Cancel: cancel, done: make(chan error, 1)}
+	b := &Turn{Record: NewRecord(t), in: make(chan exec.Chunk), Cancel: cancel, done: make(chan error, 1)}
 	go func() { b.done <- e.Run(ctx, l, b.in, b.report) }()
 	t.Cleanup(cancel)
 	return b

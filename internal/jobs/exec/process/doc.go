@@ -12,5 +12,9 @@
 // removes its scratch directory. The guard is one small process per program,
 // started with the first child.
 //
+// A limit of memory is held by a control group of the child's own, in which it is
+// from its first instruction, with all that it starts; see package cgroup. Where
+// none can be made, each process has the limit by itself, as a resource limit.
+//
 // The package knows nothing of jobs and tasks.
 package process

@@ -18,13 +18,14 @@ import (
 // tokens, stays here.
 var passed = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
-// poolSizes are the variables by which numerical libraries size their own
-// pools of threads. Left alone they take every core of the machine in each
-// process.
+// poolSizes are the variables by which numerical libraries and runtimes size
+// their own pools of threads or processes. Left alone many take every core of the
+// machine in each process, and where tasks are not pinned all do.
 var poolSizes = []string{
 	"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
 	"NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "VECLIB_MAXIMUM_THREADS",
 	"RAYON_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "JULIA_NUM_THREADS",
+	"LOKY_MAX_CPU_COUNT", "GOMAXPROCS",
 }
 
 var inherited = sync.OnceValue(func() map[string]string {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 )
 
 // guardVariable turns this program into the guard of the run that it names.
@@ -90,6 +92,8 @@ func guard(of string, pipe io.Reader) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	// Nobody hears of an error, and the next server tries again.
+	cgroup.Tidy()
 	os.RemoveAll(scratchRootOf(of))
 }
 

@@ -4,12 +4,15 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 )
 
 // MarkVariable is the environment variable that marks a child and all that it
@@ -33,16 +36,18 @@ type Spec struct {
 	Dir   string   // working directory
 	Files []int    // descriptors that become the child's 0, 1, 2, …
 
-	Cores  []int // cores to run on; empty for all (Linux only)
-	Memory int64 // bytes of private writable memory; 0 for no limit (Linux only)
+	Cores  []int        // cores to run on; empty for all (Linux only)
+	Memory int64        // bytes of memory; 0 for no limit (Linux only)
+	Groups *cgroup.Tree // to hold it to Memory; nil to limit each process by itself
 }
 
 // A Process is a child that was started. Its methods may be called from any
 // goroutine, Wait only once.
 type Process struct {
-	PID  int
-	mark string
-	fd   int // pidfd, or -1
+	PID   int
+	mark  string
+	fd    int           // pidfd, or -1
+	group *cgroup.Group // nil without
 
 	mu       sync.Mutex
 	reaped   bool          // the PID may belong to another process by now
@@ -55,6 +60,10 @@ type Exit struct {
 	User   time.Duration // CPU time with its waited-for children, in user mode
 	System time.Duration // the same, in the kernel
 	Peak   int64         // bytes resident at most
+
+	// Exceeded says that its control group needed more than its limit, so that
+	// everything in it was killed. It is false where the process is not Grouped.
+	Exceeded bool
 }
 
 // Start starts a child as leader of a new process group.
@@ -79,6 +88,21 @@ func Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
+// Grouped reports whether a control group holds the process to its limit of
+// memory, together with all that it starts. Otherwise each of them is limited by
+// itself: see RLIMIT_DATA in getrlimit(2), which counts what is private and
+// writable, whether it is used or not.
+func (p *Process) Grouped() bool { return p.group != nil }
+
+// KillCounter is a file for the process to read, or empty: see
+// cgroup.Group.Counter.
+func (p *Process) KillCounter() string {
+	if p.group == nil {
+		return ""
+	}
+	return p.group.Counter()
+}
+
 // Wait waits until the process has ended, kills what is left of its group, and
 // reaps it. While Stop is at work, what is left has its time of grace first.
 func (p *Process) Wait() (Exit, error) {
@@ -95,8 +119,21 @@ func (p *Process) Wait() (Exit, error) {
 }
 
 // Reap takes the status of a process that has ended already, and kills what is
-// left of its group. It blocks while the process still runs.
+// left of its group, and of its control group. It blocks while the process still
+// runs.
 func (p *Process) Reap() (Exit, error) {
+	e, err := p.reap()
+	if err != nil || p.group == nil {
+		return e, err
+	}
+	if e.Exceeded, err = p.group.Close(); err != nil {
+		// Nothing depends on it, and it is tried again when the program ends.
+		slog.Warn("a control group is left over", "error", err)
+	}
+	return e, nil
+}
+
+func (p *Process) reap() (Exit, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// While the leader is a zombie, its number cannot be another group's.
@@ -132,6 +169,9 @@ func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
 func (p *Process) Kill() {
 	for range killRounds {
 		p.signal(syscall.SIGKILL)
+		if p.group != nil {
+			p.group.Kill()
+		}
 		if killMarked(MarkVariable+"="+p.mark+"\x00") == 0 {
 			return
 		}

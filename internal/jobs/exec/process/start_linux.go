@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -12,16 +13,27 @@ const maxrssUnit = 1024 // getrusage(2): ru_maxrss is in kilobytes
 
 func (p *Process) start(s Spec, attr *syscall.ProcAttr) error {
 	attr.Sys.PidFD = &p.fd
+	fork := func() (int, error) {
+		if len(s.Cores) > 0 {
+			return forkPinned(s, attr)
+		}
+		return syscall.ForkExec(s.Path, s.Argv, attr)
+	}
+	if s.Memory > 0 {
+		p.group = s.Groups.Make(s.Memory)
+	}
 	var err error
-	if len(s.Cores) == 0 {
-		p.PID, err = syscall.ForkExec(s.Path, s.Argv, attr)
-	} else {
-		p.PID, err = forkPinned(s, attr)
+	if p.group == nil {
+		p.PID, err = fork()
+	} else if p.PID, err = p.group.Start(attr.Sys, fork); err != nil {
+		_, closing := p.group.Close()
+		p.closeFD()
+		err = errors.Join(err, closing)
 	}
 	if err != nil {
 		return err
 	}
-	if s.Memory > 0 {
+	if s.Memory > 0 && p.group == nil {
 		// getrlimit(2): RLIMIT_DATA counts the heap and, since Linux 4.7,
 		// private writable mappings. Unlike RLIMIT_AS it does not count
 		// address space that is only reserved or maps files.

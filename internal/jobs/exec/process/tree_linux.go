@@ -160,6 +160,9 @@ func killMarked(mark string) int {
 
 // alive reports whether anything of the process still runs.
 func (p *Process) alive() bool {
+	if p.group != nil && !p.group.Empty() {
+		return true
+	}
 	rows := table()
 	for _, r := range rows {
 		if r.pid == p.PID || r.group == p.PID {

@@ -1,6 +1,7 @@
 package python
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -12,14 +13,19 @@ import (
 
 // Cells of the memory shared with the runner; runner says what they mean.
 const (
-	cellHigh  = 0
-	cellDirty = 1
-	cellRaw   = 2
-	cellLimit = 8 // of 8 chunks
-	cellMark  = 16
-	markStep  = 8 // one cache line
+	cellHigh    = 0
+	cellDirty   = 1
+	cellRaw     = 2
+	cellAnswers = 3
+	cellLimit   = 8 // of 8 chunks
+	cellMark    = 16
+	markStep    = 8 // one cache line
 
 	limitCells = 8
+
+	// traceSize is how many bytes at the end of the memory are room for the
+	// stack of a process that crashes; TRACE in cells.py.
+	traceSize = 16 << 10
 )
 
 // cells are 64-bit integers in memory shared with a runner.
@@ -32,7 +38,7 @@ type cells struct {
 // newCells makes the cells of a process of that many threads at most. No task
 // is in hand.
 func newCells(threads int) (*cells, error) {
-	size := (8*(cellMark+markStep*threads) + 4095) &^ 4095
+	size := (8*(cellMark+markStep*threads)+4095)&^4095 + traceSize
 	file, err := process.Memory(size)
 	if err != nil {
 		return nil, err
@@ -66,6 +72,15 @@ func (c *cells) oldest() int64 {
 		}
 	}
 	return low
+}
+
+// trace is what Python's faulthandler wrote about the crash of the process.
+func (c *cells) trace() string {
+	room := c.memory[len(c.memory)-traceSize:]
+	if end := bytes.IndexByte(room, 0); end >= 0 {
+		room = room[:end]
+	}
+	return string(room)
 }
 
 // close frees the memory; the file is closed already, or again.

@@ -137,7 +137,7 @@ func (e *Executor) check(ctx context.Context, interpreter string, p jobs.Python)
 // newChecker starts an interpreter that checks sources.
 func (e *Executor) newChecker(ctx context.Context, interpreter string, p jobs.Python) (*worker, error) {
 	// Without the program's own environment: the checker serves others too.
-	w, err := e.spawn(interpreter, process.Environ(0), nil, 0)
+	w, err := e.spawn(process.Spec{Path: interpreter, Env: process.Environ(0)})
 	if err != nil {
 		if process.NotStarted(err) {
 			return nil, &unfitError{errors.New("cannot be started on this node")}

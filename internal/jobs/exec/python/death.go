@@ -2,6 +2,8 @@ package python
 
 import (
 	"fmt"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -35,10 +37,16 @@ func (t *turn) exited(exit *exitInfo) {
 	}
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
+		case !w.loaded && killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths:
+			// That says nothing of the program: another process loads it again.
 		case !w.loaded:
+			ended := describeExit(exit.Status)
+			if failure.Kind == jobs.KindMemory {
+				ended = failure.Message
+			}
 			t.err = &exec.LoadError{TaskError: jobs.TaskError{
-				Kind: jobs.KindCrash, Type: failure.Type,
-				Message: "the process ended while the program was loaded: " + describeExit(exit.Status),
+				Kind: failure.Kind, Type: failure.Type,
+				Message: "the process ended while the program was loaded: " + ended, Traceback: failure.Traceback,
 			}}
 		case exit.err != nil:
 			t.err = fmt.Errorf("run Python: %w", exit.err)
@@ -114,18 +122,64 @@ func (t *turn) spent(number int64) time.Duration {
 func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
 	status := exit.Status
 	switch {
-	case t.culprit >= 0:
+	case t.culprit >= 0 || t.stuck:
 		return &jobs.TaskError{
 			Kind: jobs.KindTimeout, Type: "timeout",
 			Message: fmt.Sprintf("still running after %v", t.lane.Timeout),
 		}
-	case t.lane.MemoryLimit > 0 && exit.Peak >= t.lane.MemoryLimit/10*9:
+	case t.w.lackedMemory(exit):
 		return &jobs.TaskError{
 			Kind: jobs.KindMemory, Type: exitType(exit),
-			Message: fmt.Sprintf("the process took more than the memory limit of %d bytes: %s", t.lane.MemoryLimit, describeExit(status)),
+			Message: fmt.Sprintf("it reached %s: %s", exec.MemoryLimit(t.w.memory, t.w.process.Grouped()), describeExit(status)),
 		}
 	}
-	return &jobs.TaskError{Kind: jobs.KindCrash, Type: exitType(exit), Message: "the process died under the task: " + describeExit(status)}
+	return &jobs.TaskError{
+		Kind: jobs.KindCrash, Type: exitType(exit),
+		Message: "the process died under the task: " + describeExit(status), Traceback: t.w.stack(exit),
+	}
+}
+
+// stack is where the process was when one of the signals came that faulthandler
+// catches, the innermost call first, down to the program's function.
+func (w *worker) stack(exit *exitInfo) string {
+	if !exit.Status.Signaled() {
+		return ""
+	}
+	switch exit.Status.Signal() {
+	case syscall.SIGSEGV, syscall.SIGFPE, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGILL:
+	default:
+		return ""
+	}
+	const head = "Stack (most recent call first):\n"
+	trace := w.cells.trace()
+	_, trace, found := strings.Cut(trace[max(strings.LastIndex(trace, head), 0):], head)
+	if !found {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(trace) {
+		if !strings.HasPrefix(line, "  File ") || strings.Contains(line, "/allcores_runner/") {
+			break
+		}
+		b.WriteString(line)
+	}
+	if b.Len() == 0 {
+		return "" // no Python code was running
+	}
+	return head + b.String()
+}
+
+// lackedMemory reports whether the process ended because of its memory limit. A
+// resource limit leaves it to the program to end when it gets no more memory, so
+// then that it had nearly all of it is taken for the cause.
+func (w *worker) lackedMemory(exit *exitInfo) bool {
+	return exit.Exceeded || w.memory > 0 && !w.process.Grouped() && exit.Peak >= w.memory/10*9
+}
+
+// killedFromOutside reports whether the process ended in the one way of which a
+// program is hardly the cause itself.
+func killedFromOutside(exit *exitInfo) bool {
+	return exit.Status.Signaled() && exit.Status.Signal() == syscall.SIGKILL
 }
 
 func exitType(exit *exitInfo) string {

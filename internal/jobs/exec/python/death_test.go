@@ -22,17 +22,26 @@ import (
 // A task that kills its process fails alone, and is the only one that does.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ body, kind string }{
-		{"os._exit(7)", "exit 7"},
-		{"os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"},
-		{"ctypes.string_at(0)", "SIGSEGV"},
-		{"os.abort()", "SIGABRT"},
-		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"},
+	const here = "Stack (most recent call first):\n  File \"program.py\", line 3 in f\n"
+	for _, test := range []struct{ body, kind, trace string }{
+		{"os._exit(7)", "exit 7", ""},
+		{"os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV", here},
+		{"ctypes.string_at(0)", "SIGSEGV", " in string_at\n  File \"program.py\", line 3 in f\n"},
+		{"os.abort()", "SIGABRT", here},
+		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""},
+		// A child's crash is not taken for its parent's.
+		{"os.fork() or os.abort(); os.wait(); os._exit(7)", "exit 7", ""},
+		{"os.fork() or ctypes.string_at(0); os.wait(); os.abort()", "SIGABRT", here},
 	} {
 		r := must(t, lane("import os, signal, ctypes\ndef f(x):\n    if x == 700: "+test.body+"\n    return x\n"),
 			exectest.Numbers(1, 0, 1000), exectest.Numbers(2, 1000, 10))
 		if e := r.Failed[700]; len(r.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != test.kind {
 			t.Errorf("%s: %v", test.body, r.Failed)
+		} else if trace := e.Traceback; !strings.HasSuffix(trace, test.trace) || test.trace == "" && trace != "" {
+			t.Errorf("%s: traceback %q, want %q", test.body, trace, test.trace)
+		}
+		if strings.Contains(test.body, "os.fork()") && !strings.Contains(strings.Join(r.Text(), "\n"), "700 stderr Fatal Python error: ") {
+			t.Errorf("%s: what became of the child is not printed: %q", test.body, r.Text())
 		}
 		for i := range int64(1010) {
 			if _, done := r.Outputs[i]; done && i > 700 && i < 1000 || !done && (i >= 1000 || !r.Back[i] && i != 700) {
@@ -89,14 +98,24 @@ func TestKilledBetweenChunks(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {
-		for _, body := range []string{"time.sleep(60)", "while True: pass", "ctypes.PyDLL(None).sleep(60)"} {
-			l := lane("import time, ctypes\ndef f(x):\n    if x == 40:\n        " + body + "\n    return x\n")
+		for _, body := range []string{
+			"time.sleep(60)",
+			"while True: pass",
+			"ctypes.PyDLL(None).sleep(60)",         // with the interpreter lock
+			"re.match('(a|aa)+$', 'a' * 60 + 'b')", // the same, and busy
+			"subprocess.run(['sleep', '60'])",      // in a child
+			"[os.fork() for i in range(3)]; time.sleep(60)",
+		} {
+			l := lane("import ctypes, os, re, signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ndef f(x):\n    if x == 40:\n        " + body + "\n    return x\n")
 			l.Timeout = 200 * time.Millisecond
 			l.Threads = threads
 			began := time.Now()
 			r := must(t, l, exectest.Numbers(1, 0, 100))
 			if d := time.Since(began); d > 5*time.Second {
 				t.Errorf("%s: it took %v", body, d)
+			}
+			if threads > 1 && r.Suspects[40] && len(r.Failed) == 0 && !strings.HasPrefix(body, "time") {
+				continue // it held up others that were in hand
 			}
 			if e := r.Failed[40]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Message != "still running after 200ms" {
 				t.Errorf("%s: %v", body, r.Failed)
@@ -111,13 +130,141 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-func TestMemoryLimit(t *testing.T) {
+// A task that could not end because another holds the interpreter lock, or the
+// event loop, is not blamed: which one it was shows when they are run alone.
+func TestTimeoutOfAnother(t *testing.T) {
 	t.Parallel()
-	l := lane("def f(x):\n    return len(bytearray(400 << 20 if x == 5 else 10))")
-	l.MemoryLimit = 200 << 20
-	r := must(t, l, exectest.Numbers(1, 0, 10))
-	if e := r.Failed[5]; len(r.Failed) != 1 || len(r.Outputs) != 9 || e.Kind != jobs.KindMemory {
+	for name, source := range map[string]string{
+		"lock": `
+import ctypes, threading, time
+both = threading.Barrier(2)
+def f(x):
+    both.wait(10)
+    if x == 0:
+        time.sleep(0.1)
+    else:
+        time.sleep(0.03)
+        ctypes.PyDLL(None).sleep(60)
+`,
+		"loop": `
+import asyncio, time
+async def f(x):
+    if x == 0:
+        await asyncio.sleep(0.1)
+    else:
+        await asyncio.sleep(0.03)
+        time.sleep(60)
+`,
+	} {
+		l := lane(source)
+		l.Threads = 2
+		l.Timeout = 400 * time.Millisecond
+		began := time.Now()
+		r := must(t, l, exectest.Numbers(1, 0, 2))
+		if len(r.Failed) > 0 || !r.Suspects[0] || !r.Suspects[1] {
+			t.Errorf("%s: failed %v, suspects %v", name, r.Failed, r.Suspects)
+		}
+		if d := time.Since(began); d > 3*time.Second {
+			t.Errorf("%s: it took %v", name, d)
+		}
+	}
+	// One that cannot but be the cause is.
+	l := lane("import ctypes\ndef f(x): ctypes.PyDLL(None).sleep(60)")
+	l.Threads, l.Timeout = 2, 200*time.Millisecond
+	r := must(t, l, exectest.Numbers(1, 0, 1))
+	if e := r.Failed[0]; e.Kind != jobs.KindTimeout || r.Spent[0] > 1200*time.Millisecond {
+		t.Errorf("%+v after %v", e, r.Spent[0])
+	}
+}
+
+// What a task that ran out of time had started ends with it.
+func TestTimeoutKillsGrandchildren(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 3} {
+		file := filepath.Join(t.TempDir(), "pid")
+		l := lane(fmt.Sprintf(`
+import os, signal, subprocess, time
+def f(x):
+    subprocess.Popen(["sh", "-c", "trap '' TERM; echo $$ > %s.tmp; mv %s.tmp %s; sleep 1000"], start_new_session=True)
+    while not os.path.exists(%q):
+        time.sleep(0.01)
+    time.sleep(1000)
+`, file, file, file, file))
+		l.Timeout = 2 * time.Second // time enough for the shell to start
+		l.Threads = threads
+		r := must(t, l, exectest.Numbers(1, 0, 1))
+		if e := r.Failed[0]; e.Kind != jobs.KindTimeout || r.Spent[0] > 3*time.Second {
+			t.Errorf("%+v after %v", e, r.Spent[0])
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exectest.Eventually(t, "the grandchild is gone", func() bool {
+			cmdline, err := os.ReadFile("/proc/" + strings.TrimSpace(string(data)) + "/cmdline")
+			return err != nil || len(cmdline) == 0
+		})
+	}
+}
+
+// What a killed process had not begun is back, or runs in another process,
+// within a second, even when something of it lives on.
+func TestKilledFromOutside(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 3} {
+		l := lane(`
+import os, subprocess, time
+def f(x):
+    if x < 100:
+        subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        print(os.getpid())
+        time.sleep(1000)
+    return os.getpid()
+`)
+		l.Threads = threads
+		b := exectest.Begin(t, shared, l)
+		b.Give(exectest.Numbers(1, 0, 10))
+		b.Give(exectest.Numbers(2, 100, 5))
+		b.Await("it runs", func() bool { return len(b.Logs) == threads })
+		b.Lock()
+		pid, err := strconv.Atoi(b.Logs[0].Line)
+		b.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		syscall.Kill(pid, syscall.SIGKILL)
+		b.Await("the rest is back, and the chunk that waited has run", func() bool { return len(b.Back) == 10-threads && len(b.Outputs) == 5 })
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("%d threads: it took %v", threads, d)
+		}
+		if err := b.End(); err != nil {
+			t.Fatal(err)
+		}
+		if threads > 1 {
+			if len(b.Suspects) != threads || len(b.Failed) > 0 {
+				t.Errorf("suspects %v, failed %v", b.Suspects, b.Failed)
+			}
+		} else if e := b.Failed[0]; len(b.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {
+			t.Errorf("failed %v", b.Failed)
+		}
+	}
+}
+
+// One that is killed from outside while it loads the program is replaced; one
+// whose program kills it each time is not.
+func TestKilledWhileLoading(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "loads")
+	r := must(t, lane(fmt.Sprintf("import os, signal\nopen(%q, 'a').write('x')\nif os.path.getsize(%q) < 2: os.kill(os.getpid(), signal.SIGKILL)\ndef f(x):\n    return x", file, file)),
+		exectest.Numbers(1, 0, 10), exectest.Numbers(2, 10, 10))
+	if len(r.Outputs) != 20 {
 		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+	_, err := exectest.Run(t, shared, lane("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef f(x): pass"), exectest.Numbers(1, 0, 10))
+	var e *exec.LoadError
+	if !errors.As(err, &e) || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -245,7 +392,7 @@ func TestServer(t *testing.T) {
 	if os.Getenv("TEST_SERVER") == "" {
 		t.Skip("run by TestKilledServer")
 	}
-	e := python.New(python.Options{})
+	e := python.New(python.Options{Groups: exectest.Groups(t)[0]})
 	l := lane(`
 import os, subprocess, time
 def f(x):
@@ -253,6 +400,7 @@ def f(x):
     print("ready")
     time.sleep(1000)
 `)
+	l.MemoryLimit = 1 << 30
 	b := exectest.Begin(t, e, l)
 	b.Give(exectest.Numbers(1, 0, 1))
 	b.Await("it runs", func() bool { return len(b.Logs) > 0 })
@@ -297,8 +445,19 @@ func TestKilledServer(t *testing.T) {
 	if n := len(carrying(mark)); n < 3 {
 		t.Fatalf("%d processes before", n)
 	}
+	groups := func() []string { return nil }
+	if tree := exectest.Groups(t)[0]; tree != nil {
+		groups = func() []string {
+			left, _ := filepath.Glob(filepath.Join(tree.Dir(), fmt.Sprintf("allcores-%d-*", server.Process.Pid)))
+			return left
+		}
+		if len(groups()) != 1 {
+			t.Errorf("before it has the control groups %v, want one", groups())
+		}
+	}
 	server.Process.Kill()
 	server.Wait()
+	exectest.Eventually(t, "its control group is gone", func() bool { return len(groups()) == 0 })
 	exectest.Eventually(t, "nothing is left", func() bool { return len(carrying(mark)) == 0 })
 	run := strings.TrimPrefix(mark, "ALLCORES_PROCESS=")
 	exectest.Eventually(t, "its scratch directory is gone", func() bool {

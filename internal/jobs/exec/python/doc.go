@@ -29,6 +29,18 @@
 // when it is asked to. It is asked when a tick passes with something unsent, so
 // that it needs no clock of its own and short tasks pay nothing for it.
 //
+// # How a process ends
+//
+// A process that dies takes with it the task that was in hand, and no other:
+// what had begun and is not to blame, or had not begun, is given back or runs in
+// another process. Of a crash Python's faulthandler leaves the stack at the end
+// of the shared memory, from where it becomes the failure's traceback; a program
+// may disable it, or enable it for another file. A process that a control group
+// holds to its memory limit is killed with all that it started when they need
+// more. Where the kernel kills one of them only (version 1 of control groups), the
+// runner looks, after each task that took long enough to have started something,
+// whether that has happened, and ends itself before the task has an outcome.
+//
 // # Limits of what is exact
 //
 // Tasks much shorter than 0.2 ms are run and timed in batches: their durations

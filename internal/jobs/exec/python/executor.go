@@ -15,6 +15,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 )
 
@@ -23,13 +24,15 @@ type Options struct {
 	Logger *slog.Logger  // for what no caller hears of; default slog.Default()
 	Keep   time.Duration // how long an idle process is kept; default 10 s
 	Idle   int           // idle processes kept at most; default 16
+	Groups *cgroup.Tree  // to hold memory limits; nil to limit each process by itself
 }
 
 // An Executor runs Python programs. Close must be called.
 type Executor struct {
-	log  *slog.Logger
-	keep time.Duration
-	most int
+	log    *slog.Logger
+	keep   time.Duration
+	most   int
+	groups *cgroup.Tree
 
 	mu           sync.Mutex
 	closed       bool
@@ -59,7 +62,7 @@ const defaultInterpreter = "python3"
 // New makes an executor. It starts nothing before it is needed; see Warm.
 func New(o Options) *Executor {
 	e := &Executor{
-		log: o.Logger, keep: o.Keep, most: o.Idle,
+		log: o.Logger, keep: o.Keep, most: o.Idle, groups: o.Groups,
 		interpreters: make(map[string]string),
 		checks:       make(map[[32]byte]checkResult),
 		checking:     make(chan struct{}, 1),
@@ -116,7 +119,7 @@ func keyOf(lane exec.Lane) key {
 	}
 	json.NewEncoder(h).Encode([]any{
 		lane.Owner, p.Source, p.Function, p.Call, p.Interpreter, env,
-		lane.Threads, lane.MemoryLimit, len(lane.Cores),
+		lane.Threads, lane.MemoryLimit, len(lane.Cores), lane.CoreCount,
 	})
 	return key(h.Sum(nil))
 }
@@ -125,11 +128,14 @@ func keyOf(lane exec.Lane) key {
 func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error) {
 	k := keyOf(lane)
 	if w := e.reuse(k); w != nil {
+		moved := !slices.Equal(w.cores, lane.Cores)
 		if err := w.pin(lane.Cores); err != nil {
 			e.living.Go(w.retire)
 			return nil, err
 		}
-		w.turn(lane)
+		if moved || w.job != lane.Job || w.lane != lane.Number {
+			w.turn(lane)
+		}
 		return w, nil
 	}
 	w, err := e.bare(ctx, lane)
@@ -141,7 +147,7 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 	if env == nil {
 		env = make(map[string]string)
 	}
-	for _, entry := range process.Environ(len(lane.Cores), env, turnEnv(lane)) {
+	for _, entry := range process.Environ(lane.CoreCount, env, lane.Environ()) {
 		name, value, _ := strings.Cut(entry, "=")
 		env[name] = value
 	}
@@ -150,9 +156,13 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 		call = jobs.CallValue
 	}
 	w.key, w.job, w.lane = k, lane.Job, lane.Number
+	limit := ""
+	if lane.MemoryLimit > 0 {
+		limit = exec.MemoryLimit(lane.MemoryLimit, w.process.Grouped())
+	}
 	w.send(jsonFrame(frameProgram, program{
 		Source: p.Source, Function: p.Function, Call: call,
-		Threads: max(lane.Threads, 1), Memory: lane.MemoryLimit, Env: env,
+		Threads: max(lane.Threads, 1), Limit: limit, Kills: w.process.KillCounter(), Env: env,
 	}))
 	return w, nil
 }
@@ -239,12 +249,21 @@ func (e *Executor) bare(ctx context.Context, lane exec.Lane) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := e.spawn(interpreter, process.Environ(len(lane.Cores), p.Env, turnEnv(lane)), lane.Cores, lane.MemoryLimit)
+	w, err := e.spawn(process.Spec{
+		Path: interpreter, Env: process.Environ(lane.CoreCount, p.Env, lane.Environ()),
+		Cores: lane.Cores, Memory: lane.MemoryLimit,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if err := w.await(ctx); err != nil {
 		e.living.Go(w.destroy)
+		if errors.Is(err, errNoMemory) {
+			return nil, &exec.LoadError{TaskError: jobs.TaskError{
+				Kind: jobs.KindMemory, Type: "Python",
+				Message: "Python itself needs more than " + exec.MemoryLimit(w.memory, w.process.Grouped()),
+			}}
+		}
 		return nil, fmt.Errorf("python interpreter %s %w", interpreter, err)
 	}
 	e.learn(p, w)
@@ -320,7 +339,7 @@ func (e *Executor) newSpare() (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := e.spawn(interpreter, process.Environ(0), nil, 0)
+	w, err := e.spawn(process.Spec{Path: interpreter, Env: process.Environ(0)})
 	if err != nil {
 		return nil, err
 	}
@@ -337,8 +356,9 @@ func (e *Executor) newSpare() (*worker, error) {
 }
 
 // spawn starts a process that Close waits for.
-func (e *Executor) spawn(interpreter string, env []string, cores []int, memory int64) (*worker, error) {
-	w, err := spawn(interpreter, env, cores, memory)
+func (e *Executor) spawn(s process.Spec) (*worker, error) {
+	s.Groups = e.groups
+	w, err := spawn(s)
 	if err != nil {
 		return nil, fmt.Errorf("start Python: %w", err)
 	}
@@ -385,18 +405,10 @@ func (e *Executor) learn(p *jobs.Python, w *worker) {
 	e.interpreters[path] = w.interpreter
 }
 
-// turnEnv are the variables that tell a process for whom it works.
-func turnEnv(lane exec.Lane) map[string]string {
-	return map[string]string{"ALLCORES_JOB": lane.Job, "ALLCORES_LANE": fmt.Sprint(lane.Number)}
-}
-
-// turn tells a process that was used before for whom it works now.
+// turn tells a process that was used before for whom, and where, it works now.
 func (w *worker) turn(lane exec.Lane) {
-	if w.job == lane.Job && w.lane == lane.Number {
-		return
-	}
 	w.job, w.lane = lane.Job, lane.Number
-	w.send(jsonFrame(frameTurn, turnEnv(lane)))
+	w.send(jsonFrame(frameTurn, lane.Environ()))
 }
 
 // pin binds the process to the cores unless it is already.

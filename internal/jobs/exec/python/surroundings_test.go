@@ -98,16 +98,44 @@ def f(x):
 func TestPinned(t *testing.T) {
 	t.Parallel()
 	cores := allowed(t)
-	for _, core := range cores[:min(2, len(cores))] {
-		l := lane("import os, threading\nhere = lambda: sorted(os.sched_getaffinity(0))\ndef f(x):\n    out = []\n    t = threading.Thread(target=lambda: out.append(here()))\n    t.start(); t.join()\n    return [here(), out[0]]")
-		l.Cores = []int{core}
-		for range 2 { // new, and again
-			var out [][]int
-			first(t, shared, l, &out)
-			if fmt.Sprint(out) != fmt.Sprintf("[[%d] [%d]]", core, core) {
-				t.Errorf("pinned to %d, it runs on %v", core, out)
+	sets := [][]int{cores[:1], cores[len(cores)-1:], cores[:1]}
+	if len(cores) > 1 {
+		sets = append(sets, cores[:2], cores[len(cores)-2:])
+	}
+	e := python.New(python.Options{})
+	defer e.Close()
+	for _, set := range sets {
+		l := lane(`
+import os, subprocess, sys, threading
+here = lambda: [sorted(os.sched_getaffinity(0)), os.environ["ALLCORES_TASK_CORES"], os.environ["OMP_NUM_THREADS"]]
+def f(x):
+    out = []
+    t = threading.Thread(target=lambda: out.append(here()))
+    t.start(); t.join()
+    below = subprocess.check_output([sys.executable, "-c", "import os; print([sorted(os.sched_getaffinity(0)), os.environ['ALLCORES_TASK_CORES'], os.environ['OMP_NUM_THREADS']])"], text=True)
+    return [here(), out[0], eval(below)]
+`)
+		l.Cores, l.CoreCount = set, len(set)
+		numbers := strings.Trim(fmt.Sprint(set), "[]")
+		want := fmt.Sprintf("[%v %s %d]", set, strings.ReplaceAll(numbers, " ", ","), len(set))
+		for range 2 { // new, or of another set of as many, and again
+			var out []any
+			first(t, e, l, &out)
+			if got := fmt.Sprint(out); got != fmt.Sprintf("[%s %s %s]", want, want, want) {
+				t.Errorf("pinned to %v, it runs on %v", set, got)
 			}
 		}
+	}
+	// Nothing of it is left where nothing is pinned.
+	l := lane(`
+import os
+def f(x):
+    return [os.environ.get("ALLCORES_TASK_CORES"), os.environ["OMP_NUM_THREADS"]]
+`)
+	l.CoreCount = 3
+	var out []any
+	if first(t, e, l, &out); fmt.Sprint(out) != "[<nil> 3]" {
+		t.Errorf("not pinned: %v", out)
 	}
 }
 
@@ -132,6 +160,7 @@ func TestReuse(t *testing.T) {
 		func(l *exec.Lane) { l.Program.Python.Source += "\n" },
 		func(l *exec.Lane) { l.Threads = 2 },
 		func(l *exec.Lane) { l.MemoryLimit = 1 << 30 },
+		func(l *exec.Lane) { l.CoreCount = 2 },
 		func(l *exec.Lane) { l.Program.Python.Env = map[string]string{"A": "b"} },
 	} {
 		l := lane(source)

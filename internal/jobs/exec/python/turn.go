@@ -44,8 +44,11 @@ type turn struct {
 	asked  int64    // w.served when a flush was last asked for
 	deaths int      // in a row, with nothing done
 
-	culprit int64 // number of the task that ran out of time, or -1
-	stopped bool  // no more tasks: halted or cancelled
+	culprit int64     // number of the task that ran out of time, or -1
+	stuck   bool      // one did, but another may hold it up
+	query   time.Time // when it was asked whether that is so; zero before
+	answers int64     // what cellAnswers was then
+	stopped bool      // no more tasks: halted or cancelled
 	err     error
 }
 
@@ -163,7 +166,7 @@ func (t *turn) start() bool {
 	t.w = w
 	clear(t.seen)
 	t.asked = -1
-	t.culprit = -1
+	t.culprit, t.stuck, t.query = -1, false, time.Time{}
 	return true
 }
 
@@ -228,9 +231,10 @@ func (t *turn) unsent() bool {
 // watch notes what is in hand, and ends the process when a task has been for
 // too long.
 func (t *turn) watch(now time.Time) {
-	if t.culprit >= 0 {
+	if t.culprit >= 0 || t.stuck {
 		return
 	}
+	overdue := false
 	for i := range t.seen {
 		mark := t.w.cells.mark(i)
 		s := &t.seen[i]
@@ -244,17 +248,46 @@ func (t *turn) watch(now time.Time) {
 		if t.lane.Timeout <= 0 || now.Sub(s.since) < t.lane.Timeout {
 			continue
 		}
-		if t.unsent() {
+		overdue = true
+		answered := true
+		if len(t.seen) > 1 {
+			if answered = t.answered(now); !answered && now.Sub(t.query) < patience {
+				return
+			}
+		} else if t.unsent() {
 			t.w.flush()
 			time.Sleep(5 * time.Millisecond)
 		}
 		if t.w.cells.mark(i) != mark {
 			continue
 		}
-		t.culprit = mark
+		if answered {
+			t.culprit = mark
+		} else {
+			t.stuck = true
+		}
 		t.w.kill()
 		return
 	}
+	if !overdue {
+		t.query = time.Time{}
+	}
+}
+
+// patience is how long a process of several tasks at once may take to show that
+// none of them holds up the others.
+const patience = 200 * time.Millisecond
+
+// answered reports whether a task that is overdue could have ended: another one
+// may hold the interpreter lock, or the event loop. The first call asks the
+// process, which answers when neither is so.
+func (t *turn) answered(now time.Time) bool {
+	answers := t.w.cells.load(cellAnswers)
+	if t.query.IsZero() {
+		t.query, t.answers = now, answers
+		t.w.flush()
+	}
+	return answers != t.answers
 }
 
 // handle takes in what the process says.

@@ -87,6 +87,7 @@ type exitInfo struct {
 type worker struct {
 	process *process.Process
 	cells   *cells
+	memory  int64  // bytes that it may take; 0 for no limit
 	dir     string // its working directory
 	room    int    // bytes that the frames' pipe holds
 
@@ -126,8 +127,9 @@ type worker struct {
 	version     string
 }
 
-// spawn starts an interpreter that has no program yet.
-func spawn(interpreter string, env []string, cores []int, memory int64) (w *worker, err error) {
+// spawn starts an interpreter that has no program yet: s.Path, in the
+// environment and with the limits of s.
+func spawn(s process.Spec) (w *worker, err error) {
 	root, err := process.Root()
 	if err != nil {
 		return nil, err
@@ -138,7 +140,7 @@ func spawn(interpreter string, env []string, cores []int, memory int64) (w *work
 	}
 	w = &worker{
 		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8), ended: make(chan struct{}),
-		printed: make(map[string]*printing), cores: cores,
+		printed: make(map[string]*printing), cores: s.Cores, memory: s.Memory,
 	}
 	var theirs []int
 	defer func() {
@@ -189,16 +191,11 @@ func spawn(interpreter string, env []string, cores []int, memory int64) (w *work
 	if w.dir, err = process.Scratch(); err != nil {
 		return nil, err
 	}
-	w.process, err = process.Start(process.Spec{
-		Path: interpreter,
-		Argv: []string{interpreter, "-c", bootstrap, lib},
-		Env:  env,
-		Dir:  w.dir,
-		// 0 null, 1 and 2 output, 3 and 4 frames, 5 cells, 6 flush requests
-		Files:  []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.cells.file.Fd()), theirs[5]},
-		Cores:  cores,
-		Memory: memory,
-	})
+	s.Argv = []string{s.Path, "-c", bootstrap, lib}
+	s.Dir = w.dir
+	// 0 null, 1 and 2 output, 3 and 4 frames, 5 cells, 6 flush requests
+	s.Files = []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.cells.file.Fd()), theirs[5]}
+	w.process, err = process.Start(s)
 	w.cells.file.Close()
 	if err != nil {
 		return nil, err
@@ -376,6 +373,10 @@ func (w *worker) bury() {
 // retireGrace is how long an idle process has to end by itself.
 const retireGrace = 500 * time.Millisecond
 
+// errNoMemory is the error of an interpreter that needs more than its memory
+// limit only to start.
+var errNoMemory = errors.New("does not start within its memory limit")
+
 // hello waits for a new process to say what it is.
 func (w *worker) hello(timeout time.Duration) error {
 	deadline := time.NewTimer(timeout)
@@ -393,6 +394,9 @@ func (w *worker) hello(timeout time.Duration) error {
 			case e.log != nil && printed.Len() < 1000:
 				printed.Write(e.log.text)
 			case e.exit != nil:
+				if w.lackedMemory(e.exit) {
+					return errNoMemory
+				}
 				said := strings.TrimSpace(printed.String())
 				if said == "" {
 					said = describeExit(e.exit.Status)
@@ -418,7 +422,8 @@ type program struct {
 	Function string            `json:"function"`
 	Call     string            `json:"call"`
 	Threads  int               `json:"threads"`
-	Memory   int64             `json:"memory"`
+	Limit    string            `json:"limit"` // of memory, in words; empty for none
+	Kills    string            `json:"kills"` // file that counts kills for lack of memory, or empty
 	Env      map[string]string `json:"env"`
 }
 

@@ -5,7 +5,8 @@ descriptors, which nothing that a task starts inherits:
 
   3  frames in: length of the body (u32), type (u8), body; little endian
   4  frames out: the same
-  5  shared memory of 64-bit cells, see the constants below
+  5  shared memory of 64-bit cells, see the constants below, and at its end room
+     for what faulthandler says of a crash
   6  a byte here asks for a flush (see Runner.serve)
 
 Tasks are known here by their number, which grows by one from task to task over
@@ -21,6 +22,8 @@ C extension holds the interpreter lock:
   DIRTY   something waits to be flushed (log lines, outcomes of threads)
   RAW     grows when the parent sees something that was written to descriptor 1
           or 2 past sys.stdout and sys.stderr by a task
+  ANSWERS grows after each request to flush, as soon as a task could go on: when no
+          other one holds the interpreter lock, or the event loop
   LIMIT   eight cells, one of each chunk in flight: start nothing from there on
   MARK    one cell a thread, a cache line apart: the number in hand, or -1
 """

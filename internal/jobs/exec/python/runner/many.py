@@ -2,7 +2,8 @@
 import os, struct, threading, time
 from time import perf_counter
 
-from .cells import DIRTY, HIGH, MARK, MARK_STEP
+from .cells import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
+from .program import FORKED
 from .serial import CHUNK, FRAME, MAX_CHUNK_OUTPUT
 from .values import Undecodable, checked, describe, encoded, parse
 
@@ -75,6 +76,8 @@ class Many:
     def finished(self, c, n, slot, spent, line, failed):
         """Takes the outcome of a task in hand."""
         r = self.runner
+        if spent > FORKED:
+            r.check_kills()
         if spent > 100e-6:
             r.drain()
         with r.lock:
@@ -98,6 +101,9 @@ class Many:
     def ended(self, c):
         self.send()
         self.runner.end(c.base, c.next - c.base, c.began or time.time(), c.in_tasks, c.moving)
+
+    def answer(self):
+        self.runner.cells[ANSWERS] += 1
 
     def send(self):
         """Sends the outcomes collected; the lock must be held."""
@@ -157,7 +163,7 @@ class Async(Many):
     async def main(self):
         import asyncio
         r = self.runner
-        loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         self.more = asyncio.Event()
         self.stop = loop.create_future()
         # At the end nobody may wait for a thread that waits for frames.
@@ -182,6 +188,12 @@ class Async(Many):
                     r.turn(body)
             except RuntimeError:
                 return  # the loop is closed
+
+    def answer(self):
+        try:
+            self.loop.call_soon_threadsafe(super().answer)
+        except RuntimeError:
+            pass  # it is closed
 
     def add(self, c):
         with self.runner.lock:

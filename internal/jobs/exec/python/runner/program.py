@@ -1,5 +1,6 @@
 """The user's program: loading it, and the ways to call its function."""
 import sys
+from time import perf_counter
 from types import ModuleType
 
 from .values import FILE, MODULE
@@ -71,6 +72,23 @@ def load_function(source, function):
     if not callable(f):
         raise TypeError("%s is not a function but %s" % (function, type(f).__name__))
     return f
+
+
+# Nobody starts a process, and has it fill the memory, in less time.
+FORKED = 500e-6
+
+
+def checking_kills(f, runner):
+    """f, seeing to it that it does not survive a kill for lack of memory of what it started."""
+
+    def call(*args, **kwargs):
+        t = perf_counter()
+        try:
+            return f(*args, **kwargs)
+        finally:
+            if perf_counter() - t > FORKED:
+                runner.check_kills()
+    return call
 
 
 def await_coroutine(coroutine):

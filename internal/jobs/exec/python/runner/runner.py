@@ -1,13 +1,13 @@
 """The process's life: frames, loading, logs, flushing."""
-import json, mmap, os, struct, sys, threading, time
+import faulthandler, json, mmap, os, signal, struct, sys, threading, time
 from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import DIRTY
+from .cells import ANSWERS, DIRTY, TRACE
 from .many import Async, Threads
 from .printing import Stream
-from .program import CALLS, await_coroutine, is_async, load_function
+from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
 from .serial import Serial
 from .values import FILE, describe, encoded
 
@@ -22,10 +22,14 @@ class Runner:
         self.frames = open(3, "rb", buffering=1 << 16)
         self.shared = mmap.mmap(5, 0)
         self.cells = memoryview(self.shared).cast("q")
+        # A crash leaves the stack where the parent finds it.
+        os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
+        faulthandler.enable(5, all_threads=False)
         self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
         self.process = None  # runs the chunks, once the program is loaded
-        self.memory_limit = 0
+        self.memory_limit = ""   # in words; empty without one
+        self.kills = -1          # descriptor of the file that counts kills, or -1
         self.logs = []       # of (number, stream, time, text)
         self.log_size = 0
         self.flush = self.flush_logs
@@ -75,7 +79,9 @@ class Runner:
 
     def load(self, p):
         os.environ.update(p["env"])
-        self.memory_limit = p["memory"]
+        self.memory_limit = p["limit"]
+        if p["kills"]:
+            self.kills = os.open(p["kills"], os.O_RDONLY | os.O_CLOEXEC)
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
@@ -96,7 +102,7 @@ class Runner:
         elif p["threads"] > 1:
             self.mode = Threads(self, f, call, p["threads"])
         else:
-            self.mode = Serial(self, f, loop, call)
+            self.mode = Serial(self, f if self.kills < 0 else checking_kills(f, self), loop, call)
         self.flush = self.mode.flush
         with self.lock:
             self.flush_logs()
@@ -117,6 +123,19 @@ class Runner:
             os._exit(0)
         return encoded(r)
 
+    def check_kills(self):
+        """Ends this process when the kernel killed one that the task in hand had
+        started, as the memory limit is of both. The parent does so too, but may
+        be late."""
+        if self.kills < 0:
+            return
+        try:
+            count = os.pread(self.kills, 256, 0).partition(b"oom_kill ")[2].split()
+        except OSError:
+            return  # the task closed or replaced it
+        if count and count[0] != b"0":
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def turn(self, body):
         """A turn begins: of which job and lane may differ from the one before."""
         for name, value in json.loads(body).items():
@@ -127,6 +146,8 @@ class Runner:
         while True:
             if not os.read(6, 64):
                 return
+            if self.mode:
+                self.mode.answer()
             with self.lock:
                 self.cells[DIRTY] = 0
                 self.flush()
@@ -135,7 +156,11 @@ class Runner:
         """A process that the task forked speaks to nobody and has plain output."""
         self.forked = True
         self.cells.release()  # so that it ends if it ever comes back into a loop here
-        for fd in (3, 4, 5, 6):
+        try:
+            os.dup2(2, 5, inheritable=False)  # what faulthandler says of this one is printed
+        except OSError:
+            faulthandler.disable()
+        for fd in (3, 4, 6):
             try:
                 os.close(fd)
             except OSError:

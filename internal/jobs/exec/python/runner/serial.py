@@ -58,6 +58,9 @@ class Serial:
     def current(self):
         return self.runner.cells[MARK]
 
+    def answer(self):
+        pass  # there is one task only that might hold up others
+
     def run(self):
         r = self.runner
         while True:

@@ -1,5 +1,6 @@
 """Inputs and outputs as JSON, and failures as TaskErrors."""
 import json
+from errno import ENOMEM
 from json.encoder import c_make_encoder, encode_basestring_ascii as encode_string
 
 FILE = "program.py"         # how the program's source is called in tracebacks
@@ -78,8 +79,15 @@ def type_name(cls):
     return name if module in (None, "builtins", "__main__", MODULE) else "%s.%s" % (module, name)
 
 
-def describe(e, memory_limit=0):
-    """A TaskError of an exception, as the parent keeps it."""
+def lacks_memory(e):
+    try:
+        return isinstance(e, MemoryError) or isinstance(e, OSError) and e.errno == ENOMEM
+    except BaseException:
+        return False
+
+
+def describe(e, memory_limit=""):
+    """A TaskError of an exception, as the parent keeps it. The limit is in words."""
     kind, message, trace = "exception", "", ""
     try:
         name = type_name(type(e))
@@ -89,9 +97,9 @@ def describe(e, memory_limit=0):
         message = str(e)
     except BaseException as broken:
         message = "<str() of the exception raised %s>" % type(broken).__name__
-    if isinstance(e, MemoryError) and memory_limit:
+    if memory_limit and lacks_memory(e):
         kind = "memory"
-        message = message or "it needed more than the memory limit of %d bytes" % memory_limit
+        message = ("%s: " % message if message else "") + "it needed more than " + memory_limit
     try:
         import traceback
         tb = e.__traceback__
