@@ -125,6 +125,7 @@ func TestLimitsWhileTheyChange(t *testing.T) {
 	n.setQueue(t, "own", jobs.QueueLimits{PerCore: 1, Pinned: true})
 	dir := t.TempDir()
 	id := n.submit(t, witness(dir, "own", 100_000))
+	await(t, "tasks run", func() bool { return len(sightings(t, dir)) > 0 })
 	slots := func() jobs.SlotUse {
 		nodes, err := n.store.Nodes(t.Context())
 		if err != nil || len(nodes) != 1 {
