@@ -1,8 +1,10 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -69,8 +71,8 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error
 // errPastLimit ends a query that would write more than its limit.
 var errPastLimit = errors.New("the outputs are larger than asked for")
 
-// A resultQuery writes outcomes of a job. It holds one block of outcomes at a
-// time.
+// A resultQuery writes outcomes of a job. It holds a few MiB of outcomes at a
+// time, and nothing of the database.
 type resultQuery struct {
 	site   *Site
 	job    string
@@ -177,7 +179,7 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 					return err
 				}
 			}
-			if err := q.block(b); err != nil {
+			if err := q.block(ctx, b); err != nil {
 				return err
 			}
 			q.next = b.First + int64(b.Count)
@@ -198,7 +200,7 @@ func (q *resultQuery) completed(ctx context.Context) error {
 			return err
 		}
 		for _, b := range blocks {
-			if err := q.block(b); err != nil {
+			if err := q.block(ctx, b); err != nil {
 				return err
 			}
 			q.seq = b.Seq
@@ -219,21 +221,48 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 }
 
 // block writes the outcomes of b from next on. In order of completion next is 0.
-func (q *resultQuery) block(b store.Block) error {
-	for i, line := range jobs.Lines(b.Outputs) {
-		index := b.First + int64(i)
-		state := jobs.TaskSucceeded
-		if line.Failed() {
-			state = jobs.TaskFailed
+// Of a large block it holds a part at a time.
+func (q *resultQuery) block(ctx context.Context, b store.Block) error {
+	index, data, read := b.First, b.Outputs, int64(len(b.Outputs))
+	var begun []byte // a line whose end is in what comes next
+	for {
+		if end := bytes.IndexByte(data, '\n'); len(begun) > 0 && end >= 0 {
+			if err := q.outcome(index, jobs.Line(append(begun, data[:end]...))); err != nil {
+				return err
+			}
+			index, data, begun = index+1, data[end+1:], nil
 		}
-		if index < q.next || !q.wants(state) {
-			continue
+		whole := bytes.LastIndexByte(data, '\n') + 1
+		for _, line := range jobs.Lines(data[:whole]) {
+			if err := q.outcome(index, line); err != nil {
+				return err
+			}
+			index++
 		}
-		if err := q.put(index, state, line.Value()); err != nil {
+		if read >= b.Size {
+			return nil
+		}
+		begun = append(begun, data[whole:]...)
+		var err error
+		if data, err = q.site.store.MoreOutputs(ctx, q.job, b.Seq, read); err != nil {
 			return err
 		}
+		if len(data) == 0 {
+			return fmt.Errorf("outputs of task %d end at byte %d of %d", index, read, b.Size)
+		}
+		read += int64(len(data))
 	}
-	return nil
+}
+
+func (q *resultQuery) outcome(index int64, line jobs.Line) error {
+	state := jobs.TaskSucceeded
+	if line.Failed() {
+		state = jobs.TaskFailed
+	}
+	if index < q.next || !q.wants(state) {
+		return nil
+	}
+	return q.put(index, state, line.Value())
 }
 
 // gap goes on to task to, past tasks without an outcome. Those of an ended job

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 )
 
 // A result is a line of the results.
@@ -228,42 +229,94 @@ func TestResultsCutByDrain(t *testing.T) {
 	}
 }
 
-// A million results pass through without being held: a client that reads
-// nothing stops the server's reading too, and costs it next to nothing.
+// Outputs of which a row has more than is read at once come whole.
+func TestLargeOutputs(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(6)
+	var want []any
+	for i, sizes := range [][]int{{1 << 20, 0, 3<<20 + 5, 1<<20 - 3}, {10, 5 << 20}} {
+		lease := s.lease(id, len(sizes))
+		run := jobs.Run{First: lease.First, Count: lease.Count, Durations: make([]byte, 2*lease.Count)}
+		for n, size := range sizes {
+			output := strings.Repeat(string(rune('a'+i*4+n)), size)
+			want = append(want, output)
+			run.Outputs = fmt.Appendf(run.Outputs, "%q\n", output)
+		}
+		if p, _, err := s.store.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{run}}, nil); err != nil || !p.Held {
+			t.Fatal(p, err)
+		}
+	}
+	for query, from := range map[string]int{"": 0, "?order=completion": 0, "?after=1": 2, "?after=4": 5, "?follow=true&after=2": 3} {
+		var got []any
+		for _, r := range lines[result](t, s.get("/api/v1/jobs/"+id+"/results"+query).text) {
+			if r.Index != int64(from+len(got)) {
+				t.Errorf("%s: index %d", query, r.Index)
+			}
+			got = append(got, r.Output)
+		}
+		if !cmp.Equal(got, want[from:]) {
+			t.Errorf("%s: %d outputs that differ", query, len(got))
+		}
+	}
+	var all []any
+	if s.get("/api/v1/jobs/"+id+"/results?format=outputs").into(t, &all); !cmp.Equal(all, want) {
+		t.Errorf("%d outputs that differ", len(all))
+	}
+}
+
+// Results pass through without being held: a client that reads nothing stops the
+// server's reading too, has nothing of the database meanwhile, and is cut off.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	id := s.submit(program("def f(x): return 'x' * 1000\n", `{"range":{"stop":60000}}`)).ID
 	s.ended(id)
-	s.site.SetWriteTimeout(500 * time.Millisecond)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "GET /api/v1/jobs/%s/results HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", id, adminToken)
-	slow := bufio.NewReader(conn)
-	if line, err := slow.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
-		t.Fatal(line, err)
-	}
+	const timeout = 2 * time.Second
+	s.site.SetWriteTimeout(timeout)
 	began := time.Now()
-	// Meanwhile others are served, and no connection to the database is held.
+	var slow []*bufio.Reader
+	for _, query := range []string{"", "?follow=true", "?order=completion", "?format=outputs", "?format=csv"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET /api/v1/jobs/%s/results%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", id, query, adminToken)
+		body := bufio.NewReaderSize(conn, 16)
+		if line, err := body.ReadString('\n'); err != nil || !strings.Contains(line, "200") {
+			t.Fatal(line, err)
+		}
+		slow = append(slow, body)
+	}
+	// They all stand still now, and no transaction with them. (The node itself has
+	// short ones.)
+	await(t, "an end of the reading", func() bool {
+		var held int
+		err := s.store.Pool.QueryRow(t.Context(), `
+			select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'
+			and pid <> pg_backend_pid() and (xact_start is not null or state <> 'idle')`).Scan(&held)
+		return err == nil && held == 0 && s.store.Pool.Stat().AcquiredConns() == 0
+	})
+	if waited := time.Since(began); waited > timeout {
+		t.Errorf("transactions were held for %v", waited)
+	}
+	// Meanwhile others are served.
 	for range 10 {
 		if a := s.get("/api/v1/jobs/" + id + "/tasks/5"); a.StatusCode != 200 {
 			t.Fatal(a.text)
 		}
 	}
-	if n := s.store.Pool.Stat().AcquiredConns(); n > 1 {
-		t.Errorf("%d connections in use while a client does not read", n)
-	}
 	if got := len(s.get("/api/v1/jobs/" + id + "/results").text); got < 60_000_000 {
 		t.Errorf("%d bytes", got)
 	}
 	// Nobody waits for ever for who reads nothing.
-	await(t, "the write timeout", func() bool { return time.Since(began) > time.Second })
-	rest, err := io.Copy(io.Discard, slow)
-	if rest > 50_000_000 {
-		t.Errorf("read %d bytes more, %v; want the connection cut", rest, err)
+	await(t, "the write timeout", func() bool { return time.Since(began) > 2*timeout })
+	for i, body := range slow {
+		rest, err := io.ReadAll(body)
+		if len(rest) > 50_000_000 || strings.HasSuffix(string(rest), "\r\n0\r\n\r\n") {
+			t.Errorf("client %d read %d bytes more, %v; want the connection cut", i, len(rest), err)
+		}
 	}
 }
 

@@ -11,24 +11,25 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of what one call of Outcomes holds in memory. A single row may be
-// larger than maxOutcomeBytes, but never comes with others then.
+// Bounds of what one call of Outcomes holds in memory: of the last row it may be
+// as much again.
 const (
 	maxOutcomeRows  = 256
-	maxOutcomeBytes = 8 << 20
+	maxOutcomeBytes = 1 << 20
 )
 
 // A Block is a run of outcomes as stored.
 type Block struct {
 	jobs.Run
-	Seq int64 // order of completion within the job, from 1
+	Seq  int64 // order of completion within the job, from 1
+	Size int64 // bytes of all its Outputs, which has the first MiB at most; see [Store.MoreOutputs]
 }
 
 const boundedBlocks = `
-	select first, count, seq, failed, outputs, durations from (
+	select first, count, seq, failed, substr(outputs, 1, $4::int), octet_length(outputs), durations from (
 		select *, sum(octet_length(outputs)) over (order by %s) - octet_length(outputs) as before
 		from (select * from outcomes where job_id = $1 and %s order by %s limit $3) page
-	) page where before < $4 order by %s`
+	) page where before < $4::int order by %s`
 
 // Outcomes reads the next outcomes of a job in the order of their indexes, from
 // task index from on; the first block may begin before it. It holds no
@@ -55,10 +56,19 @@ func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Bloc
 	}
 	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Block, error) {
 		var b Block
-		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Durations)
+		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Size, &b.Durations)
 		return b, err
 	})
 	return blocks, wrap("read outcomes", err)
+}
+
+// MoreOutputs reads the next MiB at most of a block's Outputs, from byte from on.
+// It is ErrNotFound when the block is not there any more because its job was
+// retried or deleted.
+func (s *Store) MoreOutputs(ctx context.Context, job string, seq, from int64) (data []byte, err error) {
+	err = s.Pool.QueryRow(ctx, `select substr(outputs, $3::int, $4::int) from outcomes where job_id = $1 and seq = $2`,
+		job, seq, from+1, maxOutcomeBytes).Scan(&data)
+	return data, wrap("read outputs", err)
 }
 
 // A Cell is a stretch of neighbouring tasks and how many of them are in which
