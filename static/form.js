@@ -283,6 +283,13 @@ function send(data) {
   });
 }
 
+// What was wrong the last time is not, for all that is known, while it is sent.
+function forget() {
+  for (const old of form.querySelectorAll("#errors > *, [id$='-error']")) old.remove();
+  for (const field of form.querySelectorAll(".field.wrong")) field.classList.remove("wrong");
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
 // Submits a form with a file. Everything else is checked before the file is sent.
 async function upload(button) {
   busy("Submitting …");
@@ -296,7 +303,7 @@ async function upload(button) {
       show(await check.text(), check.statusText);
       return;
     }
-    for (const old of form.querySelectorAll("#errors > *, [id$='-error']")) old.remove();
+    forget();
     box.hidden = false;
     const answer = await send(new FormData(form, button));
     if (!answer) {
