@@ -14,6 +14,16 @@ type Key struct {
 	Request []byte // hash of the request
 }
 
+// ForgetKeys removes at most limit keys that are valid no longer, and reports how
+// many.
+func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
+	tag, err := s.Pool.Exec(ctx, `
+		delete from idempotency_keys where (user_id, key) in (
+			select user_id, key from idempotency_keys where created_at < now() - interval '24 hours'
+			order by created_at limit $1 for update skip locked)`, limit)
+	return int(tag.RowsAffected()), wrap("forget keys", err)
+}
+
 // ClaimKey takes the key for a job as part of tx, the transaction that inserts
 // the job. When the key is taken already it returns the job it stands for, and
 // whether the request was the same.

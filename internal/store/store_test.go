@@ -561,6 +561,18 @@ func TestIdempotencyKey(t *testing.T) {
 	if earlier, same := take("b", store.NewID()); earlier != first || same {
 		t.Errorf("another request: %s, %v", earlier, same)
 	}
+	if n, err := s.ForgetKeys(t.Context(), 10); err != nil || n != 0 {
+		t.Errorf("%d keys were forgotten, %v", n, err)
+	}
+	if _, err := s.Pool.Exec(t.Context(), `update idempotency_keys set created_at = created_at - interval '25 hours'`); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.ForgetKeys(t.Context(), 10); err != nil || n != 1 {
+		t.Errorf("%d keys were forgotten, want 1 (%v)", n, err)
+	}
+	if earlier, _ := take("b", first); earlier != "" {
+		t.Errorf("a forgotten key stood for %s", earlier)
+	}
 }
 
 func TestFeedWakesOtherNodes(t *testing.T) {

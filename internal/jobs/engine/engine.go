@@ -155,6 +155,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.beat(run) })
 	e.background.Go(func() { e.nudge(run) })
 	e.background.Go(func() { e.sweep(run) })
+	e.background.Go(func() { e.retire(run) })
 	e.handover.Lock()
 	defer e.handover.Unlock()
 	e.started = true

@@ -108,11 +108,6 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 			e.Logger.Warn("turns that a wrong clock had put off are available now; see that the nodes' clocks are right", "turns", n)
 		}
 	}
-	if round%60 == 59 && e.Retention > 0 {
-		if err := e.deleteOld(ctx); err != nil {
-			return err
-		}
-	}
 	if err := e.Store.FollowSlots(ctx); err != nil {
 		return err
 	}
@@ -128,19 +123,43 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 	return nil
 }
 
-// deleteBatch is how many old jobs are removed in one transaction.
-const deleteBatch = 10
+const (
+	deleteBatch = 50                    // old jobs that are removed in one transaction
+	deletePause = 50 * time.Millisecond // between two full batches, for those who have work to do
+)
 
-// deleteOld removes jobs that ended longer ago than they are kept, for at most
-// a second: what is left is for the next round.
-func (e *Engine) deleteOld(ctx context.Context) error {
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
-		n, err := e.Store.DeleteOld(ctx, e.Retention, deleteBatch)
-		if err != nil || n < deleteBatch {
-			return err
+// retire removes jobs that ended longer ago than they are kept, and idempotency
+// keys that are valid no longer. It does so apart from the sweep, which must not
+// wait until millions of rows are gone.
+func (e *Engine) retire(ctx context.Context) {
+	for {
+		wait, err := e.retireOnce(ctx)
+		if err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+			e.Logger.Error("remove what is old", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
 		}
 	}
-	return nil
+}
+
+func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error) {
+	wait = time.Second + rand.N(time.Second)
+	if n, err := e.Store.ForgetKeys(ctx, deleteBatch); err != nil {
+		return wait, err
+	} else if n == deleteBatch {
+		wait = deletePause
+	}
+	if e.Retention == 0 {
+		return wait, nil
+	}
+	n, err := e.Store.DeleteOld(ctx, e.Retention, deleteBatch)
+	if n == deleteBatch {
+		wait = deletePause
+	}
+	return wait, err
 }
 
 // takeBack puts the work of dead nodes back, a node a transaction.

@@ -160,6 +160,7 @@ func startServer(ctx context.Context) (*pglocal.Server, error) {
 			"fsync":              "off",
 			"synchronous_commit": "off",
 			"full_page_writes":   "off",
+			"autovacuum_naptime": "1min", // for all the databases of the tests together
 		},
 	})
 	if missing := (*pglocal.MissingError)(nil); errors.As(err, &missing) && missing.Major == 0 {
