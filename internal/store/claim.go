@@ -220,7 +220,7 @@ with c as (
 		failed = progress.failed + $5,
 		records = records + cardinality($13::bigint[]),
 		user_us = progress.user_us + $8, system_us = progress.system_us + $9, tasks_us = progress.tasks_us + $10,
-		halt = case when halt is distinct from 'cancelled' and ($21 <> '' or progress.failed + $5 > failures_allowed) then 'failed' else halt end,
+		halt = case when halt is distinct from 'cancelled' and ($20 <> '' or progress.failed + $5 > failures_allowed) then 'failed' else halt end,
 		older_at = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_at else older_at end,
 		older_done = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_done else older_done end,
 		newer_done = case when newer_at < clock_timestamp() - interval '2 seconds' then succeeded + $4 + progress.failed + $5 else newer_done end,
@@ -230,13 +230,13 @@ with c as (
 ), o as (
 	insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
 	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.outputs, r.durations
-	from p, unnest($13::bigint[], $14::int[], $15::text[], $16::bytea[], $17::bytea[]) with ordinality as r (first, count, failed, outputs, durations, n)
+	from p, unnest($13::bigint[], $14::int[], $15::text[], $23::bytea[], $16::bytea[]) with ordinality as r (first, count, failed, outputs, durations, n)
 ), b as (
 	insert into backlog (job_id, first, count, attempt, losses, due_at)
 	select p.job_id, b.first, b.count, b.attempt, b.losses, clock_timestamp() + b.wait * interval '1 microsecond'
-	from p, unnest($18::bigint[], $19::int[], $20::int[], $22::int[], $23::bigint[]) as b (first, count, attempt, losses, wait)
+	from p, unnest($17::bigint[], $18::int[], $19::int[], $21::int[], $22::bigint[]) as b (first, count, attempt, losses, wait)
 ), stopped as (
-	update jobs set reason = $21 from p where jobs.id = p.job_id and $21 <> '' and reason = ''
+	update jobs set reason = $20 from p where jobs.id = p.job_id and $20 <> '' and reason = ''
 )
 select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`
 
@@ -342,8 +342,9 @@ func (r Record) queue(b *pgx.Batch, into *Progress) {
 	b.Queue(recordSQL, r.Lease, r.Count, done, done-bad, bad,
 		r.StartedAt.Microseconds(), r.FinishedAt.Microseconds(),
 		r.User.Microseconds(), r.System.Microseconds(), r.Tasks.Microseconds(), r.Moving.Microseconds(), r.PeakMemory,
-		firsts, counts, failed, outputs, durations,
+		firsts, counts, failed, durations,
 		backFirsts, backCounts, backAttempt, r.Halt, backLosses, backWaits,
+		outputs, // last, so that what is large is copied once when the message grows
 	).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
