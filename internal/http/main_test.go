@@ -41,12 +41,22 @@ type server struct {
 	admin *jobs.User
 }
 
-// serve starts one. Without idle its engine executes.
+// serve starts one with a database of its own. Without idle its engine executes.
 func serve(t testing.TB, idle ...bool) *server {
+	t.Helper()
+	role := engine.RoleAll
+	if len(idle) > 0 && idle[0] {
+		role = engine.RoleWeb
+	}
+	return serveAt(t, template.New(t), role)
+}
+
+// serveAt starts one node of a role on the database at url.
+func serveAt(t testing.TB, url, role string) *server {
 	t.Helper()
 	ctx := t.Context()
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	db, err := store.Open(ctx, store.Options{URL: template.New(t), MaxConns: 8, Logger: logger})
+	db, err := store.Open(ctx, store.Options{URL: url, MaxConns: 8, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +70,8 @@ func serve(t testing.TB, idle ...bool) *server {
 	}
 	py := python.New(python.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	o := engine.Options{Store: db, Logger: logger, Role: engine.RoleAll, Version: "test", Cores: []int{0, 1}, CheckPython: py.Check,
+	o := engine.Options{Store: db, Logger: logger, Role: role, Version: "test", Cores: []int{0, 1}, CheckPython: py.Check,
 		Executors: map[string]exec.Executor{"python": py, "command": command.New()}}
-	if len(idle) > 0 && idle[0] {
-		o.Role = engine.RoleWeb
-	}
 	e, err := engine.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)

@@ -111,17 +111,24 @@ func (n *node) outputs(t testing.TB, id string) []string {
 			if b.First != int64(len(all)) {
 				t.Fatalf("a block begins at %d, want %d", b.First, len(all))
 			}
-			n := 0
+			for int64(len(b.Outputs)) < b.Size {
+				more, err := n.store.MoreOutputs(context.Background(), id, b.Seq, int64(len(b.Outputs)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.Outputs = append(b.Outputs, more...)
+			}
+			lines := 0
 			for _, line := range jobs.Lines(b.Outputs) {
-				n++
+				lines++
 				if line.Failed() {
 					all = append(all, "!"+string(line.Value()))
 				} else {
 					all = append(all, string(line.Value()))
 				}
 			}
-			if n != b.Count {
-				t.Fatalf("block at %d has %d lines, want %d", b.First, n, b.Count)
+			if lines != b.Count {
+				t.Fatalf("block at %d has %d lines, want %d", b.First, lines, b.Count)
 			}
 		}
 	}

@@ -46,6 +46,7 @@ type lane struct {
 	failures  int64 // that the job may still have; negative for any number
 	unclaimed int64 // tasks at the job's cursor, as last heard
 	lanes     int   // that the job may have, as last heard
+	overdue   bool  // tasks came back because others take long, which still run
 	yield     bool  // the turn goes back to the line
 	ended     bool  // the job has ended
 	failed    error // why the lane cannot go on
@@ -246,9 +247,16 @@ func (l *lane) wantsMore() bool {
 	if l.atHand == 0 {
 		return true
 	}
+	if l.overdue {
+		return false
+	}
+	fixed := 0
+	if size := l.work.Policy.ChunkSize; size != nil {
+		fixed = *size
+	}
 	// With a limit on failures the second chunk must know of the first one's.
 	return l.unclaimed > 0 && l.work.Policy.MaxFailures == nil &&
-		l.atHand < l.stats.ahead(l.unclaimed, l.lanes)
+		l.atHand < l.stats.ahead(l.unclaimed, l.lanes, fixed)
 }
 
 // fill claims until the executor has as many chunks at hand as it should, and
@@ -292,6 +300,12 @@ func (l *lane) report(ctx context.Context, r exec.Report) {
 		return
 	}
 	l.keepLogs(ctx, r)
+	switch {
+	case len(r.Runs) > 0:
+		l.overdue = false
+	case len(r.Back) > 0:
+		l.overdue = true
+	}
 	// What has been done is recorded although the lane was cancelled, unless
 	// the node has lost its leases.
 	lost := errors.Is(context.Cause(ctx), errLeaseLost)

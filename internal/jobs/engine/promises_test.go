@@ -224,3 +224,47 @@ def f(x):
 		t.Errorf("the waits have no jitter: %v", waits)
 	}
 }
+
+// TestFixedChunksSpreadOverTheLanes has four tasks that wait for each other. With
+// as many processes and a fixed chunk_size no process may keep one waiting
+// behind another: nobody would give it back.
+func TestFixedChunksSpreadOverTheLanes(t *testing.T) {
+	t.Parallel()
+	url, dir := template.New(t), t.TempDir()
+	startReal(t, url)
+	n := webNode(t, url)
+	spec := python(fmt.Sprintf(`
+import os, time
+def f(x):
+    open(os.path.join(%q, str(x)), "w").close()
+    began = time.monotonic()
+    while len(os.listdir(%q)) < 4:
+        if time.monotonic() - began > 10:
+            raise RuntimeError("the others do not run")
+        time.sleep(0.01)
+`, dir, dir), "f", rangeOf(4))
+	spec.Queue = "io"
+	spec.Policy.Processes, spec.Policy.ChunkSize = pointer(4), pointer(1)
+	if j := n.end(t, n.submit(t, spec), 60*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+}
+
+// TestNoTaskWaitsBehindALongOne: a process that has a long task in hand keeps
+// nothing else, which other processes could run.
+func TestNoTaskWaitsBehindALongOne(t *testing.T) {
+	t.Parallel()
+	url := template.New(t)
+	startReal(t, url)
+	n := webNode(t, url)
+	id := n.submit(t, sleeps(time.Minute, 4))
+	since := time.Now()
+	await(t, "the two processes have two tasks, for longer than it takes to find out", func() bool {
+		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+		if err != nil || j.Counts.Running != 2 {
+			since = time.Now()
+		}
+		return time.Since(since) > 1500*time.Millisecond
+	})
+	n.cancelAll(t, id)
+}

@@ -71,11 +71,16 @@ func (s *stats) size(threads int) (want, floor int) {
 
 // ahead is how many chunks a lane should hold: two, so that its process always
 // has one at hand while the other is recorded, unless the second would wait
-// long for the first while others could run it.
-func (s *stats) ahead(unclaimed int64, lanes int) int {
+// long for the first while others could run it. A chunk of a fixed size (0 for
+// none) is never given back for the time that the one before it takes.
+func (s *stats) ahead(unclaimed int64, lanes, fixed int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.task > longestAhead || unclaimed <= int64(2*lanes) && s.task > leastWork {
+	if fixed > 0 && s.task == 0 {
+		return 1
+	}
+	wait := s.task * time.Duration(max(fixed, 1))
+	if wait > longestAhead || unclaimed <= 2*int64(lanes)*int64(max(fixed, 1)) && wait > leastWork {
 		return 1
 	}
 	return 2

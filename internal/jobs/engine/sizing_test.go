@@ -58,17 +58,23 @@ func TestChunksAhead(t *testing.T) {
 	for _, test := range []struct {
 		task      time.Duration
 		unclaimed int64
+		fixed     int
 		want      int
 	}{
-		{0, 100, 2},                       // not known yet: the process should not idle
-		{time.Microsecond, 1, 2},          // short: waiting behind another costs nothing
-		{10 * time.Millisecond, 1000, 2},  // the other is recorded meanwhile
-		{10 * time.Millisecond, 4, 1},     // the end is near: other lanes could run it
-		{150 * time.Millisecond, 1000, 1}, // it would wait long
+		{0, 100, 0, 2},                       // not known yet: the process should not idle
+		{time.Microsecond, 1, 0, 2},          // short: waiting behind another costs nothing
+		{10 * time.Millisecond, 1000, 0, 2},  // the other is recorded meanwhile
+		{10 * time.Millisecond, 4, 0, 1},     // the end is near: other lanes could run it
+		{150 * time.Millisecond, 1000, 0, 1}, // it would wait long
+		{0, 100, 1, 1},                       // not known yet, and it would not be given back
+		{time.Millisecond, 10_000, 50, 2},
+		{time.Millisecond, 200, 50, 1},
+		{time.Millisecond, 10_000, 150, 1},
+		{time.Microsecond, 1, 1000, 2},
 	} {
 		s := stats{task: test.task}
-		if got := s.ahead(test.unclaimed, 2); got != test.want {
-			t.Errorf("%v a task and %d unclaimed: %d chunks, expected %d", test.task, test.unclaimed, got, test.want)
+		if got := s.ahead(test.unclaimed, 2, test.fixed); got != test.want {
+			t.Errorf("%+v: %d chunks", test, got)
 		}
 	}
 }
