@@ -248,6 +248,10 @@ func (e *Engine) serve(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// halfAdded is the number of workers of a queue that River has added but could
+// not start, because the database was away: it must be removed to be added again.
+const halfAdded = -1
+
 // leaveWithin bounds the wait for turns to be adopted.
 const leaveWithin = 5 * time.Second
 
@@ -270,7 +274,7 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	if workers == q.workers {
 		return nil
 	}
-	if q.workers > 0 {
+	if q.workers != 0 {
 		q.leave()
 		within, cancel := context.WithTimeout(ctx, leaveWithin)
 		defer cancel()
@@ -284,6 +288,7 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 		over, q.leave = context.WithCancel(e.running)
 		q.fetches.Store(&fetching{over})
 		if err := e.river.Queues().Add(q.name, river.QueueConfig{MaxWorkers: workers}); err != nil {
+			q.workers = halfAdded
 			return fmt.Errorf("serve queue %q: %w", q.name, err)
 		}
 		q.workers = workers
