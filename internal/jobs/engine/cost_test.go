@@ -23,7 +23,8 @@ import (
 // A tap stands between a node and Postgres and notes what the node sends:
 // transactions, each with its statements.
 type tap struct {
-	server string // the socket
+	cut    func(statement string) bool // to hang up instead of passing it on; nil for never
+	server string                      // the socket
 
 	mu           sync.Mutex
 	transactions [][]string
@@ -89,13 +90,13 @@ func (p *tap) serve(client net.Conn) error {
 	})
 	defer back.Wait()
 	defer server.Close()
-	requests(server, client, synced)
+	p.requests(server, client, synced)
 	return nil
 }
 
 // requests copies what the client sends: a message without a type, then others
 // of a type, a length and a body (PostgreSQL's manual, chapter 55).
-func requests(to io.Writer, from io.Reader, synced chan<- []string) {
+func (p *tap) requests(to io.Writer, from io.Reader, synced chan<- []string) {
 	in, out := bufio.NewReaderSize(from, 1<<16), bufio.NewWriterSize(to, 1<<16)
 	var length [4]byte
 	if _, err := io.ReadFull(in, length[:]); err != nil {
@@ -118,10 +119,16 @@ func requests(to io.Writer, from io.Reader, synced chan<- []string) {
 		switch kind {
 		case 'P':
 			prepared[string(name)] = string(text)
+			if p.cut != nil && p.cut(string(text)) {
+				return
+			}
 		case 'B':
 			bound = prepared[string(text)]
 		case 'E':
 			statements = append(statements, bound)
+			if p.cut != nil && p.cut(bound) {
+				return
+			}
 		case 'Q':
 			synced <- append(statements, string(name))
 			statements = nil

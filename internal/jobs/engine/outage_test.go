@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -9,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/exec"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -109,5 +113,29 @@ func TestRecoveryOfADeadNodeBeginsInTime(t *testing.T) {
 	}
 	if _, err := n.Cancel(t.Context(), store.As(n.admin), id); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestQueueIsServedAgainAfterAConnectionBroke cuts a node's connection in the
+// moment in which it begins to fetch from a queue with other limits. It must
+// begin again.
+func TestQueueIsServedAgainAfterAConnectionBroke(t *testing.T) {
+	t.Parallel()
+	url := template.New(t)
+	n := webNode(t, url)
+	var cuts atomic.Int32
+	p := tap{cut: func(statement string) bool {
+		return strings.Contains(statement, "QueueCreateOrSetUpdatedAt") && cuts.Add(-1) >= 0
+	}}
+	start(t, p.listen(t, url), engine.Options{Role: engine.RoleWorker, Executors: map[string]exec.Executor{"python": squares{}}})
+	square := python("def f(x): return x * x", "f", rangeOf(10))
+	n.end(t, n.submit(t, square), 20*time.Second)
+	cuts.Store(2)
+	if _, err := n.store.SetQueue(t.Context(), "cpu", jobs.QueueLimits{PerCore: 2}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the connection is cut twice", func() bool { return cuts.Load() <= 0 })
+	if j := n.end(t, n.submit(t, square), 20*time.Second); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
 	}
 }

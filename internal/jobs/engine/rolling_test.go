@@ -79,7 +79,7 @@ func TestRollingRestart(t *testing.T) {
 	load.Wait()
 
 	for _, id := range append(small, big, long) {
-		if j := n.end(t, id, 60*time.Second); j.State != jobs.Succeeded {
+		if j := n.end(t, id, 5*time.Minute); j.State != jobs.Succeeded {
 			t.Errorf("%s, %+v, %s", j.State, j.Counts, j.Reason)
 		}
 	}
