@@ -9,6 +9,7 @@ var chapters = []struct{ id, title string }{
 	{"programs", "Programs"},
 	{"inputs", "Inputs"},
 	{"results", "Results"},
+	{"speed-up", "Speed-up"},
 	{"errors", "When something is wrong"},
 	{"keys", "Keys and search"},
 }
@@ -57,6 +58,15 @@ var resultRows = [][2]string{
 	{"?after=INDEX", "only those past that index, to go on where you stopped"},
 	{"?follow=true", "stays open until the job has ended, like imap"},
 	{"?follow=true&order=completion", "the same, in the order in which tasks end, like imap_unordered"},
+}
+
+var verdictRows = [][2]string{
+	{"well_spread", "Tasks filled at least three quarters of the time of the lanes, or kept as much of the cores busy."},
+	{"interpreter_lock", "Processes of several threads kept one core busy each. Python lets one thread compute at a time: use processes."},
+	{"waiting_on_io", "Tasks computed for less than a quarter of their time. More threads, or the queue io, let more of them wait at once."},
+	{"data_movement", "More time went to inputs and outputs than to tasks. Return less, or pass the name of a file."},
+	{"one_long_task", "Lanes were idle at the end for a fifth of the time or more, while one task, or the last few, went on. Split it, or put it first."},
+	{"too_little_work", "Handing a task out cost more than running it, or getting processes ready more than all tasks. Do more in each task."},
 }
 
 var kindRows = [][2]string{

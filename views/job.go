@@ -21,6 +21,8 @@ type JobPage struct {
 	Failures []jobs.FailureGroup // most frequent first
 	Cells    []Cell              // [CellSize] tasks each, in order, over all tasks
 
+	Report *jobs.Report // nil while nothing is known
+
 	Results []jobs.Task    // the first ResultsShown that have ended, ascending; without logs, input optional
 	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsCut bool           // lines were dropped because the job's logs are capped
@@ -49,6 +51,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-reason", Component: jobReason(p)},
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
+		{ID: "job-report", Component: jobReport(p)},
 		{ID: "job-results", Component: jobResults(p)},
 		{ID: "job-logs", Component: jobLogs(p)},
 	}

@@ -40,16 +40,16 @@ func elapsedWord(j *jobs.Job) string {
 	return "Elapsed"
 }
 
-// speedUp is how many cores' worth of work was done at once.
+// speedUp is how many tasks were in hand at once, on average; before that is
+// known, how many cores there are.
 func speedUp(p JobPage) (number, unit string) {
-	elapsed := p.Job.Elapsed(p.Now).Seconds()
-	if elapsed <= 0 || p.Job.CPUSeconds <= 0 {
-		return "–", ""
+	if p.Report == nil || p.Report.SpeedUp <= 0 {
+		if p.Cores > 0 {
+			unit = "of " + plural(int64(p.Cores), "core", "cores")
+		}
+		return "–", unit
 	}
-	if p.Cores > 0 {
-		unit = "of " + plural(int64(p.Cores), "core", "cores")
-	}
-	return strconv.FormatFloat(p.Job.CPUSeconds/elapsed, 'f', 1, 64) + "×", unit
+	return significant(p.Report.SpeedUp) + "×", "of " + thousands(int64(p.Report.AtOnce))
 }
 
 func processesOf(p JobPage) string {

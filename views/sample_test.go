@@ -1,6 +1,7 @@
 package views
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -165,6 +166,7 @@ func sampleRunning() JobPage {
 		}
 		p.Logs = append(p.Logs, l)
 	}
+	p.Report = sampleReport(false)
 	return p
 }
 
@@ -173,7 +175,35 @@ func sampleFailed() JobPage {
 	p := JobPage{Page: samplePage(""), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 12)}
 	p.Failures = []jobs.FailureGroup{{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
 	p.LogsCut = true
+	p.Report = sampleReport(true)
 	return p
+}
+
+// sampleReport is of eight lanes, of which the last goes on for long.
+func sampleReport(ended bool) *jobs.Report {
+	const wall = 4100 * time.Millisecond
+	f := jobs.ReportFacts{
+		Ended: ended, Wall: wall, Total: 10_000, Threads: 1, Interpreter: true, Cores: 8, OutputBytes: 81 << 10,
+		Lanes: jobs.NewLaneTimes(wall), Durations: jobs.NewDurations(),
+	}
+	for lane := range 8 {
+		end := 2700 * time.Millisecond
+		if lane == 7 {
+			end = wall
+		}
+		f.Lanes.Add(jobs.ChunkTime{
+			Lane: lane, Count: 1250, Started: 30 * time.Millisecond, Finished: end,
+			Tasks: end - 200*time.Millisecond, Moving: 120 * time.Millisecond, User: end - 300*time.Millisecond, System: 40 * time.Millisecond, PeakMemory: 31 << 20,
+		})
+	}
+	for i := range int64(10_000) {
+		took := time.Duration(900+i*i%1201) * time.Microsecond
+		if i == 9811 {
+			took = 1700 * time.Millisecond
+		}
+		f.Durations.Add(i, binary.LittleEndian.AppendUint16(nil, jobs.EncodeDuration(took)))
+	}
+	return f.Report()
 }
 
 func sampleMillion() JobPage {

@@ -40,7 +40,7 @@ var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/jobs/new$`),
 	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/(cancel|pause|resume|retry))?$`),
 	regexp.MustCompile(`^/(queues|nodes|login|logout|docs)$`),
-	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs)$`),
+	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs|report)$`),
 	regexp.MustCompile(`^/api/v1/openapi\.json$`),
 }
 

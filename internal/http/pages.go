@@ -123,6 +123,8 @@ type jobModel struct {
 
 	results []jobs.Task
 	settled bool // results cannot change any more
+
+	report reportModel
 }
 
 // outputShown is how many bytes of an output the preview of results is given.
@@ -146,6 +148,9 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 		}
 	}
 	if p.Cells, err = m.cells(ctx, job); err != nil {
+		return p, err
+	}
+	if p.Report, err = m.report.of(ctx, s, job); err != nil {
 		return p, err
 	}
 	if p.Results, err = m.firstResults(ctx, job); err != nil {

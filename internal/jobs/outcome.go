@@ -207,7 +207,7 @@ type Bar struct {
 	SystemMS   float64 `json:"system_ms" doc:"CPU time in the kernel."`
 	TasksMS    float64 `json:"tasks_ms" doc:"Wall time inside tasks, added up."`
 	MovingMS   float64 `json:"moving_ms" doc:"Decoding inputs, encoding and moving outputs."`
-	WaitingMS  float64 `json:"waiting_ms" doc:"The turn's wait for its slot, on its first chunk."`
+	WaitingMS  float64 `json:"waiting_ms" doc:"The turn's wait for its slot, in the line too, on its first chunk."`
 	PeakMemory int64   `json:"peak_memory_bytes"`
 }
 

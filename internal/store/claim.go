@@ -27,7 +27,7 @@ type Claim struct {
 
 	Ranged bool          // the inputs are a range: none need be read
 	First  bool          // the turn's first claim: the job may start with it
-	Waited time.Duration // the turn's wait for its slot, where First
+	Waited time.Duration // the turn's wait for its slot, in the line too, where First
 }
 
 // A Lease is a range of tasks that only its holder may record.
@@ -58,6 +58,9 @@ const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exist
 // The progress row is locked first, so claims of one job follow each other. The
 // fair share is what is left over twice the lanes (guided self-scheduling,
 // Polychronopoulos and Kuck 1987), so that no lane is left with a long tail.
+//
+// The first chunk of a turn that stood in the line is told by its wait, which is
+// never recorded as 0.
 //
 // A piece that was lost twice is halved with each further claim, until the task
 // that takes its node down is alone. The losses of a task count from when it is.
@@ -93,7 +96,7 @@ with p as materialized (
 	from t where b.id = t.piece and t.count < t.piece_count
 ), c as (
 	insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, core, leased_at, waiting_us)
-	select $1, first, count, 'leased', attempt, case when count = 1 and piece_count > 1 then 0 else piece_losses end, $2, $3, $4, clock_timestamp(), $9 from t where count > 0
+	select $1, first, count, 'leased', attempt, case when count = 1 and piece_count > 1 then 0 else piece_losses end, $2, $3, $4, clock_timestamp(), greatest($9::bigint, $8::boolean::int) from t where count > 0
 	returning id, first, count, attempt, losses
 ), started as (
 	update jobs set state = case when state = 'queued' then 'running' else state end,

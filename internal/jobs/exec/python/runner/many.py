@@ -73,8 +73,8 @@ class Many:
                 self.ended(c)
         return None
 
-    def finished(self, c, n, slot, spent, line, failed):
-        """Takes the outcome of a task in hand."""
+    def finished(self, c, n, slot, spent, line, failed, encoding):
+        """Takes the outcome of a task in hand, which took spent without encoding."""
         r = self.runner
         if spent > FORKED:
             r.check_kills()
@@ -87,6 +87,7 @@ class Many:
             c.size += len(line)
             c.failed += failed
             c.in_tasks += spent
+            c.moving += encoding
             c.open -= 1
             r.cells[MARK + slot * MARK_STEP] = -1
             self.number.set(-1)
@@ -96,10 +97,16 @@ class Many:
                     self.chunks.remove(c)
                 self.ended(c)
             elif self.size >= FRAME or len(self.done) >= 2048:
-                self.send()
+                self.send_of(c)
+
+    def send_of(self, c):
+        """Sends what was collected, at the expense of a chunk; the lock must be held."""
+        t = perf_counter()
+        self.send()
+        c.moving += perf_counter() - t
 
     def ended(self, c):
-        self.send()
+        self.send_of(c)
         self.runner.end(c.base, c.next - c.base, c.began or time.time(), c.in_tasks, c.moving)
 
     def answer(self):
@@ -147,9 +154,9 @@ class Threads(Many):
                     self.free.wait()
             c, n, x = task
             t = perf_counter()
-            line, failed = one(*((call, f, x) if type(x) is not Undecodable else (checked(f), x)))
-            spent = perf_counter() - t
-            self.finished(c, n, slot, spent, line, failed)
+            line, failed, encoding = one(*((call, f, x) if type(x) is not Undecodable else (checked(f), x)))
+            spent = perf_counter() - t - encoding
+            self.finished(c, n, slot, spent, line, failed, encoding)
             task = x = None
 
 
@@ -210,7 +217,7 @@ class Async(Many):
                 await self.more.wait()
                 continue
             c, n, x = task
-            t = perf_counter()
+            t, encoding = perf_counter(), 0.0
             try:
                 if type(x) is Undecodable:
                     raise ValueError("the input cannot be read: %s" % x.error)
@@ -225,6 +232,8 @@ class Async(Many):
             else:
                 if r.forked:
                     os._exit(0)
+                ran = perf_counter()
                 line, failed = encoded(value)
-            spent = perf_counter() - t
-            self.finished(c, n, slot, spent, line, failed)
+                encoding = perf_counter() - ran
+            spent = perf_counter() - t - encoding
+            self.finished(c, n, slot, spent, line, failed, encoding)

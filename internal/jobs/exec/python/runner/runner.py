@@ -110,7 +110,8 @@ class Runner:
         return True
 
     def one(self, call, *args):
-        """Calls and encodes; the line of the outcome, and whether it is a failure."""
+        """Calls and encodes; the line of the outcome, whether it is a failure, and
+        the seconds that encoding took."""
         try:
             r = call(*args)
             if type(r) is CoroutineType:
@@ -118,10 +119,12 @@ class Runner:
         except BaseException as e:
             if self.forked:
                 os._exit(1)
-            return b"!" + describe(e, self.memory_limit).encode() + b"\n", True
+            return b"!" + describe(e, self.memory_limit).encode() + b"\n", True, 0.0
         if self.forked:
             os._exit(0)
-        return encoded(r)
+        t = time.perf_counter()
+        line, failed = encoded(r)
+        return line, failed, time.perf_counter() - t
 
     def check_kills(self):
         """Ends this process when the kernel killed one that the task in hand had

@@ -12,6 +12,7 @@ from .values import BULK, INTS, MAX_OUTPUT, checked, describe, encode_scalars, e
 SCALARS = frozenset((int, float, str, bool, type(None)))
 FRAME = 256 << 10           # bytes of outcomes that are worth a frame
 MAX_CHUNK_OUTPUT = 8 << 20  # bytes of a chunk's outputs past which its tail goes back
+HEAVY = 1024                # characters of an output whose encoding is worth a look at the clock
 
 # Tasks that are short are run in batches of about this many seconds, between
 # which the clock and the limit are read.
@@ -40,6 +41,8 @@ class Serial:
         self.out = []          # scalar outputs that are not encoded yet
         self.ints = True       # all of out are of type int
         self.strings = False   # some of out may be of type str
+        self.heavy = True      # the last output that is no scalar was, or there was none
+        self.encoding = 0.0    # seconds for heavy ones in the batch in hand
         self.pieces = []       # encoded outputs
         self.first = 0         # number of the first task that is not sent
         self.count = 0         # tasks in pieces
@@ -112,11 +115,13 @@ class Serial:
             if spent > 100e-6 or careful or n + m >= end:
                 drain()
             cells[MARK] = -1
-            in_tasks += spent
+            encoding, self.encoding = self.encoding, 0.0
+            moving += encoding
+            in_tasks += spent - encoding
             n += m
             if m:
                 durations.append(m)
-                durations.append(spent / m)
+                durations.append((spent - encoding) / m)
             if n < stop or 0 <= failures < self.failures:
                 break
             if self.strings:
@@ -183,15 +188,20 @@ class Serial:
                 self.out.append(r)
             return
         if t is CoroutineType:
-            self.piece(*self.runner.one(await_coroutine, r))
+            line, failed, _ = self.runner.one(await_coroutine, r)
+            self.piece(line, failed)
             return
         self.expected = t
         self.contain(r)
 
     def contain(self, r):
         """Takes an output that is no scalar. It is encoded at once, as later tasks may change it."""
+        heavy = self.heavy
+        if heavy:
+            t = perf_counter()
         try:
             text = self.encode(r)
+            self.heavy = len(text) > HEAVY
         except BaseException:
             self.encode = encoder()  # it may hold what it was in the middle of
             text = None
@@ -199,6 +209,8 @@ class Serial:
             self.piece(*encoded(r))
         else:
             self.piece(text.encode() + b"\n", False)
+        if heavy:
+            self.encoding += perf_counter() - t
 
     def piece(self, line, failed):
         """Adds the line of one task."""

@@ -1,0 +1,52 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+type reportOutput struct{ Body *jobs.Report }
+
+// report says how well a job was spread, as far as it has come.
+func (s *Site) report(ctx context.Context, in *JobPath) (*reportOutput, error) {
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.store.Report(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	return &reportOutput{report}, nil
+}
+
+// Pace of the report on a page whose job runs: it is made of all that the job
+// has done so far.
+const (
+	reportEvery = 2 * time.Second
+	reportShare = 20 // a stream spends no more than one part of so many on it
+)
+
+// A reportModel keeps the report of a job that runs for a while.
+type reportModel struct {
+	last  *jobs.Report
+	state jobs.State // of the job when it was made
+	due   time.Time
+}
+
+// of is the report of a job: a new one where its state has changed.
+func (m *reportModel) of(ctx context.Context, s *Site, job *jobs.Job) (*jobs.Report, error) {
+	began := time.Now()
+	if m.last != nil && m.state == job.State && began.Before(m.due) {
+		return m.last, nil
+	}
+	report, err := s.store.Report(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	m.last, m.state = report, job.State
+	m.due = time.Now().Add(max(reportEvery, reportShare*time.Since(began)))
+	return report, nil
+}

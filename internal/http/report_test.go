@@ -1,0 +1,176 @@
+package web_test
+
+import (
+	"html"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// TestVerdicts runs a job for each verdict, built to earn it.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, c := range []struct {
+		kind     jobs.VerdictKind
+		source   string
+		inputs   string
+		policy   string
+		attempts int // of which one must do: where others keep the cores busy, tasks that compute look as if they waited
+		number   string
+	}{
+		{jobs.WellSpread, `
+import time
+def f(x):
+    end = time.perf_counter() + 0.02
+    while time.perf_counter() < end:
+        pass
+`, `{"range":{"stop":40}}`, ``, 8, "% of the time of 2 lanes"},
+		{jobs.InterpreterLock, `
+import os
+try: # the core is to be the process's own
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+except (AttributeError, OSError):
+    pass
+def f(x):
+    n = 0
+    for i in range(200_000):
+        n += i
+`, `{"range":{"stop":40}}`, `"processes":1,"threads":4`, 8, "cores while it ran (CPU / wall)"},
+		{jobs.WaitingOnIO, `
+import time
+def f(x):
+    time.sleep(0.02)
+`, `{"range":{"stop":40}}`, ``, 1, "CPU / wall is 0."},
+		{jobs.DataMovement, `
+def f(x):
+    return "x" * 1_000_000
+`, `{"range":{"stop":30}}`, ``, 1, "28.6 MiB, 977 KiB a task"},
+		{jobs.OneLongTask, `
+import time
+def f(x):
+    time.sleep(1.5 if x == 30 else 0.02)
+`, `{"range":{"stop":31}}`, ``, 1, "Task 30 took 1.5 s"},
+		{jobs.TooLittleWork, `
+def f(x):
+    return x
+`, `{"range":{"stop":200000}}`, ``, 1, "A task took "},
+	} {
+		submit := func(inputs string) string {
+			return s.ended(s.submit(program(c.source, inputs, `,"policy":{`+c.policy+`}`)).ID).ID
+		}
+		submit(`{"range":{"stop":4}}`) // so that the processes are there
+		var r jobs.Report
+		var id string
+		for range c.attempts {
+			id = submit(c.inputs)
+			r = jobs.Report{}
+			s.get("/api/v1/jobs/"+id+"/report").into(t, &r)
+			if r.Verdict == nil {
+				t.Fatalf("%s: no verdict in %+v", c.kind, r)
+			}
+			if r.Verdict.Kind == c.kind {
+				break
+			}
+			t.Logf("%s: %+v", c.kind, *r.Verdict)
+		}
+		if r.Verdict.Kind != c.kind || !strings.Contains(r.Verdict.Sentence, c.number) {
+			t.Errorf("want %s with %q: %+v, %+v", c.kind, c.number, *r.Verdict, r)
+		}
+		sum := r.Shares.Tasks + r.Shares.Moving + r.Shares.Waiting + r.Shares.Tail + r.Shares.Idle + r.Shares.Other
+		if math.Abs(sum-1) > 1e-9 || !r.Ended || r.Efficiency <= 0 || r.Efficiency > 1.05 || r.IdealSeconds <= 0 || r.IdealSeconds > 1.05*r.WallSeconds || r.Cores < 1 {
+			t.Errorf("%s: %+v", c.kind, r)
+		}
+		counted := int64(0)
+		for _, b := range r.Histogram {
+			counted += b.Count
+		}
+		if counted != r.Tasks.Count || counted == 0 || r.Longest == nil {
+			t.Errorf("%s: %d tasks in the histogram of %+v", c.kind, counted, r)
+		}
+		page := html.UnescapeString(s.get("/jobs/" + id).text)
+		if !strings.Contains(page, r.Verdict.Sentence) || !strings.Contains(page, `<svg class="histogram"`) {
+			t.Errorf("%s: the page does not say so", c.kind)
+		}
+	}
+}
+
+// TestOutputsAreNoTaskTime has tasks whose output takes long to encode.
+func TestOutputsAreNoTaskTime(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	list := "L = list(range(200_000))\ndef f(x):\n    return L\n"
+	for what, job := range map[string]string{
+		"one by one":  program(list, `{"range":{"stop":12}}`),
+		"in threads":  program(list, `{"range":{"stop":12}}`, `,"policy":{"threads":2}`),
+		"in one loop": program("L = list(range(200_000))\nasync def f(x):\n    return L\n", `{"range":{"stop":12}}`, `,"policy":{"threads":2}`),
+	} {
+		var r jobs.Report
+		s.get("/api/v1/jobs/"+s.ended(s.submit(job).ID).ID+"/report").into(t, &r)
+		if moved := r.Shares.Moving * r.WallSeconds * float64(r.AtOnce); r.TaskSeconds > moved/2 {
+			t.Errorf("%s: %.3f s in tasks, %.3f s with data", what, r.TaskSeconds, moved)
+		}
+	}
+}
+
+func TestReportIsTheOwners(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	id := s.ended(s.submit(program(squares, `{"items":[1,2,3]}`)).ID).ID
+	eve := s.user("eve", jobs.Submitter)
+	for path, want := range map[string]int{
+		"/api/v1/jobs/" + id + "/report": http.StatusNotFound,
+		"/api/v1/jobs/x/report":          http.StatusNotFound,
+	} {
+		if a := s.get(path, "Authorization", "Bearer "+eve); a.StatusCode != want {
+			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
+		} else {
+			a.problem(t)
+		}
+	}
+}
+
+// TestReportIsLive follows the report on a page while a job runs: what comes
+// within two seconds waits, and the end does not.
+func TestReportIsLive(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(12)
+	stream := s.events("/jobs/" + id + "/live")
+	until := func(selector, what string) (report string) {
+		t.Helper()
+		for {
+			e, ok := one(t, stream)
+			if !ok || e.name != "patch" {
+				t.Fatalf("%v %+v before %s %s", ok, e, selector, what)
+			}
+			doc, err := goquery.NewDocumentFromReader(strings.NewReader(e.data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := doc.Find("#job-report").Text(); text != "" {
+				report = text
+			}
+			if found := doc.Find(selector); strings.Contains(found.Text()+found.AttrOr("value", ""), what) {
+				return report
+			}
+		}
+	}
+	s.record(id, s.lease(id, 4))
+	until("#job-report", "as far as is known")
+	began := time.Now()
+	s.record(id, s.lease(id, 4))
+	if report := until("#progress", "8"); report != "" && time.Since(began) < time.Second {
+		t.Errorf("the report was made anew after %v: %s", time.Since(began), report)
+	}
+	s.record(id, s.lease(id, 4))
+	if report := until("#job-title", "succeeded"); report == "" || strings.Contains(report, "as far as is known") {
+		t.Errorf("at the end the report is %q", report)
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of what a report is made from. What a job has beyond them is not seen:
+// only jobs of many millions of tasks have so many, with chunks of one.
+const (
+	maxReportChunks = 5_000_000
+	maxReportBlocks = 5_000_000
+)
+
+// Report says how well a job's tasks were spread. It reads when chunks ran and
+// how long tasks took, row by row, and holds neither.
+func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error) {
+	p := job.Policy.WithDefaults()
+	facts := jobs.ReportFacts{
+		Ended: job.State.Ended(), Total: job.Counts.Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
+		Threads: *p.Threads, Interpreter: job.Program.Python != nil, FixedChunks: p.ChunkSize != nil,
+		Lanes: jobs.NewLaneTimes(0), Durations: jobs.NewDurations(),
+	}
+	if job.StartedAt == nil {
+		return facts.Report(), nil
+	}
+	var end time.Time
+	if job.FinishedAt != nil {
+		end = job.FinishedAt.Time
+	} else if err := s.Pool.QueryRow(ctx, `select clock_timestamp()`).Scan(&end); err != nil {
+		return nil, wrap("read clock", err)
+	}
+	facts.Wall = end.Sub(job.StartedAt.Time)
+	run, err := s.laneTimes(ctx, job, end)
+	if err != nil {
+		return nil, err
+	}
+	if run.first == 0 { // its first chunk was lost
+		return facts.Report(), nil
+	}
+	facts.Lanes = run.lanes
+	if facts.Cores, err = s.coresOf(ctx, run, *p.CoresPerProcess); err != nil {
+		return nil, err
+	}
+	facts.OutputBytes, err = s.durations(ctx, job.ID, run.first, facts.Durations)
+	if err != nil {
+		return nil, err
+	}
+	if job.Inputs.Range == nil {
+		err := s.Pool.QueryRow(ctx, `select coalesce(sum(octet_length(data)), 0) from input_blocks where job_id = $1`, job.ID).Scan(&facts.InputBytes)
+		if err != nil {
+			return nil, wrap("measure inputs", err)
+		}
+	}
+	return facts.Report(), nil
+}
+
+// A run is what a job's chunks say of its last run: those before a retry of the
+// whole job do not count.
+type run struct {
+	lanes *jobs.LaneTimes
+	first int64                       // number of its first chunk
+	nodes map[[16]byte]map[int32]bool // the cores that chunks were pinned to, by node; -1 for none
+}
+
+func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (run, error) {
+	start := job.StartedAt.Time
+	r := run{lanes: jobs.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
+	rows, err := s.Pool.Query(ctx, `
+		select id, lane, node_id, coalesce(core, -1), first, count, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
+			state = 'leased', user_us, system_us, tasks_us, moving_us, waiting_us, peak_memory
+		from chunks where job_id = $1 and state <> 'lost' and (finished_at is null or finished_at >= $2)
+		order by id limit $3`, job.ID, start, maxReportChunks)
+	if err != nil {
+		return r, wrap("read chunks", err)
+	}
+	var (
+		id                                   int64
+		node                                 [16]byte
+		core                                 int32
+		leased, started, finished            time.Time
+		user, system, tasks, moving, waiting int64
+		c                                    jobs.ChunkTime
+	)
+	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	_, err = pgx.ForEachRow(rows, []any{&id, &c.Lane, &node, &core, &c.First, &c.Count, &leased, &started, &finished,
+		&c.InHand, &user, &system, &tasks, &moving, &waiting, &c.PeakMemory}, func() error {
+		if r.first == 0 {
+			r.first = id
+		}
+		if r.nodes[node] == nil {
+			r.nodes[node] = make(map[int32]bool)
+		}
+		r.nodes[node][core] = true
+		c.Leased, c.Started, c.Finished = leased.Sub(start), started.Sub(start), finished.Sub(start)
+		c.User, c.System, c.Tasks, c.Moving, c.Waited = us(user), us(system), us(tasks), us(moving), us(waiting)
+		r.lanes.Add(c)
+		return nil
+	})
+	return r, wrap("read chunks", err)
+}
+
+// coresOf is how many cores a run had: those that its processes were pinned to,
+// else all of its nodes.
+func (s *Store) coresOf(ctx context.Context, r run, perProcess int) (int, error) {
+	nodes := make([][16]byte, 0, len(r.nodes))
+	for node := range r.nodes {
+		nodes = append(nodes, node)
+	}
+	rows, err := s.Pool.Query(ctx, `select id, cores from nodes where id = any($1) limit $2`, nodes, len(nodes))
+	if err != nil {
+		return 0, wrap("read nodes", err)
+	}
+	var node [16]byte
+	var cores, sum int
+	_, err = pgx.ForEachRow(rows, []any{&node, &cores}, func() error {
+		if pinned := r.nodes[node]; !pinned[-1] {
+			cores = min(cores, len(pinned)*perProcess)
+		}
+		sum += cores
+		return nil
+	})
+	return sum, wrap("read nodes", err)
+}
+
+// durations adds the durations of a job's outcomes, from those of the chunk
+// numbered first on, and returns how many bytes their outputs have. Outputs are
+// not read.
+func (s *Store) durations(ctx context.Context, job string, first int64, into *jobs.Durations) (outputs int64, err error) {
+	rows, err := s.Pool.Query(ctx, `
+		select first, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id >= $2 limit $3`, job, first, maxReportBlocks)
+	if err != nil {
+		return 0, wrap("read durations", err)
+	}
+	var at int64
+	var codes pgtype.DriverBytes
+	var size int64
+	_, err = pgx.ForEachRow(rows, []any{&at, &codes, &size}, func() error {
+		into.Add(at, codes)
+		outputs += size
+		return nil
+	})
+	return outputs, wrap("read durations", err)
+}

@@ -1,0 +1,218 @@
+package views
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+func reportURL(job string) templ.SafeURL { return templ.SafeURL("/api/v1/jobs/" + job + "/report") }
+
+func toSpan(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
+
+// verdictWord is the verdict itself; its sentence says why.
+func verdictWord(kind jobs.VerdictKind) string {
+	switch kind {
+	case jobs.WellSpread:
+		return "Well spread"
+	case jobs.InterpreterLock:
+		return "Bound by the interpreter lock"
+	case jobs.WaitingOnIO:
+		return "Waiting on I/O"
+	case jobs.DataMovement:
+		return "Dominated by data movement"
+	case jobs.OneLongTask:
+		return "One long task sets the pace"
+	case jobs.TooLittleWork:
+		return "Too little work per task"
+	}
+	return string(kind)
+}
+
+// verdictClass gives a verdict the colour of a state.
+func verdictClass(kind jobs.VerdictKind) string {
+	if kind == jobs.WellSpread {
+		return "succeeded"
+	}
+	return "paused"
+}
+
+// A share is one part of the lanes' time.
+type share struct {
+	class, word string
+	share       float64
+}
+
+// shares are the parts in the order in which the bar has them. Rare ones are
+// left out where there is nothing of them.
+func shares(r *jobs.Report) []share {
+	list := []share{
+		{"in-tasks", "in tasks", r.Shares.Tasks},
+		{"moving", "encoding and moving data", r.Shares.Moving},
+		{"other", "starting, claiming and recording", r.Shares.Other},
+		{"waiting", "waiting for a slot", r.Shares.Waiting},
+		{"tail", "idle tail", r.Shares.Tail},
+	}
+	if r.Shares.Idle >= 0.001 {
+		list = append(list, share{"idle", "paused or nothing to claim", r.Shares.Idle})
+	}
+	return list
+}
+
+func shareSegments(r *jobs.Report) []segment {
+	var out []segment
+	x, sum := 0, 0.0
+	for _, s := range shares(r) {
+		// Cumulative, so that rounding leaves no gap.
+		sum += s.share
+		end := min(int(math.Round(barWidth*sum)), barWidth)
+		out = append(out, segment{s.class, x, max(end-x, 0)})
+		x = max(end, x)
+	}
+	return out
+}
+
+func sharesTold(r *jobs.Report) string {
+	var parts []string
+	for _, s := range shares(r) {
+		parts = append(parts, sharePercent(s.share)+" "+s.word)
+	}
+	return "Of the lanes' time: " + strings.Join(parts, ", ")
+}
+
+// sharePercent has a digit after the point where that tells something.
+func sharePercent(v float64) string {
+	if p := 100 * v; p >= 0.05 && p < 9.95 {
+		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
+	}
+	return strconv.FormatFloat(100*v, 'f', 0, 64) + " %"
+}
+
+// reportPairs are the report's figures.
+func reportPairs(r *jobs.Report) []pair {
+	pairs := []pair{
+		{"Wall time", span(toSpan(r.WallSeconds))},
+		{"Task time", span(toSpan(r.TaskSeconds)) + ", added up"},
+		{"Speed-up", significant(r.SpeedUp) + " of " + plural(int64(r.AtOnce), "task", "tasks") + " at once"},
+		{"Efficiency", sharePercent(r.Efficiency)},
+		{"Ideal", span(toSpan(r.IdealSeconds)) + " wall time with as many at once"},
+		{"CPU", span(toSpan(r.UserSeconds)) + " user, " + span(toSpan(r.SystemSeconds)) + " system: " +
+			significant(r.CoresBusy) + " of " + plural(int64(r.Cores), "core", "cores") + " busy"},
+	}
+	switch {
+	case r.InputBytes > 0:
+		pairs = append(pairs, pair{"Data", size(r.InputBytes) + " in, " + size(r.OutputBytes) + " out"})
+	case r.OutputBytes > 0:
+		pairs = append(pairs, pair{"Data", size(r.OutputBytes) + " out"})
+	}
+	if r.PeakMemory > 0 {
+		pairs = append(pairs, pair{"Peak memory", size(r.PeakMemory) + " in a process"})
+	}
+	return pairs
+}
+
+// taskPairs are the figures of single tasks.
+func taskPairs(r *jobs.Report) []pair {
+	t := r.Tasks
+	return []pair{
+		{"Median", millisText(t.P50MS)},
+		{"Mean", millisText(t.MeanMS)},
+		{"95 %", "within " + millisText(t.P95MS)},
+		{"99 %", "within " + millisText(t.P99MS)},
+	}
+}
+
+// millisText is span, below a microsecond in nanoseconds.
+func millisText(ms float64) string {
+	if d := milliseconds(ms); d >= time.Microsecond {
+		return span(d)
+	}
+	return short(ms*1e6) + " ns"
+}
+
+// histogramHeight is from the top of the drawing to its axis, in pixels.
+const histogramHeight = 132
+
+// histogramTop is the room above the highest bar.
+const histogramTop = 18
+
+func mostInBin(r *jobs.Report) int64 {
+	most := int64(0)
+	for _, b := range r.Histogram {
+		most = max(most, b.Count)
+	}
+	return most
+}
+
+// A histogramBar is one bin; x and width are in percent of the drawing.
+type histogramBar struct {
+	x, width, title string
+	height          int
+}
+
+func histogramBars(r *jobs.Report) []histogramBar {
+	var bars []histogramBar
+	most := mostInBin(r)
+	n := len(r.Histogram)
+	for i, b := range r.Histogram {
+		if b.Count == 0 {
+			continue
+		}
+		height := int(math.Round(float64(histogramHeight-histogramTop) * float64(b.Count) / float64(most)))
+		bars = append(bars, histogramBar{
+			x: share100(i, n), width: share100(1, n), height: max(height, 2),
+			title: fmt.Sprintf("%s to %s: %s", borderText(b.FromMS), borderText(b.ToMS), plural(b.Count, "task", "tasks")),
+		})
+	}
+	return bars
+}
+
+func share100(i, n int) string {
+	return strconv.FormatFloat(100*float64(i)/float64(n), 'f', 3, 64) + "%"
+}
+
+// A histogramLabel stands at a border of bins.
+type histogramLabel struct{ x, anchor, text string }
+
+// maxLabels is how many labels fit under a histogram on a narrow screen.
+const maxLabels = 6
+
+// histogramLabels are the borders that have one: the first and the last, and as
+// many between them as there is room for.
+func histogramLabels(r *jobs.Report) []histogramLabel {
+	n := len(r.Histogram)
+	every := (n + maxLabels - 2) / (maxLabels - 1)
+	labels := []histogramLabel{{share100(0, n), "start", borderText(r.Histogram[0].FromMS)}}
+	for i := every; n-i >= every; i += every {
+		labels = append(labels, histogramLabel{share100(i, n), "middle", borderText(r.Histogram[i].FromMS)})
+	}
+	return append(labels, histogramLabel{share100(n, n), "end", borderText(r.Histogram[n-1].ToMS)})
+}
+
+// borderText is a border of bins with its unit. Borders are round numbers.
+func borderText(ms float64) string {
+	unit := "ms"
+	switch {
+	case ms >= 999.5:
+		ms, unit = ms/1e3, "s"
+	case ms < 0.0009995:
+		ms, unit = ms*1e6, "ns"
+	case ms < 0.9995:
+		ms, unit = ms*1e3, "µs"
+	}
+	if ms >= 1000 {
+		return thousands(int64(math.Round(ms))) + " " + unit
+	}
+	return strconv.FormatFloat(ms, 'g', 3, 64) + " " + unit
+}
+
+func histogramTold(r *jobs.Report) string {
+	return fmt.Sprintf("Histogram of %s: half within %s, 95 %% within %s. The same as a table follows.",
+		plural(r.Tasks.Count, "task", "tasks"), millisText(r.Tasks.P50MS), millisText(r.Tasks.P95MS))
+}
