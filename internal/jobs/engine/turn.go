@@ -16,7 +16,7 @@ import (
 
 const (
 	// quantum is how long a turn runs while others wait for its slot.
-	quantum = time.Second
+	quantum = jobs.Quantum
 	// patience is how long a turn waits for a slot here before it goes back to
 	// its place in the line, where another node may take it or a more urgent
 	// turn come first.
