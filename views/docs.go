@@ -9,6 +9,7 @@ var chapters = []struct{ id, title string }{
 	{"programs", "Programs"},
 	{"inputs", "Inputs"},
 	{"results", "Results"},
+	{"waiting", "Why a job waits"},
 	{"errors", "When something is wrong"},
 	{"keys", "Keys and search"},
 }
@@ -57,6 +58,22 @@ var resultRows = [][2]string{
 	{"?after=INDEX", "only those past that index, to go on where you stopped"},
 	{"?follow=true", "stays open until the job has ended, like imap"},
 	{"?follow=true&order=completion", "the same, in the order in which tasks end, like imap_unordered"},
+}
+
+var waitRows = [][2]string{
+	{"busy", "Other jobs run, or come first in its queue's line; jobs of one priority take turns of about a second. jobs_before, position and starts_in_seconds say how many and how long, about."},
+	{"limit", "Its policy, or its queue's max_processes, allows no more processes, though cores may be free."},
+	{"queue_paused", "An admin paused its queue."},
+	{"job_paused", "Somebody paused it."},
+	{"memory", "All nodes that serve its queue are short of memory; no turn begins there until more is free."},
+	{"no_node", "No living node serves its queue, or all that do are being drained."},
+	{"no_queue", "Its queue was deleted while it was paused."},
+	{"retry", "Its tasks failed and wait for their next attempt, the first of them until the time in until."},
+	{"inputs", "It is open and all its inputs so far are done: add some, or seal it."},
+	{"suspects", "Its tasks were in hand when processes died. They run apart, to find the one that does it."},
+	{"trouble", "Its node cannot run it, for the reason told, such as an interpreter that is missing, and tries again."},
+	{"ending", "It is being stopped."},
+	{"turns, starting", "Nothing holds it: it begins within seconds."},
 }
 
 var kindRows = [][2]string{
