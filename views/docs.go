@@ -10,6 +10,7 @@ var chapters = []struct{ id, title string }{
 	{"inputs", "Inputs"},
 	{"results", "Results"},
 	{"speed-up", "Speed-up"},
+	{"waiting", "Why a job waits"},
 	{"errors", "When something is wrong"},
 	{"keys", "Keys and search"},
 }
@@ -67,6 +68,22 @@ var verdictRows = [][2]string{
 	{"data_movement", "More time went to inputs and outputs than to tasks. Return less, or pass the name of a file."},
 	{"one_long_task", "Lanes were idle at the end for a fifth of the time or more, while one task, or the last few, went on. Split it, or put it first."},
 	{"too_little_work", "Handing a task out cost more than running it, or getting processes ready more than all tasks. Do more in each task."},
+}
+
+var waitRows = [][2]string{
+	{"busy", "Other jobs run, or come first in its queue's line; jobs of one priority take turns of about a second. jobs_before, position and starts_in_seconds say how many and how long, about."},
+	{"limit", "Its policy, or its queue's max_processes, allows no more processes, though cores may be free."},
+	{"queue_paused", "An admin paused its queue."},
+	{"job_paused", "Somebody paused it."},
+	{"memory", "All nodes that serve its queue are short of memory; no turn begins there until more is free."},
+	{"no_node", "No living node serves its queue, or all that do are being drained."},
+	{"no_queue", "Its queue was deleted while it was paused."},
+	{"retry", "Its tasks failed and wait for their next attempt, the first of them until the time in until."},
+	{"inputs", "It is open and all its inputs so far are done: add some, or seal it."},
+	{"suspects", "Its tasks were in hand when processes died. They run apart, to find the one that does it."},
+	{"trouble", "Its node cannot run it, for the reason told, such as an interpreter that is missing, and tries again."},
+	{"ending", "It is being stopped."},
+	{"turns, starting", "Nothing holds it: it begins within seconds."},
 }
 
 var kindRows = [][2]string{

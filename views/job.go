@@ -46,6 +46,7 @@ func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 func (p JobPage) Fragments() []Fragment {
 	return []Fragment{
 		{ID: "job-title", Component: jobTitle(p)},
+		{ID: "job-waiting", Component: jobWaiting(p)},
 		{ID: "job-progress", Component: jobProgress(p)},
 		{ID: "job-figures", Component: jobFigures(p)},
 		{ID: "job-reason", Component: jobReason(p)},

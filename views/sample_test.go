@@ -74,10 +74,12 @@ func sampleJobs() []jobs.Job {
 	thumbnails := command(sampleJob(2, "thumbnails", jobs.Running, jobs.Counts{Total: 10000, Succeeded: 6120, Failed: 14, Running: 16}, 100*time.Second, 100*time.Second), "convert", "{}", "-resize", "256", "{.}.png")
 	failed := function(sampleJob(5, "word count", jobs.Failed, jobs.Counts{Total: 10000, Succeeded: 9988, Failed: 12}, time.Hour, 4100*time.Millisecond), "count", "cpu")
 	failed.Reason = "12 tasks failed"
+	queued := function(sampleJob(3, "parameter sweep", jobs.Queued, jobs.Counts{Total: 4800}, time.Minute, 0), "simulate", "cpu")
+	queued.Explain(jobs.InLine("cpu", 3))
 	return []jobs.Job{
 		sampleJob(1, "squares", jobs.Running, jobs.Counts{Total: 1_000_000, Succeeded: 812_344, Running: 4096}, 2*time.Second, 2*time.Second),
 		thumbnails,
-		function(sampleJob(3, "parameter sweep", jobs.Queued, jobs.Counts{Total: 4800}, time.Minute, 0), "simulate", "cpu"),
+		queued,
 		function(sampleJob(8, "sensor feed", jobs.Open, jobs.Counts{Total: 1204, Succeeded: 1200, Running: 4}, 5*time.Minute, 5*time.Minute), "clean", "io"),
 		function(sampleJob(4, "crawl", jobs.Paused, jobs.Counts{Total: 9000, Succeeded: 1200, Failed: 3}, 12*time.Minute, 11*time.Minute), "fetch", "io"),
 		failed,
@@ -358,8 +360,10 @@ func samples() []sample {
 	}
 	named := sampleMillion()
 	named.Job = sampleJobs()[8]
-	named.Job.Reason = "Waits for queue a-queue-of-a-long-name, which is paused."
 	out = append(out, sample{"job-long", Job(named), named.Fragments()})
+	waits := sampleSmall(15, jobs.Running, jobs.Counts{Total: 100, Succeeded: 88})
+	waits.Job.Explain(&jobs.Waiting{Kind: jobs.WaitRetry, Message: "12 tasks wait for their next attempt; the first is due at 15:10:00 UTC.", Until: sampleTime(-34 * time.Second)})
+	out = append(out, sample{"job-waits", Job(waits), waits.Fragments()})
 	evil := sampleFailed()
 	evil.Job = sampleJobs()[9]
 	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile

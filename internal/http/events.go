@@ -112,6 +112,9 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 			if err != nil {
 				return err
 			}
+			if err := s.explainAll(ctx, []*jobs.Job{job}, false); err != nil {
+				return err
+			}
 			text, err := json.Marshal(job)
 			if err != nil {
 				return fmt.Errorf("encode job: %w", err)
@@ -183,6 +186,9 @@ type fingerprint struct {
 func (f *fleetEvents) look(ctx context.Context) error {
 	list, err := f.changedJobs(ctx)
 	if err != nil {
+		return err
+	}
+	if err := f.site.explainAll(ctx, list, false); err != nil {
 		return err
 	}
 	known := make(map[string]fingerprint, len(list))

@@ -64,6 +64,11 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	if err != nil {
 		return nil, err
 	}
+	if !asked && answer.State == jobs.Queued {
+		if err := s.explain(ctx, &answer.Job); err != nil {
+			return nil, err
+		}
+	}
 	out := &submitOutput{Location: apiPrefix + "/jobs/" + answer.ID, Body: *answer}
 	if replayed {
 		out.Replayed = "true"
@@ -226,6 +231,9 @@ func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jo
 	if err != nil {
 		return nil, err
 	}
+	if err := s.explainAll(ctx, items, true); err != nil {
+		return nil, err
+	}
 	return listOf(items, next), nil
 }
 
@@ -270,6 +278,9 @@ func (s *Site) getJob(ctx context.Context, in *struct {
 }) (*jobOutput, error) {
 	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, waitOf(in.Wait))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.explain(ctx, &answer.Job); err != nil {
 		return nil, err
 	}
 	return &jobOutput{*answer}, nil

@@ -77,6 +77,9 @@ func (s *Site) readJobs(ctx context.Context, v store.Viewer, f store.Filter) (l 
 	if err != nil {
 		return l, err
 	}
+	if err := s.explainAll(ctx, list, true); err != nil {
+		return l, err
+	}
 	l.next, l.any = next, len(list) > 0
 	for _, job := range list {
 		l.jobs = append(l.jobs, *job)
@@ -125,6 +128,8 @@ type jobModel struct {
 	settled bool // results cannot change any more
 
 	report reportModel
+	waiting   *jobs.Waiting // as last found out
+	explained time.Time
 }
 
 // outputShown is how many bytes of an output the preview of results is given.
@@ -135,6 +140,9 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	p := views.JobPage{Page: s.base(m.r)}
 	job, err := s.store.Job(ctx, viewer(m.r), m.id)
 	if err != nil {
+		return p, err
+	}
+	if err := m.explain(ctx, job); err != nil {
 		return p, err
 	}
 	p.Job = *job

@@ -30,6 +30,7 @@ type Site struct {
 	schemas huma.Registry // of the API's types
 	tokens  knownTokens
 	lists   shared[jobList]
+	lines   knownLines
 
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive

@@ -70,6 +70,7 @@ type Job struct {
 	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null when it is not known."`
 	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes so far."`
 	Reason     string   `json:"reason" doc:"Why it failed or waits; else empty."`
+	Waiting    *Waiting `json:"waiting,omitempty" doc:"What holds it back, where it waits or has fewer processes than it may have and that was looked for."`
 }
 
 // Elapsed is the time from the first task's start to the end, or to now while

@@ -93,10 +93,12 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 	j.CreatedAt = jobs.Time{Time: created}
 	j.StartedAt, j.FinishedAt = jobTime(started), jobTime(finished)
 	j.CPUSeconds = float64(cpu) / 1e6
-	if !j.State.Ended() && halt != nil && *halt != "paused" {
-		j.Reason = "stopping: tasks in hand are being ended"
-	}
 	rate(&j, now, since, sinceDone)
+	facts := jobs.WaitFacts{Job: &j}
+	if halt != nil {
+		facts.Halt = *halt
+	}
+	j.Explain(facts.Waiting())
 	return &j, nil
 }
 

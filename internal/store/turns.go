@@ -77,6 +77,9 @@ func (s *Store) WakeQueue(ctx context.Context, queue string) error {
 	return wrap("wake queue", err)
 }
 
+// maxTurnError is how much is kept of why a turn failed, in bytes.
+const maxTurnError = 4 << 10
+
 // completeTurn ends a turn that has not been ended behind our back.
 const completeTurn = `update river_job set state = 'completed', finalized_at = clock_timestamp() where id = $1 and state = 'running'`
 
@@ -129,12 +132,13 @@ func (s *Store) ReturnTurn(ctx context.Context, turn int64, queue string) error 
 	return wrap("return turn", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// PostponeTurn puts a turn that failed on its node's account back into the line,
-// to be fetched after a while.
-func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration) error {
+// PostponeTurn puts a turn that failed on its node's account, for the reason why,
+// back into the line, to be fetched after a while.
+func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration, why error) error {
 	_, err := s.Pool.Exec(ctx, `
-		update river_job set state = 'available', scheduled_at = clock_timestamp() + $2::bigint * interval '1 microsecond'
-		where id = $1 and state = 'running'`, turn, wait.Microseconds())
+		update river_job set state = 'available', scheduled_at = clock_timestamp() + $2::bigint * interval '1 microsecond',
+			errors = array_append(errors, jsonb_build_object('at', clock_timestamp(), 'attempt', attempt, 'error', $3::text, 'trace', ''))
+		where id = $1 and state = 'running'`, turn, wait.Microseconds(), cut(why.Error(), maxTurnError))
 	return wrap("postpone turn", err)
 }
 

@@ -16,7 +16,7 @@ import (
 
 const (
 	// quantum is how long a turn runs while others wait for its slot.
-	quantum = time.Second
+	quantum = jobs.Quantum
 	// patience is how long a turn waits for a slot here before it goes back to
 	// its place in the line, where another node may take it or a more urgent
 	// turn come first.
@@ -190,7 +190,7 @@ func (e *Engine) settle(ctx context.Context, t *turn, err error) {
 	}
 	e.report(ctx, t, err)
 	if err != nil {
-		e.postpone(ctx, t)
+		e.postpone(ctx, t, err)
 	}
 	e.active.gone(id)
 }
@@ -225,9 +225,9 @@ func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot)
 
 // postpone puts a turn that failed back into the line, as River does with those
 // that it runs, when the database is there again.
-func (e *Engine) postpone(ctx context.Context, t *turn) {
+func (e *Engine) postpone(ctx context.Context, t *turn, why error) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.PostponeTurn(ctx, id, postponed) })
+		err := t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.PostponeTurn(ctx, id, postponed, why) })
 		if err == nil {
 			return
 		}
