@@ -127,7 +127,7 @@ type jobModel struct {
 	results []jobs.Task
 	settled bool // results cannot change any more
 
-	report reportModel
+	report    reportModel
 	waiting   *jobs.Waiting // as last found out
 	explained time.Time
 }
