@@ -124,6 +124,7 @@ func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid
 		{"paused", "true or false", &q.Paused},
 		{"waiting_turns", "", &ignored},
 		{"running_turns", "", &ignored},
+		{"oldest_waiting_at", "", &ignored},
 		{"jobs", "", &ignored},
 	} {
 		value, given := fields[field.name]
