@@ -30,6 +30,7 @@ type Site struct {
 	schemas huma.Registry // of the API's types
 	tokens  knownTokens
 	lists   shared[jobList]
+	fleet   *fleet
 
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
@@ -52,6 +53,7 @@ func New(o Options) (*Site, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.fleet = newFleet(s.store, s.log)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	return s, nil

@@ -63,6 +63,7 @@ type QueuePoint struct {
 // A NodeHistory is what a node did in the last hour.
 type NodeHistory struct {
 	StepSeconds float64     `json:"step_seconds" doc:"Of each point."`
+	To          Time        `json:"to" format:"date-time" doc:"The end of the hour."`
 	Points      []NodePoint `json:"points" nullable:"false" doc:"Oldest first; the last one is not over yet. Steps without a sample are left out."`
 	Cores       []int       `json:"cores" nullable:"false" doc:"The cores' numbers, in the order of each point's busy_percent."`
 
@@ -257,7 +258,7 @@ func (s *NodeSeries) History(now time.Time) NodeHistory {
 			delete(s.steps, n)
 		}
 	}
-	h := NodeHistory{StepSeconds: historyStep.Seconds(), Points: []NodePoint{}, Cores: make([]int, len(s.cores))}
+	h := NodeHistory{StepSeconds: historyStep.Seconds(), To: Time{now}, Points: []NodePoint{}, Cores: make([]int, len(s.cores))}
 	for i, core := range s.cores {
 		h.Cores[i] = int(core)
 	}

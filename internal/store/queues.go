@@ -22,7 +22,7 @@ const paused = ` (q.paused or r.paused_at is not null) `
 // listQueues looks at the turns that have not ended only, of which there are few
 // beside those that River keeps for an hour after their end.
 const listQueues = `
-	select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`,
+	select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `,
 		coalesce(t.waiting, 0), coalesce(t.running, 0), t.oldest, coalesce(j.running, 0), coalesce(j.queued, 0)
 	from queues q
 	left join river_queue r on r.name = q.name
