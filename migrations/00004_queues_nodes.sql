@@ -12,16 +12,21 @@ alter table nodes
 
 -- What a node's cores and memory did: a row every five seconds, kept an hour.
 create table node_samples (
-    node_id uuid not null,
-    at      timestamptz not null,
-    cores   real[] not null, -- per core: percent of its time in user mode, in the kernel, otherwise busy
-    load    real not null,
-    memory  bigint not null, -- bytes in use
+    node_id        uuid not null,
+    at             timestamptz not null,
+    user_percent   real not null, -- of the time of all its cores, in user mode
+    system_percent real not null, -- in the kernel
+    other_percent  real not null, -- otherwise busy
+    cores          smallint[] not null, -- the number of each core
+    busy           smallint[] not null, -- percent of its time that each of them was busy
+    load           real not null,
+    memory         bigint not null, -- bytes in use
     primary key (node_id, at)
 );
 
 -- What a node did for a queue: a row every five seconds in which it did something,
--- kept an hour. Times are counted in classes, see jobs.TimeClasses.
+-- kept an hour. Times are counted in classes, which are the arrays' subscripts:
+-- see jobs.TimeClasses.
 create table queue_samples (
     queue     text not null,
     node_id   uuid not null,
@@ -29,7 +34,7 @@ create table queue_samples (
     succeeded bigint not null,
     failed    bigint not null,
     waits     integer[] not null, -- turns by their wait for a slot
-    runs      integer[] not null, -- tasks by their running time
+    runs      integer[] not null, -- runs of tasks by the time they took
     primary key (queue, at, node_id)
 );
 

@@ -27,8 +27,9 @@ type JobPage struct {
 	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsCut bool           // lines were dropped because the job's logs are capped
 
-	Processes int // of the job that run now
-	Cores     int // that all living nodes have together
+	Processes int         // of the job that run now
+	Cores     int         // that all living nodes have together
+	Nodes     []jobs.Node // for where it runs now
 }
 
 // A Cell is neighbouring tasks of a job in the strip of all tasks. What is not
@@ -50,6 +51,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-progress", Component: jobProgress(p)},
 		{ID: "job-figures", Component: jobFigures(p)},
 		{ID: "job-reason", Component: jobReason(p)},
+		{ID: "job-places", Component: jobPlaces(p)},
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
 		{ID: "job-report", Component: jobReport(p)},

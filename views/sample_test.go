@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
+	"net/url"
 	"strings"
 	"time"
 
@@ -155,7 +157,7 @@ ValueError: invalid literal for int() with base 10: 'twelve'`
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes()}
 	p.Failures = []jobs.FailureGroup{
 		{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -260,30 +262,103 @@ func sampleDone() TaskPage {
 }
 
 func sampleQueues() []jobs.Queue {
-	cpu := jobs.Queue{Name: "cpu", QueueLimits: jobs.QueueLimits{PerCore: 1, Pinned: true}, RunningTurns: 7, WaitingTurns: 4}
+	cpu := jobs.Queue{Name: "cpu", QueueLimits: jobs.QueueLimits{PerCore: 1, Pinned: true}, RunningTurns: 9, WaitingTurns: 4, OldestWaiting: sampleTime(12 * time.Second)}
 	cpu.Jobs.Running, cpu.Jobs.Queued = 3, 1
-	gpu := jobs.Queue{Name: "big-memory", QueueLimits: jobs.QueueLimits{PerCore: 0.25}, Paused: true, WaitingTurns: 2}
+	gpu := jobs.Queue{Name: "big-memory", QueueLimits: jobs.QueueLimits{PerCore: 0.25, MaxProcesses: ptr(2)}, Paused: true, WaitingTurns: 2, OldestWaiting: sampleTime(3 * time.Hour)}
 	gpu.Jobs.Queued = 2
 	return []jobs.Queue{gpu, cpu, {Name: "io", QueueLimits: jobs.QueueLimits{PerCore: 8}}}
 }
 
-func sampleNodes() []jobs.Node {
-	node := func(n int, host string, alive bool, cores int) jobs.Node {
-		x := jobs.Node{ID: sampleID(n), Host: host, Version: "1.2.3", Role: "all", PID: 4100 + n, Alive: alive, State: map[bool]string{true: "alive", false: "silent"}[alive], StartedAt: *sampleTime(30 * time.Hour), HeartbeatAt: *sampleTime(time.Second), Memory: jobs.Memory{Total: 64 << 30, Available: 41 << 30}}
-		for i := range cores {
-			c := jobs.Core{Core: i, BusyPercent: float64((i*37 + 60) % 101)}
-			if i != 3 {
-				c.Turns = []jobs.CoreTurn{{Job: sampleID(1 + i%2), Lane: i, First: int64(i) * 1000, Count: 200}}
-			}
-			x.Cores = append(x.Cores, c)
-		}
-		return x
+func sampleNode(n int, host, state string, cores int) jobs.Node {
+	x := jobs.Node{
+		ID: sampleID(n), Host: host, Version: "1.2.3", Role: "all", PID: 4100 + n, Alive: state == "alive", State: state, Pins: true,
+		StartedAt: *sampleTime(30 * time.Hour), HeartbeatAt: *sampleTime(time.Second), Memory: jobs.Memory{Total: 64 << 30, Available: 41 << 30}, Load: 1.08 * float64(cores),
+		Slots: map[string]jobs.SlotUse{"cpu": {Used: max(cores-1, 0), Total: cores, Waiting: 1}, "io": {Total: 8 * cores}, "big-memory": {Used: min(cores, 1)}},
 	}
-	silent := node(3, "worker-2", false, 2)
-	silent.HeartbeatAt = *sampleTime(4 * time.Minute)
-	web := node(4, "front", true, 0)
-	web.Role = "web"
-	return []jobs.Node{node(1, "worker-1", true, 8), silent, web}
+	for i := range cores {
+		busy := float64((i*37 + 60) % 101)
+		c := jobs.Core{Core: i, BusyPercent: busy, User: busy * .8, System: busy * .15, Other: busy * .05}
+		if i != 3 {
+			c.Turns = []jobs.CoreTurn{{Job: sampleID(1 + i*i%11), Lane: i, First: int64(i) * 10000, Count: 200}}
+		}
+		x.Cores = append(x.Cores, c)
+	}
+	return x
+}
+
+func sampleNodes() []jobs.Node {
+	silent := sampleNode(3, "worker-2", "silent", 2)
+	silent.HeartbeatAt = *sampleTime(7 * time.Second)
+	dead := sampleNode(5, "worker-3", "dead", 2)
+	dead.HeartbeatAt, dead.TakenBack = *sampleTime(4 * time.Minute), jobs.TakenBack{Chunks: 3, Tasks: 1200}
+	stopped := sampleNode(6, "worker-4", "stopped", 2)
+	stopped.HeartbeatAt = *sampleTime(40 * time.Minute)
+	draining := sampleNode(7, "worker-5", "alive", 4)
+	draining.Draining, draining.LowMemory, draining.Pins, draining.Serves = true, true, false, []string{"io"}
+	draining.Trouble = "execute: start python3: fork/exec /usr/bin/python3: no such file or directory " + hostile
+	for i := range 40 {
+		draining.Unpinned = append(draining.Unpinned, jobs.CoreTurn{Job: sampleID(8), Lane: i, First: int64(i), Count: 1})
+	}
+	for i := range draining.Cores {
+		draining.Cores[i].Turns = nil
+	}
+	web := sampleNode(4, "front", "alive", 0)
+	web.Role, web.Slots = "web", nil
+	return []jobs.Node{sampleNode(1, "worker-1", "alive", 8), draining, web, silent, dead, stopped}
+}
+
+func sampleQueueHistory(busy float64) jobs.QueueHistory {
+	var s jobs.QueueSeries
+	for i := range 720 {
+		if busy < 1 && i%50 > int(10*busy) {
+			continue
+		}
+		wave := busy * (1.2 + math.Sin(float64(i)/40) + .3*math.Sin(float64(i)))
+		sample := jobs.QueueSample{Node: "n", At: sampleNow.Add(-time.Duration(i) * jobs.SampleEvery), Succeeded: int64(2000 * wave)}
+		if i%90 < 4 {
+			sample.Failed = sample.Succeeded / 8
+		}
+		var waits, runs jobs.TimeClasses
+		for k := range 400 {
+			x := float64(k) / 400
+			runs.AddDuration(time.Duration(2e6 * wave * math.Exp(3*x*x*x)))
+			waits.AddDuration(time.Duration(4e6 * x * math.Exp(4*x*wave)))
+		}
+		sample.Waits, sample.Runs = waits.Since(new(jobs.TimeClasses)), runs.Since(new(jobs.TimeClasses))
+		s.Add(sample)
+	}
+	return s.History(sampleNow)
+}
+
+func sampleNodeHistory(n jobs.Node, minutes int) jobs.NodeHistory {
+	var s jobs.NodeSeries
+	for i := range minutes * 12 {
+		wave := 1 + math.Sin(float64(i)/60)
+		s.Add(jobs.NodeSample{
+			Node: n.ID, At: sampleNow.Add(-time.Duration(i) * jobs.SampleEvery), User: 35 * wave, System: 6 * wave, Other: 2,
+			Load: float64(len(n.Cores)) * .6 * wave, Memory: int64(14+6*wave) << 30,
+		})
+	}
+	return s.History(sampleNow)
+}
+
+func sampleQueuesPage() QueuesPage {
+	return QueuesPage{
+		Page: samplePage("/queues/live"), Queues: sampleQueues(), Nodes: sampleNodes(),
+		History: map[string]jobs.QueueHistory{"cpu": sampleQueueHistory(1), "big-memory": sampleQueueHistory(.3), "io": new(jobs.QueueSeries).History(sampleNow)},
+	}
+}
+
+func sampleNodesPage(nodes ...jobs.Node) NodesPage {
+	p := NodesPage{Page: samplePage("/nodes/live"), Nodes: nodes, Names: map[string]string{}, History: map[string]jobs.NodeHistory{}}
+	for _, j := range sampleJobs() {
+		p.Names[j.ID] = j.Name
+	}
+	delete(p.Names, sampleID(6))
+	for i, n := range nodes {
+		p.History[n.ID] = sampleNodeHistory(n, 60/(i+1))
+	}
+	return p
 }
 
 func sampleNew(name string) NewJobPage {
@@ -371,8 +446,19 @@ func samples() []sample {
 	evil.Logs = []jobs.LogLine{{Line: hostile, Stream: "stdout"}}
 	out = append(out, sample{"job-hostile", Job(evil), evil.Fragments()})
 	failed, done := sampleTask(), sampleDone()
-	queues := QueuesPage{Page: samplePage("/queues/live"), Queues: sampleQueues(), Nodes: sampleNodes()}
-	nodes := NodesPage{Page: samplePage("/nodes/live"), Nodes: sampleNodes(), Names: map[string]string{sampleID(1): "squares", sampleID(2): "thumbnails"}}
+	queues, watched, wrongQueue, wrongAdd, noQueues := sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), QueuesPage{Page: samplePage("/queues/live")}
+	watched.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
+	for _, c := range []struct {
+		page  *QueuesPage
+		queue string
+	}{{&wrongQueue, "cpu"}, {&wrongAdd, ""}} {
+		f := ParseQueueForm(url.Values{FieldName: {hostile}, FieldPerCore: {"many"}, FieldMaxProcesses: {"-1"}}, c.queue)
+		_, found := f.Limits()
+		f.Reject(append(found, jobs.Violation{Location: FieldName, Message: jobs.QueueNameRule}))
+		c.page.Refused = &f
+	}
+	queues.Kept = "io"
+	nodes, many := sampleNodesPage(sampleNodes()...), sampleNodesPage(sampleNode(9, "threadripper", "alive", 128), sampleNode(2, "worker-6", "alive", 24))
 	noNodes := NodesPage{Page: samplePage("/nodes/live")}
 	anonymous := samplePage("")
 	anonymous.User = nil
@@ -381,7 +467,12 @@ func samples() []sample {
 		sample{"task-retried", Task(sampleRetried()), sampleRetried().Fragments()},
 		sample{"task-done", Task(done), done.Fragments()},
 		sample{"queues", Queues(queues), queues.Fragments()},
+		sample{"queues-viewer", Queues(watched), watched.Fragments()},
+		sample{"queues-wrong", Queues(wrongQueue), wrongQueue.Fragments()},
+		sample{"queues-wrong-add", Queues(wrongAdd), wrongAdd.Fragments()},
+		sample{"queues-none", Queues(noQueues), noQueues.Fragments()},
 		sample{"nodes", Nodes(nodes), nodes.Fragments()},
+		sample{"nodes-many", Nodes(many), many.Fragments()},
 		sample{"nodes-none", Nodes(noNodes), noNodes.Fragments()},
 		sample{"new", NewJob(sampleNew("")), nil},
 		sample{"new-files", NewJob(sampleNew("files")), nil},

@@ -41,6 +41,8 @@ var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/(cancel|pause|resume|retry))?$`),
 	regexp.MustCompile(`^/(queues|nodes|login|logout|docs)$`),
 	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs|report)$`),
+	regexp.MustCompile(`^/queues/[a-z][a-z0-9_-]*(/(pause|resume|delete))?$`),
+	regexp.MustCompile(`^/nodes/[0-9a-f-]{36}/(drain|resume)$`),
 	regexp.MustCompile(`^/api/v1/openapi\.json$`),
 }
 

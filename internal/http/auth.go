@@ -53,8 +53,8 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 		user, err := s.recognise(r)
 		if errors.Is(err, errUnauthorized) && !strings.HasSuffix(r.URL.Path, "/live") {
 			next := r.URL.RequestURI()
-			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/cancel") {
-				next = strings.TrimSuffix(r.URL.Path, "/cancel")
+			if r.Method == http.MethodPost {
+				next = formPage(r.URL.Path)
 			}
 			target := "/login"
 			if next != "/" {
@@ -69,6 +69,18 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 		callOf(r.Context()).user = user
 		return h(w, r)
 	})
+}
+
+// formPage is the page on which a form stands that is posted to path.
+func formPage(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	switch {
+	case parts[0] == "queues" || parts[0] == "nodes":
+		return "/" + parts[0]
+	case parts[0] == "jobs" && len(parts) > 2:
+		return "/jobs/" + parts[1]
+	}
+	return path
 }
 
 // authenticated lets those pass who are signed in.

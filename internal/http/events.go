@@ -259,21 +259,17 @@ func (f *fleetEvents) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 }
 
 func (f *fleetEvents) lookAtFleet(ctx context.Context) error {
-	queues, err := f.site.store.Queues(ctx)
+	now, err := f.site.fleet.now(ctx)
 	if err != nil {
 		return err
 	}
-	nodes, err := f.site.store.Nodes(ctx)
-	if err != nil {
-		return err
-	}
-	known := make(map[string]fingerprint, len(queues)+len(nodes))
-	for _, q := range queues {
+	known := make(map[string]fingerprint, len(now.queues)+len(now.nodes))
+	for _, q := range now.queues {
 		if known["queue "+q.Name], err = f.send("queue", f.machine["queue "+q.Name], q); err != nil {
 			return err
 		}
 	}
-	for _, n := range nodes {
+	for _, n := range now.nodes {
 		if known["node "+n.ID], err = f.send("node", f.machine["node "+n.ID], n); err != nil {
 			return err
 		}

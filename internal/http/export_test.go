@@ -12,3 +12,6 @@ func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 // SetRecheck changes how often a stream makes sure that who opened it is let in.
 // It must be called before the streams that it is for.
 func (s *Site) SetRecheck(d time.Duration) { s.recheckEvery = d }
+
+// Watched reports whether queues and nodes are read because somebody watches.
+func (s *Site) Watched() bool { return s.fleet.watched() }

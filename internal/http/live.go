@@ -92,17 +92,20 @@ func (s *Site) taskLive(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// fleetLooks are as often as there is something new of queues and nodes; ages
+// go on meanwhile by themselves.
+var fleetLooks = watch{fleet: true, gap: eventGap, tick: fleetMissed}
+
 func (s *Site) queuesLive(w http.ResponseWriter, r *http.Request) error {
-	return s.live(w, r, watch{gap: time.Second, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	return s.live(w, r, fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.queuesModel(ctx, r)
 		return p.Fragments(), false, err
 	})
 }
 
 func (s *Site) nodesLive(w http.ResponseWriter, r *http.Request) error {
-	names := map[string]string{}
-	return s.live(w, r, watch{gap: time.Second, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.nodesModel(ctx, r, names)
+	return s.live(w, r, fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+		p, err := s.nodesModel(ctx, r)
 		return p.Fragments(), false, err
 	})
 }

@@ -169,20 +169,20 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 		return p, err
 	}
 	p.Logs, p.LogsCut = tail.Lines, tail.Cut
-	nodes, err := s.store.Nodes(ctx)
+	now, err := s.fleet.now(ctx)
 	if err != nil {
 		return p, err
 	}
-	for _, n := range nodes {
-		if !n.Alive {
-			continue
+	if !job.State.Ended() {
+		p.Nodes = now.nodes
+	}
+	for _, n := range now.nodes {
+		if n.Alive {
+			p.Cores += len(n.Cores)
 		}
-		p.Cores += len(n.Cores)
-		for _, core := range n.Cores {
-			for _, turn := range core.Turns {
-				if turn.Job == job.ID {
-					p.Processes++
-				}
+		for turn := range n.InHand() {
+			if turn.Job == job.ID {
+				p.Processes++
 			}
 		}
 	}
@@ -335,11 +335,8 @@ func (s *Site) taskPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Site) queuesModel(ctx context.Context, r *http.Request) (views.QueuesPage, error) {
 	p := views.QueuesPage{Page: s.base(r)}
 	p.Live = "/queues/live"
-	var err error
-	if p.Queues, err = s.store.Queues(ctx); err != nil {
-		return p, err
-	}
-	p.Nodes, err = s.store.Nodes(ctx)
+	now, err := s.fleet.now(ctx)
+	p.Queues, p.Nodes, p.History = now.queues, now.nodes, now.queueHistory
 	return p, err
 }
 
@@ -351,35 +348,16 @@ func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Queues(p))
 }
 
-func (s *Site) nodesModel(ctx context.Context, r *http.Request, names map[string]string) (views.NodesPage, error) {
-	p := views.NodesPage{Page: s.base(r), Names: names}
+func (s *Site) nodesModel(ctx context.Context, r *http.Request) (views.NodesPage, error) {
+	p := views.NodesPage{Page: s.base(r)}
 	p.Live = "/nodes/live"
-	var err error
-	if p.Nodes, err = s.store.Nodes(ctx); err != nil {
-		return p, err
-	}
-	for _, n := range p.Nodes {
-		for _, core := range n.Cores {
-			for _, turn := range core.Turns {
-				if _, known := names[turn.Job]; known || len(names) >= namesKept {
-					continue
-				}
-				names[turn.Job] = ""
-				// Jobs of others stay without a name.
-				if job, err := s.store.Job(ctx, viewer(r), turn.Job); err == nil {
-					names[turn.Job] = job.Name
-				}
-			}
-		}
-	}
-	return p, nil
+	now, err := s.fleet.now(ctx)
+	p.Nodes, p.History, p.Names = now.nodes, now.nodeHistory, now.names(viewer(r))
+	return p, err
 }
 
-// namesKept bounds the names of jobs that a stream of the nodes remembers.
-const namesKept = 10_000
-
 func (s *Site) nodesPage(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.nodesModel(r.Context(), r, map[string]string{})
+	p, err := s.nodesModel(r.Context(), r)
 	if err != nil {
 		return err
 	}

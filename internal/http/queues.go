@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 )
 
 func (s *Site) listQueues(ctx context.Context, in *struct{ Paging }) (*listOutput[jobs.Queue], error) {
@@ -78,6 +79,7 @@ func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error
 			return nil, err
 		}
 	}
+	s.fleet.changed()
 	status := http.StatusOK
 	if added {
 		status = http.StatusCreated
@@ -124,6 +126,7 @@ func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid
 		{"paused", "true or false", &q.Paused},
 		{"waiting_turns", "", &ignored},
 		{"running_turns", "", &ignored},
+		{"oldest_waiting_at", "", &ignored},
 		{"jobs", "", &ignored},
 	} {
 		value, given := fields[field.name]
@@ -157,6 +160,7 @@ func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid
 
 func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error) {
 	err := s.store.DeleteQueue(ctx, in.Name)
+	s.fleet.changed()
 	return nil, tell(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
 }
 
@@ -166,6 +170,7 @@ func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queue
 		if err := s.store.PauseQueue(ctx, in.Name, paused); err != nil {
 			return nil, err
 		}
+		s.fleet.changed()
 		return s.queueAs(ctx, in.Name, http.StatusOK)
 	}
 }
@@ -183,7 +188,9 @@ type nodeOutput struct{ Body jobs.Node }
 // drainNode makes a node take no turns, or take them again.
 func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOutput, error) {
 	return func(ctx context.Context, in *JobPath) (*nodeOutput, error) {
-		if err := s.store.Drain(ctx, in.ID, draining); err != nil {
+		err := s.store.Drain(ctx, in.ID, draining)
+		s.fleet.changed() // or it was, if this is impossible
+		if err != nil {
 			return nil, tell(err, jobs.ErrConflict, "The node does not live any more.")
 		}
 		nodes, err := s.store.Nodes(ctx)
@@ -196,4 +203,39 @@ func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOu
 		}
 		return &nodeOutput{nodes[i]}, nil
 	}
+}
+
+type queueHistoryOutput struct{ Body jobs.QueueHistory }
+
+// queueHistory is what was done in a queue within the last hour.
+func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOutput, error) {
+	now, err := s.fleet.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h, known := now.queueHistory[in.Name]
+	if !known {
+		return nil, fmt.Errorf("queue %q: %w", in.Name, jobs.ErrNotFound)
+	}
+	return &queueHistoryOutput{h}, nil
+}
+
+type nodeHistoryOutput struct{ Body jobs.NodeHistory }
+
+// nodeHistory is what a node did within the last hour, core by core.
+func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput, error) {
+	now, err := s.fleet.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, known := now.nodeHistory[in.ID]; !known {
+		return nil, fmt.Errorf("node %q: %w", in.ID, jobs.ErrNotFound)
+	}
+	samples, err := s.store.Samples(ctx, store.SampleQuery{Node: in.ID, Cores: true})
+	if err != nil {
+		return nil, err
+	}
+	var series jobs.NodeSeries
+	series.Add(samples.Nodes...)
+	return &nodeHistoryOutput{series.History(samples.Now)}, nil
 }

@@ -31,6 +31,7 @@ type Site struct {
 	tokens  knownTokens
 	lists   shared[jobList]
 	lines   knownLines
+	fleet   *fleet
 
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
@@ -53,6 +54,7 @@ func New(o Options) (*Site, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.fleet = newFleet(s.store, s.log)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.routes()
 	return s, nil

@@ -112,9 +112,10 @@ func (s *Site) untilSignedOut(ctx context.Context, r *http.Request) (context.Con
 
 // A watch says when a stream looks again.
 type watch struct {
-	job  string        // whose news count; empty for any
-	gap  time.Duration // between looks at least
-	tick time.Duration // between looks at most: news are missed while the database is away
+	job   string        // whose news count; empty for any
+	fleet bool          // news of queues and nodes count instead
+	gap   time.Duration // between looks at least
+	tick  time.Duration // between looks at most: news are missed while the database is away
 }
 
 // errDone ends a watch in order.
@@ -125,8 +126,16 @@ var errDone = errors.New("nothing further will happen")
 // goes on trying. idle, where given, is called when so much time has passed
 // since the last look or idle that the connection should be seen to live.
 func (s *Site) follow(ctx context.Context, wt watch, look func() error, idle func() error) error {
-	news := s.store.Feed.Watch(wt.job)
-	defer news.Close()
+	var news <-chan struct{}
+	if wt.fleet {
+		watch := s.fleet.watch()
+		defer watch.close()
+		news = watch.C
+	} else {
+		sub := s.store.Feed.Watch(wt.job)
+		defer sub.Close()
+		news = sub.C
+	}
 	tick := time.NewTicker(wt.tick)
 	defer tick.Stop()
 	for {
@@ -156,7 +165,7 @@ func (s *Site) follow(ctx context.Context, wt watch, look func() error, idle fun
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-news.C:
+		case <-news:
 		case <-tick.C:
 		}
 	}

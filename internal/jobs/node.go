@@ -1,5 +1,7 @@
 package jobs
 
+import "iter"
+
 // A Node is one running server with workers.
 type Node struct {
 	ID          string `json:"id" format:"uuid"`
@@ -25,10 +27,42 @@ type Node struct {
 	TakenBack TakenBack          `json:"taken_back"`
 }
 
+// InHand are the turns that a living node has in hand, each once.
+func (n *Node) InHand() iter.Seq[CoreTurn] {
+	return func(yield func(CoreTurn) bool) {
+		if !n.Alive {
+			return
+		}
+		type lane struct {
+			job    string
+			number int
+		}
+		seen := make(map[lane]bool) // a turn may have several cores
+		for _, core := range n.Cores {
+			for _, turn := range core.Turns {
+				key := lane{turn.Job, turn.Lane}
+				if seen[key] {
+					continue
+				}
+				seen[key] = true
+				if !yield(turn) {
+					return
+				}
+			}
+		}
+		for _, turn := range n.Unpinned {
+			if !yield(turn) {
+				return
+			}
+		}
+	}
+}
+
 // SlotUse is how many of a queue's slots are in use on a node.
 type SlotUse struct {
-	Used  int `json:"used"`
-	Total int `json:"total" doc:"0 where nothing of the queue may begin now."`
+	Used    int `json:"used"`
+	Total   int `json:"total" doc:"0 where nothing of the queue may begin now."`
+	Waiting int `json:"waiting" doc:"Turns there that wait for a slot; they count as running in the queue."`
 }
 
 // TakenBack is the work that was taken from a node when it was declared dead.

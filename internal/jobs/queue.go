@@ -13,7 +13,9 @@ type Queue struct {
 	Paused       bool   `json:"paused" doc:"Nothing of it starts."`
 	WaitingTurns int64  `json:"waiting_turns"`
 	RunningTurns int64  `json:"running_turns"`
-	Jobs         struct {
+	// OldestWaiting is nil where none waits.
+	OldestWaiting *Time `json:"oldest_waiting_at" format:"date-time" doc:"Since when the turn could run that waits longest; null where none waits."`
+	Jobs          struct {
 		Running int64 `json:"running"`
 		Queued  int64 `json:"queued"`
 	} `json:"jobs"`

@@ -118,7 +118,9 @@ func (s *Store) Neighbours(ctx context.Context, machine, self string) ([]Neighbo
 
 // Expire ends a node's lease now: for one whose process is known to be gone.
 func (s *Store) Expire(ctx context.Context, id string) error {
-	_, err := s.Pool.Exec(ctx, `update nodes set heartbeat_at = '-infinity' where id = $1 and state = 'alive'`, id)
+	_, err := s.Pool.Exec(ctx, `
+		update nodes set heartbeat_at = least(heartbeat_at, clock_timestamp() - $2::bigint * interval '1 microsecond')
+		where id = $1 and state = 'alive'`, id, NodeLease.Microseconds()+1)
 	return wrap("expire node", err)
 }
 

@@ -19,28 +19,37 @@ const QueueNews = "queues"
 // paused holds for a queue q that is paused here or in River r.
 const paused = ` (q.paused or r.paused_at is not null) `
 
+// listQueues looks at the turns that have not ended only, of which there are few
+// beside those that River keeps for an hour after their end.
+const listQueues = `
+	select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `,
+		coalesce(t.waiting, 0), coalesce(t.running, 0), t.oldest, coalesce(j.running, 0), coalesce(j.queued, 0)
+	from queues q
+	left join river_queue r on r.name = q.name
+	left join (
+		select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running,
+			min(scheduled_at) filter (where state = 'available') as oldest
+		from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
+	) t on t.queue = q.name
+	left join (
+		select queue, count(*) filter (where state = 'running') as running, count(*) filter (where state = 'queued') as queued
+		from jobs where state in ('running', 'queued') group by queue
+	) j on j.queue = q.name
+	where not q.deleted
+	order by q.name limit 1000`
+
 // Queues reads every queue, with what waits and runs in it.
 func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
-	rows, err := s.Pool.Query(ctx, `
-		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`,
-			coalesce(t.waiting, 0), coalesce(t.running, 0), coalesce(j.running, 0), coalesce(j.queued, 0)
-		from queues q
-		left join river_queue r on r.name = q.name
-		left join (
-			select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running
-			from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
-		) t on t.queue = q.name
-		left join (
-			select queue, count(*) filter (where state = 'running') as running, count(*) filter (where state = 'queued') as queued
-			from jobs where state in ('running', 'queued') group by queue
-		) j on j.queue = q.name
-		where not q.deleted
-		order by q.name limit 1000`)
+	rows, err := s.Pool.Query(ctx, listQueues)
 	if err != nil {
 		return nil, wrap("list queues", err)
 	}
 	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (q jobs.Queue, err error) {
-		err = row.Scan(&q.Name, &q.PerCore, &q.Pinned, &q.MaxProcesses, &q.Paused, &q.WaitingTurns, &q.RunningTurns, &q.Jobs.Running, &q.Jobs.Queued)
+		var oldest *time.Time
+		err = row.Scan(&q.Name, &q.PerCore, &q.Pinned, &q.MaxProcesses, &q.Paused, &q.WaitingTurns, &q.RunningTurns, &oldest, &q.Jobs.Running, &q.Jobs.Queued)
+		if oldest != nil {
+			q.OldestWaiting = &jobs.Time{Time: *oldest}
+		}
 		return q, err
 	})
 	return queues, wrap("list queues", err)

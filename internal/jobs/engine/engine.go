@@ -60,6 +60,7 @@ type Engine struct {
 
 	queues   queues
 	plan     atomic.Pointer[plan]
+	meter    meter
 	stats    statsCache
 	works    workCache
 	active   active
@@ -156,6 +157,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.nudge(run) })
 	e.background.Go(func() { e.sweep(run) })
 	e.background.Go(func() { e.retire(run) })
+	e.background.Go(func() { e.meterOn(run) })
 	e.handover.Lock()
 	defer e.handover.Unlock()
 	e.started = true

@@ -405,6 +405,9 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 		return
 	}
 	l.logs, l.logBytes = nil, 0
+	if answer.Held {
+		l.engine.meter.ran(l.work.Queue, r, rec.Runs)
+	}
 	if answer.Lease != nil {
 		l.push(ctx, answer.Claimed)
 	}

@@ -38,6 +38,7 @@ func (e *Engine) status() store.NodeStatus {
 	}
 	e.mindMemory(s.Memory)
 	s.LowMemory = e.lowMemory.Load()
+	e.meter.look(s.Cores)
 	if t := e.trouble.Load(); t != nil && time.Since(t.at) < troubleFor {
 		s.Trouble = t.text
 	}

@@ -121,7 +121,7 @@ func (qs *queues) slotUse() map[string]jobs.SlotUse {
 		if !q.open.Load() {
 			total = 0
 		}
-		uses[name] = jobs.SlotUse{Used: used, Total: total}
+		uses[name] = jobs.SlotUse{Used: used, Total: total, Waiting: q.slots.Waiting()}
 	}
 	return uses
 }

@@ -108,6 +108,11 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 			e.Logger.Warn("turns that a wrong clock had put off are available now; see that the nodes' clocks are right", "turns", n)
 		}
 	}
+	if round%60 == 30 {
+		if err := e.pruneSamples(ctx); err != nil {
+			return err
+		}
+	}
 	if err := e.Store.FollowSlots(ctx); err != nil {
 		return err
 	}

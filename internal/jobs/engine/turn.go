@@ -140,6 +140,7 @@ func (e *Engine) fetched(ctx context.Context, t *turn) error {
 		return e.giveUp(ctx, t)
 	}
 	t.waited += time.Since(began)
+	e.meter.waited(t.Queue, t.waited)
 	own, cancel := context.WithCancelCause(e.running)
 	release := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	ended := make(chan error, 1)
@@ -217,6 +218,7 @@ func (e *Engine) slot(ctx context.Context, q *queue, f *fetching, t *turn, cores
 func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot) {
 	t := &turn{id: b.Turn, alone: true, Turn: store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}}
 	e.active.arrived(t.id)
+	e.meter.waited(t.Queue, 0)
 	e.begun.Go(func() {
 		err := e.run(e.running, t, w, q, slot, &b.Claimed)
 		e.settle(e.running, t, err)

@@ -1,0 +1,117 @@
+package jobs
+
+import (
+	"math"
+	"time"
+)
+
+// TimeClasses counts durations in classes, four to a doubling: class c has those
+// whose code by [EncodeDuration] is from 256·c to 256·c+255, that is from
+// 2^(c/4)-1 ns to 19 % more.
+type TimeClasses [256]int64
+
+// A ClassSpan is counts of neighbouring classes.
+type ClassSpan struct {
+	First  int // class of the first count
+	Counts []int32
+}
+
+// AddDuration counts one duration.
+func (t *TimeClasses) AddDuration(d time.Duration) { t[EncodeDuration(d)>>8]++ }
+
+// AddCodes counts durations given as in [Run.Durations].
+func (t *TimeClasses) AddCodes(codes []byte) {
+	if len(codes) < 256 {
+		for i := 1; i < len(codes); i += 2 {
+			t[codes[i]]++
+		}
+		return
+	}
+	// Neighbours are mostly of one class: counted in one place, each would have
+	// to wait for the one before.
+	var counts [4][256]int32
+	for ; len(codes) >= 8; codes = codes[8:] {
+		counts[0][codes[1]]++
+		counts[1][codes[3]]++
+		counts[2][codes[5]]++
+		counts[3][codes[7]]++
+	}
+	for i := 1; i < len(codes); i += 2 {
+		counts[0][codes[i]]++
+	}
+	for c := range t {
+		t[c] += int64(counts[0][c]) + int64(counts[1][c]) + int64(counts[2][c]) + int64(counts[3][c])
+	}
+}
+
+// Add adds the counts of a span. Classes that there cannot be are left out.
+func (t *TimeClasses) Add(s ClassSpan) {
+	for i, n := range s.Counts {
+		if c := s.First + i; c >= 0 && c < len(t) {
+			t[c] += int64(n)
+		}
+	}
+}
+
+// AddAll adds all counts of o.
+func (t *TimeClasses) AddAll(o *TimeClasses) {
+	for c, n := range o {
+		t[c] += n
+	}
+}
+
+// Since is what has been counted since t was as before, from the first class
+// that has something to the last.
+func (t *TimeClasses) Since(before *TimeClasses) ClassSpan {
+	first, last := -1, -1
+	for c := range t {
+		if t[c] != before[c] {
+			if first < 0 {
+				first = c
+			}
+			last = c
+		}
+	}
+	if first < 0 {
+		return ClassSpan{}
+	}
+	s := ClassSpan{First: first, Counts: make([]int32, last-first+1)}
+	for i := range s.Counts {
+		s.Counts[i] = int32(min(t[first+i]-before[first+i], math.MaxInt32))
+	}
+	return s
+}
+
+// Quantiles are durations in milliseconds that half, 95 and 99 percent of some
+// durations are not above.
+type Quantiles struct {
+	P50 float64 `json:"p50_ms"`
+	P95 float64 `json:"p95_ms"`
+	P99 float64 `json:"p99_ms"`
+}
+
+// Quantiles are those of what was counted, to the width of a class; nil where
+// nothing was.
+func (t *TimeClasses) Quantiles() *Quantiles {
+	var all int64
+	for _, n := range t {
+		all += n
+	}
+	if all == 0 {
+		return nil
+	}
+	at := func(share float64) float64 {
+		rank := share * float64(all)
+		for c, n := range t {
+			if n > 0 && rank <= float64(n) {
+				// Within the class they are taken to be spread evenly on the
+				// logarithmic scale.
+				code := 256 * (float64(c) + rank/float64(n))
+				return (math.Exp2(code/durationScale) - 1) / 1e6
+			}
+			rank -= float64(n)
+		}
+		return 0
+	}
+	return &Quantiles{at(.5), at(.95), at(.99)}
+}

@@ -1,0 +1,4 @@
+package store
+
+// ListQueues is the statement of Queues.
+const ListQueues = listQueues
