@@ -259,8 +259,8 @@ func TestCostOfAChunk(t *testing.T) {
 		for text, times := range texts {
 			t.Logf("%6d × %.100s", times, text)
 		}
-		// A turn is begun and ended; news are heard of a few times a second.
-		extra := 10*turns + 20
+		// A turn is begun and ended; news are heard of some times a second.
+		extra := 10*turns + 20 + int(15*j.Elapsed(time.Now()).Seconds())
 		if statements > 4*chunks+extra {
 			t.Errorf("%d statements for %d chunks", statements, chunks)
 		}

@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +88,30 @@ func (n *node) startedAfter(t testing.TB, id string, atMost time.Duration) time.
 	}
 }
 
+// stretched is a promised time on a machine that has a core to spare: where other
+// processes crowd the cores, it is as many times longer as a busy loop takes.
+func stretched(t testing.TB, promised time.Duration) time.Duration {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const thread = 1 // RUSAGE_THREAD
+	var usage syscall.Rusage
+	spent := func() time.Duration {
+		if err := syscall.Getrusage(thread, &usage); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	began, before := time.Now(), spent()
+	for spent()-before < 50*time.Millisecond {
+	}
+	crowding := max(float64(time.Since(began))/float64(spent()-before), 1)
+	if crowding > 1.5 {
+		t.Logf("the cores are crowded: %.1f times", crowding)
+	}
+	return time.Duration(float64(promised) * crowding)
+}
+
 // TestTenUsersBehindAMillionTasks submits ten users' small jobs behind a job
 // that keeps every core busy for long. Each must start within two seconds.
 func TestTenUsersBehindAMillionTasks(t *testing.T) {
@@ -123,8 +149,8 @@ func TestTenUsersBehindAMillionTasks(t *testing.T) {
 	slices.Sort(ends)
 	t.Logf("started after %v", waits)
 	t.Logf("ended after %v", ends)
-	if slowest := waits[len(waits)-1]; slowest > 2*time.Second {
-		t.Errorf("one job started after %v", slowest)
+	if slowest, most := waits[len(waits)-1], stretched(t, 2*time.Second); slowest > most {
+		t.Errorf("one job started after %v, want at most %v", slowest, most)
 	}
 	before := n.succeeded(t, big)
 	await(t, "the big job goes on", func() bool { return n.succeeded(t, big) > before })
@@ -276,16 +302,15 @@ func TestNewcomersDoNotStarveOthers(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0, 1)
 	big := n.submit(t, python("import time\ntime.sleep(0.5)\ndef f(x):\n    time.sleep(0.01)\n", "f", rangeOf(1_000_000)))
-	began := time.Now()
-	for i := 0; time.Since(began) < 3*time.Second; i++ {
-		n.submit(t, python(fmt.Sprintf("def f(x): return x + %d", i), "f", rangeOf(1)))
+	came := 0
+	for began := time.Now(); n.succeeded(t, big) < 50; came++ {
+		if time.Since(began) > 30*time.Second {
+			t.Errorf("%d tasks of the big job were done beside %d newcomers", n.succeeded(t, big), came)
+			break
+		}
+		n.submit(t, python(fmt.Sprintf("def f(x): return x + %d", came), "f", rangeOf(1)))
 		pause(t.Context(), 100*time.Millisecond)
 	}
-	// Alone it would have done 500.
-	if done := n.succeeded(t, big); done < 10 {
-		t.Errorf("%d tasks of the big job were done beside newcomers", done)
-	} else {
-		t.Logf("%d tasks of the big job were done beside newcomers", done)
-	}
+	t.Logf("50 tasks of the big job were done beside %d newcomers", came)
 	n.cancelAll(t, big)
 }
