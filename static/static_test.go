@@ -169,5 +169,15 @@ func TestContrast(t *testing.T) {
 			need(fill+" in a bar", at(fill), at("waiting"), 3)
 		}
 		need("the edge of a field", at("edge"), at("surface"), 3)
+		// Jobs in the task stream, which lie on surface and sunken. Neighbours on
+		// the ring are told apart by lightness too.
+		const ring = "abcdefghijkl"
+		for i := range ring {
+			job, next := "job-"+ring[i:i+1], "job-"+ring[(i+1)%len(ring):][:1]
+			need(job+" on surface", at(job), at("surface"), 3)
+			need(job+" on sunken", at(job), at("sunken"), 3)
+			need(job+" beside "+next, at(job), at(next), 1.15)
+		}
+		need("a failure in the task stream", at("failed"), at("surface"), 3)
 	}
 }

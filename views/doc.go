@@ -43,6 +43,8 @@
 //	                                by people: 1,234 and 1234 are the same
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
+//	/api/v1/jobs/{id}/stream        what stream.js draws of a job
+//	/api/v1/stream?seconds=         and of all jobs
 //	/api/v1/openapi.json            from the manual
 //
 // The API's addresses must take the session cookie for GET. Files of package

@@ -23,6 +23,7 @@ type JobPage struct {
 
 	Report *jobs.Report // nil while nothing is known
 
+	Stream  StreamView
 	Results []jobs.Task    // the first ResultsShown that have ended, ascending; without logs, input optional
 	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsCut bool           // lines were dropped because the job's logs are capped
@@ -55,6 +56,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
 		{ID: "job-report", Component: jobReport(p)},
+		{ID: "stream", Component: Stream(p.Stream)},
 		{ID: "job-results", Component: jobResults(p)},
 		{ID: "job-logs", Component: jobLogs(p)},
 	}

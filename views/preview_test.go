@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"net"
@@ -86,6 +87,9 @@ func previewHandler() http.Handler {
 		http.NotFound(w, r)
 	})
 	mux.HandleFunc("GET /preview/live", previewStream)
+	mux.HandleFunc("GET /api/v1/jobs/{id}/stream", func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(sampleTaskStream(r.PathValue("id")))
+	})
 	mux.HandleFunc("POST /jobs/new", func(w http.ResponseWriter, r *http.Request) {
 		r.ParseMultipartForm(1 << 20)
 		form := ParseNewJobForm(r.Form)
@@ -99,6 +103,30 @@ func previewHandler() http.Handler {
 		NewJob(p).Render(r.Context(), w)
 	})
 	return mux
+}
+
+// sampleTaskStream is half a minute on two cores, with a chunk of each kind.
+func sampleTaskStream(job string) jobs.TaskStream {
+	s := jobs.TaskStream{
+		Base: *sampleTime(30 * time.Second), ToMS: 30_000, NowMS: 30_000, ResolutionMS: 32.768, NextSinceMS: 28_000, OneIn: 1,
+		Rows: []jobs.StreamRow{{Host: "worker-1", Core: ptr(0), Label: "core 0"}, {Host: "worker-1", Core: ptr(1), Label: "core 1"}},
+		Jobs: []jobs.StreamJob{{ID: job, Name: "sample"}},
+	}
+	r := &s.Rects
+	for i := range 200 {
+		state, start := jobs.StreamDone, float64(300*(i/2)+40*(i%2))
+		switch {
+		case i >= 198:
+			state = jobs.StreamLeased
+		case i == 50:
+			state = jobs.StreamLost
+		}
+		r.Row, r.Job, r.State = append(r.Row, i%2), append(r.Job, 0), append(r.State, state)
+		r.Start, r.End, r.Busy = append(r.Start, start), append(r.End, start+260), append(r.Busy, 260)
+		r.First, r.Last = append(r.First, int64(10*i)), append(r.Last, int64(10*i+9))
+		r.Count, r.Chunks, r.Failed = append(r.Count, 10), append(r.Chunks, 1), append(r.Failed, int64(i%37/36))
+	}
+	return s
 }
 
 // liveJob is a job of 20,000 tasks as it is now, when it does 700 of them a

@@ -154,10 +154,21 @@ const sampleTraceback = `Traceback (most recent call last):
     return int(line)
 ValueError: invalid literal for int() with base 10: 'twelve'`
 
+func sampleStream(j *jobs.Job, rows int) StreamView {
+	v := StreamView{Job: j.ID, Live: !j.State.Ended(), OneIn: 1}
+	for i := range int64(rows) {
+		v.Rows = append(v.Rows, StreamRow{
+			Label: fmt.Sprintf("worker-%d core %d", 1+i/8, i%8), Share: float64(100-7*i) / 100, Chunks: 40 - i, Tasks: 61*40 - i, Failed: i % 3, Lost: i / 7,
+			Job: j.ID, First: 200 * i, Count: 1 + 60*(i%2), Took: time.Duration(200+i) * time.Millisecond,
+		})
+	}
+	return v
+}
+
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes()}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16)}
 	p.Failures = []jobs.FailureGroup{
 		{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -180,6 +191,8 @@ func sampleFailed() JobPage {
 	p.Failures = []jobs.FailureGroup{{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
 	p.LogsCut = true
 	p.Report = sampleReport(true)
+	p.Stream = sampleStream(&j, 2)
+	p.Stream.OneIn, p.Stream.RowsLeftOut = 12.4, 31
 	return p
 }
 
@@ -221,7 +234,7 @@ func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
 		took = 0
 	}
 	j := sampleJob(n, "small one", state, c, 4*time.Second, took)
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Stream: sampleStream(&j, 0), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
 }
 
 func sampleTask() TaskPage {

@@ -130,6 +130,7 @@ type jobModel struct {
 	report    reportModel
 	waiting   *jobs.Waiting // as last found out
 	explained time.Time
+	stream    streamTable
 }
 
 // outputShown is how many bytes of an output the preview of results is given.
@@ -159,6 +160,9 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 		return p, err
 	}
 	if p.Report, err = m.report.of(ctx, s, job); err != nil {
+		return p, err
+	}
+	if p.Stream, err = m.stream.fill(ctx, s, viewer(m.r), job); err != nil {
 		return p, err
 	}
 	if p.Results, err = m.firstResults(ctx, job); err != nil {

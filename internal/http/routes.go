@@ -70,6 +70,8 @@ func (s *Site) routes() http.Handler {
 	route(a, jobs.Submitter, "POST /jobs/{id}/retry", "retry-job", "Run failed and cancelled tasks of an ended job again", retry)
 	route(a, jobs.Viewer, "GET /jobs/{id}/timeline", "get-timeline", "Chunks as bars", s.timeline)
 	route(a, jobs.Viewer, "GET /jobs/{id}/report", "get-report", "How well a job was spread, and what its speed-up was bound by", s.report)
+	route(a, jobs.Viewer, "GET /jobs/{id}/stream", "get-job-stream", "What of a job ran where and when, for a picture", s.jobStream)
+	route(a, jobs.Viewer, "GET /stream", "get-stream", "What ran where and when, of all jobs", s.allStream)
 	route(a, jobs.Viewer, "GET /jobs/{id}/tasks/{index}", "get-task", "One task", s.getTask)
 	route(a, jobs.Viewer, "GET /jobs/{id}/errors", "list-errors", "A job's failures, grouped", s.listErrors)
 	stream(a, jobs.Viewer, "GET /jobs/{id}/results", "get-results", "Outcomes, streamed", s.results, ndjson, "application/json", "text/csv")

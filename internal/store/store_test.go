@@ -21,7 +21,7 @@ import (
 var template = storetest.Template{Fingerprint: store.SchemaFingerprint(), Migrate: store.Migrate}
 
 // open returns a store on a fresh database and its admin.
-func open(t *testing.T) (*store.Store, *jobs.User) {
+func open(t testing.TB) (*store.Store, *jobs.User) {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{URL: template.New(t), MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -39,7 +39,7 @@ func open(t *testing.T) (*store.Store, *jobs.User) {
 }
 
 // insert writes a job of spec and returns its id.
-func insert(t *testing.T, s *store.Store, owner *jobs.User, spec jobs.Spec) string {
+func insert(t testing.TB, s *store.Store, owner *jobs.User, spec jobs.Spec) string {
 	t.Helper()
 	if found := spec.Validate(); len(found) > 0 {
 		t.Fatal(found)
@@ -91,7 +91,7 @@ func claim(t *testing.T, s *store.Store, job string, want int) *store.Lease {
 
 const node = "0192f0c8-0000-7000-8000-000000000001"
 
-func register(t *testing.T, s *store.Store, id string) {
+func register(t testing.TB, s *store.Store, id string) {
 	t.Helper()
 	if err := s.Register(t.Context(), store.NewNode{ID: id, Host: "here", Role: "all", Cores: 2}); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func record(t *testing.T, s *store.Store, r store.Record) store.Progress {
 	return p
 }
 
-func read(t *testing.T, s *store.Store, u *jobs.User, id string) *jobs.Job {
+func read(t testing.TB, s *store.Store, u *jobs.User, id string) *jobs.Job {
 	t.Helper()
 	j, err := s.Job(t.Context(), store.As(u), id)
 	if err != nil {

@@ -1,0 +1,80 @@
+package views
+
+import (
+	"strconv"
+	"time"
+)
+
+// StreamRowsShown is how many rows the table of a task stream has at most.
+const StreamRowsShown = 200
+
+// A StreamView is a task stream, rendered by [Stream]: a drawing, which the
+// script stream.js fetches from the API and keeps up to date, and a table of
+// the same. A page has at most one, and lists stream.js among its scripts.
+type StreamView struct {
+	Job     string // id of the job that it is of; empty for all
+	Seconds int    // of all jobs: how far it reaches back
+	Live    bool   // something may still be added
+
+	Rows        []StreamRow // what each core or slot did
+	RowsLeftOut int         // beyond StreamRowsShown
+	OneIn       float64     // more than 1: only about one chunk in so many was looked at
+}
+
+// A StreamRow is one core or slot and what it did.
+type StreamRow struct {
+	Label                       string
+	Share                       float64 // of the time during which it was busy; more than 1 where several chunks ran at once
+	Chunks, Tasks, Failed, Lost int64   // Lost are chunks
+
+	// The chunk that took longest; none where Took is 0.
+	Job          string
+	First, Count int64
+	Took         time.Duration
+}
+
+// empty reports whether there is nothing to show and never will be.
+func (v StreamView) empty() bool { return !v.Live && len(v.Rows) == 0 }
+
+func (v StreamView) url() string {
+	if v.Job == "" {
+		return "/api/v1/stream?seconds=" + strconv.Itoa(v.Seconds)
+	}
+	return "/api/v1/jobs/" + v.Job + "/stream"
+}
+
+func (v StreamView) any(of func(StreamRow) int64) bool {
+	for _, r := range v.Rows {
+		if of(r) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// about marks counts that are of a sample.
+func (v StreamView) about() string {
+	if v.OneIn > 1 {
+		return "about one chunk in " + thousands(int64(v.OneIn+.5)) + " is counted"
+	}
+	return ""
+}
+
+// busyShare is a share of time, which may be more than all of it.
+func busyShare(v float64) string {
+	switch p := 100 * v; {
+	case p <= 0:
+		return "0 %"
+	case p < 1:
+		return "< 1 %"
+	default:
+		return thousands(int64(p+.5)) + " %"
+	}
+}
+
+func chunkRange(first, count int64) string {
+	if count <= 1 {
+		return "task " + thousands(first)
+	}
+	return "tasks " + thousands(first) + " to " + thousands(first+count-1)
+}
