@@ -238,6 +238,7 @@ type NodesPage struct {
 	Nodes   []jobs.Node
 	History map[string]jobs.NodeHistory // by the node's id
 	Names   map[string]string           // of the jobs in hand that the user may see, by id
+	Stream  StreamView                  // of all jobs that the user may see
 }
 
 // Fragments are the parts of the page that change.
@@ -251,7 +252,7 @@ func (p NodesPage) Fragments() []Fragment {
 			Fragment{ID: "node-" + n.ID + "-hour", Component: nodeHour(p, n)},
 		)
 	}
-	return []Fragment{{ID: "in-hand", Component: inHand(p)}, f}
+	return []Fragment{{ID: "stream", Component: Stream(p.Stream)}, {ID: "in-hand", Component: inHand(p)}, f}
 }
 
 // A handJob is a job that nodes have in hand.
