@@ -28,6 +28,7 @@ type Store struct {
 	Feed  *Feed
 
 	streams chan struct{} // a token for each transaction that waits for a client
+	counter counter
 }
 
 // Options says how to reach the database.
@@ -78,8 +79,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Store{Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
-		streams: make(chan struct{}, pool.Config().MaxConns/2)}, nil
+	return &Store{
+		Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
+		streams: make(chan struct{}, pool.Config().MaxConns/2),
+	}, nil
 }
 
 // riverConns bounds River's connections: a fetch for each queue, the completion
