@@ -83,9 +83,13 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// NewServer is a server for s with bounds on what a connection may cost, whose
-// complaints about connections go to logger. Its Shutdown drains s.
-func NewServer(s *Site, logger *slog.Logger) *http.Server {
+// NewServer is a server for a Site, or for the Door in front of one, with bounds
+// on what a connection may cost, whose complaints about connections go to
+// logger. Its Shutdown drains the site.
+func NewServer(s interface {
+	http.Handler
+	Drain()
+}, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -29,6 +29,7 @@ type Store struct {
 
 	streams chan struct{} // a token for each transaction that waits for a client
 	counter counter
+	probe   probe
 }
 
 // Options says how to reach the database.
@@ -82,6 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return &Store{
 		Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
 		streams: make(chan struct{}, pool.Config().MaxConns/2),
+		probe:   probe{config: config.ConnConfig.Copy()},
 	}, nil
 }
 
@@ -92,6 +94,7 @@ const riverConns = 8
 // Close stops listening and closes every connection, waiting for those in use.
 func (s *Store) Close() {
 	s.Feed.close()
+	s.probe.close()
 	s.River.Close()
 	s.Pool.Close()
 }
