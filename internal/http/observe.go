@@ -48,7 +48,7 @@ func (s *Site) observe(next http.Handler) http.Handler {
 			c.id = rand.Text()[:16]
 		}
 		w.Header().Set("X-Request-Id", c.id)
-		seen := &seenWriter{ResponseWriter: w}
+		seen := &seenWriter{ResponseWriter: w, counters: &s.counters}
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		c.r, c.w = r, seen
 		began := time.Now()
@@ -71,10 +71,11 @@ func (s *Site) observe(next http.Handler) http.Handler {
 	})
 }
 
-// A seenWriter remembers the status.
+// A seenWriter remembers and counts the status.
 type seenWriter struct {
 	http.ResponseWriter
-	status int
+	counters *counters
+	status   int
 }
 
 func (w *seenWriter) WriteHeader(status int) {
@@ -90,6 +91,7 @@ func (w *seenWriter) Write(b []byte) (int, error) {
 func (w *seenWriter) see(status int) {
 	if w.status == 0 {
 		w.status = status
+		w.counters.responses[min(max(status/100, 1), 5)].Add(1)
 	}
 }
 

@@ -20,6 +20,7 @@ func (s *Site) routes() http.Handler {
 	r.Handle(static.Prefix+"*", static.Handler())
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
+	r.Method(http.MethodGet, "/metrics", s.newMetrics())
 
 	r.Get("/login", s.plain(s.loginPage))
 	r.Post("/login", s.plain(s.login))

@@ -33,6 +33,8 @@ type Site struct {
 	lines   knownLines
 	fleet   *fleet
 
+	counters counters
+
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
 	recheckEvery time.Duration // whether who opened a stream is let in
