@@ -56,6 +56,9 @@ func (s *Site) routes() http.Handler {
 	r.Post("/nodes/{id}/resume", s.page(s.onNode(s.drainNode(false))))
 	r.Get("/docs", s.page(s.docsPage))
 
+	r.HandleFunc(riverPrefix, s.river.page)
+	r.HandleFunc(riverPrefix+"/*", s.river.page)
+
 	a := s.newAPI(r)
 	r.Get(apiPrefix+"/openapi.json", a.describe)
 

@@ -39,6 +39,7 @@ type Site struct {
 	bodyTimeout  time.Duration // for a whole body to arrive
 	recheckEvery time.Duration // whether who opened a stream is let in
 
+	river    *riverPages
 	handler  http.Handler
 	draining context.Context // ends when streams must end
 	drain    context.CancelFunc
@@ -58,6 +59,11 @@ func New(o Options) (*Site, error) {
 	}
 	s.fleet = newFleet(s.store, s.log)
 	s.draining, s.drain = context.WithCancel(context.Background())
+	river, err := s.newRiverPages()
+	if err != nil {
+		return nil, err
+	}
+	s.river = river
 	s.handler = s.routes()
 	return s, nil
 }
