@@ -23,8 +23,14 @@ import (
 	"github.com/allcores/allcores/internal/store/pglocal"
 )
 
-// version is what the build information says of the source.
+// stamped is the version that the linker was told: -X main.stamped=1.2.3.
+var stamped string
+
+// version is the stamped one, or what the build information says of the source.
 var version = func() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "devel"

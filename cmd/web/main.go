@@ -71,7 +71,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return &settingError{"-addr", c.addr, "an address that is free: " + reason(err)}
 	}
-	defer listener.Close()
+	door := web.NewDoor()
+	server := web.NewServer(door, logger)
+	serving := make(chan error, 1)
+	go func() { serving <- server.Serve(listener) }()
+	defer func() { err = errors.Join(err, ignoreClosed(server.Close())) }()
 	starting, stopStarting := context.WithCancel(ctx)
 	defer stopStarting()
 	stopping := make(chan struct{})
@@ -80,6 +84,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	go func() {
 		first := waitForSignal(signals, c.parent)
 		logger.Info("stopping; tasks in hand may go on for the grace period", "cause", first, "grace", c.grace)
+		door.Drain()
 		stopStarting()
 		close(stopping)
 		logger.Info("stopping at once", "cause", waitForSignal(signals, 0))
@@ -92,6 +97,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 
 	url := c.databaseURL
 	if url == "" {
+		door.WaitFor("its private Postgres")
 		server, startErr := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
 		if startErr != nil {
 			return orStopped(starting, startErr)
@@ -99,6 +105,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		defer func() { err = errors.Join(err, closePostgres(server)) }()
 		url = server.URL()
 	}
+	door.WaitFor("the database and its migrations")
 	if err := store.Migrate(starting, url); err != nil {
 		return orStopped(starting, c.databaseError(err))
 	}
@@ -107,11 +114,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return orStopped(starting, c.databaseError(err))
 	}
 	defer db.Close()
+	if err := db.Ready(starting); err != nil { // a newer server's tables, say
+		return orStopped(starting, c.databaseError(err))
+	}
 	token, err := ensureToken(starting, db, c)
 	if err != nil {
 		return orStopped(starting, err)
 	}
 
+	door.WaitFor("the engine")
 	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores, Queues: c.queues, MemoryFloor: c.memoryFloor, Retention: c.retention}
 	py := python.New(python.Options{Logger: logger, Groups: groups})
 	defer py.Close()
@@ -131,9 +142,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err := e.Start(starting); err != nil {
 		return orStopped(starting, err)
 	}
-	server := web.NewServer(site, logger)
-	serving := make(chan error, 1)
-	go func() { serving <- server.Serve(listener) }()
+	door.Open(site)
 	if err := announce(stdout, listener.Addr(), c, token); err != nil {
 		logger.Warn("say that requests are answered", "error", err)
 	}
@@ -155,6 +164,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if shutErr := server.Shutdown(stopServer); shutErr != nil && !errors.Is(shutErr, context.DeadlineExceeded) {
 		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
 	}
+	// What still runs must not hold the database.
 	return errors.Join(err, ignoreClosed(server.Close()))
 }
 

@@ -22,6 +22,11 @@
 // to a status, tells the user a sentence, and logs the cause for the operator
 // under the request's id.
 //
+// What operators ask is answered without a session: whether the process lives
+// and is ready (observe.go, and door.go while it starts), and its numbers
+// (metrics.go), which the store and the engine keep and which are read when they
+// are asked for. River's own pages (river.go) are River UI, for admins.
+//
 // # Streams
 //
 // A stream holds a subscription to the store's feed, a connection, and at most

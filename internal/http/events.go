@@ -32,6 +32,7 @@ type eventStream struct {
 // client has seen, and follow the clock, so that they grow across connections
 // and servers too.
 func newEventStream(w *streamWriter, lastID string) *eventStream {
+	w.enter()
 	w.header.Set("Content-Type", eventStreamType)
 	w.header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	e := &eventStream{streamWriter: w, sent: time.Now()}

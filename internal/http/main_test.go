@@ -33,12 +33,13 @@ const adminToken = "an-admin-token-of-the-tests"
 
 // A server is a whole Allcores: database, engine, executors and a listener.
 type server struct {
-	t     testing.TB
-	url   string
-	store *store.Store
-	site  *web.Site
-	node  string // its id
-	admin *jobs.User
+	t      testing.TB
+	url    string
+	store  *store.Store
+	site   *web.Site
+	engine *engine.Engine
+	node   string // its id
+	admin  *jobs.User
 }
 
 // serve starts one with a database of its own. Without idle its engine executes.
@@ -106,7 +107,7 @@ func serveAt(t testing.TB, url, role string) *server {
 		}
 		<-served
 	})
-	return &server{t: t, url: "http://" + listener.Addr().String(), store: db, site: site, node: e.NodeID(), admin: admin}
+	return &server{t: t, url: "http://" + listener.Addr().String(), store: db, site: site, engine: e, node: e.NodeID(), admin: admin}
 }
 
 // user makes a user of a role and returns their token.

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/store"
 )
 
 // A call is what is known of the request that is being answered. It travels in
@@ -45,7 +48,7 @@ func (s *Site) observe(next http.Handler) http.Handler {
 			c.id = rand.Text()[:16]
 		}
 		w.Header().Set("X-Request-Id", c.id)
-		seen := &seenWriter{ResponseWriter: w}
+		seen := &seenWriter{ResponseWriter: w, counters: &s.counters}
 		r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 		c.r, c.w = r, seen
 		began := time.Now()
@@ -68,24 +71,28 @@ func (s *Site) observe(next http.Handler) http.Handler {
 	})
 }
 
-// A seenWriter remembers the status.
+// A seenWriter remembers and counts the status.
 type seenWriter struct {
 	http.ResponseWriter
-	status int
+	counters *counters
+	status   int
 }
 
 func (w *seenWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.see(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *seenWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.see(http.StatusOK)
 	return w.ResponseWriter.Write(b)
+}
+
+func (w *seenWriter) see(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.counters.responses[min(max(status/100, 1), 5)].Add(1)
+	}
 }
 
 // Unwrap is for http.ResponseController.
@@ -120,32 +127,50 @@ func secure(next http.Handler) http.Handler {
 }
 
 // healthz answers as long as the process does.
-func (s *Site) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Site) healthz(w http.ResponseWriter, _ *http.Request) { writeHealth(w) }
+
+func writeHealth(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz answers 200 when requests can be served: the database answers and the
-// server is not about to stop.
-func (s *Site) readyz(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	reason := ""
-	if s.draining.Err() != nil {
-		reason = "draining"
-	} else {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		if err := s.store.Ping(ctx); err != nil {
-			s.fail(w.Header(), r, err)
-			reason = "the database does not answer"
-		}
-	}
-	if reason == "" {
+// readyz answers 200 when this node can do its part, and else 503 with the
+// reason: the server is about to stop, the database does not answer within a
+// second or takes no writes, its schema is another version's, or River does not
+// run on a node that is to execute.
+func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
+	var schema *store.SchemaError
+	err := s.ready(r.Context())
+	switch {
+	case err == nil:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ready\n"))
-		return nil
+	case errors.Is(err, errStopping), errors.Is(err, store.ErrReadOnly), errors.Is(err, engine.ErrNotRunning), errors.As(err, &schema):
+		writeUnready(w, err.Error())
+	case errors.Is(err, jobs.ErrUnavailable):
+		s.log.Debug("not ready", "error", err)
+		writeUnready(w, "the database does not answer")
+	default:
+		s.fail(w.Header(), r, err)
+		writeUnready(w, "the database cannot be asked")
 	}
+}
+
+var errStopping = errors.New("the server is stopping")
+
+func (s *Site) ready(ctx context.Context) error {
+	if s.draining.Err() != nil {
+		return errStopping
+	}
+	if err := s.store.Ready(ctx); err != nil {
+		return err
+	}
+	return s.engine.Ready()
+}
+
+func writeUnready(w http.ResponseWriter, reason string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Retry-After", "2")
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_, _ = w.Write([]byte(reason + "\n"))
-	return nil
 }

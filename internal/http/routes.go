@@ -19,7 +19,8 @@ func (s *Site) routes() http.Handler {
 
 	r.Handle(static.Prefix+"*", static.Handler())
 	r.Get("/healthz", s.healthz)
-	r.Get("/readyz", s.plain(s.readyz))
+	r.Get("/readyz", s.readyz)
+	r.Method(http.MethodGet, "/metrics", s.newMetrics())
 
 	r.Get("/login", s.plain(s.loginPage))
 	r.Post("/login", s.plain(s.login))
@@ -54,6 +55,9 @@ func (s *Site) routes() http.Handler {
 	r.Post("/nodes/{id}/drain", s.page(s.onNode(s.drainNode(true))))
 	r.Post("/nodes/{id}/resume", s.page(s.onNode(s.drainNode(false))))
 	r.Get("/docs", s.page(s.docsPage))
+
+	r.HandleFunc(riverPrefix, s.river.page)
+	r.HandleFunc(riverPrefix+"/*", s.river.page)
 
 	a := s.newAPI(r)
 	r.Get(apiPrefix+"/openapi.json", a.describe)

@@ -33,10 +33,13 @@ type Site struct {
 	lines   knownLines
 	fleet   *fleet
 
+	counters counters
+
 	writeTimeout time.Duration // for each piece of a stream
 	bodyTimeout  time.Duration // for a whole body to arrive
 	recheckEvery time.Duration // whether who opened a stream is let in
 
+	river    *riverPages
 	handler  http.Handler
 	draining context.Context // ends when streams must end
 	drain    context.CancelFunc
@@ -56,6 +59,11 @@ func New(o Options) (*Site, error) {
 	}
 	s.fleet = newFleet(s.store, s.log)
 	s.draining, s.drain = context.WithCancel(context.Background())
+	river, err := s.newRiverPages()
+	if err != nil {
+		return nil, err
+	}
+	s.river = river
 	s.handler = s.routes()
 	return s, nil
 }
@@ -83,9 +91,13 @@ const (
 	maxHeaderBytes    = 64 << 10
 )
 
-// NewServer is a server for s with bounds on what a connection may cost, whose
-// complaints about connections go to logger. Its Shutdown drains s.
-func NewServer(s *Site, logger *slog.Logger) *http.Server {
+// NewServer is a server for a Site, or for the Door in front of one, with bounds
+// on what a connection may cost, whose complaints about connections go to
+// logger. Its Shutdown drains the site.
+func NewServer(s interface {
+	http.Handler
+	Drain()
+}, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: readHeaderTimeout,

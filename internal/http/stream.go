@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -28,6 +29,22 @@ type streamWriter struct {
 	*bufio.Writer
 	header  http.Header
 	control *http.ResponseController
+	clients *atomic.Int64 // streams of server-sent events that are open
+	counted bool          // among them
+}
+
+// enter counts the stream as one of server-sent events, until it leaves.
+func (w *streamWriter) enter() {
+	if !w.counted {
+		w.counted = true
+		w.clients.Add(1)
+	}
+}
+
+func (w *streamWriter) leave() {
+	if w.counted {
+		w.clients.Add(-1)
+	}
 }
 
 // A timedWriter gives each write a deadline.
@@ -60,7 +77,11 @@ func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamF
 	ctx, signedOut := s.untilSignedOut(ctx, r)
 	defer signedOut()
 	control := http.NewResponseController(w)
-	stream := &streamWriter{bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer), w.Header(), control}
+	stream := &streamWriter{
+		Writer: bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer),
+		header: w.Header(), control: control, clients: &s.counters.events,
+	}
+	defer stream.leave()
 	if r.Method == http.MethodHead {
 		// Only the headers are wanted, and the body might never end.
 		stream.Writer.Reset(io.Discard)

@@ -23,6 +23,9 @@ const (
 	KindLost      ErrorKind = "lost"      // its node was lost with it, again and again
 )
 
+// ErrorKinds are all kinds of failure.
+var ErrorKinds = []ErrorKind{KindException, KindExit, KindTimeout, KindMemory, KindCrash, KindLost}
+
 // A TaskError is why a task failed.
 type TaskError struct {
 	Kind      ErrorKind `json:"kind" enum:"exception,exit,timeout,memory,crash,lost"`

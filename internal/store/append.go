@@ -209,7 +209,7 @@ func (s *Store) seal(ctx context.Context, tx pgx.Tx, id string) error {
 	b.Queue(`update progress set sealed = true where job_id = $1`, id)
 	b.Queue(`update jobs set state = case when started_at is null then 'queued' else 'running' end where id = $1 and state = 'open'`, id)
 	var ended bool
-	queueFinish(&b, id, &ended)
+	s.queueFinish(&b, id, &ended)
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	return wrap("seal job", tx.SendBatch(ctx, &b).Close())
 }

@@ -262,20 +262,23 @@ with e as (
 			when e.halt = 'failed' then format('stopped after %s failed tasks: max_failures allows %s', e.failed, e.failures_allowed)
 			when e.failed > 0 then format('%s of %s tasks failed', e.failed, e.total)
 			else '' end
-	from e where jobs.id = e.job_id returning jobs.id
+	from e where jobs.id = e.job_id returning jobs.id, jobs.state, e.cancelled
 ), gone as (
 	delete from backlog where job_id in (select id from j)
 )
-select id::text, pg_notify('` + channel + `', id::text) from j`
+select state, cancelled, pg_notify('` + channel + `', id::text) from j`
 
-func queueFinish(b *pgx.Batch, job string, ended *bool) {
+func (s *Store) queueFinish(b *pgx.Batch, job string, ended *bool) {
 	*ended = false
 	b.Queue(finishSQL, job).Query(func(rows pgx.Rows) error {
-		defer rows.Close()
-		for rows.Next() {
+		var state jobs.State
+		var cancelled int64
+		_, err := pgx.ForEachRow(rows, []any{&state, &cancelled, nil}, func() error {
 			*ended = true
-		}
-		return rows.Err()
+			s.counter.ended(state, cancelled)
+			return nil
+		})
+		return err
 	})
 }
 
@@ -287,14 +290,14 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	var b pgx.Batch
 	var p Progress
 	var claimed Claimed
-	r.queue(&b, &p)
+	succeeded, failures := r.queue(&b, &p)
 	if len(r.Logs) > 0 {
 		if err := queueLogs(&b, r.Job, r.Lease, r.Logs); err != nil {
 			return Progress{}, Claimed{}, err
 		}
 	}
 	var ended bool
-	queueFinish(&b, r.Job, &ended)
+	s.queueFinish(&b, r.Job, &ended)
 	if r.Notify {
 		b.Queue(`select pg_notify($1, $2)`, channel, r.Job)
 	}
@@ -305,6 +308,9 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 		return Progress{}, Claimed{}, wrap("record chunk", err)
 	}
 	p.Ended = ended
+	if p.Held {
+		s.counter.recorded(succeeded, failures)
+	}
 	if ended || r.Notify {
 		s.Feed.Wake(r.Job)
 	}
@@ -314,7 +320,9 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	return p, claimed, nil
 }
 
-func (r Record) queue(b *pgx.Batch, into *Progress) {
+// queue queues what Record writes. It returns the outcomes in it: how many
+// succeeded, and how many failed by kind.
+func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64) {
 	var (
 		firsts    = make([]int64, len(r.Runs))
 		counts    = make([]int32, len(r.Runs))
@@ -360,11 +368,12 @@ func (r Record) queue(b *pgx.Batch, into *Progress) {
 		return rows.Err()
 	})
 	if bad > 0 {
-		r.queueFailures(b)
+		failures = r.queueFailures(b)
 	}
 	if len(r.Attempts) > 0 {
 		r.queueAttempts(b)
 	}
+	return done - bad, failures
 }
 
 // Refuse ends a job of which no task can be run: one task that is still
@@ -373,6 +382,7 @@ func (r Record) queue(b *pgx.Batch, into *Progress) {
 // job's progress, so that of many lanes that find out only the first does it.
 func (s *Store) Refuse(ctx context.Context, c Claim, e *jobs.TaskError, reason string) (ended bool, err error) {
 	c.Want, c.Floor, c.Fixed = 1, 1, true
+	var failures map[jobs.ErrorKind]int64
 	err = s.Tx(ctx, func(tx pgx.Tx) error {
 		var b pgx.Batch
 		var claimed Claimed
@@ -387,12 +397,13 @@ func (s *Store) Refuse(ctx context.Context, c Claim, e *jobs.TaskError, reason s
 		r := Record{Job: c.Job, Lease: claimed.Lease.ID, Count: 1, Runs: []jobs.Run{run}, Halt: reason}
 		b = pgx.Batch{}
 		var p Progress
-		r.queue(&b, &p)
-		queueFinish(&b, c.Job, &ended)
+		_, failures = r.queue(&b, &p)
+		s.queueFinish(&b, c.Job, &ended)
 		b.Queue(`select pg_notify($1, $2)`, channel, c.Job)
 		return wrap("record chunk", tx.SendBatch(ctx, &b).Close())
 	})
 	if err == nil {
+		s.counter.recorded(0, failures)
 		s.Feed.Wake(c.Job)
 	}
 	return ended, err
@@ -443,7 +454,8 @@ on conflict (job_id, key) do update set
 	example = case when excluded.first_index < old.first_index then excluded.example else old.example end,
 	first_index = least(old.first_index, excluded.first_index)`
 
-func (r Record) queueFailures(b *pgx.Batch) {
+func (r Record) queueFailures(b *pgx.Batch) (kinds map[jobs.ErrorKind]int64) {
+	kinds = make(map[jobs.ErrorKind]int64)
 	type group struct {
 		key     []byte
 		example jobs.TaskError
@@ -476,11 +488,12 @@ func (r Record) queueFailures(b *pgx.Batch) {
 				groups[id] = &group{key: []byte(id), example: e, first: run.First + int64(i)}
 			}
 			groups[id].count++
+			kinds[e.Kind]++
 		}
 	}
 	var (
 		keys            [][]byte
-		kinds, types    []string
+		kind, types     []string
 		messages        []string
 		counts, indexes []int64
 		examples        []string
@@ -491,10 +504,11 @@ func (r Record) queueFailures(b *pgx.Batch) {
 			continue // a TaskError is always JSON
 		}
 		keys = append(keys, g.key)
-		kinds, types, messages = append(kinds, string(g.example.Kind)), append(types, g.example.Type), append(messages, g.example.Message)
+		kind, types, messages = append(kind, string(g.example.Kind)), append(types, g.example.Type), append(messages, g.example.Message)
 		counts, indexes, examples = append(counts, g.count), append(indexes, g.first), append(examples, string(escapeNUL(text)))
 	}
-	b.Queue(groupSQL, r.Job, keys, kinds, types, messages, counts, indexes, examples, maxGroups, r.Lease, otherMessages)
+	b.Queue(groupSQL, r.Job, keys, kind, types, messages, counts, indexes, examples, maxGroups, r.Lease, otherMessages)
+	return kinds
 }
 
 // escapeNUL makes JSON fit for jsonb, which cannot hold U+0000.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -36,14 +37,45 @@ func Migrate(ctx context.Context, url string) (err error) {
 		return fmt.Errorf("connect to database: %w", err)
 	}
 	defer pool.Close()
-	// A lock of the session needs a connection of its own, which PgBouncer in
-	// transaction mode does not give.
 	return pool.AcquireFunc(ctx, func(lock *pgxpool.Conn) error {
+		if err := ownSession(ctx, lock, pool); err != nil {
+			return err
+		}
 		if _, err := lock.Exec(ctx, `select pg_advisory_lock($1)`, int64(migrationLock)); err != nil {
 			return fmt.Errorf("lock migrations: %w", err)
 		}
 		defer unlockMigrations(ctx, lock.Conn())
 		return migrate(ctx, pool)
+	})
+}
+
+// ownSession finds out whether a connection is a session of the database's, as
+// LISTEN, locks and prepared statements need it. PgBouncer in transaction mode
+// gives the session to another connection meanwhile.
+func ownSession(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool) error {
+	session := func(q interface {
+		QueryRow(context.Context, string, ...any) pgx.Row
+	}) (pid int64, err error) {
+		err = q.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+		return pid, err
+	}
+	before, err := session(conn)
+	if err != nil {
+		return fmt.Errorf("look at the session: %w", err)
+	}
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		other, err := session(tx)
+		if err != nil {
+			return fmt.Errorf("look at another session: %w", err)
+		}
+		after, err := session(conn)
+		if err != nil {
+			return fmt.Errorf("look at the session again: %w", err)
+		}
+		if before != after || before == other {
+			return errors.New("connections to the database share its sessions, as those of PgBouncer do in transaction mode; they must be direct")
+		}
+		return nil
 	})
 }
 

@@ -254,7 +254,7 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 			}
 		}
 		var ended bool
-		queueFinish(&b, job, &ended)
+		s.queueFinish(&b, job, &ended)
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return 0, 0, wrap("put chunks back", err)
 		}

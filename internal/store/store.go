@@ -28,6 +28,8 @@ type Store struct {
 	Feed  *Feed
 
 	streams chan struct{} // a token for each transaction that waits for a client
+	counter counter
+	probe   probe
 }
 
 // Options says how to reach the database.
@@ -78,8 +80,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Store{Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
-		streams: make(chan struct{}, pool.Config().MaxConns/2)}, nil
+	return &Store{
+		Pool: pool, River: river, Feed: listen(config.ConnConfig.Copy(), logger),
+		streams: make(chan struct{}, pool.Config().MaxConns/2),
+		probe:   probe{config: config.ConnConfig.Copy()},
+	}, nil
 }
 
 // riverConns bounds River's connections: a fetch for each queue, the completion
@@ -89,6 +94,7 @@ const riverConns = 8
 // Close stops listening and closes every connection, waiting for those in use.
 func (s *Store) Close() {
 	s.Feed.close()
+	s.probe.close()
 	s.River.Close()
 	s.Pool.Close()
 }

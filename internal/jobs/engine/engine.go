@@ -128,6 +128,30 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 // NodeID is this node's id.
 func (e *Engine) NodeID() string { return e.node.ID }
 
+// River is the client with which this node takes part in River.
+func (e *Engine) River() *river.Client[pgx.Tx] { return e.river }
+
+// ErrNotRunning is why a node that is to execute does not.
+var ErrNotRunning = errors.New("River is not running on this node")
+
+// Ready is ErrNotRunning when this node does not execute although it is to.
+func (e *Engine) Ready() error {
+	if e.Role == RoleWeb {
+		return nil
+	}
+	e.handover.RLock()
+	started := e.started
+	e.handover.RUnlock()
+	if started {
+		select {
+		case <-e.river.Stopped():
+		default:
+			return nil
+		}
+	}
+	return ErrNotRunning
+}
+
 // Start registers the node and begins to execute, if its role is to. Stop must
 // be called when it has returned nil.
 func (e *Engine) Start(ctx context.Context) error {

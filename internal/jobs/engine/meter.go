@@ -16,11 +16,16 @@ type meter struct {
 	mu     sync.Mutex
 	queues map[string]*queueMeter
 	cores  coreMeter
+	lost   int64 // other nodes that this one found dead
 }
 
 // A queueMeter is what this node has done for a queue since it started.
 type queueMeter struct {
 	now, written queueCounts
+
+	submitted               int64            // jobs
+	chunks                  jobs.TimeClasses // from the start of the first task to the last outcome
+	inLine, inTasks, worked time.Duration    // sums of what waits, runs and chunks count
 }
 
 // queueCounts only grow.
@@ -38,7 +43,7 @@ type coreMeter struct {
 }
 
 // of is a queue's meter. mu must be held. There are as many as there were queues
-// that this node served.
+// that this node served or took jobs for.
 func (m *meter) of(queue string) *queueMeter {
 	q := m.queues[queue]
 	if q == nil {
@@ -55,7 +60,23 @@ func (m *meter) of(queue string) *queueMeter {
 func (m *meter) waited(queue string, wait time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.of(queue).now.waits.AddDuration(wait)
+	q := m.of(queue)
+	q.now.waits.AddDuration(wait)
+	q.inLine += wait
+}
+
+// submitted counts a job.
+func (m *meter) submitted(queue string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(queue).submitted++
+}
+
+// tookBack counts a dead node.
+func (m *meter) tookBack() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost++
 }
 
 // ran counts a chunk that was recorded: what the executor reported, and what of
@@ -63,11 +84,16 @@ func (m *meter) waited(queue string, wait time.Duration) {
 func (m *meter) ran(queue string, r exec.Report, final []jobs.Run) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := &m.of(queue).now
+	q := m.of(queue)
+	now := &q.now
 	if !r.Usage.StartedAt.IsZero() { // something of it was run
 		for _, run := range r.Runs {
 			now.runs.AddCodes(run.Durations)
 		}
+		took := r.Usage.FinishedAt.Sub(r.Usage.StartedAt)
+		q.chunks.AddDuration(took)
+		q.worked += took
+		q.inTasks += r.Usage.InTasks
 	}
 	for _, run := range final {
 		now.succeeded += int64(run.Count - len(run.Failed))

@@ -145,6 +145,7 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 // submitted makes a job that was committed known on this node. turns says that
 // some of its turns are in River's line.
 func (e *Engine) submitted(w *store.Work, turns bool) {
+	e.meter.submitted(w.Queue)
 	e.works.put(w)
 	e.Store.Feed.Wake("")
 	if turns {

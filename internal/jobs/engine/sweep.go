@@ -180,6 +180,7 @@ func (e *Engine) takeBack(ctx context.Context) error {
 		if err != nil || lost == nil {
 			return err
 		}
+		e.meter.tookBack()
 		e.Logger.Warn("a node is dead; its work is taken back", "node", lost.Node, "chunks", lost.Chunks, "turns", len(lost.Turns))
 	}
 }

@@ -261,6 +261,8 @@ func (e *Engine) run(ctx context.Context, t *turn, w *store.Work, q *queue, slot
 			return err
 		case l.ended:
 			return t.end(ctx, e.Store.CompleteTurn)
+		case ctx.Err() != nil:
+			return context.Cause(ctx) // it was cancelled in River, which ends it
 		case l.yielding():
 			return e.requeue(ctx, t)
 		case l.preempted.Load():

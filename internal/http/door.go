@@ -1,0 +1,76 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// A Door stands in front of a site that is still being made: so that a server
+// can tell that it lives, and what it waits for, while it starts.
+type Door struct {
+	site    atomic.Pointer[Site]
+	reason  atomic.Pointer[string] // why it is closed
+	drained atomic.Bool
+}
+
+// NewDoor makes a door that is closed.
+func NewDoor() *Door {
+	d := new(Door)
+	d.WaitFor("its settings")
+	return d
+}
+
+// WaitFor says what the server waits for.
+func (d *Door) WaitFor(what string) { d.say("The server is starting. It waits for " + what + ".") }
+
+func (d *Door) say(reason string) { d.reason.Store(&reason) }
+
+// Open lets requests through to the site from now on.
+func (d *Door) Open(s *Site) {
+	d.site.Store(s)
+	if d.drained.Load() {
+		s.Drain()
+	}
+}
+
+// Drain drains the site, or says that the server stops before it has started.
+func (d *Door) Drain() {
+	d.say("The server is stopping.")
+	d.drained.Store(true)
+	if s := d.site.Load(); s != nil {
+		s.Drain()
+	}
+}
+
+// ServeHTTP answers /healthz; everything else with 503 until the door is open.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s := d.site.Load(); s != nil {
+		s.ServeHTTP(w, r)
+		return
+	}
+	secure(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			writeHealth(w)
+			return
+		}
+		reason := *d.reason.Load()
+		switch {
+		case isAPI(r):
+			w.Header().Set("Retry-After", "2")
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(&huma.ErrorModel{
+				Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable, Detail: reason,
+			})
+		default:
+			if strings.Contains(r.Header.Get("Accept"), "text/html") {
+				w.Header().Set("Refresh", "2") // someone looks at it
+			}
+			writeUnready(w, reason)
+		}
+	})).ServeHTTP(w, r)
+}

@@ -1,0 +1,116 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"riverqueue.com/riverui"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/static"
+)
+
+// riverPrefix is where River's own pages stand.
+const riverPrefix = "/admin/river"
+
+// riverPolicy is the content security policy of River's own pages, which set
+// styles on their elements. Scripts stay those of files.
+const riverPolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// riverPages are River's own pages of the turns, for admins.
+type riverPages struct {
+	site    *Site
+	handler *riverui.Handler
+	html    []byte // of the one page that they are
+	start   func() error
+}
+
+func (s *Site) newRiverPages() (*riverPages, error) {
+	handler, err := riverui.NewHandler(&riverui.HandlerOpts{
+		Endpoints: riverui.NewEndpoints(s.engine.River(), nil),
+		Logger:    s.log,
+		Prefix:    riverPrefix,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare River's pages: %w", err)
+	}
+	p := &riverPages{site: s, handler: handler}
+	// They count turns in the background: not before somebody looks.
+	p.start = sync.OnceValue(func() error { return handler.Start(s.draining) })
+	if p.html, err = p.read(); err != nil {
+		return nil, fmt.Errorf("read River's page: %w", err)
+	}
+	return p, nil
+}
+
+// read fetches the page and puts a script of ours before its own: a library of
+// theirs would try whether the policy allows eval, and the browser complain.
+func (p *riverPages) read() ([]byte, error) {
+	var w memory
+	p.handler.ServeHTTP(&w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: riverPrefix + "/"}, Header: make(http.Header)})
+	const head = "<head>"
+	before, after, found := strings.Cut(w.String(), head)
+	if !found {
+		return nil, errors.New("it has no head")
+	}
+	return []byte(before + head + `<script src="` + static.URL("river.js") + `"></script>` + after), nil
+}
+
+// memory is an answer that is kept.
+type memory struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (m *memory) Header() http.Header {
+	if m.header == nil {
+		m.header = make(http.Header)
+	}
+	return m.header
+}
+
+func (*memory) WriteHeader(int) {}
+
+// page lets those pass who are signed in. The calls of River's scripts cannot
+// follow to a sign-in form.
+func (p *riverPages) page(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, riverPrefix+"/api/") {
+		p.site.authenticated(p.site.plain(p.serve)).ServeHTTP(w, r)
+		return
+	}
+	p.site.page(p.serve)(w, r)
+}
+
+// serve answers admins.
+func (p *riverPages) serve(w http.ResponseWriter, r *http.Request) error {
+	if err := require(r, jobs.Admin); err != nil {
+		return err
+	}
+	path := strings.TrimPrefix(r.URL.Path, riverPrefix)
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if read && path != "" && !strings.HasPrefix(path, "/api/") && !isRiverFile(path) {
+		w.Header().Set("Content-Security-Policy", riverPolicy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, err := w.Write(p.html)
+		return err
+	}
+	if err := p.start(); err != nil {
+		return fmt.Errorf("start River's pages: %w", err)
+	}
+	if strings.HasPrefix(path, "/assets/") { // their names change with their content
+		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
+	p.handler.ServeHTTP(w, r)
+	return nil
+}
+
+func isRiverFile(path string) bool {
+	info, err := fs.Stat(riverui.FrontendIndex, "dist"+path)
+	return err == nil && !info.IsDir()
+}

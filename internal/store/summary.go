@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A Summary is what there is to do in the whole service.
+type Summary struct {
+	Jobs   map[jobs.State]int64 // that have not ended; each such state is there
+	Queues map[string]QueueLoad
+	Nodes  map[string]int64 // that live, by role
+	Size   int64            // of the database, in bytes
+}
+
+// A QueueLoad is what waits and runs in a queue.
+type QueueLoad struct {
+	Paused                     bool
+	WaitingTurns, RunningTurns int64
+	OldestTurn                 time.Duration // wait of the turn that has waited longest and could have been fetched; 0 for none
+	WaitingTasks, RunningTasks int64         // of jobs that have not ended; without the inputs that are still to come
+}
+
+// Summary reads what there is to do. Each of its statements goes by an index
+// over what has not ended, so it costs the same however much has.
+func (s *Store) Summary(ctx context.Context) (Summary, error) {
+	sum := Summary{
+		Jobs:   map[jobs.State]int64{jobs.Open: 0, jobs.Queued: 0, jobs.Running: 0, jobs.Paused: 0},
+		Queues: make(map[string]QueueLoad),
+		Nodes:  make(map[string]int64),
+	}
+	var b pgx.Batch
+	var state jobs.State
+	var name string
+	var n int64
+	b.Queue(`select state, count(*) from jobs where state in ('open', 'queued', 'running', 'paused') group by state`).
+		Query(each([]any{&state, &n}, func() { sum.Jobs[state] = n }))
+	var q QueueLoad
+	var oldest float64
+	b.Queue(`
+		select q.name, ` + paused + `, coalesce(t.waiting, 0), coalesce(t.running, 0), coalesce(t.oldest, 0),
+			coalesce(p.waiting, 0), coalesce(p.running, 0)
+		from queues q
+		left join river_queue r on r.name = q.name
+		left join (
+			select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running,
+				extract(epoch from greatest(clock_timestamp() - min(scheduled_at) filter (where state = 'available'), interval '0'))::float8 as oldest
+			from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
+		) t on t.queue = q.name
+		left join (
+			select j.queue, sum(p.total - p.leased - p.succeeded - p.failed)::bigint as waiting, sum(p.leased)::bigint as running
+			from progress p join jobs j on j.id = p.job_id where not p.ended group by j.queue
+		) p on p.queue = q.name
+		where not q.deleted or t.queue is not null or p.queue is not null
+		order by q.name limit 1000`).
+		Query(each([]any{&name, &q.Paused, &q.WaitingTurns, &q.RunningTurns, &oldest, &q.WaitingTasks, &q.RunningTasks}, func() {
+			q.OldestTurn = time.Duration(oldest * float64(time.Second))
+			sum.Queues[name] = q
+		}))
+	b.Queue(`
+		select role, count(*) from nodes
+		where state = 'alive' and heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond' group by role`, NodeLease.Microseconds()).
+		Query(each([]any{&name, &n}, func() { sum.Nodes[name] = n }))
+	b.Queue(`select pg_database_size(current_database())`).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&sum.Size) })
+	return sum, wrap("sum up", s.Pool.SendBatch(ctx, &b).Close())
+}
+
+// each calls f for each row, scanned into the values.
+func each(into []any, f func()) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, into, func() error { f(); return nil })
+		return err
+	}
+}
