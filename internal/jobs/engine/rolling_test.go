@@ -59,6 +59,9 @@ func TestRollingRestart(t *testing.T) {
 				return
 			}
 			small = append(small, id)
+			if _, err := n.Await(t.Context(), store.As(n.admin), id, time.Second); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	await(t, "the nodes work", func() bool { return n.succeeded(t, big) > 50 })
