@@ -105,7 +105,7 @@ func TestPlacesInLine(t *testing.T) {
 	for range 3 {
 		ids = append(ids, s.submit(program(squares, `{"range":{"stop":300}}`)).ID)
 	}
-	if _, err := s.store.Pool.Exec(t.Context(), `insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane) values ($1, 0, 1, 'leased', 1, 0, $2, 0)`,
+	if _, err := s.store.Pool.Exec(t.Context(), `insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, leased_at) values ($1, 0, 1, 'leased', 1, 0, $2, 0, now() + interval '1 hour')`,
 		s.manual(1), store.NewID()); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestWhyAJobWaits(t *testing.T) {
 	// Each turn of the first job takes a slot.
 	for range 2 {
 		fetch(t, s, first)
-		exec(t, s, `insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane) select $1, 0, 1, 'leased', 1, 0, $2, count(*) from chunks`, first, node)
+		exec(t, s, `insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, leased_at) select $1, 0, 1, 'leased', 1, 0, $2, count(*), now() + interval '1 hour' from chunks`, first, node)
 	}
 	if w := why(t, s, admin, second); w.Kind != jobs.WaitBusy || w.JobsBefore != 1 || w.Position != 1 || w.StartsIn == nil || *w.StartsIn != 0.5 {
 		t.Errorf("next in line: %+v", w)

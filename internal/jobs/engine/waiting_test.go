@@ -54,7 +54,19 @@ func (n *node) waitsFor(t testing.TB, id string, kind jobs.WaitKind, words ...st
 
 // gated is a job of n tasks that last until the file is there.
 func gated(path string, n int64) jobs.Spec {
-	return python(fmt.Sprintf("import os, time\ndef f(x):\n    while not os.path.exists(%q):\n        time.sleep(0.01)\n", path), "f", rangeOf(n))
+	return python(fmt.Sprintf("import os, time\ndef f(x):\n    open(%q, 'w').close()\n    while not os.path.exists(%q):\n        time.sleep(0.01)\n",
+		begun(path), path), "f", rangeOf(n))
+}
+
+func begun(path string) string { return path + ".begun" }
+
+// submitGated submits a job of gated tasks and waits until one has begun: before
+// that, its process may still give way to others.
+func (n *node) submitGated(t testing.TB, path string, spec jobs.Spec) string {
+	t.Helper()
+	id := n.submit(t, spec)
+	await(t, "a task has begun", func() bool { _, err := os.Stat(begun(path)); return err == nil })
+	return id
 }
 
 func openGate(t testing.TB, path string) {
@@ -70,12 +82,11 @@ func TestWaitsForQueue(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "open")
 	spec := gated(gate, 10)
 	spec.Policy.ChunkSize = pointer(1)
-	running := n.submit(t, spec)
-	await(t, "both cores are busy", func() bool { return n.turns(t, running, "running") == 2 })
+	running := n.submitGated(t, gate, spec)
 	if err := n.store.PauseQueue(t.Context(), "cpu", true); err != nil {
 		t.Fatal(err)
 	}
-	n.waitsFor(t, running, jobs.WaitQueuePaused, "cpu is paused", "tasks in hand go on")
+	n.waitsFor(t, running, jobs.WaitQueuePaused, "cpu is paused", "in hand go")
 	queued := n.submit(t, python("def f(x): return x", "f", rangeOf(3)))
 	if w := n.waitsFor(t, queued, jobs.WaitQueuePaused); strings.Contains(w.Message, "in hand") {
 		t.Errorf("nothing of the job is in hand: %s", w.Message)
@@ -210,15 +221,14 @@ func TestWaitsForItsLimit(t *testing.T) {
 	spec := gated(gate, 10)
 	spec.Policy.ChunkSize = pointer(1)
 	spec.Policy.Processes = pointer(1)
-	id := n.submit(t, spec)
-	await(t, "it runs", func() bool { return n.turns(t, id, "running") == 1 })
+	id := n.submitGated(t, gate, spec)
 	n.waitsFor(t, id, jobs.WaitLimit, "1 process, which is all that its policy allows", "1 slot free")
 
 	n.setQueue(t, "narrow", jobs.QueueLimits{PerCore: 1, MaxProcesses: pointer(1)})
-	first := gated(gate, 2)
+	other := filepath.Join(t.TempDir(), "open")
+	first := gated(other, 2)
 	first.Queue = "narrow"
-	running := n.submit(t, first)
-	await(t, "it runs", func() bool { return n.turns(t, running, "running") == 1 })
+	running := n.submitGated(t, other, first)
 	second := sleeps(time.Millisecond, 3)
 	second.Queue = "narrow"
 	queued := n.submit(t, second)
@@ -227,6 +237,7 @@ func TestWaitsForItsLimit(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 	openGate(t, gate)
+	openGate(t, other)
 	for _, id := range []string{id, running, queued} {
 		n.end(t, id, 20*time.Second)
 	}
@@ -237,8 +248,7 @@ func TestWaitsInLine(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
 	gate := filepath.Join(t.TempDir(), "open")
-	long := n.submit(t, gated(gate, 1))
-	await(t, "the slot is taken", func() bool { return n.turns(t, long, "running") == 1 })
+	long := n.submitGated(t, gate, gated(gate, 1))
 	if w := n.why(t, long); w.Kind != "" {
 		t.Errorf("a job with all its tasks in hand waits for %+v", w)
 	}
@@ -249,11 +259,10 @@ func TestWaitsInLine(t *testing.T) {
 	}
 	spec.Priority = 1
 	urgent := n.submit(t, spec)
-	for i, id := range append([]string{urgent}, ids...) {
-		await(t, fmt.Sprintf("job %d has its place in line", i), func() bool {
-			w := n.why(t, id)
-			return w.Kind == jobs.WaitBusy && w.JobsBefore > 0 && w.Position > 0
-		})
+	for _, id := range append([]string{urgent}, ids...) {
+		if w := n.waitsFor(t, id, jobs.WaitBusy, "in line"); w.JobsBefore == 0 || w.Position == 0 {
+			t.Errorf("%+v", w)
+		}
 	}
 	// Up to three turns stand at the slot already, beside which nobody is first.
 	last := n.waitsFor(t, ids[4], jobs.WaitBusy, "for the 1 slot of queue cpu", "6 other jobs")
