@@ -85,7 +85,7 @@ func TestTaskStream(t *testing.T) {
 	if chunks != 30 || len(all.Rows) < 2 || math.Abs(all.ToMS-all.FromMS-3600e3) > 1 {
 		t.Errorf("of all jobs %d chunks on %d rows in %v ms", chunks, len(all.Rows), all.ToMS-all.FromMS)
 	}
-	stranger := []string{"Authorization", "Bearer " + s.user("stranger", jobs.Viewer)}
+	stranger := []string{"Authorization", "Bearer " + s.user("stranger", jobs.Submitter)}
 	if a := s.get(path, stranger...); a.StatusCode != http.StatusNotFound {
 		t.Errorf("a stranger gets %s", a.Status)
 	}
