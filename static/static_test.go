@@ -165,7 +165,7 @@ func TestContrast(t *testing.T) {
 		}
 		need("a button's words", at("on-accent"), at("accent"), 4.5)
 		need("a dangerous button's words", at("on-accent"), at("failed"), 4.5)
-		for _, fill := range []string{"running", "succeeded", "failed"} {
+		for _, fill := range []string{"running", "succeeded", "failed", "cpu-user", "cpu-system", "cpu-other"} {
 			need(fill+" in a bar", at(fill), at("waiting"), 3)
 		}
 		need("the edge of a field", at("edge"), at("surface"), 3)

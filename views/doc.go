@@ -66,6 +66,13 @@
 //	                          the file is read as it arrives, so the fields
 //	                          about it come before it
 //	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry
+//	POST /queues, /queues/{name}        a new queue, a queue's limits: [QueueForm]
+//	POST /queues/{name}/VERB            no fields; pause, resume or delete
+//	POST /nodes/{id}/VERB               no fields; drain or resume
+//
+// Those of queues and nodes are marked data-inplace: a script sends them and
+// brings the answer into the page that is there. A form with errors is marked
+// data-keep until it is sent again, so that the stream leaves it alone.
 //
 // # Theme
 //

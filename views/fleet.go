@@ -239,13 +239,14 @@ type NodesPage struct {
 	History map[string]jobs.NodeHistory // by the node's id
 	Names   map[string]string           // of the jobs in hand that the user may see, by id
 	Stream  StreamView                  // of all jobs that the user may see
+	Inks    map[string]string           // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
 // Fragments are the parts of the page that change.
 func (p NodesPage) Fragments() []Fragment {
 	f := Fragment{ID: "nodes", Component: nodeList(p), Parts: []Fragment{}}
 	for _, n := range p.Nodes {
-		f.Shape += n.ID + " "
+		f.Shape += n.ID + n.State + " "
 		f.Parts = append(f.Parts,
 			Fragment{ID: "node-" + n.ID + "-now", Component: nodeNow(p, n)},
 			Fragment{ID: "node-" + n.ID + "-cores", Component: nodeCores(p, n)},
@@ -302,20 +303,35 @@ func byJob(turns []jobs.CoreTurn) []handJob {
 // unpinned are the jobs whose turns have no core of their own on a node.
 func unpinned(n jobs.Node) []handJob { return byJob(n.Unpinned) }
 
-// jobName is empty for a job that the user may not see.
-func (p NodesPage) jobName(id string) string { return p.Names[id] }
-
-// jobRing are the letters of the ring of colours that jobs have on all pages;
-// stream.js chooses them the same way.
+// jobRing are the letters of the ring of colours that jobs have.
 const jobRing = "abcdefghijkl"
 
-// jobInk is the class that gives a job its colour.
-func jobInk(id string) string {
+// JobInk is a class that gives a job a colour: the one that follows from its id,
+// or else the next in the ring that is not taken. stream.js does the same.
+func JobInk(id string, taken map[string]bool) string {
 	n, err := strconv.ParseUint(id[max(len(id)-6, 0):], 16, 32)
 	if err != nil {
-		return "job-a"
+		n = 0
 	}
-	return "job-" + jobRing[n%uint64(len(jobRing)):][:1]
+	wish := int(n % uint64(len(jobRing)))
+	for i := range jobRing {
+		at := (wish + i) % len(jobRing)
+		if class := "job-" + jobRing[at:at+1]; !taken[class] {
+			return class
+		}
+	}
+	return "job-" + jobRing[wish:wish+1]
+}
+
+// roomy reports whether there are so few nodes that each may show its charts.
+func (p NodesPage) roomy() bool {
+	alive := 0
+	for _, n := range p.Nodes {
+		if n.Alive {
+			alive++
+		}
+	}
+	return alive <= 3
 }
 
 // nodeState is the glyph's class and the word of a node's state.
@@ -386,6 +402,17 @@ func taskRange(t jobs.CoreTurn) string {
 		return "task " + thousands(t.First)
 	}
 	return fmt.Sprintf("tasks %s to %s", thousands(t.First), thousands(t.First+int64(t.Count)-1))
+}
+
+// briefRange is taskRange where there is little room.
+func briefRange(t jobs.CoreTurn) string {
+	switch t.Count {
+	case 0:
+		return ""
+	case 1:
+		return thousands(t.First)
+	}
+	return thousands(t.First) + "–" + thousands(t.First+int64(t.Count)-1)
 }
 
 // A jobPlace is where a job runs on one node.

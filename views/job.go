@@ -31,6 +31,7 @@ type JobPage struct {
 	Processes int         // of the job that run now
 	Cores     int         // that all living nodes have together
 	Nodes     []jobs.Node // for where it runs now
+	Ink       string      // its class of colour while it runs, see [JobInk]
 }
 
 // A Cell is neighbouring tasks of a job in the strip of all tasks. What is not

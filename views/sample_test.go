@@ -168,7 +168,7 @@ func sampleStream(j *jobs.Job, rows int) StreamView {
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16)}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16), Ink: "job-c"}
 	p.Failures = []jobs.FailureGroup{
 		{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -363,9 +363,9 @@ func sampleQueuesPage() QueuesPage {
 }
 
 func sampleNodesPage(nodes ...jobs.Node) NodesPage {
-	p := NodesPage{Page: samplePage("/nodes/live"), Nodes: nodes, Names: map[string]string{}, History: map[string]jobs.NodeHistory{}}
+	p := NodesPage{Page: samplePage("/nodes/live"), Nodes: nodes, Names: map[string]string{}, Inks: map[string]string{}, History: map[string]jobs.NodeHistory{}}
 	for _, j := range sampleJobs() {
-		p.Names[j.ID] = j.Name
+		p.Names[j.ID], p.Inks[j.ID] = j.Name, JobInk(j.ID, nil)
 	}
 	delete(p.Names, sampleID(6))
 	for i, n := range nodes {

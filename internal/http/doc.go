@@ -18,6 +18,10 @@
 // cannot disagree. What the API takes and answers is the vocabulary of package
 // jobs; openapi.json is made from the same types and the same table.
 //
+// Queues and nodes are read by one for all who watch them, and only while
+// somebody does (fleet.go): what watching costs the database does not grow with
+// the number of open pages.
+//
 // Errors are returned, never written by handlers. errors.go maps the few kinds
 // to a status, tells the user a sentence, and logs the cause for the operator
 // under the request's id.

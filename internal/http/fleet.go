@@ -4,12 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/views"
 )
 
 // Pace of reading what queues and nodes do.
@@ -36,8 +38,9 @@ type fleet struct {
 	reading sync.Mutex // held by the one who reads, who alone may touch what follows
 	queues  map[string]*jobs.QueueSeries
 	nodes   map[string]*jobs.NodeSeries
-	upTo    time.Time // of the samples read so far, by the database's clock
-	sampled time.Time // when they were read
+	inks    map[string]ink // of the jobs that were in hand a moment ago, by id
+	upTo    time.Time      // of the samples read so far, by the database's clock
+	sampled time.Time      // when they were read
 
 	mu      sync.Mutex
 	watches map[*fleetWatch]struct{}
@@ -49,6 +52,7 @@ type fleetView struct {
 	queues       []jobs.Queue
 	nodes        []jobs.Node
 	labels       map[string]store.JobLabel // of the jobs in hand, by id
+	inks         map[string]string         // and their colours
 	queueHistory map[string]jobs.QueueHistory
 	nodeHistory  map[string]jobs.NodeHistory
 
@@ -61,7 +65,7 @@ func newFleet(s *store.Store, log *slog.Logger) *fleet {
 	return &fleet{
 		store: s, log: log,
 		queues: make(map[string]*jobs.QueueSeries), nodes: make(map[string]*jobs.NodeSeries),
-		watches: make(map[*fleetWatch]struct{}),
+		inks: make(map[string]ink), watches: make(map[*fleetWatch]struct{}),
 	}
 }
 
@@ -202,6 +206,7 @@ func (f *fleet) fill(ctx context.Context, v *fleetView) (err error) {
 	if err := f.label(ctx, v, last.labels); err != nil {
 		return err
 	}
+	f.colour(v)
 	v.queueHistory, v.nodeHistory = last.queueHistory, last.nodeHistory
 	if time.Since(f.sampled) >= jobs.SampleEvery || !v.remembers() {
 		return f.recall(ctx, v)
@@ -249,6 +254,40 @@ func (f *fleet) label(ctx context.Context, v *fleetView, known map[string]store.
 	}
 	maps.Copy(v.labels, labels)
 	return nil
+}
+
+// An ink is the colour of a job.
+type ink struct {
+	class string
+	seen  time.Time
+}
+
+// inkFor is how long a job keeps its colour after it was in hand: it may soon be
+// again.
+const inkFor = 2 * time.Minute
+
+// colour gives each job in hand a colour, the same while it is in hand, and one
+// that no other has as long as there are enough.
+func (f *fleet) colour(v *fleetView) {
+	taken := make(map[string]bool)
+	for id, ink := range f.inks {
+		if time.Since(ink.seen) > inkFor {
+			delete(f.inks, id)
+			continue
+		}
+		taken[ink.class] = true
+	}
+	v.inks = make(map[string]string, len(v.labels))
+	for _, id := range slices.Sorted(maps.Keys(v.labels)) {
+		known, ok := f.inks[id]
+		if !ok {
+			known.class = views.JobInk(id, taken)
+			taken[known.class] = true
+		}
+		known.seen = v.at
+		f.inks[id] = known
+		v.inks[id] = known.class
+	}
 }
 
 // recall reads the samples that are new and sums them up.

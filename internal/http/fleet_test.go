@@ -226,6 +226,9 @@ func TestOthersJobsInHand(t *testing.T) {
 		if links := rows.Find(`a[href="/jobs/` + anns + `"]`).Length(); links != c.anns {
 			t.Errorf("%d links to ann's job", links)
 		}
+		if a, b := rows.First().Find("[data-ink]").AttrOr("data-ink", ""), rows.Last().Find("[data-ink]").AttrOr("data-ink", ""); a == "" || b == "" || a == b {
+			t.Errorf("the jobs' colours are %q and %q", a, b)
+		}
 		if got := text(doc, "#in-hand"); !strings.Contains(got, "64 turns") || !strings.Contains(got, "65 turns") {
 			t.Error(got)
 		}
@@ -291,6 +294,7 @@ func TestManyWatchersReadOnce(t *testing.T) {
 		time.Sleep(window) // what is measured is a rate
 		return float64(s.store.Pool.Stat().AcquireCount()-before) / window.Seconds()
 	}
+	s.site.SetRecheck(time.Hour) // it is not what is counted
 	quiet := asked()
 	var streams []*http.Response
 	for i := range 50 {

@@ -178,7 +178,7 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 		return p, err
 	}
 	if !job.State.Ended() {
-		p.Nodes = now.nodes
+		p.Nodes, p.Ink = now.nodes, now.inks[job.ID]
 	}
 	for _, n := range now.nodes {
 		if n.Alive {
@@ -360,6 +360,7 @@ func (s *Site) nodesModel(ctx context.Context, r *http.Request, stream *streamTa
 		return p, err
 	}
 	p.Nodes, p.History, p.Names = now.nodes, now.nodeHistory, now.names(viewer(r))
+	p.Inks = now.inks
 	p.Stream, err = stream.fill(ctx, s, viewer(r), nil)
 	return p, err
 }

@@ -90,8 +90,8 @@ type Quantiles struct {
 	P99 float64 `json:"p99_ms"`
 }
 
-// Quantiles are those of what was counted, to the width of a class; nil where
-// nothing was.
+// Quantiles are those of what was counted, to the width of a class and three
+// digits; nil where nothing was.
 func (t *TimeClasses) Quantiles() *Quantiles {
 	var all int64
 	for _, n := range t {
@@ -107,7 +107,9 @@ func (t *TimeClasses) Quantiles() *Quantiles {
 				// Within the class they are taken to be spread evenly on the
 				// logarithmic scale.
 				code := 256 * (float64(c) + rank/float64(n))
-				return (math.Exp2(code/durationScale) - 1) / 1e6
+				ns := math.Exp2(code/durationScale) - 1
+				unit := math.Pow(10, math.Floor(math.Log10(max(ns, 1)))-2)
+				return math.Round(ns/unit) * unit / 1e6
 			}
 			rank -= float64(n)
 		}

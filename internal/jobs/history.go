@@ -44,8 +44,8 @@ type QueueHistory struct {
 	Rate        float64      `json:"rate" doc:"Tasks a second with a final outcome, over the last 15 seconds."`
 	Succeeded   int64        `json:"succeeded"`
 	Failed      int64        `json:"failed"`
-	Wait        *Quantiles   `json:"wait" doc:"Of turns for a slot, over the hour; to about 10 %. Null where there was none."`
-	Run         *Quantiles   `json:"run" doc:"Time that runs of tasks took, those that are tried again included; to about 10 %."`
+	Wait        *Quantiles   `json:"wait,omitempty" doc:"Of turns for a slot, over the hour; to within 19 %. Left out where there was none."`
+	Run         *Quantiles   `json:"run,omitempty" doc:"Time that runs of tasks took, those that are tried again included; to within 19 %."`
 
 	// Coarse are points of five minutes.
 	Coarse []QueuePoint `json:"-"`
@@ -56,8 +56,8 @@ type QueuePoint struct {
 	At        Time       `json:"at" format:"date-time" doc:"Its beginning."`
 	Succeeded int64      `json:"succeeded" doc:"Tasks."`
 	Failed    int64      `json:"failed" doc:"Tasks that failed for good."`
-	Wait      *Quantiles `json:"wait"`
-	Run       *Quantiles `json:"run"`
+	Wait      *Quantiles `json:"wait,omitempty"`
+	Run       *Quantiles `json:"run,omitempty"`
 }
 
 // A NodeHistory is what a node did in the last hour.

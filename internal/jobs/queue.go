@@ -14,7 +14,7 @@ type Queue struct {
 	WaitingTurns int64  `json:"waiting_turns"`
 	RunningTurns int64  `json:"running_turns"`
 	// OldestWaiting is nil where none waits.
-	OldestWaiting *Time `json:"oldest_waiting_at" format:"date-time" doc:"Since when the turn could run that waits longest; null where none waits."`
+	OldestWaiting *Time `json:"oldest_waiting_at" format:"date-time" nullable:"true" doc:"Since when the turn could run that waits longest; null where none waits."`
 	Jobs          struct {
 		Running int64 `json:"running"`
 		Queued  int64 `json:"queued"`

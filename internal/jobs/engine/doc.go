@@ -35,6 +35,9 @@
 // engine holds nothing that cannot be lost: what it remembers of a job (task
 // times, when it last told the world) only tunes.
 //
+// What a node does for its queues, and what its cores do, it counts (meter.go) and
+// writes down every few seconds; an hour of that is kept.
+//
 // # Losing a node
 //
 // A node beats every second on the database's clock. One that could not beat
