@@ -430,7 +430,7 @@ function start() {
     let w = right - left;
     let h = all;
     if (r.chunks > 1) h = Math.max(all * clamp((r.busy * oneIn) / Math.max(r.end - r.start, 0.001), 0, 1), Math.min(2, all));
-    else if (w > 4) w -= 1;
+    else if (w > 4) w = Math.floor(X(r.end) * scale) / scale - left - 1;
     return { x: left, y: AXIS + r.row.y * rowHeight + pad + all - h, w, h };
   }
 
