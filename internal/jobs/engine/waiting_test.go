@@ -118,6 +118,10 @@ func TestWaitsForDeletedQueue(t *testing.T) {
 		if err := n.store.PauseQueue(t.Context(), name, paused); err != nil {
 			t.Fatal(err)
 		}
+		await(t, "the node has heard of it", func() bool {
+			nodes, err := n.store.Nodes(t.Context())
+			return err == nil && len(nodes) == 1 && (nodes[0].Slots[name].Total == 0) == paused
+		})
 		if err := n.store.DeleteQueue(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
