@@ -145,7 +145,7 @@ func TestLimitsWhileTheyChange(t *testing.T) {
 	} {
 		n.setQueue(t, "own", step.limits)
 		changed := time.Now()
-		await(t, fmt.Sprintf("%+v is in force", step.limits), func() bool { return slots() == jobs.SlotUse{Used: step.slots, Total: step.slots} })
+		await(t, fmt.Sprintf("%+v is in force", step.limits), func() bool { use := slots(); return use.Used == step.slots && use.Total == step.slots })
 		if took := time.Since(changed); took > 5*time.Second {
 			t.Errorf("%+v was in force after %v", step.limits, took)
 		}
