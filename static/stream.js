@@ -70,8 +70,15 @@ function start() {
     return value;
   }
 
-  // ink is the colour that a job has on all pages, by its id.
-  const ink = (job) => `job-${RING[(parseInt(job.slice(-6), 16) || 0) % RING.length]}`;
+  // ink is the colour of a job: what the page has for it where it is or was in
+  // hand, else what follows from its id.
+  const inks = new Map();
+  function readInks() {
+    for (const { dataset } of document.querySelectorAll("[data-job][data-ink]")) inks.set(dataset.job, dataset.ink);
+  }
+  readInks();
+  document.addEventListener("patched", readInks);
+  const ink = (job) => inks.get(job) ?? `job-${RING[(parseInt(job.slice(-6), 16) || 0) % RING.length]}`;
 
   // ---- What the server answers
 
@@ -216,7 +223,7 @@ function start() {
       return item;
     });
     if (seen.size > most) items.push(Object.assign(document.createElement("li"), { textContent: `and ${seen.size - most} more` }));
-    if (list.textContent !== items.map((i) => i.textContent).join("")) list.replaceChildren(...items);
+    if (list.innerHTML !== items.map((i) => i.outerHTML).join("")) list.replaceChildren(...items);
   }
 
   // ---- When to ask

@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -135,4 +136,26 @@ func TestChartsTellWhatIsPointedAt(t *testing.T) {
 	b.wait(`/^30 min ago: [\d,.]+\/s/.test(document.querySelector("#rate-of-cpu .read").textContent) && document.querySelector("#rate-of-cpu .cursor").getAttribute("d")`)
 	b.do(chromedp.MouseEvent(chromedp.MouseMoved, 5, 5))
 	b.wait(`document.querySelector("#rate-of-cpu .read").textContent === "" && !document.querySelector("#rate-of-cpu .cursor").hasAttribute("d")`)
+}
+
+// TestOneColourOnAPage looks at a job whose own colour another job has.
+func TestOneColourOnAPage(t *testing.T) {
+	preview := previewHandler()
+	b := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/colours" {
+			preview.ServeHTTP(w, r)
+			return
+		}
+		p := sampleNodesPage(sampleNodes()...)
+		p.Live, p.Stream = "", StreamView{Seconds: 60, Live: true}
+		p.Inks[sampleID(1)] = "job-k"
+		if err := Nodes(p).Render(r.Context(), w); err != nil {
+			t.Error(err)
+		}
+	}))
+	b.visit("/colours")
+	b.wait(`document.querySelector("#stream-jobs rect")`)
+	if got := eval[string](b, `document.querySelector("#stream-jobs rect").getAttribute("class") + " " + document.querySelector("#in-hand [data-job$='1'] .swatch").getAttribute("class")`); got != "job-k swatch job-k" {
+		t.Errorf("the job has the colours %q", got)
+	}
 }

@@ -90,6 +90,9 @@ func previewHandler() http.Handler {
 	mux.HandleFunc("GET /api/v1/jobs/{id}/stream", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(sampleTaskStream(r.PathValue("id")))
 	})
+	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(sampleTaskStream(sampleID(1)))
+	})
 	mux.HandleFunc("POST /jobs/new", func(w http.ResponseWriter, r *http.Request) {
 		r.ParseMultipartForm(1 << 20)
 		form := ParseNewJobForm(r.Form)

@@ -104,9 +104,8 @@ func (s *Site) queuesLive(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Site) nodesLive(w http.ResponseWriter, r *http.Request) error {
-	var table streamTable
 	return s.live(w, r, fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.nodesModel(ctx, r, &table)
+		p, err := s.nodesModel(ctx, r)
 		return p.Fragments(), false, err
 	})
 }

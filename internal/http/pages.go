@@ -352,7 +352,7 @@ func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Queues(p))
 }
 
-func (s *Site) nodesModel(ctx context.Context, r *http.Request, stream *streamTable) (views.NodesPage, error) {
+func (s *Site) nodesModel(ctx context.Context, r *http.Request) (views.NodesPage, error) {
 	p := views.NodesPage{Page: s.base(r)}
 	p.Live = "/nodes/live"
 	now, err := s.fleet.now(ctx)
@@ -361,12 +361,12 @@ func (s *Site) nodesModel(ctx context.Context, r *http.Request, stream *streamTa
 	}
 	p.Nodes, p.History, p.Names = now.nodes, now.nodeHistory, now.names(viewer(r))
 	p.Inks = now.inks
-	p.Stream, err = stream.fill(ctx, s, viewer(r), nil)
+	p.Stream, err = s.tables.fill(ctx, s, viewer(r))
 	return p, err
 }
 
 func (s *Site) nodesPage(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.nodesModel(r.Context(), r, new(streamTable))
+	p, err := s.nodesModel(r.Context(), r)
 	if err != nil {
 		return err
 	}

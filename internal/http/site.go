@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -32,6 +33,8 @@ type Site struct {
 	lists   shared[jobList]
 	lines   knownLines
 	fleet   *fleet
+	streams shared[*jobs.TaskStream]
+	tables  streamTables
 
 	counters counters
 

@@ -64,6 +64,13 @@ func (s *Site) allStream(ctx context.Context, in *struct {
 		return nil, err
 	}
 	q.Last = time.Duration(in.Seconds) * time.Second
+	if q.From.IsZero() && q.To.IsZero() && q.Since.IsZero() {
+		out, err := s.latestStream(ctx, store.As(callOf(ctx).user), q)
+		if err != nil {
+			return nil, err
+		}
+		return &streamOutput{out}, nil
+	}
 	return s.taskStream(ctx, q)
 }
 

@@ -154,7 +154,7 @@ func (s *Store) window(ctx context.Context, v Viewer, q StreamQuery) (*streamWin
 	if q.Job != nil && first != nil {
 		w.first = *first
 	}
-	w.unit = streamUnit(w.to.Sub(w.from), q.Width)
+	w.unit = StreamUnit(w.to.Sub(w.from), q.Width)
 	if !q.Since.IsZero() {
 		w.since = time.UnixMicro(floor(q.Since.UnixMicro(), w.unit.Microseconds()))
 	}
@@ -166,7 +166,7 @@ func (s *Store) window(ctx context.Context, v Viewer, q StreamQuery) (*streamWin
 		if err != nil {
 			return nil, err
 		}
-		w.unit = max(w.unit, streamUnit(w.to.Sub(w.from), streamRects/max(rows, 1)))
+		w.unit = max(w.unit, StreamUnit(w.to.Sub(w.from), streamRects/max(rows, 1)))
 	}
 	return w, nil
 }
@@ -181,9 +181,9 @@ func (s *Store) guessRows(ctx context.Context, w *streamWindow) (rows int, err e
 	return rows, wrap("count rows of task stream", err)
 }
 
-// streamUnit is the least power of two of microseconds of which a row of a
+// StreamUnit is the least power of two of microseconds of which a row of a
 // window has no more than width.
-func streamUnit(window time.Duration, width int) time.Duration {
+func StreamUnit(window time.Duration, width int) time.Duration {
 	least := max(window.Microseconds()/int64(max(width, 1)), 1)
 	if least*int64(max(width, 1)) < window.Microseconds() {
 		least++
