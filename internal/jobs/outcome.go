@@ -211,7 +211,7 @@ type Bar struct {
 	TasksMS    float64 `json:"tasks_ms" doc:"Wall time inside tasks, added up."`
 	MovingMS   float64 `json:"moving_ms" doc:"Decoding inputs, encoding and moving outputs."`
 	WaitingMS  float64 `json:"waiting_ms" doc:"The turn's wait for its slot, in the line too, on its first chunk."`
-	PeakMemory int64   `json:"peak_memory_bytes"`
+	PeakMemory int64   `json:"peak_memory_bytes" doc:"Most that the process had resident; 0 when it is not known, as of a command that had less than the node's own program."`
 }
 
 // A FailureGroup is the failures of a job that have kind, type and message in

@@ -32,7 +32,7 @@ type Report struct {
 	Shares        Shares  `json:"shares" doc:"Of at_once × wall_seconds; they add up to 1."`
 	InputBytes    int64   `json:"input_bytes" doc:"As JSON; 0 for a range."`
 	OutputBytes   int64   `json:"output_bytes" doc:"As JSON."`
-	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most that one process had resident."`
+	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most that one process had resident; 0 when it is not known."`
 
 	Tasks     TaskTimes `json:"tasks"`
 	Longest   *LongTask `json:"longest,omitempty" doc:"Not there before a task has ended."`

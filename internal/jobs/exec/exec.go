@@ -128,7 +128,7 @@ type Usage struct {
 	System     time.Duration // the same, in the kernel
 	InTasks    time.Duration // sum of the tasks' wall time
 	Moving     time.Duration // decoding inputs, encoding and moving outputs
-	PeakMemory int64         // bytes resident at most so far in the process's life
+	PeakMemory int64         // bytes resident at most so far in the process's life; 0 when it is not known
 }
 
 // A LoadError says why a program cannot be run at all: its module raised while

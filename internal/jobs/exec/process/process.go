@@ -49,6 +49,12 @@ type Process struct {
 	fd    int           // pidfd, or -1
 	group *cgroup.Group // nil without
 
+	// inherited is the most that this program itself had resident, in bytes. A
+	// child begins in its parent's memory, and execve(2) keeps the peak
+	// (setmax_mm_hiwater_rss in the kernel's exec_mmap): getrusage(2) never tells
+	// less than that of a child.
+	inherited int64
+
 	mu       sync.Mutex
 	reaped   bool          // the PID may belong to another process by now
 	stopping chan struct{} // of Stop, closed when it is through
@@ -59,7 +65,7 @@ type Exit struct {
 	Status syscall.WaitStatus
 	User   time.Duration // CPU time with its waited-for children, in user mode
 	System time.Duration // the same, in the kernel
-	Peak   int64         // bytes resident at most
+	Peak   int64         // bytes resident at most; 0 when no more than this program had, see inherited
 
 	// Exceeded says that its control group needed more than its limit, so that
 	// everything in it was killed. It is false where the process is not Grouped.
@@ -84,6 +90,7 @@ func Start(s Spec) (*Process, error) {
 	if err := p.start(s, &attr); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Path, err)
 	}
+	p.inherited = ownPeak()
 	register(p.PID)
 	return p, nil
 }
@@ -153,12 +160,24 @@ func (p *Process) reap() (Exit, error) {
 	p.reaped = true
 	unregister(p.PID)
 	p.closeFD()
-	return Exit{
+	e := Exit{
 		Status: status,
 		User:   time.Duration(usage.Utime.Nano()),
 		System: time.Duration(usage.Stime.Nano()),
-		Peak:   int64(usage.Maxrss) * maxrssUnit,
-	}, nil
+	}
+	if peak := int64(usage.Maxrss) * maxrssUnit; peak > p.inherited {
+		e.Peak = peak
+	}
+	return e, nil
+}
+
+// ownPeak is the most that this program had resident, in bytes.
+func ownPeak() int64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0 // cannot be, of itself
+	}
+	return int64(usage.Maxrss) * maxrssUnit
 }
 
 // Terminate sends SIGTERM to the process and its descendants.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ func start(t *testing.T, argv ...string) *Process {
 func TestExit(t *testing.T) {
 	t.Parallel()
 	e, err := start(t, "sh", "-c", "exit 3").Wait()
-	if err != nil || e.Status.ExitStatus() != 3 || e.Peak < 1<<16 {
+	if err != nil || e.Status.ExitStatus() != 3 || e.Peak != 0 {
 		t.Errorf("%+v %v", e, err)
 	}
 	p := start(t, "sleep", "100")
@@ -46,6 +47,25 @@ func TestExit(t *testing.T) {
 	}
 	p.Kill() // harmless, whatever has the number now
 	p.Terminate()
+}
+
+// What a program had resident is its own, not what the one that started it had.
+func TestPeak(t *testing.T) {
+	t.Parallel()
+	const size = 200 << 20
+	mine := make([]byte, size)
+	for i := 0; i < len(mine); i += 4096 {
+		mine[i] = 1
+	}
+	e, err := start(t, "sh", "-c", "kill -9 $$").Wait()
+	if err != nil || e.Peak != 0 {
+		t.Errorf("%+v %v", e, err)
+	}
+	runtime.KeepAlive(mine)
+	e, err = start(t, "python3", "-c", "b = b'x' * (600 << 20)").Wait()
+	if err != nil || e.Peak < 600<<20 || e.Peak > 700<<20 {
+		t.Errorf("%+v %v", e, err)
+	}
 }
 
 // Stop waits for those that heed SIGTERM, and no longer than it takes them.

@@ -1,7 +1,9 @@
 package python_test
 
 import (
+	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -101,9 +103,12 @@ func TestMemoryErrors(t *testing.T) {
 	}
 }
 
-// One that dies by itself has not reached the limit.
+// One that dies by itself has not reached the limit, however large the program
+// is that started it.
 func TestCrashUnderMemoryLimit(t *testing.T) {
 	t.Parallel()
+	mine := bytes.Repeat([]byte{1}, 2*limit)
+	defer runtime.KeepAlive(mine)
 	for _, groups := range exectest.Groups(t) {
 		r := limited(t, groups, 1, "import os\ndef f(x):\n    if x == 5: os.kill(os.getpid(), 9)")
 		if e := r.Failed[5]; len(r.Failed) != 1 || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {

@@ -350,7 +350,7 @@ func TestDurations(t *testing.T) {
 		t.Errorf("%d tasks look slow, want 1", slow)
 	}
 	u := r.Ended[1].Usage
-	if u.InTasks < 50*time.Millisecond || u.StartedAt.IsZero() || u.FinishedAt.Sub(u.StartedAt) < 50*time.Millisecond || u.PeakMemory < 1<<20 || u.User+u.System <= 0 {
+	if u.InTasks < 50*time.Millisecond || u.StartedAt.IsZero() || u.FinishedAt.Sub(u.StartedAt) < 50*time.Millisecond || u.PeakMemory < 1<<20 || u.PeakMemory > limit || u.User+u.System <= 0 {
 		t.Errorf("usage %+v", u)
 	}
 }

@@ -377,6 +377,11 @@ const retireGrace = 500 * time.Millisecond
 // limit only to start.
 var errNoMemory = errors.New("does not start within its memory limit")
 
+// startMemory is more than any interpreter needs to start, in bytes. One that
+// does not within a resource limit below that lacks memory, in whatever words it
+// says so.
+const startMemory = 64 << 20
+
 // hello waits for a new process to say what it is.
 func (w *worker) hello(timeout time.Duration) error {
 	deadline := time.NewTimer(timeout)
@@ -394,7 +399,7 @@ func (w *worker) hello(timeout time.Duration) error {
 			case e.log != nil && printed.Len() < 1000:
 				printed.Write(e.log.text)
 			case e.exit != nil:
-				if w.lackedMemory(e.exit) {
+				if w.lackedMemory(e.exit) || w.memory > 0 && !w.process.Grouped() && w.memory < startMemory {
 					return errNoMemory
 				}
 				said := strings.TrimSpace(printed.String())

@@ -15,6 +15,15 @@ FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
 zero = struct.pack("i", 0)
 
 
+def resident_peak():
+    """The most that this program had resident, in KiB, where /proc tells it; or 0."""
+    try:
+        with open("/proc/self/status", "rb", buffering=0) as file:
+            return int(file.read().split(b"VmHWM:", 1)[1].split(None, 1)[0])
+    except (OSError, IndexError):
+        return 0
+
+
 class Runner:
     def __init__(self):
         for fd in (3, 4, 5, 6):
@@ -33,6 +42,8 @@ class Runner:
         self.logs = []       # of (number, stream, time, text)
         self.log_size = 0
         self.flush = self.flush_logs
+        # A new program keeps the peak of the process that started it.
+        self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
 
     # --- frames ---
 
@@ -173,7 +184,8 @@ class Runner:
     def usage(self):
         own, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
         unit = 1 if sys.platform == "darwin" else 1024
-        return own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, max(own.ru_maxrss, below.ru_maxrss) * unit
+        peak = own.ru_maxrss if own.ru_maxrss > self.inherited else resident_peak() or own.ru_maxrss
+        return own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, max(peak, below.ru_maxrss) * unit
 
     def end(self, base, done, began, in_tasks, moving):
         """Says that a chunk has ended; the lock must be held."""
