@@ -64,8 +64,9 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	if err != nil {
 		return nil, err
 	}
-	if !asked && answer.State == jobs.Queued {
-		if err := s.explain(ctx, &answer.Job); err != nil {
+	if !asked {
+		// Its place in line is not worth a look at the line by each submission.
+		if err := s.explainAll(ctx, []*jobs.Job{&answer.Job}, false); err != nil {
 			return nil, err
 		}
 	}

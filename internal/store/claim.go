@@ -56,8 +56,9 @@ const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exist
 
 // claimSQL takes a piece of the backlog that is due, else tasks at the cursor.
 // The progress row is locked first, so claims of one job follow each other. The
-// fair share is what is left over twice the lanes (guided self-scheduling,
-// Polychronopoulos and Kuck 1987), so that no lane is left with a long tail.
+// fair share is what is left over twice the lanes that have turns (guided
+// self-scheduling, Polychronopoulos and Kuck 1987), so that no lane is left with a
+// long tail; a turn that is alone need not share.
 //
 // The first chunk of a turn that stood in the line is told by its wait, which is
 // never recorded as 0.
@@ -66,7 +67,7 @@ const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exist
 // that takes its node down is alone. The losses of a task count from when it is.
 const claimSQL = `
 with p as materialized (
-	select total, cursor, lanes from progress
+	select total, cursor, lanes, case when least(lanes, turns) > 1 then 2.0 * least(lanes, turns) else 1 end as sharers from progress
 	where job_id = $1 and halt is null and not ended for update
 ), piece as materialized (
 	select b.id, b.first, b.count, b.attempt, b.losses from p, backlog b
@@ -76,7 +77,7 @@ with p as materialized (
 	select coalesce(piece.first, p.cursor) as first,
 		case when piece.id is not null then least(piece.count, $5::int, case when piece.losses >= 2 then (piece.count + 1) / 2 else piece.count end)
 		when $7 then least(p.total - p.cursor, $5::int)
-		else least(p.total - p.cursor, greatest(least($5::int, ceil((p.total - p.cursor) / (2.0 * p.lanes))), $6::int))
+		else least(p.total - p.cursor, greatest(least($5::int, ceil((p.total - p.cursor) / p.sharers)), $6::int))
 		end::int as count,
 		piece.id as piece, piece.count as piece_count,
 		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as piece_losses,

@@ -146,7 +146,10 @@ func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 		}
 		count := min(left, int64(c.Want))
 		if !c.Fixed {
-			share := (left + int64(2*lanes) - 1) / int64(2*lanes)
+			share := left
+			if sharers := min(lanes, n.Turns); sharers > 1 {
+				share = (left + int64(2*sharers) - 1) / int64(2*sharers)
+			}
 			count = min(left, max(min(int64(c.Want), share), int64(c.Floor)))
 		}
 		lease := &Lease{First: claimed, Count: int(count), Attempt: 1}

@@ -14,6 +14,7 @@ import (
 const (
 	aim        = 200 * time.Millisecond // of work in a chunk
 	leastWork  = 5 * time.Millisecond   // a fair share is not cut smaller
+	turnWork   = 4 * leastWork          // of short tasks is worth a turn of its own
 	budget     = 2 * aim                // past it the untouched tail goes back
 	firstChunk = 8                      // tasks, before any task time is known
 	maxChunk   = 1_000_000              // tasks
@@ -67,6 +68,19 @@ func (s *stats) size(threads int) (want, floor int) {
 	}
 	floor = clamp(int64(leastWork/s.task), 1, int64(want))
 	return want, floor
+}
+
+// turn is how many tasks are worth a turn of their own: one that would be a
+// chunk, or of shorter ones so many that what a turn costs, some milliseconds of
+// a core, is little beside them.
+func (s *stats) turn(threads int) int {
+	_, floor := s.size(threads)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.task == 0 || floor == 1 {
+		return floor
+	}
+	return max(floor, clamp(int64(turnWork/s.task), 1, maxChunk))
 }
 
 // ahead is how many chunks a lane should hold: two, so that its process always

@@ -154,14 +154,14 @@ func (e *Engine) submitted(w *store.Work, turns bool) {
 }
 
 // usefulTurns is how many turns a new job begins with: no more than there can be
-// chunks, by what is known of its program.
+// chunks, and no more than are worth a turn by what is known of its program.
 func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
-	_, least := guess.size(*spec.Policy.Threads)
+	count := spec.Inputs.Count()
+	least := guess.turn(*spec.Policy.Threads)
 	if fixed := spec.Policy.ChunkSize; fixed != nil {
 		least = *fixed
 	}
-	chunks := (spec.Inputs.Count() + int64(least) - 1) / int64(least)
-	return int(min(int64(lanes), chunks))
+	return int(min(int64(lanes), (count+int64(least)-1)/int64(least)))
 }
 
 // SubmitStream is Submit for inputs that come from values, in any number, of a
