@@ -220,11 +220,11 @@ func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task
 	if m.settled || job.Counts.Succeeded+job.Counts.Failed == 0 {
 		return m.results, nil
 	}
-	blocks, whole, err := m.site.store.FirstOutcomes(ctx, job.ID, views.ResultsShown)
+	blocks, err := m.site.store.FirstOutcomes(ctx, job.ID, views.ResultsShown)
 	if err != nil {
 		return nil, err
 	}
-	m.results = preview(job.ID, blocks, whole)
+	m.results = preview(job.ID, blocks)
 	n := len(m.results)
 	m.settled = n == views.ResultsShown && m.results[n-1].Index == int64(n-1) || job.State.Ended()
 	return m.results, nil
@@ -232,9 +232,9 @@ func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task
 
 // preview is the first outcomes of blocks as far as the page of a job shows
 // them: up to the place where a block is not whole.
-func preview(job string, blocks []store.Block, whole []bool) []jobs.Task {
+func preview(job string, blocks []store.Block) []jobs.Task {
 	var out []jobs.Task
-	for n, b := range blocks {
+	for _, b := range blocks {
 		for i, line := range jobs.Lines(b.Outputs) {
 			if len(out) == views.ResultsShown {
 				return out
@@ -253,7 +253,7 @@ func preview(job string, blocks []store.Block, whole []bool) []jobs.Task {
 			}
 			out = append(out, t)
 		}
-		if !whole[n] {
+		if int64(len(b.Outputs)) < b.Size {
 			return out
 		}
 	}

@@ -63,7 +63,8 @@ type Run struct {
 	Count int   // number of tasks, at least 1
 
 	// Outputs has one line a task, each ended by '\n': the output as JSON
-	// without a line break, or failureMark and the TaskError as JSON.
+	// without a line break, or failureMark and the TaskError as JSON. Numbers
+	// without a failure among them may be packed: see [Text].
 	Outputs []byte
 	// Failed are the offsets from First of the tasks that failed, ascending.
 	Failed []int32
@@ -150,6 +151,7 @@ func (l Line) Value() []byte {
 // Lines yields the lines of a Run's Outputs with their offsets.
 func Lines(outputs []byte) iter.Seq2[int, Line] {
 	return func(yield func(int, Line) bool) {
+		outputs := Text(outputs)
 		for i := 0; len(outputs) > 0; i++ {
 			end := bytes.IndexByte(outputs, '\n')
 			if end < 0 {

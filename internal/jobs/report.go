@@ -31,7 +31,7 @@ type Report struct {
 	CoresBusy     float64 `json:"cores_busy" doc:"CPU time / wall time."`
 	Shares        Shares  `json:"shares" doc:"Of at_once × wall_seconds; they add up to 1."`
 	InputBytes    int64   `json:"input_bytes" doc:"As JSON; 0 for a range."`
-	OutputBytes   int64   `json:"output_bytes" doc:"As JSON."`
+	OutputBytes   int64   `json:"output_bytes" doc:"As stored: JSON, or packed where they are many numbers."`
 	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most that one process had resident; 0 when it is not known."`
 
 	Tasks     TaskTimes `json:"tasks"`

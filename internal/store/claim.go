@@ -333,7 +333,7 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		done, bad int
 	)
 	for i, run := range r.Runs {
-		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, run.Durations
+		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, jobs.PackDurations(run.Durations)
 		failed[i] = arrayText(run.Failed)
 		done += run.Count
 		bad += len(run.Failed)

@@ -105,23 +105,18 @@ func (s *Store) Inputs(ctx context.Context, job *jobs.Job, maxBytes int64) (jobs
 const previewBytes = 1 << 20
 
 // FirstOutcomes reads the first outcomes of a job in the order of their
-// indexes, of about n tasks. Outputs longer than 1 MiB are cut; whole says of
-// each block whether it was not.
-func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) (blocks []Block, whole []bool, err error) {
+// indexes, of about n tasks. Outputs longer than 1 MiB are cut: see [Block].
+func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) ([]Block, error) {
 	rows, err := s.Pool.Query(ctx, `
-		select first, count, seq, failed, substr(durations, 1, (2 * $2)::int), substr(outputs, 1, $3), octet_length(outputs) <= $3 from (
+		select first, count, seq, failed, substr(outputs, 1, $3), octet_length(outputs), durations from (
 			select *, sum(count) over (order by first) - count as tasks, sum(least(octet_length(outputs), $3)) over (order by first) as bytes
 			from (select * from outcomes where job_id = $1 order by first limit $2) page
 		) page where tasks < $2 and (tasks = 0 or bytes <= 2 * $3) order by first`, job, n, previewBytes)
 	if err != nil {
-		return nil, nil, wrap("read outcomes", err)
+		return nil, wrap("read outcomes", err)
 	}
-	var b Block
-	var complete bool
-	_, err = pgx.ForEachRow(rows, []any{&b.First, &b.Count, &b.Seq, &b.Failed, &b.Durations, &b.Outputs, &complete}, func() error {
-		blocks, whole = append(blocks, b), append(whole, complete)
-		b = Block{}
-		return nil
+	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Block, err error) {
+		return b, b.scan(row)
 	})
-	return blocks, whole, wrap("read outcomes", err)
+	return blocks, wrap("read outcomes", err)
 }

@@ -133,15 +133,15 @@ func (s *Store) coresOf(ctx context.Context, r run, perProcess int) (int, error)
 // not read.
 func (s *Store) durations(ctx context.Context, job string, first int64, into *jobs.Durations) (outputs int64, err error) {
 	rows, err := s.Pool.Query(ctx, `
-		select first, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id >= $2 limit $3`, job, first, maxReportBlocks)
+		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id >= $2 limit $3`, job, first, maxReportBlocks)
 	if err != nil {
 		return 0, wrap("read durations", err)
 	}
-	var at int64
+	var at, size int64
+	var count int
 	var codes pgtype.DriverBytes
-	var size int64
-	_, err = pgx.ForEachRow(rows, []any{&at, &codes, &size}, func() error {
-		into.Add(at, codes)
+	_, err = pgx.ForEachRow(rows, []any{&at, &count, &codes, &size}, func() error {
+		into.Add(at, jobs.UnpackDurations(codes, count))
 		outputs += size
 		return nil
 	})

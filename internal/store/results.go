@@ -22,14 +22,30 @@ const (
 type Block struct {
 	jobs.Run
 	Seq  int64 // order of completion within the job, from 1
-	Size int64 // bytes of all its Outputs, which has the first MiB at most; see [Store.MoreOutputs]
+	Size int64 // bytes of all its Outputs, which has the first MiB at most of those not packed; see [Store.MoreOutputs]
 }
 
+// scan takes the columns first, count, seq, failed, outputs, their length,
+// durations and more, and unpacks them: Outputs are lines.
+func (b *Block) scan(row pgx.Row, more ...any) error {
+	columns := append([]any{&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Size, &b.Durations}, more...)
+	if err := row.Scan(columns...); err != nil {
+		return err
+	}
+	b.Durations = jobs.UnpackDurations(b.Durations, b.Count)
+	if jobs.Packed(b.Outputs) {
+		b.Outputs = jobs.Text(b.Outputs)
+		b.Size = int64(len(b.Outputs))
+	}
+	return nil
+}
+
+// $5 is the longest line of a packed number.
 const boundedBlocks = `
 	select first, count, seq, failed, substr(outputs, 1, $4::int), octet_length(outputs), durations from (
-		select *, sum(octet_length(outputs)) over (order by %s) - octet_length(outputs) as before
-		from (select * from outcomes where job_id = $1 and %s order by %s limit $3) page
-	) page where before < $4::int order by %s`
+		select *, sum(size) over (order by %[1]s) - size as before
+		from (select *, greatest(octet_length(outputs), count * $5::int) as size from outcomes where job_id = $1 and %[2]s order by %[1]s limit $3) page
+	) page where before < $4::int order by %[1]s`
 
 // Outcomes reads the next outcomes of a job in the order of their indexes, from
 // task index from on; the first block may begin before it. It holds no
@@ -40,24 +56,22 @@ func (s *Store) Outcomes(ctx context.Context, job string, from int64, failedOnly
 	if failedOnly {
 		condition = `first + count > $2 and failed <> '{}'`
 	}
-	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "first", condition, "first", "first"), job, from)
+	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "first", condition), job, from)
 }
 
 // Completed reads the next outcomes of a job in the order of their completion,
 // from those after the block with sequence number after.
 func (s *Store) Completed(ctx context.Context, job string, after int64) ([]Block, error) {
-	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "seq", "seq > $2", "seq", "seq"), job, after)
+	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "seq", "seq > $2"), job, after)
 }
 
 func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Block, error) {
-	rows, err := s.Pool.Query(ctx, sql, job, from, maxOutcomeRows, maxOutcomeBytes)
+	rows, err := s.Pool.Query(ctx, sql, job, from, maxOutcomeRows, maxOutcomeBytes, jobs.MaxNumberLine)
 	if err != nil {
 		return nil, wrap("read outcomes", err)
 	}
-	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Block, error) {
-		var b Block
-		err := row.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Size, &b.Durations)
-		return b, err
+	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Block, err error) {
+		return b, b.scan(row)
 	})
 	return blocks, wrap("read outcomes", err)
 }
@@ -214,7 +228,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started, &finished)
 	switch {
 	case err == nil && index < first+int64(count):
-		outcome(t, int(index-first), outputs, durations, started, finished)
+		outcome(t, int(index-first), outputs, jobs.UnpackDurations(durations, count), started, finished)
 		t.Attempts = 1
 		if attempt != nil {
 			t.Attempts = *attempt

@@ -43,7 +43,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error
 		rows, err := tx.Query(ctx, `
 			delete from outcomes where (job_id, first) in (
 				select job_id, first from outcomes where job_id = $1 and failed <> '{}' order by first limit $2)
-			returning first, count, seq, failed, outputs, durations, chunk_id`, id, maxRetryBlocks)
+			returning first, count, seq, failed, outputs, octet_length(outputs), durations, chunk_id`, id, maxRetryBlocks)
 		if err != nil {
 			return wrap("take out failures", err)
 		}
@@ -52,8 +52,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error
 			chunk int64
 		}
 		taken, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (b row, err error) {
-			err = r.Scan(&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Durations, &b.chunk)
-			return b, err
+			return b, b.scan(r, &b.chunk)
 		})
 		if err != nil {
 			return wrap("take out failures", err)
@@ -69,7 +68,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error
 					with p as (update progress set records = records + 1 where job_id = $1 returning records)
 					insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
 					select $1, $2, $3, p.records, $4, '{}', $5, $6 from p`,
-					id, run.First, run.Count, block.chunk, run.Outputs, run.Durations)
+					id, run.First, run.Count, block.chunk, run.Outputs, jobs.PackDurations(run.Durations))
 			}
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {

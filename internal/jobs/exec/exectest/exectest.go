@@ -57,6 +57,7 @@ type Record struct {
 	Ended    map[int64]exec.Report
 	Outputs  map[int64]string         // of tasks that succeeded
 	Failed   map[int64]jobs.TaskError // of tasks that failed
+	Packed   int                      // outputs that came packed
 	Spent    map[int64]time.Duration
 	Back     map[int64]bool
 	Suspects map[int64]bool
@@ -104,6 +105,12 @@ func (r *Record) report(p exec.Report) {
 		last = run.First + int64(run.Count) - 1
 		if len(run.Durations) != 2*run.Count {
 			r.t.Errorf("chunk %d: %d bytes of durations for %d tasks", p.Chunk, len(run.Durations), run.Count)
+		}
+		if jobs.Packed(run.Outputs) {
+			r.Packed += run.Count
+			if run.Count > jobs.MaxPacked || len(run.Failed) > 0 {
+				r.t.Errorf("chunk %d: %d outputs packed, %d of them failed", p.Chunk, run.Count, len(run.Failed))
+			}
 		}
 		failed := map[int32]bool{}
 		for _, i := range run.Failed {

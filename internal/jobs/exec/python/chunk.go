@@ -25,7 +25,7 @@ type chunk struct {
 	// Outcomes in order, of a process that runs one task at a time. received
 	// counts them, and those of several at once too.
 	received  int
-	lines     [][]byte
+	outputs   []stretch
 	failed    []int32
 	durations []byte
 	usual     time.Duration // of a task of the last batch
@@ -57,9 +57,8 @@ func (c *chunk) add(o outcomes) error {
 		c.failed = append(c.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
 	}
 	c.addDurations(o.durations)
-	c.lines = append(c.lines, o.lines)
 	c.received += o.count
-	return nil
+	return c.addOutputs(o)
 }
 
 // addDurations takes pairs of a number of tasks and the seconds that each took
@@ -94,7 +93,7 @@ func appendCodes(dst []byte, d time.Duration, n int) []byte {
 
 // addOne takes the outcome of one task, in any order.
 func (c *chunk) addOne(o outcome) {
-	if c.lines != nil && c.single == nil {
+	if c.outputs != nil && c.single == nil {
 		c.scatter()
 	}
 	if c.single == nil {
@@ -114,8 +113,8 @@ func (c *chunk) scatter() {
 		failed[i] = true
 	}
 	i := 0
-	for _, block := range c.lines {
-		for len(block) > 0 {
+	for _, s := range c.outputs {
+		for block := s.text(); len(block) > 0; i++ {
 			end := indexByte(block, '\n') + 1
 			if end == 0 || i == len(c.single) {
 				break
@@ -126,7 +125,6 @@ func (c *chunk) scatter() {
 			}
 			c.single[i] = o
 			block = block[end:]
-			i++
 		}
 	}
 }
@@ -140,12 +138,7 @@ func (c *chunk) runs() []jobs.Run {
 		c.scatter()
 	}
 	if c.single == nil {
-		run := jobs.Run{First: c.First, Count: c.received, Outputs: join(c.lines), Failed: c.failed, Durations: c.durations}
-		for len(run.Durations) < 2*c.received {
-			run.Durations = append(run.Durations, 0)
-		}
-		run.Durations = run.Durations[:2*c.received]
-		return []jobs.Run{run}
+		return c.stretches()
 	}
 	var runs []jobs.Run
 	var run *jobs.Run
@@ -196,19 +189,4 @@ func (c *chunk) missing(suspects map[int64]bool) []exec.Span {
 		spans[len(spans)-1].Count++
 	}
 	return spans
-}
-
-func join(blocks [][]byte) []byte {
-	if len(blocks) == 1 {
-		return blocks[0]
-	}
-	size := 0
-	for _, b := range blocks {
-		size += len(b)
-	}
-	joined := make([]byte, 0, size)
-	for _, b := range blocks {
-		joined = append(joined, b...)
-	}
-	return joined
 }

@@ -25,6 +25,8 @@ import (
 //	H  hello: version, a line break, path of the interpreter
 //	L  the program is loaded, or '!' and a TaskError as JSON
 //	O  outcomes of neighbouring tasks
+//	I  outcomes of neighbouring tasks that gave integers of 64 bits
+//	F  outcomes of neighbouring tasks that gave floats
 //	o  outcomes of single tasks, as they ended
 //	G  log lines
 //	E  a chunk has ended
@@ -37,6 +39,8 @@ const (
 	frameHello    = 'H'
 	frameLoaded   = 'L'
 	frameOutcomes = 'O'
+	frameInts     = 'I'
+	frameFloats   = 'F'
 	frameOutcome  = 'o'
 	frameLogs     = 'G'
 	frameEnd      = 'E'
@@ -178,21 +182,25 @@ func (r *reader) instant() time.Time {
 
 // outcomes are neighbouring tasks that have ended.
 type outcomes struct {
+	kind      byte // of the frame
 	first     int64
 	count     int
 	failed    []byte // int32 offsets from first
 	durations []byte // pairs of float64: tasks, seconds each
-	lines     []byte
+	outputs   []byte // lines, or 8 bytes a number
 }
 
-func parseOutcomes(body []byte) (outcomes, error) {
-	r := reader{rest: body}
-	o := outcomes{first: r.i64(), count: int(r.u32())}
+func parseOutcomes(f frame) (outcomes, error) {
+	r := reader{rest: f.body}
+	o := outcomes{kind: f.kind, first: r.i64(), count: int(r.u32())}
 	failed, pairs := int(r.u32()), int(r.u32())
 	o.failed = r.take(4 * failed)
 	o.durations = r.take(16 * pairs)
-	o.lines = r.rest
-	if r.bad || o.count == 0 || o.count > len(o.lines) || o.first < 0 {
+	o.outputs = r.rest
+	if r.bad || o.count == 0 || o.count > len(o.outputs) || o.first < 0 {
+		return outcomes{}, errFrame
+	}
+	if o.kind != frameOutcomes && (len(o.outputs) != 8*o.count || failed > 0) {
 		return outcomes{}, errFrame
 	}
 	return o, nil

@@ -25,6 +25,13 @@ func FuzzFrames(f *testing.F) {
 	outcomes = binary.LittleEndian.AppendUint64(outcomes, math.Float64bits(2))
 	outcomes = binary.LittleEndian.AppendUint64(outcomes, math.Float64bits(1e-3))
 	f.Add(appendFrame(nil, frameOutcomes, outcomes, []byte("1\n!{}\n")))
+	numbers := binary.LittleEndian.AppendUint64(nil, 2)
+	numbers = binary.LittleEndian.AppendUint32(numbers, 2)
+	numbers = append(numbers, 0, 0, 0, 0, 0, 0, 0, 0)
+	pair := make([]byte, 16)
+	pair[14] = 1
+	f.Add(appendFrame(appendFrame(nil, frameOutcomes, outcomes, []byte("1\n!{}\n")), frameInts, numbers, pair))
+	f.Add(appendFrame(appendFrame(nil, frameOutcomes, outcomes, []byte("1\n!{}\n")), frameFloats, numbers, pair))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		stream := bufio.NewReaderSize(bytes.NewReader(data), 16)
 		total := 0
@@ -39,8 +46,8 @@ func FuzzFrames(f *testing.F) {
 				t.Fatalf("%d bytes in frames of %d bytes", total, len(data))
 			}
 			switch frame.kind {
-			case frameOutcomes:
-				if o, err := parseOutcomes(frame.body); err == nil {
+			case frameOutcomes, frameInts, frameFloats:
+				if o, err := parseOutcomes(frame); err == nil {
 					c.add(o)
 				}
 			case frameOutcome:
@@ -68,6 +75,9 @@ func FuzzFrames(f *testing.F) {
 		covered := 0
 		for _, run := range c.runs() {
 			covered += run.Count
+			if run.Count == 0 {
+				t.Fatal("a run of no task")
+			}
 			if len(run.Durations) != 2*run.Count {
 				t.Fatalf("%d bytes of durations for %d tasks", len(run.Durations), run.Count)
 			}

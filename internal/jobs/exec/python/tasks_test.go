@@ -1,6 +1,7 @@
 package python_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -97,6 +98,53 @@ func TestMutableOutputs(t *testing.T) {
 				t.Fatalf("task %d: %s", i, r.Outputs[i])
 			}
 		}
+	}
+}
+
+// Numbers come as they would one by one, whatever comes between them.
+func TestNumbers(t *testing.T) {
+	t.Parallel()
+	const n = 150_000
+	source := `
+import json, random
+def f(x):
+    r = random.Random(x)
+    if x < 80_000:                      # more than one run has
+        return r.randint(-2**63, 2**63 - 1) >> r.randint(0, 63)
+    if x < 90_000:
+        return r.uniform(-10, 10) * 10.0 ** r.randint(-30, 30)
+    if x < 91_000:
+        return float(r.randint(-5, 5))
+    if x < 92_000:
+        return r.choice([1, 2.5, None, "a", True, [1]])
+    if x < 93_000:
+        return 2 ** r.randint(60, 70)
+    if x == 100_001:
+        raise ValueError(x)
+    if x == 110_001:
+        return "between"
+    if x == 120_001:
+        return float("nan")
+    return x / 3 if x > 120_000 else x
+def g(x):
+    return json.dumps(f(x), separators=(",", ":"))
+`
+	packed := lane(source)
+	r := must(t, packed, exectest.Numbers(1, 0, n))
+	plain := lane(source)
+	plain.Program.Python.Function = "g"
+	want := must(t, plain, exectest.Numbers(1, 0, n))
+	if len(r.Outputs) != n-2 || len(r.Failed) != 2 || r.Failed[100_001].Type != "ValueError" || r.Failed[120_001].Type != "ValueError" {
+		t.Fatalf("%d outputs, failures %v", len(r.Outputs), r.Failed)
+	}
+	for i, output := range r.Outputs {
+		var text string
+		if err := json.Unmarshal([]byte(want.Outputs[i]), &text); err != nil || text != output {
+			t.Fatalf("task %d: %s, want %s (%v)", i, output, text, err)
+		}
+	}
+	if r.Packed < n/2 {
+		t.Errorf("%d of %d outputs are packed", r.Packed, n)
 	}
 }
 

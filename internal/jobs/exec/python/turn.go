@@ -315,8 +315,8 @@ func (t *turn) frame(f frame) error {
 		if len(t.flight) > 0 {
 			t.flight[0].begun = time.Now()
 		}
-	case frameOutcomes:
-		o, err := parseOutcomes(f.body)
+	case frameOutcomes, frameInts, frameFloats:
+		o, err := parseOutcomes(f)
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,8 @@ from types import CoroutineType
 
 from .cells import HIGH, MARK, RAW
 from .program import await_coroutine, by_value
-from .values import BULK, INTS, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, parse
+from .values import (BULK, LINES, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, integers, packed,
+                     parse, unpacked)
 
 SCALARS = frozenset((int, float, str, bool, type(None)))
 FRAME = 256 << 10           # bytes of outcomes that are worth a frame
@@ -39,11 +40,12 @@ class Serial:
         self.batch = 1         # tasks a batch
         self.expected = int    # type of the last output, usually that of the next one
         self.out = []          # scalar outputs that are not encoded yet
-        self.ints = True       # all of out are of type int
+        self.uniform = int     # type of all of out, or None
         self.strings = False   # some of out may be of type str
         self.heavy = True      # the last output that is no scalar was, or there was none
         self.encoding = 0.0    # seconds for heavy ones in the batch in hand
-        self.pieces = []       # encoded outputs
+        self.pieces = []       # encoded outputs,
+        self.form = LINES      # and in which form all of them are
         self.first = 0         # number of the first task that is not sent
         self.count = 0         # tasks in pieces
         self.size = 0          # bytes in pieces
@@ -182,7 +184,7 @@ class Serial:
         t = type(r)
         if t in SCALARS:
             with self.runner.lock:
-                self.ints = t is int and (self.ints or not self.out)
+                self.uniform = t if t is self.uniform or not self.out else None
                 self.expected = t
                 self.strings = self.strings or t is str
                 self.out.append(r)
@@ -217,6 +219,8 @@ class Serial:
         with self.runner.lock:
             if self.out:
                 self.seal()
+            if self.form != LINES:
+                self.as_lines()
             if failed:
                 self.failed.append(self.count)
                 self.failures += 1
@@ -230,14 +234,32 @@ class Serial:
         if not n:
             return
         values = self.out[:n]
+        form, data = packed(values, self.uniform)
+        if self.count and form != self.form:
+            form = LINES
+            if self.form != LINES:
+                self.as_lines()
+        if form == LINES:
+            data = self.lines(values)
+        self.form = form
+        self.pieces.append(data)
+        self.count += n
+        self.size += len(data)
+        del self.out[:n]
+        if not self.out:
+            self.uniform = self.expected
+            self.strings = self.expected is str
+
+    def lines(self, values):
+        """The lines of scalars."""
         try:
-            if self.ints and n <= BULK:
-                text = INTS[:3 * n] % tuple(values)
+            if self.uniform is int:
+                text = integers(values)
             else:
                 text = encode_scalars(values)[1:-1] + "\n"
             if len(text) > MAX_OUTPUT:
                 raise Truncated
-            data = text.encode()
+            return text.encode()
         except Exception:
             lines = []
             for i, value in enumerate(values):
@@ -246,14 +268,13 @@ class Serial:
                 if failed:
                     self.failed.append(self.count + i)
                     self.failures += 1
-            data = b"".join(lines)
-        self.pieces.append(data)
-        self.count += n
-        self.size += len(data)
-        del self.out[:n]
-        if not self.out:
-            self.ints = self.expected is int
-            self.strings = self.expected is str
+            return b"".join(lines)
+
+    def as_lines(self):
+        """Makes lines of the numbers collected; the lock must be held."""
+        self.pieces = [unpacked(self.form, data) for data in self.pieces]
+        self.form = LINES
+        self.size = sum(map(len, self.pieces))
 
     def send(self):
         """Sends the outcomes collected; the lock must be held."""
@@ -269,7 +290,8 @@ class Serial:
         m = len(durations)
         taken = durations[:m]
         del durations[:m]
-        self.runner.write("O", head, failed.tobytes(), taken.tobytes(), *pieces)
+        form, self.form = self.form, LINES
+        self.runner.write(form, head, failed.tobytes(), taken.tobytes(), *pieces)
 
     def flush(self):
         """Sends what there is while a task runs, and gives up what the limit forbids."""

@@ -1,7 +1,9 @@
 """Inputs and outputs as JSON, and failures as TaskErrors."""
 import json
+from array import array
 from errno import ENOMEM
 from json.encoder import c_make_encoder, encode_basestring_ascii as encode_string
+from math import isfinite
 
 FILE = "program.py"         # how the program's source is called in tracebacks
 MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run
@@ -10,8 +12,38 @@ MAX_OUTPUT = 32 << 20       # bytes of one output; larger is a failure
 MAX_MESSAGE, MAX_TRACEBACK = 8000, 32000  # characters
 
 BULK = 16384                # scalars encoded at once
-INTS = "%d\n" * BULK
+FEW = 64                    # numbers that are not worth to be packed
+DIGITS = "%d\n" * BULK
+
+# Forms of neighbouring outputs, as the parent's frames are called: lines of JSON,
+# or numbers in 8 bytes each.
+LINES, INTS, FLOATS = "O", "I", "F"
 encode_scalars = json.JSONEncoder(separators=("\n", ":"), allow_nan=False, check_circular=False).encode
+
+
+def integers(values):
+    """The lines of integers."""
+    n = len(values)
+    return DIGITS[:3 * n] % tuple(values) if n <= BULK else "%d\n" * n % tuple(values)
+
+
+def packed(values, uniform):
+    """The form in which outputs of one type, or None, are best sent, and the bytes unless it is LINES."""
+    if len(values) >= FEW:
+        try:
+            if uniform is int:
+                return INTS, array("q", values).tobytes()
+            if uniform is float and all(map(isfinite, values)):
+                return FLOATS, array("d", values).tobytes()
+        except OverflowError:
+            pass
+    return LINES, None
+
+
+def unpacked(form, data):
+    """The lines of numbers that were packed."""
+    values = array("q" if form == INTS else "d", data).tolist()
+    return (integers(values) if form == INTS else encode_scalars(values)[1:-1] + "\n").encode()
 
 
 class Undecodable:

@@ -1,0 +1,110 @@
+package python
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A stretch is the outputs of neighbouring tasks in one form: lines, or packed
+// numbers as jobs.Run may have them.
+type stretch struct {
+	kind   byte // of the frames that they came with
+	count  int
+	lines  [][]byte // as they came
+	packed []byte
+	last   int64 // of the integers packed
+}
+
+// fewNumbers are not worth a row of their own among lines.
+const fewNumbers = 4096
+
+// addOutputs takes the outputs that follow those the chunk has.
+func (c *chunk) addOutputs(o outcomes) error {
+	if n := len(c.outputs); n > 0 {
+		s := &c.outputs[n-1]
+		if s.kind != o.kind && s.count < fewNumbers {
+			s.lines, s.packed, s.kind = [][]byte{s.text()}, nil, frameOutcomes
+		}
+		if s.kind == frameOutcomes && o.kind != frameOutcomes && o.count < fewNumbers {
+			few := stretch{kind: o.kind}
+			if err := few.take(o.count, o.outputs); err != nil {
+				return err
+			}
+			o.kind, o.outputs = frameOutcomes, few.text()
+		}
+	}
+	if o.kind == frameOutcomes {
+		return c.room(o.kind).take(o.count, o.outputs)
+	}
+	for o.count > 0 {
+		s := c.room(o.kind)
+		n := min(o.count, jobs.MaxPacked-s.count)
+		if err := s.take(n, o.outputs[:8*n]); err != nil {
+			return err
+		}
+		o.count, o.outputs = o.count-n, o.outputs[8*n:]
+	}
+	return nil
+}
+
+// room is the last stretch if it takes outputs of that kind, or a new one.
+func (c *chunk) room(kind byte) *stretch {
+	n := len(c.outputs)
+	if n == 0 || c.outputs[n-1].kind != kind || kind != frameOutcomes && c.outputs[n-1].count == jobs.MaxPacked {
+		c.outputs = append(c.outputs, stretch{kind: kind})
+		n++
+	}
+	return &c.outputs[n-1]
+}
+
+// take appends n outputs.
+func (s *stretch) take(n int, data []byte) (err error) {
+	switch s.kind {
+	case frameInts:
+		s.packed, s.last = jobs.PackInts(s.packed, s.last, data)
+	case frameFloats:
+		if s.packed, err = jobs.PackFloats(s.packed, data); err != nil {
+			return fmt.Errorf("%w: %w", errFrame, err)
+		}
+	default:
+		s.lines = append(s.lines, data)
+	}
+	s.count += n
+	return nil
+}
+
+// stored is the outputs as jobs.Run has them.
+func (s *stretch) stored() []byte {
+	if s.packed != nil {
+		return s.packed
+	}
+	if len(s.lines) == 1 {
+		return s.lines[0]
+	}
+	return bytes.Join(s.lines, nil)
+}
+
+// text is the outputs as lines.
+func (s *stretch) text() []byte { return jobs.Text(s.stored()) }
+
+// stretches are the outcomes of a chunk that came in order.
+func (c *chunk) stretches() []jobs.Run {
+	codes := c.durations
+	if lack := 2*c.received - len(codes); lack > 0 {
+		codes = append(codes, make([]byte, lack)...)
+	}
+	runs, failed, at := make([]jobs.Run, len(c.outputs)), c.failed, 0
+	for i := range c.outputs {
+		s := &c.outputs[i]
+		end := at + s.count
+		run := jobs.Run{First: c.First + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
+		for len(failed) > 0 && int(failed[0]) < end {
+			run.Failed = append(run.Failed, failed[0]-int32(at))
+			failed = failed[1:]
+		}
+		runs[i], at = run, end
+	}
+	return runs
+}

@@ -1,0 +1,153 @@
+package jobs
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"strconv"
+)
+
+// Outputs of a Run that are all numbers of one type may be packed: a mark, with
+// which no line begins, and then
+//
+//	packedInts    the difference of each from the one before it, the first one's
+//	              from 0, modulo 2^64, as a varint of encoding/binary
+//	packedFloats  each as IEEE 754 binary64, little endian
+//
+// They are a fraction of their text, for the network, the log of the database
+// and its disk; [Text] and [Lines] give the lines again, to the letter.
+const (
+	packedInts   = 0x01
+	packedFloats = 0x02
+)
+
+// MaxPacked is how many tasks a Run with packed Outputs has at most. What they
+// stand for is then no more than 1.6 MiB of text.
+const MaxPacked = 1 << 16
+
+// MaxNumberLine is the longest line of a number that was packed, in bytes.
+const MaxNumberLine = 25
+
+var errNotFinite = errors.New("a float is not finite")
+
+// PackInts appends int64s, given in 8 bytes each, little endian, to packed
+// Outputs or to nothing. last is the one before the first of them, 0 if there is
+// none; the last of them is returned.
+func PackInts(dst []byte, last int64, ints []byte) ([]byte, int64) {
+	if len(dst) == 0 {
+		dst = append(dst, packedInts)
+	}
+	for ; len(ints) >= 8; ints = ints[8:] {
+		n := int64(binary.LittleEndian.Uint64(ints))
+		dst = binary.AppendVarint(dst, n-last)
+		last = n
+	}
+	return dst, last
+}
+
+// PackFloats appends float64s, given in 8 bytes each, little endian, to packed
+// Outputs or to nothing. It is an error if one is not finite, as it has no JSON.
+func PackFloats(dst, floats []byte) ([]byte, error) {
+	for i := 0; i+8 <= len(floats); i += 8 {
+		if binary.LittleEndian.Uint64(floats[i:])>>52&0x7ff == 0x7ff {
+			return dst, errNotFinite
+		}
+	}
+	if len(dst) == 0 {
+		dst = append(dst, packedFloats)
+	}
+	return append(dst, floats[:len(floats)&^7]...), nil
+}
+
+// Packed reports whether the Outputs of a Run are packed.
+func Packed(outputs []byte) bool {
+	return len(outputs) > 0 && (outputs[0] == packedInts || outputs[0] == packedFloats)
+}
+
+// Text is the lines of a Run's Outputs: itself unless it is packed.
+func Text(outputs []byte) []byte {
+	if !Packed(outputs) {
+		return outputs
+	}
+	return unpack(outputs, math.MaxInt)
+}
+
+// unpack is the first lines, n at most, of packed Outputs.
+func unpack(outputs []byte, n int) []byte {
+	data := outputs[1:]
+	var text []byte
+	if outputs[0] == packedFloats {
+		n = min(n, len(data)/8)
+		text = make([]byte, 0, 20*n)
+		for i := range n {
+			text = appendFloat(text, math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:])))
+			text = append(text, '\n')
+		}
+		return text
+	}
+	text = make([]byte, 0, 4*len(data))
+	var last int64
+	for ; n > 0 && len(data) > 0; n-- {
+		difference, size := binary.Varint(data)
+		if size <= 0 {
+			break // cut off
+		}
+		data = data[size:]
+		last += difference
+		text = strconv.AppendInt(text, last, 10)
+		text = append(text, '\n')
+	}
+	return text
+}
+
+// appendFloat appends a finite float as Python writes it (float.__repr__, format
+// 'r' of PyOS_double_to_string): the shortest digits that give it back, always
+// with a point or an exponent.
+func appendFloat(dst []byte, f float64) []byte {
+	if a := math.Abs(f); a != 0 && (a < 1e-4 || a >= 1e16) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
+	}
+	from := len(dst)
+	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
+	for _, c := range dst[from:] {
+		if c == '.' {
+			return dst
+		}
+	}
+	return append(dst, '.', '0')
+}
+
+// PackDurations is the duration codes of a Run (see Run.Durations) as pairs of
+// 16 bits, little endian: how many tasks more than one, and their code. Where
+// that is not shorter it is the codes themselves; by its length
+// [UnpackDurations] knows.
+func PackDurations(codes []byte) []byte {
+	var packed []byte
+	for i := 0; i+1 < len(codes); {
+		n := 1
+		for n <= math.MaxUint16 && i+2*n+1 < len(codes) && codes[i+2*n] == codes[i] && codes[i+2*n+1] == codes[i+1] {
+			n++
+		}
+		if len(packed)+4 >= len(codes) {
+			return codes
+		}
+		packed = binary.LittleEndian.AppendUint16(packed, uint16(n-1))
+		packed = append(packed, codes[i], codes[i+1])
+		i += 2 * n
+	}
+	return packed
+}
+
+// UnpackDurations is the duration codes of count tasks.
+func UnpackDurations(packed []byte, count int) []byte {
+	if len(packed) >= 2*count {
+		return packed
+	}
+	codes := make([]byte, 0, 2*count)
+	for ; len(packed) >= 4; packed = packed[4:] {
+		for n := min(int(binary.LittleEndian.Uint16(packed))+1, count-len(codes)/2); n > 0; n-- {
+			codes = append(codes, packed[2], packed[3])
+		}
+	}
+	return codes
+}

@@ -1,0 +1,113 @@
+package store_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// What is stored packed is read as if it were not.
+func TestPackedOutcomes(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	const n = jobs.MaxPacked + 1000
+	id := insert(t, s, admin, pythonSpec(rangeOf(n)))
+	lease := claim(t, s, id, n)
+	code := jobs.EncodeDuration(3 * time.Second)
+	var runs []jobs.Run
+	for _, run := range []jobs.Run{{Count: jobs.MaxPacked}, {First: jobs.MaxPacked, Count: 1000}} {
+		var data []byte
+		for i := range run.Count {
+			x := run.First + int64(i)
+			data = binary.LittleEndian.AppendUint64(data, uint64(x*x))
+			run.Durations = binary.LittleEndian.AppendUint16(run.Durations, code)
+		}
+		run.Outputs, _ = jobs.PackInts(nil, 0, data)
+		runs = append(runs, run)
+	}
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: n, Runs: runs})
+	var size int
+	err := s.Pool.QueryRow(t.Context(), `select sum(octet_length(outputs) + octet_length(durations)) from outcomes where job_id = $1`, id).Scan(&size)
+	if err != nil || size > 4*n {
+		t.Errorf("%d tasks take %d bytes, %v", n, size, err)
+	}
+	check := func(blocks []store.Block, err error) (next int64) {
+		t.Helper()
+		if err != nil || len(blocks) == 0 {
+			t.Fatal(blocks, err)
+		}
+		for _, b := range blocks {
+			if b.Size != int64(len(b.Outputs)) || bytes.Count(b.Outputs, []byte("\n")) != b.Count {
+				t.Fatalf("block of %d tasks: %d of %d bytes", b.Count, len(b.Outputs), b.Size)
+			}
+			for i, line := range jobs.Lines(b.Outputs) {
+				x := b.First + int64(i)
+				took, known := b.Duration(i)
+				if want := fmt.Sprint(x * x); string(line) != want || !known || took.Round(time.Second) != 3*time.Second {
+					t.Fatalf("task %d: %s after %v, want %s", x, line, took, want)
+				}
+			}
+			next = b.First + int64(b.Count)
+		}
+		return next
+	}
+	blocks, err := s.Outcomes(t.Context(), id, 10, false)
+	next := check(blocks, err)
+	if next < n {
+		blocks, err = s.Outcomes(t.Context(), id, next, false)
+		next = check(blocks, err)
+	}
+	if next != n {
+		t.Errorf("outcomes end at %d", next)
+	}
+	blocks, err = s.Completed(t.Context(), id, 1)
+	check(blocks, err)
+	blocks, err = s.FirstOutcomes(t.Context(), id, 100)
+	check(blocks, err)
+	job := read(t, s, admin, id)
+	for _, x := range []int64{0, 77, n - 1} {
+		task, err := s.Task(t.Context(), job, x)
+		if err != nil || string(task.Output) != fmt.Sprint(x*x) || task.DurationMS == nil || *task.DurationMS < 2990 || *task.DurationMS > 3010 {
+			t.Errorf("task %d: %+v, %v", x, task, err)
+		}
+	}
+	r := report(t, s, admin, id)
+	if r.OutputBytes < n || r.Tasks.P50MS < 2900 {
+		t.Errorf("report: %d bytes, %+v", r.OutputBytes, r.Tasks)
+	}
+}
+
+// What succeeded beside failures keeps its durations when they are run again.
+func TestRetryOfPackedDurations(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	register(t, s, node)
+	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
+	lease := claim(t, s, id, 100)
+	run := outcomes(0, 100, 50)
+	run.Durations = nil
+	for range 100 {
+		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(2*time.Second))
+	}
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Runs: []jobs.Run{run}})
+	if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := s.Outcomes(t.Context(), id, 0, false)
+	if err != nil || len(blocks) != 2 {
+		t.Fatal(blocks, err)
+	}
+	for _, b := range blocks {
+		for i := range b.Count {
+			if took, known := b.Duration(i); !known || took.Round(time.Second) != 2*time.Second {
+				t.Errorf("task %d took %v", b.First+int64(i), took)
+			}
+		}
+	}
+}
