@@ -4,9 +4,11 @@ package cores
 import (
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +17,10 @@ import (
 // on: those of this process's affinity mask, as many of them as its control
 // groups' CPU quota allows, rounded up. There is always at least one. Where the
 // system does not tell, they are numbered from 0.
+//
+// A quota does not say which cores it is for, so they are chosen at random:
+// containers of one machine that cannot see each other shall not all pin their
+// tasks to its first cores. To part them for certain, give each a cpuset.
 func Available() []int {
 	cores := affinity()
 	if len(cores) == 0 {
@@ -24,9 +30,17 @@ func Available() []int {
 		}
 	}
 	if quota := quota(os.DirFS("/")); quota < float64(len(cores)) {
-		cores = cores[:max(int(math.Ceil(quota)), 1)]
+		cores = neighbours(cores, max(int(math.Ceil(quota)), 1), rand.N(len(cores)))
 	}
 	return cores
+}
+
+// neighbours are n of the cores from that at an index on, and after the last the
+// first, ascending.
+func neighbours(cores []int, n, from int) []int {
+	some := slices.Concat(cores[from:], cores[:from])[:n]
+	slices.Sort(some)
+	return some
 }
 
 // quota is the CPU time a second that the control groups of this process allow,

@@ -3,6 +3,7 @@ package cores
 import (
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/fstest"
 )
@@ -12,6 +13,19 @@ func TestAvailable(t *testing.T) {
 	got := Available()
 	if len(got) < 1 || len(got) > runtime.NumCPU() {
 		t.Errorf("%v of %d cores are available", got, runtime.NumCPU())
+	}
+}
+
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	cores := []int{1, 3, 5, 7}
+	for from, want := range [][]int{{1, 3}, {3, 5}, {5, 7}, {1, 7}} {
+		if got := neighbours(cores, 2, from); !slices.Equal(got, want) {
+			t.Errorf("from %d: %v, want %v", from, got, want)
+		}
+	}
+	if !slices.Equal(cores, []int{1, 3, 5, 7}) {
+		t.Errorf("the mask is changed to %v", cores)
 	}
 }
 
