@@ -81,8 +81,8 @@ func (t *turn) loop() {
 	if t.lane.Timeout > 0 {
 		every = min(every, max(t.lane.Timeout/4, 5*time.Millisecond))
 	}
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	ticks := time.NewTimer(untilTick(every))
+	defer ticks.Stop()
 	budget := time.NewTimer(time.Hour)
 	defer budget.Stop()
 	cancelled := t.ctx.Done()
@@ -123,13 +123,20 @@ func (t *turn) loop() {
 			}
 			t.arm(budget)
 		case <-room:
-		case <-ticker.C:
+		case <-ticks.C:
 			t.tick()
+			ticks.Reset(untilTick(every))
 		case <-budget.C:
 			t.exhausted()
 			t.arm(budget)
 		}
 	}
+}
+
+// untilTick is how long it is until the next tick. All turns tick at the same
+// time: what wakes this program up costs more than what a tick does.
+func untilTick(every time.Duration) time.Duration {
+	return every - time.Duration(time.Now().UnixNano())%every
 }
 
 // over reports whether the chunk in hand may start no more tasks, so that one
@@ -441,7 +448,8 @@ func (t *turn) finish() {
 		}
 		return
 	}
-	if t.err == nil {
+	if t.err == nil || t.ctx.Err() != nil && w.loaded && len(t.flight) == 0 {
+		// It has nothing in hand, even if the turn was cancelled.
 		t.w = nil
 		t.e.release(w)
 		return
