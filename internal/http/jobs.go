@@ -107,7 +107,7 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		return nil, false, merge(found, inBody(more))
 	}
 	id := store.NewID()
-	news := s.store.Feed.Watch(id)
+	news := s.store.Feed.WatchStates(id)
 	defer news.Close()
 	id, replayed, err = s.engine.SubmitAs(ctx, id, user, spec, key)
 	var invalid jobs.Invalid

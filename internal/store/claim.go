@@ -299,8 +299,13 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	}
 	var ended bool
 	s.queueFinish(&b, r.Job, &ended)
-	if r.Notify {
+	// A failure may be the one too many.
+	failed := len(failures) > 0
+	switch {
+	case r.Notify && failed:
 		b.Queue(`select pg_notify($1, $2)`, channel, r.Job)
+	case r.Notify:
+		b.Queue(`select pg_notify($1, $2)`, channel, progressMark+r.Job)
 	}
 	if next != nil {
 		next.queue(&b, &claimed)
@@ -313,7 +318,7 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 		s.counter.recorded(succeeded, failures)
 	}
 	if ended || r.Notify {
-		s.Feed.Wake(r.Job)
+		s.Feed.wake(r.Job, ended || failed)
 	}
 	if next != nil && claimed.Lease != nil {
 		p.Unclaimed = claimed.Unclaimed

@@ -120,9 +120,9 @@ func (s *Store) Halts(ctx context.Context, ids []string) (map[string]string, err
 	return halts, wrap("read halts", err)
 }
 
-// Notify tells every node that there is news of a job.
-func (s *Store) Notify(ctx context.Context, job string) error {
-	_, err := s.Pool.Exec(ctx, `select pg_notify($1, $2)`, channel, job)
-	s.Feed.Wake(job)
-	return wrap("notify", err)
+// NotifyProgress tells every node that more tasks of a job have ended.
+func (s *Store) NotifyProgress(ctx context.Context, job string) error {
+	_, err := s.Pool.Exec(ctx, `select pg_notify($1, $2)`, channel, progressMark+job)
+	s.Feed.wake(job, false)
+	return wrap("notify progress", err)
 }

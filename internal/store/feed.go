@@ -3,14 +3,19 @@ package store
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is the name under which jobs' ids are notified.
-const channel = "allcores"
+// channel is the name under which jobs' ids are notified, with progressMark
+// before the id where only more of the tasks have ended.
+const (
+	channel      = "allcores"
+	progressMark = "+"
+)
 
 // A Feed wakes those who wait for news of a job, or of any. It tells only that
 // something changed: whoever is woken reads what is true now.
@@ -19,7 +24,13 @@ type Feed struct {
 	done   chan struct{}
 
 	mu   sync.Mutex
-	subs map[string]map[*Sub]struct{} // by job id; "" for those who want all
+	subs map[topic]map[*Sub]struct{}
+}
+
+// A topic is what a subscription is about.
+type topic struct {
+	job    string // "" for every job
+	states bool   // not the progress of a job that goes on
 }
 
 // A Sub is one subscription to a Feed. It must be closed.
@@ -27,19 +38,25 @@ type Sub struct {
 	C    <-chan struct{} // one token when there is news since the last receive
 	c    chan struct{}
 	feed *Feed
-	job  string
+	topic
 }
 
 // Watch subscribes to news of the job, or of everything when job is empty.
-func (f *Feed) Watch(job string) *Sub {
+func (f *Feed) Watch(job string) *Sub { return f.watch(topic{job: job}) }
+
+// WatchStates is Watch for those who are not interested in the progress of a
+// job that goes on: in most of the news, that is.
+func (f *Feed) WatchStates(job string) *Sub { return f.watch(topic{job: job, states: true}) }
+
+func (f *Feed) watch(t topic) *Sub {
 	c := make(chan struct{}, 1)
-	sub := &Sub{C: c, c: c, feed: f, job: job}
+	sub := &Sub{C: c, c: c, feed: f, topic: t}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.subs[job] == nil {
-		f.subs[job] = make(map[*Sub]struct{})
+	if f.subs[t] == nil {
+		f.subs[t] = make(map[*Sub]struct{})
 	}
-	f.subs[job][sub] = struct{}{}
+	f.subs[t][sub] = struct{}{}
 	return sub
 }
 
@@ -47,20 +64,29 @@ func (f *Feed) Watch(job string) *Sub {
 func (s *Sub) Close() {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
-	delete(s.feed.subs[s.job], s)
-	if len(s.feed.subs[s.job]) == 0 {
-		delete(s.feed.subs, s.job)
+	delete(s.feed.subs[s.topic], s)
+	if len(s.feed.subs[s.topic]) == 0 {
+		delete(s.feed.subs, s.topic)
 	}
 }
 
 // Wake tells this node's subscribers of a change that was committed here,
 // without waiting for the database to say so.
-func (f *Feed) Wake(job string) {
+func (f *Feed) Wake(job string) { f.wake(job, true) }
+
+// wake wakes those who want all news, and with states those who want no
+// progress too.
+func (f *Feed) wake(job string, states bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wake(f.subs[job])
-	if job != "" {
-		wake(f.subs[""])
+	for _, about := range []string{job, ""} {
+		wake(f.subs[topic{job: about}])
+		if states {
+			wake(f.subs[topic{job: about, states: true}])
+		}
+		if about == "" {
+			return
+		}
 	}
 }
 
@@ -84,7 +110,7 @@ func wake(subs map[*Sub]struct{}) {
 
 func listen(config *pgx.ConnConfig, logger *slog.Logger) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &Feed{cancel: cancel, done: make(chan struct{}), subs: make(map[string]map[*Sub]struct{})}
+	f := &Feed{cancel: cancel, done: make(chan struct{}), subs: make(map[topic]map[*Sub]struct{})}
 	go func() {
 		defer close(f.done)
 		quiet := false
@@ -120,7 +146,8 @@ func (f *Feed) receive(ctx context.Context, config *pgx.ConnConfig, connected fu
 		if err != nil {
 			return err
 		}
-		f.Wake(news.Payload)
+		job, progress := strings.CutPrefix(news.Payload, progressMark)
+		f.wake(job, !progress)
 	}
 }
 

@@ -207,6 +207,21 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 	return &lost, err
 }
 
+// ForgetNodes deletes at most limit of the nodes that have been silent for longer
+// than keep and have no work any more, and reports how many.
+func (s *Store) ForgetNodes(ctx context.Context, keep time.Duration, limit int) (int, error) {
+	tag, err := s.Pool.Exec(ctx, `
+		delete from nodes where id in (
+			select id from nodes
+			where state <> 'alive' and heartbeat_at < now() - $1::bigint * interval '1 microsecond'
+				and id not in (select node_id from chunks where state = 'leased')
+				and id::text not in (
+					select attempted_by[array_upper(attempted_by, 1)] from river_job
+					where state = 'running' and kind = $2 and attempted_by <> '{}')
+			order by heartbeat_at limit $3 for update skip locked)`, keep.Microseconds(), TurnKind, limit)
+	return int(tag.RowsAffected()), wrap("forget nodes", err)
+}
+
 // Strays puts back the chunks that a living node holds by the database's word,
 // older than five seconds, but does not know: the answer to its claim was lost.
 func (s *Store) Strays(ctx context.Context, node string, known []int64) (n int, err error) {

@@ -598,13 +598,70 @@ func TestFeedWakesOtherNodes(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("the feed does not listen")
 	}
-	if err := stores[0].Notify(ctx, job); err != nil {
+	if err := stores[0].NotifyProgress(ctx, job); err != nil {
 		t.Fatal(err)
 	}
 	select {
 	case <-sub.C:
 	case <-ctx.Done():
 		t.Error("the news did not arrive")
+	}
+}
+
+// Who waits for a job's end is not woken by its progress.
+func TestFeedOfStates(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	job := store.NewID()
+	all, states := s.Feed.Watch(job), s.Feed.WatchStates(job)
+	defer all.Close()
+	defer states.Close()
+	<-states.C // it begins to listen
+	<-all.C
+	if err := s.NotifyProgress(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	<-all.C
+	// What is notified after it arrives after it.
+	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, "+"+job); err != nil {
+		t.Fatal(err)
+	}
+	other := s.Feed.Watch("other")
+	defer other.Close()
+	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', 'other')`); err != nil {
+		t.Fatal(err)
+	}
+	<-other.C
+	select {
+	case <-states.C:
+		t.Error("woken by progress")
+	default:
+	}
+	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, job); err != nil {
+		t.Fatal(err)
+	}
+	<-states.C
+}
+
+func TestForgetNodes(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	const busy, gone, late = "0192f0c8-0000-7000-8000-000000000011", "0192f0c8-0000-7000-8000-000000000012", "0192f0c8-0000-7000-8000-000000000013"
+	for _, id := range []string{node, busy, gone, late} {
+		register(t, s, id)
+	}
+	job := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	if c, err := s.Claim(t.Context(), store.Claim{Job: job, Node: busy, Want: 5, First: true, Ranged: true}); err != nil || c.Lease == nil {
+		t.Fatal(c, err)
+	}
+	exec(t, s, `update nodes set state = 'dead', heartbeat_at = now() - interval '2 hours' where id in ($1, $2)`, busy, gone)
+	exec(t, s, `update nodes set state = 'stopped', heartbeat_at = now() - interval '30 minutes' where id = $1`, late)
+	if n, err := s.ForgetNodes(t.Context(), time.Hour, 10); err != nil || n != 1 {
+		t.Errorf("%d nodes are forgotten, %v", n, err)
+	}
+	var left int
+	if err := s.Pool.QueryRow(t.Context(), `select count(*) from nodes where id <> $1`, gone).Scan(&left); err != nil || left != 3 {
+		t.Errorf("%d are left, %v", left, err)
 	}
 }
 

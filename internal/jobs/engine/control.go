@@ -12,7 +12,7 @@ import (
 
 // Cancel stops a job and waits up to two seconds for its tasks to be ended.
 func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	news := e.Store.Feed.Watch(id)
+	news := e.Store.Feed.WatchStates(id)
 	defer news.Close()
 	if err := e.Store.Cancel(ctx, v, id); err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.J
 
 // Await reads a job when it has ended, or after at most the given time.
 func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
-	news := e.Store.Feed.Watch(id)
+	news := e.Store.Feed.WatchStates(id)
 	defer news.Close()
 	return e.await(ctx, v, id, news, atMost)
 }

@@ -313,7 +313,7 @@ func (a *active) jobs() []string {
 // obey carries out on this node what is decided elsewhere: it halts and cancels
 // the lanes of jobs that were paused, stopped or cancelled.
 func (e *Engine) obey(ctx context.Context) {
-	news := e.Store.Feed.Watch("")
+	news := e.Store.Feed.WatchStates("")
 	defer news.Close()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -451,7 +451,7 @@ func (l *lane) quantumLeft() bool {
 func (l *lane) notifyLater() {
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeeping)
 	defer cancel()
-	if err := l.engine.Store.Notify(ctx, l.work.Job); err != nil && !errors.Is(err, jobs.ErrUnavailable) {
+	if err := l.engine.Store.NotifyProgress(ctx, l.work.Job); err != nil && !errors.Is(err, jobs.ErrUnavailable) {
 		l.engine.Logger.Warn("tell of progress", "job", l.work.Job, "error", err)
 	}
 }

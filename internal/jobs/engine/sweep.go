@@ -161,7 +161,11 @@ func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error)
 		return wait, nil
 	}
 	n, err := e.Store.DeleteOld(ctx, e.Retention, deleteBatch)
-	if n == deleteBatch {
+	if err != nil {
+		return wait, err
+	}
+	gone, err := e.Store.ForgetNodes(ctx, e.Retention, deleteBatch)
+	if n == deleteBatch || gone == deleteBatch {
 		wait = deletePause
 	}
 	return wait, err
