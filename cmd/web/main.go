@@ -58,9 +58,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return err
 	}
 	if getenv("GOGC") == "" {
-		// What lives is small beside what passes through; this halves the work of
+		// What lives is small beside what passes through; this saves a good part of the work of
 		// the garbage collector for some megabytes.
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(150)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	slog.SetDefault(logger)

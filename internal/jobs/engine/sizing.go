@@ -18,7 +18,7 @@ const (
 	budget     = 2 * aim                // past it the untouched tail goes back
 	firstChunk = 8                      // tasks, before any task time is known
 	maxChunk   = 1_000_000              // tasks
-	maxBytes   = 4 << 20                // of inputs or outputs in a chunk, by what is known of them
+	maxBytes   = 2 << 20                // of inputs or outputs in a chunk, by what is known of them
 
 	// A second chunk waits at the process only if it will not wait long.
 	longestAhead = 100 * time.Millisecond
