@@ -616,31 +616,60 @@ func TestFeedOfStates(t *testing.T) {
 	all, states := s.Feed.Watch(job), s.Feed.WatchStates(job)
 	defer all.Close()
 	defer states.Close()
-	<-states.C // it begins to listen
-	<-all.C
+	notify := func(payload string) {
+		t.Helper()
+		if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear := func(sub *store.Sub, what string) {
+		t.Helper()
+		select {
+		case <-sub.C:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no news of %s", what)
+		}
+	}
+	// Until the feed listens nothing that the database says is heard. The news
+	// of a job of its own comes after all that was said before.
+	settle := func() {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			mark := store.NewID()
+			marked := s.Feed.Watch(mark)
+			notify(mark)
+			select {
+			case <-marked.C:
+				marked.Close()
+				return
+			case <-time.After(100 * time.Millisecond):
+				marked.Close()
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the feed does not listen")
+			}
+		}
+	}
+	settle()
+	for _, sub := range []*store.Sub{all, states} {
+		select {
+		case <-sub.C: // it began to listen
+		default:
+		}
+	}
 	if err := s.NotifyProgress(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	<-all.C
-	// What is notified after it arrives after it.
-	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, "+"+job); err != nil {
-		t.Fatal(err)
-	}
-	other := s.Feed.Watch("other")
-	defer other.Close()
-	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', 'other')`); err != nil {
-		t.Fatal(err)
-	}
-	<-other.C
+	hear(all, "progress")
+	settle()
 	select {
 	case <-states.C:
 		t.Error("woken by progress")
 	default:
 	}
-	if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, job); err != nil {
-		t.Fatal(err)
-	}
-	<-states.C
+	notify(job)
+	hear(states, "the job's state")
+	hear(all, "the job's state")
 }
 
 func TestForgetNodes(t *testing.T) {
