@@ -464,8 +464,12 @@ func TestTaskStreamOfAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The window moves with the time, and a chunk reaches over its edge.
-	for i, want := range []store.StreamTotal{{Label: "core 0"}, {Label: "core 1", Chunks: 1, Share: 1. / 6}, {Label: "not pinned", Chunks: 3, Share: 0.5}} {
-		if len(totals) != 3 || totals[i].Label != want.Label || totals[i].Chunks != want.Chunks || math.Abs(totals[i].Share-want.Share) > 0.1 {
+	for i, want := range []struct {
+		label  string
+		chunks int64
+		share  float64
+	}{{"core 0", 0, 0}, {"core 1", 1, 1. / 6}, {"not pinned", 3, 0.5}} {
+		if len(totals) != 3 || totals[i].Label != want.label || totals[i].Chunks != want.chunks || math.Abs(totals[i].Share-want.share) > 0.1 {
 			t.Errorf("totals %+v, want of no. %d %+v", totals, i, want)
 		}
 	}
