@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,6 +64,54 @@ func (s *Store) user(ctx context.Context, sql string, args ...any) (*jobs.User, 
 		return nil, wrap("read user", err)
 	}
 	return &u, nil
+}
+
+// A Credential is what someone is let in by. It is comparable.
+type Credential struct {
+	Session bool // a browser's session; else a token
+	hash    [sha256.Size]byte
+}
+
+// NewCredential is that of a secret.
+func NewCredential(secret string, session bool) Credential {
+	return Credential{session, sha256.Sum256([]byte(secret))}
+}
+
+// MaxCredentials is how many UsersBy looks for at once.
+const MaxCredentials = 1000
+
+// UsersBy finds whose credentials these are. Those that are not valid, or not
+// any more, are missing in the answer.
+func (s *Store) UsersBy(ctx context.Context, credentials []Credential) (map[Credential]jobs.User, error) {
+	if len(credentials) > MaxCredentials {
+		return nil, fmt.Errorf("read users: %d credentials, at most %d are looked for at once", len(credentials), MaxCredentials)
+	}
+	var tokens, sessions [][]byte
+	for _, c := range credentials {
+		if c.Session {
+			sessions = append(sessions, c.hash[:])
+		} else {
+			tokens = append(tokens, c.hash[:])
+		}
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select false, t.hash, u.id, u.name, u.role from tokens t join users u on u.id = t.user_id where t.hash = any($1)
+		union all
+		select true, s.hash, u.id, u.name, u.role from sessions s join users u on u.id = s.user_id
+		where s.hash = any($2) and s.expires_at > now()`, tokens, sessions)
+	if err != nil {
+		return nil, wrap("read users", err)
+	}
+	users := make(map[Credential]jobs.User, len(credentials))
+	var c Credential
+	var hash []byte
+	var u jobs.User
+	_, err = pgx.ForEachRow(rows, []any{&c.Session, &hash, &u.ID, &u.Name, &u.Role}, func() error {
+		copy(c.hash[:], hash)
+		users[c] = u
+		return nil
+	})
+	return users, wrap("read users", err)
 }
 
 // StartSession signs a user in and returns the session's secret.
