@@ -1,20 +1,23 @@
-// Keeps the page up to date: one stream, closed while nobody looks.
+// Keeps the page up to date, while somebody looks at it.
 import { patch } from "./morph.js";
+import { Feed, address } from "./feed.js";
 
-const url = document.body.dataset.live;
+const page = document.body.dataset.live;
 const dot = document.getElementById("live");
-
-let source = null;
-let timer = 0;
-let failures = 0;
-let ended = !url;
+const banner = document.getElementById("trouble");
 
 const words = {
   live: ["live", "Changes appear by themselves"],
-  reconnecting: ["reconnecting", "The server does not answer; trying again"],
+  reconnecting: ["reconnecting", "Changes do not arrive; trying again"],
   paused: ["paused", "Nothing is fetched while this tab is hidden"],
   ended: ["ended", "Nothing here will change any more"],
 };
+const troubles = {
+  database: "The database does not answer. What runs goes on; this page updates itself when it is back.",
+  server: "The server does not answer. This page tries again by itself, and shows what was true before.",
+};
+
+let ended = !page;
 
 function show(state) {
   if (!dot || dot.dataset.state === state) return;
@@ -24,77 +27,63 @@ function show(state) {
   dot.hidden = false;
 }
 
-function close() {
-  clearTimeout(timer);
-  source?.close();
-  source = null;
+function warn(trouble) {
+  if (banner.dataset.trouble === trouble) return;
+  banner.dataset.trouble = trouble;
+  const text = document.createElement("span");
+  text.textContent = troubles[trouble];
+  banner.replaceChildren(...(trouble ? [text] : []));
 }
 
-function open() {
-  close();
-  if (ended) return;
-  if (document.hidden) {
-    show("paused");
-    return;
+function hear(message) {
+  if (ended || document.hidden) return;
+  if (message.lost) show("reconnecting");
+  if (message.trouble !== undefined) {
+    warn(message.trouble);
+    show(message.trouble ? "reconnecting" : "live");
   }
-  const mine = new EventSource(url);
-  source = mine;
-  mine.onopen = () => {
-    failures = 0;
-    show("live");
-  };
-  mine.addEventListener("patch", (event) => patch(event.data));
-  mine.addEventListener("end", () => {
+  if (message.patch) patch(message.patch);
+  if (message.gone) location.reload();
+  if (message.signin) location.href = "/login?next=" + encodeURIComponent(location.pathname + location.search);
+  if (message.end) {
     ended = true;
-    close();
     show("ended");
-  });
-  mine.onerror = async () => {
-    if (source !== mine) return;
-    close();
-    show("reconnecting");
-    failures++;
-    // A short break (a restarted server) is over soon; a long one is not made
-    // shorter by asking often. The chance keeps many tabs from coming at once.
-    const wait = Math.min(250 * 2 ** Math.min(failures - 1, 6), 10000);
-    timer = setTimeout(failures > 1 ? probe : open, wait * (0.75 + Math.random() / 2));
+    warn("");
+  }
+}
+
+// say tells the feed whether this page is looked at: its stream's address or null.
+let say;
+
+function alone() {
+  const feed = new Feed();
+  say = (looked) => (looked ? feed.join(hear, looked) : feed.leave(hear));
+}
+
+function shared() {
+  const worker = new SharedWorker(address, { type: "module", name: "live" });
+  worker.port.onmessage = ({ data }) => hear(data);
+  worker.onerror = () => {
+    alone();
+    look();
   };
+  say = (looked) => worker.port.postMessage(looked);
 }
 
-// An EventSource does not tell why it failed, so after a second failure this
-// asks for the status.
-async function probe() {
-  const stop = new AbortController();
-  try {
-    const answer = await fetch(url, { headers: { Accept: "text/event-stream" }, signal: stop.signal });
-    if (answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/login")) {
-      location.href = "/login?next=" + encodeURIComponent(location.pathname + location.search);
-      return;
-    }
-    if (answer.status === 404 || answer.status === 410) {
-      location.reload();
-      return;
-    }
-  } catch {
-    // Not there yet.
-  } finally {
-    stop.abort();
-  }
-  open();
+try {
+  shared();
+} catch {
+  alone(); // there are no such workers here
 }
 
-document.addEventListener("visibilitychange", () => {
+function look() {
   if (ended) return;
-  failures = 0;
-  if (document.hidden) {
-    close();
-    show("paused");
-  } else {
-    open();
-  }
-});
-addEventListener("pagehide", close);
-addEventListener("pageshow", (event) => event.persisted && open());
-addEventListener("online", () => ended || open());
+  if (document.hidden) show("paused");
+  say(document.hidden ? null : page);
+}
 
-open();
+document.addEventListener("visibilitychange", look);
+addEventListener("pagehide", () => say(null));
+addEventListener("pageshow", (event) => event.persisted && look());
+setInterval(look, 20000); // a worker is not told of tabs that crash
+look();

@@ -144,8 +144,10 @@ func TestLivePage(t *testing.T) {
 	refuse.Store(true)
 	b.visit("/show/live?rate=9000")
 	b.wait(`document.getElementById("live").dataset.state === "reconnecting"`)
+	b.wait(`document.getElementById("trouble").textContent.startsWith("The server does not answer.")`)
 	refuse.Store(false)
 	b.wait(`document.getElementById("live").dataset.state === "ended"`)
+	b.wait(`document.getElementById("trouble").textContent === ""`)
 	if got := eval[string](b, `document.querySelector("#job-title .state").textContent.trim() + " " + document.querySelectorAll("[popovertarget=cancel]").length`); got != "failed 0" {
 		t.Errorf("at the end the title says %q", got)
 	}
@@ -159,7 +161,7 @@ func TestRowsAreMorphed(t *testing.T) {
 	mux.HandleFunc("/queues", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<!doctype html><link rel=icon href=x:>") })
 	mux.HandleFunc("/live", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		var patcher Patcher
+		var shown *Snapshot
 		for i := range int64(3) {
 			p := page
 			p.Jobs = append([]jobs.Job{}, page.Jobs...)
@@ -167,10 +169,12 @@ func TestRowsAreMorphed(t *testing.T) {
 			if i == 2 {
 				p.Jobs = append([]jobs.Job{sampleJob(77, "the new one", jobs.Queued, jobs.Counts{Total: 5}, 0, 0)}, p.Jobs[:len(p.Jobs)-1]...)
 			}
-			html, err := patcher.Patch(r.Context(), p.Fragments())
+			html, now, err := patch(r.Context(), shown, p.Fragments())
 			if err != nil {
 				t.Error(err)
+				return
 			}
+			shown = now
 			fmt.Fprintf(w, "event: patch\ndata: %s\n\n", strings.ReplaceAll(string(html), "\n", "\ndata: "))
 			w.(http.Flusher).Flush()
 			select {

@@ -9,16 +9,17 @@
 //
 // What changes on a page stands in elements with a fixed id, its fragments.
 // The page and its stream render the same components. A page whose Page.Live
-// is set opens one EventSource to that URL. On connect, and on each change,
-// the server fills the page's struct anew and sends
+// is set opens a stream of events from that address while it is looked at. On
+// connect, and on each change, the server fills the page's struct anew and sends
 //
 //	event: patch
 //	data: <div id="job-figures">…</div>
 //
-// with the bytes of [Patcher.Patch] over the struct's Fragments method: all
+// with the bytes of [Snapshot.Since] over the struct's Fragments method: all
 // fragments at first, later those that differ, and nothing when the bytes are
-// empty. (Each line of the HTML is a data line of its own.) A Patcher belongs
-// to one connection: whoever reconnects gets everything. The client morphs
+// empty. (Each line of the HTML is a data line of its own.) A [Snapshot] serves
+// all browsers that show the page; of each the server knows only which one it was
+// sent last, and whoever reconnects gets everything. The client morphs
 // each outermost element that has an id into the element of the page with that
 // id. When nothing will change any more the server sends
 //
@@ -26,13 +27,27 @@
 //	data:
 //
 // and closes; the client does not come back. A stream for someone who is not
-// signed in any more answers 401: the client then goes to /login. Comments
-// keep an idle stream open. The pages' streams are
+// signed in any more answers 401: the client then goes to /login. While the
+// database is away, which an "event: status" with "data: away" says until one
+// with "data: back", the client shows a banner. Where nothing changes for 15 s an
+// "event: still" shows that the stream is open. The pages' streams are
 //
 //	/live?q=…&cursor=…              of /
 //	/jobs/{id}/live                 of /jobs/{id}
 //	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
 //	/queues/live, /nodes/live       of /queues, /nodes
+//
+// A browser has one stream for all its tabs, whatever they show (feed.js):
+//
+//	/pages/live?page=ADDRESS&page=…
+//
+// is the streams of those addresses as one. The data of its events begin with a
+// line that says of which page they are, but for status and still. A page that is
+// not there does not keep the others from theirs: it is told
+//
+//	event: gone
+//	data: /jobs/{id}/live
+//	data:
 //
 // # Links
 //

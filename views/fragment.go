@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/maphash"
-	"slices"
+	"sync"
 
 	"github.com/a-h/templ"
 )
@@ -21,70 +20,140 @@ type Fragment struct {
 	Shape string
 }
 
-// A Patcher turns the fragments of a page into what one stream must send. The
-// zero value has sent nothing. It is not safe for concurrent use.
-type Patcher struct {
-	seed maphash.Seed
-	sent map[string]uint64 // hash of what the browser has, by fragment id
+// A Snapshot is the fragments of a page as they are at one time. It does not
+// change, and is safe for concurrent use: all browsers that show the page are
+// served from one.
+type Snapshot struct {
+	// Version grows from snapshot to snapshot wherever something differs, from 1
+	// on.
+	Version int64
+
+	parts []part
 }
 
-// Patch renders what differs from what it returned before, everything at
-// first. The answer is empty when nothing differs.
-func (p *Patcher) Patch(ctx context.Context, fragments []Fragment) ([]byte, error) {
-	if p.sent == nil {
-		p.seed, p.sent = maphash.MakeSeed(), map[string]uint64{}
-	}
-	var out bytes.Buffer
-	for _, f := range fragments {
-		if err := p.patch(ctx, &out, f); err != nil {
-			return nil, err
-		}
-	}
-	// A carriage return would end a line of the stream.
-	return bytes.ReplaceAll(out.Bytes(), []byte("\r"), []byte("&#13;")), nil
+// A part is a fragment of a snapshot.
+type part struct {
+	id      string
+	version int64 // since when it is as it is; with parts, since when its shape is
+	html    []byte
+	still   []byte // html without the times that go on by themselves
+
+	whole func() ([]byte, error) // html of one with parts, made when it is needed
+	shape string
+	parts []part
 }
 
-func (p *Patcher) patch(ctx context.Context, out *bytes.Buffer, f Fragment) error {
-	if f.Parts == nil {
-		text, fresh, err := p.render(ctx, f)
-		if fresh && bytes.HasPrefix(text, []byte("<tr")) {
-			// A row by itself is not HTML.
-			text = slices.Concat([]byte("<table><tbody>"), text, []byte("</tbody></table>"))
-		}
-		if fresh {
-			out.Write(text)
-		}
-		return err
+// Snap renders the fragments. before is the snapshot before, nil for the first;
+// it is the answer too where nothing differs. That a relative time has gone on
+// is no difference, because it does so in the browser by itself.
+func Snap(ctx context.Context, before *Snapshot, fragments []Fragment) (*Snapshot, error) {
+	if before == nil {
+		before = new(Snapshot)
 	}
-	shape := maphash.String(p.seed, f.Shape)
-	if last, ok := p.sent[f.ID]; ok && last == shape {
-		for _, part := range f.Parts {
-			if err := p.patch(ctx, out, part); err != nil {
-				return err
+	s := &Snapshot{Version: before.Version + 1}
+	var differs bool
+	var err error
+	if s.parts, differs, err = snap(ctx, before.parts, fragments, s.Version); err != nil {
+		return nil, err
+	}
+	if !differs && before.Version > 0 {
+		return before, nil
+	}
+	return s, nil
+}
+
+func snap(ctx context.Context, before []part, fragments []Fragment, version int64) (parts []part, differs bool, err error) {
+	had := make(map[string]*part, len(before))
+	for i := range before {
+		had[before[i].id] = &before[i]
+	}
+	parts = make([]part, len(fragments))
+	for i, f := range fragments {
+		p, old := &parts[i], had[f.ID]
+		*p = part{id: f.ID, version: version}
+		if f.Parts == nil {
+			if p.html, err = renderFragment(ctx, f); err != nil {
+				return nil, false, err
+			}
+			p.still = withoutTimes(p.html)
+			if old != nil && old.parts == nil && bytes.Equal(old.still, p.still) {
+				*p = *old
+			}
+		} else {
+			p.whole = sync.OnceValues(func() ([]byte, error) { return renderFragment(context.WithoutCancel(ctx), f) })
+			p.shape = f.Shape
+			var inside []part
+			if old != nil {
+				inside = old.parts
+			}
+			var differsInside bool
+			if p.parts, differsInside, err = snap(ctx, inside, f.Parts, version); err != nil {
+				return nil, false, err
+			}
+			differs = differs || differsInside
+			if old != nil && old.parts != nil && old.shape == f.Shape {
+				p.version = old.version
 			}
 		}
-		return nil
+		differs = differs || p.version == version
 	}
-	p.sent[f.ID] = shape
-	for _, part := range f.Parts { // they go out inside of f
-		if err := p.patch(ctx, &bytes.Buffer{}, part); err != nil {
-			return err
-		}
-	}
-	if err := f.Component.Render(ctx, out); err != nil {
-		return fmt.Errorf("fragment %s: %w", f.ID, err)
-	}
-	return nil
+	return parts, differs, nil
 }
 
-// render is the fragment's HTML and whether it differs from what was sent.
-func (p *Patcher) render(ctx context.Context, f Fragment) (text []byte, fresh bool, err error) {
+func renderFragment(ctx context.Context, f Fragment) ([]byte, error) {
 	var b bytes.Buffer
 	if err := f.Component.Render(ctx, &b); err != nil {
-		return nil, false, fmt.Errorf("fragment %s: %w", f.ID, err)
+		return nil, fmt.Errorf("fragment %s: %w", f.ID, err)
 	}
-	hash := maphash.Bytes(p.seed, b.Bytes())
-	last, ok := p.sent[f.ID]
-	p.sent[f.ID] = hash
-	return b.Bytes(), !ok || last != hash, nil
+	// A carriage return would end a line of the stream.
+	return bytes.ReplaceAll(b.Bytes(), []byte("\r"), []byte("&#13;")), nil
+}
+
+// withoutTimes is html without the text of relative times.
+func withoutTimes(html []byte) []byte {
+	out := make([]byte, 0, len(html))
+	for {
+		at := bytes.Index(html, []byte(` data-tick="`))
+		if at < 0 {
+			return append(out, html...)
+		}
+		begin := at + bytes.IndexByte(html[at:], '>')
+		end := begin + bytes.IndexByte(html[begin:], '<')
+		out = append(out, html[:begin]...)
+		html = html[end:]
+	}
+}
+
+// Since is the HTML of what differs from what a browser has that was sent the
+// snapshot of that version, or everything for version 0.
+func (s *Snapshot) Since(version int64) ([]byte, error) {
+	var out bytes.Buffer
+	err := since(&out, s.parts, version)
+	return out.Bytes(), err
+}
+
+func since(out *bytes.Buffer, parts []part, version int64) error {
+	for _, p := range parts {
+		switch {
+		case p.whole != nil && p.version <= version:
+			if err := since(out, p.parts, version); err != nil {
+				return err
+			}
+		case p.whole != nil:
+			html, err := p.whole()
+			if err != nil {
+				return err
+			}
+			out.Write(html)
+		case p.version <= version:
+		case bytes.HasPrefix(p.html, []byte("<tr")):
+			// A row by itself is not HTML.
+			out.WriteString("<table><tbody>")
+			out.Write(p.html)
+			out.WriteString("</tbody></table>")
+		default:
+			out.Write(p.html)
+		}
+	}
+	return nil
 }

@@ -29,6 +29,7 @@ type Page struct {
 	Theme   string     // "light" or "dark" from the cookie; anything else follows the system
 	Search  string     // what stands in the search box
 	Live    string     // address of the page's stream; empty when nothing will change
+	Retry   bool       // it is only shown because the one that was asked for cannot be; it asks again by itself
 	BaseURL string     // scheme and host as the browser sees them, for examples: https://allcores.example
 	Version string     // of the server; may be empty
 	Now     time.Time  // the time that relative times are relative to

@@ -156,16 +156,31 @@ func liveJob(start, now time.Time, rate string) JobPage {
 	return p
 }
 
+// patch is what a browser must be sent that has what was shown before.
+func patch(ctx context.Context, before *Snapshot, fragments []Fragment) ([]byte, *Snapshot, error) {
+	now, err := Snap(ctx, before, fragments)
+	if err != nil {
+		return nil, nil, err
+	}
+	version := int64(0)
+	if before != nil {
+		version = before.Version
+	}
+	html, err := now.Since(version)
+	return html, now, err
+}
+
 func previewStream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
-	var patcher Patcher
+	var shown *Snapshot
 	start := time.Now()
 	for range time.Tick(250 * time.Millisecond) {
 		p := liveJob(start, time.Now(), r.FormValue("rate"))
-		html, err := patcher.Patch(context.Background(), p.Fragments())
+		html, now, err := patch(context.Background(), shown, p.Fragments())
 		if err != nil {
 			return
 		}
+		shown = now
 		fmt.Fprintf(w, "event: patch\ndata: %s\n\n", strings.ReplaceAll(string(html), "\n", "\ndata: "))
 		if p.Job.State.Ended() {
 			fmt.Fprint(w, "event: end\ndata:\n\n")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/a-h/templ"
@@ -154,44 +155,76 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-func TestPatcher(t *testing.T) {
-	var patcher Patcher
-	patch := func(p interface{ Fragments() []Fragment }) string {
+func TestSnapshots(t *testing.T) {
+	var shown *Snapshot
+	snap := func(p interface{ Fragments() []Fragment }) string {
 		t.Helper()
-		html, err := patcher.Patch(t.Context(), p.Fragments())
+		html, now, err := patch(t.Context(), shown, p.Fragments())
 		if err != nil {
 			t.Fatal(err)
 		}
+		if shown != nil && (html == nil) != (now == shown) {
+			t.Errorf("version %d after %d sends %.200s", now.Version, shown.Version, html)
+		}
+		shown = now
 		return string(html)
 	}
 	p := sampleJobsPage()
-	first := patch(p)
-	if !strings.Contains(first, `id="jobs"`) || !strings.Contains(first, `id="states"`) {
-		t.Errorf("the first patch lacks a fragment: %.200s", first)
+	// What is left of a job that runs does not become less by itself.
+	p.Jobs = slices.DeleteFunc(slices.Clone(p.Jobs), func(j jobs.Job) bool { return j.State == jobs.Running })
+	first := snap(p)
+	if !strings.Contains(first, `id="jobs"`) || !strings.Contains(first, `id="states"`) || strings.Count(first, `<tr id=`) != len(p.Jobs) {
+		t.Errorf("the first snapshot lacks a fragment: %.200s", first)
 	}
-	if again := patch(p); again != "" {
+	began := shown
+	if again := snap(p); again != "" {
 		t.Errorf("nothing has changed, but it sends %.200s", again)
+	}
+	p.Now = p.Now.Add(90 * time.Minute)
+	if again := snap(p); again != "" {
+		t.Errorf("times go on by themselves, but it sends %.200s", again)
 	}
 
 	p.Jobs = slices.Clone(p.Jobs)
 	p.Jobs[1].Counts.Succeeded++
 	p.Jobs[1].Counts.Waiting--
-	row := patch(p)
+	row := snap(p)
 	if !strings.HasPrefix(row, `<table><tbody><tr id="`+rowID(p.Jobs[1].ID)+`"`) || strings.Count(row, "<tr") != 1 {
 		t.Errorf("one row has changed, but it sends %.300s", row)
 	}
 
-	p.Jobs[1].Name = "a\rb\nc"
-	if row := patch(p); strings.Contains(row, "\r") || !strings.Contains(row, "a&#13;b\nc") {
+	p.Jobs[2].Name = "a\rb\nc"
+	if row := snap(p); strings.Contains(row, "\r") || !strings.Contains(row, "a&#13;b\nc") || strings.Count(row, "<tr") != 1 {
 		t.Errorf("a carriage return would break the stream: %q", row)
+	}
+	// Who missed something is sent all that differs, but no more.
+	if missed, err := shown.Since(began.Version); err != nil || strings.Count(string(missed), "<tr") != 2 || strings.Contains(string(missed), `id="states"`) {
+		t.Errorf("%v, two rows have changed, but it sends %.300s", err, missed)
 	}
 
 	p.Jobs = p.Jobs[1:]
-	if list := patch(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Count(list, `<tr id=`) != len(p.Jobs) {
+	if list := snap(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Count(list, `<tr id=`) != len(p.Jobs) {
 		t.Errorf("a row has gone, but it sends %.300s", list)
 	}
-	if again := patch(p); again != "" {
+	if again := snap(p); again != "" {
 		t.Errorf("nothing has changed, but it sends %.200s", again)
+	}
+	// Whoever comes later is sent what is true then.
+	p.Jobs = slices.Clone(p.Jobs)
+	p.Jobs[0].Name = "the latest"
+	snap(p)
+	if whole, err := shown.Since(0); err != nil || !strings.Contains(string(whole), "the latest") || !strings.Contains(string(whole), `id="states"`) {
+		t.Errorf("%v, %.300s", err, whole)
+	}
+	// The last job goes, and one comes.
+	rest := p.Jobs
+	p.Jobs = nil
+	if list := snap(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Contains(list, "<tr") {
+		t.Errorf("there are no jobs, but it sends %.300s", list)
+	}
+	p.Jobs = rest[:1]
+	if list := snap(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Count(list, `<tr id=`) != 1 {
+		t.Errorf("there is one job, but it sends %.300s", list)
 	}
 }
 

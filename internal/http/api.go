@@ -135,8 +135,11 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 			return nil, a.refusal(ctx, err)
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			r, w := humachi.Unwrap(hc)
-			a.site.serveStream(w, r, write)
+			var wake chan struct{}
+			if types[0] == eventStreamType {
+				wake = make(chan struct{}, 1)
+			}
+			a.site.stream(hc.Context(), wake, write)
 		}}, nil
 	})
 }

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -14,32 +16,51 @@ import (
 // sessionCookie is the name of the cookie that keeps a browser signed in.
 const sessionCookie = "allcores_session"
 
-// recognise finds out who sends r: by its bearer token, else by its session.
-// The error is errUnauthorized when neither is there or valid.
-func (s *Site) recognise(r *http.Request) (*jobs.User, error) {
+// secretOf is what r has to be let in by: a bearer token, else a session. It is
+// empty when there is neither.
+func secretOf(r *http.Request) (secret string, session bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
-		token = strings.TrimSpace(token)
-		if !strings.EqualFold(scheme, "Bearer") || token == "" {
-			return nil, errUnauthorized
+		if !strings.EqualFold(scheme, "Bearer") {
+			return "", false
 		}
-		if user := s.tokens.get(token); user != nil {
-			return user, nil
-		}
-		user, err := s.store.UserByToken(r.Context(), token)
-		if errors.Is(err, jobs.ErrNotFound) {
-			return nil, errUnauthorized
-		}
-		if err == nil {
-			s.tokens.put(token, user)
-		}
-		return user, err
+		return strings.TrimSpace(token), false
 	}
 	cookie, err := r.Cookie(sessionCookie)
-	if err != nil || cookie.Value == "" {
+	if err != nil {
+		return "", true
+	}
+	return cookie.Value, true
+}
+
+// Bounds of waiting for a database that does not even refuse to answer.
+const (
+	recogniseTimeout = 5 * time.Second
+	pageTimeout      = 10 * time.Second // for a page that is only looked at
+)
+
+// recognise finds out who sends r. The error is errUnauthorized when they are not
+// let in.
+func (s *Site) recognise(r *http.Request) (*jobs.User, error) {
+	secret, session := secretOf(r)
+	if secret == "" {
 		return nil, errUnauthorized
 	}
-	user, err := s.store.UserBySession(r.Context(), cookie.Value)
+	ctx, cancel := context.WithTimeout(r.Context(), recogniseTimeout)
+	defer cancel()
+	var user *jobs.User
+	var err error
+	if session {
+		user, err = s.store.UserBySession(ctx, secret)
+	} else {
+		if user := s.tokens.get(secret); user != nil {
+			return user, nil
+		}
+		user, err = s.store.UserByToken(ctx, secret)
+		if err == nil {
+			s.tokens.put(secret, user)
+		}
+	}
 	if errors.Is(err, jobs.ErrNotFound) {
 		return nil, errUnauthorized
 	}
@@ -67,6 +88,11 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 			return err
 		}
 		callOf(r.Context()).user = user
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		return h(w, r)
 	})
 }

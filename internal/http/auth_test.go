@@ -307,7 +307,7 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	s := serve(t, true)
 	s.site.SetRecheck(50 * time.Millisecond)
 	id := s.manual(2)
-	paths := []string{"/live", "/jobs/" + id + "/live", "/jobs/" + id + "/tasks/0/live", "/queues/live", "/nodes/live",
+	paths := []string{"/live", "/jobs/" + id + "/live", "/jobs/" + id + "/tasks/0/live", "/queues/live", "/nodes/live", "/pages/live?page=/live&page=/nodes/live",
 		"/api/v1/jobs/" + id + "/events", "/api/v1/events", "/api/v1/jobs/" + id + "/results?follow=true", "/api/v1/jobs/" + id + "/results?follow=true&order=completion"}
 	open := func(headers ...string) []*http.Response {
 		t.Helper()

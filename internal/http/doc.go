@@ -33,12 +33,36 @@
 //
 // # Streams
 //
-// A stream holds a subscription to the store's feed, a connection, and at most
-// one block of outcomes; no transaction. News say only that something changed:
-// the stream reads what is true now and skips what a slow client has missed.
-// A client that does not read for the write timeout is cut off, and one that is
-// not let in any more a few seconds after that. [Site.Drain] ends all streams, so
-// that a server can be shut down.
+// Ten thousand browsers and scripts may have a stream of events open here. None of
+// them holds a connection to the database, and none asks it anything:
+//
+//	                    ┌ stream ┐
+//	store.Feed ─► hub ──┼ stream ┼─► usher: let in? database there?
+//	 (1 LISTEN)         └ stream ┘
+//
+// All streams that show the same to the same kind of viewer share a hub (hub.go):
+// a job's events, all events of a role or user, a page for a role or user under
+// one address of the site. When the feed has news, and every now and then as news
+// are missed while the database is away, the hub looks: it reads and encodes once,
+// keeps that as its view, and wakes its streams. Each of them knows the version
+// that it has told, and asks the view for what is newer, which most of them get as
+// the same bytes. So nothing is queued: who is slow skips to the newest. A
+// stream that joins is told nothing that was read before it came. The hub's looks
+// are at least a gap apart, and few hubs look at the same time.
+//
+// One usher (usher.go) looks after all streams together: every few seconds it asks
+// for all of them at once who is still let in, and ends the others. It notices
+// when the database does not answer any more, tells the pages' streams, and lets
+// nobody wait for it in vain; when it is back all hubs look.
+//
+// What a stream itself needs is a goroutine and net/http's buffers, about 35 KiB.
+// It is written when all handlers have returned, so that their stack can go
+// (stream.go). A client that does not read for the write timeout is cut off; the
+// system holds little for it until then.
+//
+// Streams of results each read up to a place of their own, block by block, and hold
+// at most one block and no transaction. [Site.Drain] ends all streams, so that a
+// server can be shut down.
 //
 // Inputs stream the other way (control.go, upload.go): into the database as they
 // arrive, in one transaction, so that all of them are there or none.

@@ -141,6 +141,7 @@ func (s *Site) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	p := views.ErrorPage{Page: s.base(r), Status: f.status, Message: f.message, Violations: f.violations}
+	p.Retry = f.status == http.StatusServiceUnavailable && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 	if f.status >= 500 {
 		p.RequestID = requestID(r.Context())
 	}

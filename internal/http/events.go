@@ -6,87 +6,62 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Pace of server-sent events.
-const (
-	eventGap     = 250 * time.Millisecond // between changes: at most 4 a second
-	commentEvery = 15 * time.Second       // so that nobody on the way closes a quiet stream
-)
-
-// An eventStream writes server-sent events.
-type eventStream struct {
-	*streamWriter
-	last int64 // id of the last event
-	sent time.Time
-}
-
-// newEventStream begins a stream. Its ids go on from the last one that the
-// client has seen, and follow the clock, so that they grow across connections
-// and servers too.
-func newEventStream(w *streamWriter, lastID string) *eventStream {
-	w.enter()
-	w.header.Set("Content-Type", eventStreamType)
-	w.header.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	e := &eventStream{streamWriter: w, sent: time.Now()}
-	if n, err := strconv.ParseInt(lastID, 10, 64); err == nil && n > 0 && n < 1<<53-1<<32 {
-		e.last = n
-	}
-	return e
-}
-
-// send writes one event and pushes it out. Data must not contain carriage
-// returns, which end a line of an event as line feeds do; JSON has none.
-func (e *eventStream) send(name string, data []byte, numbered bool) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "event: %s\n", name)
-	if numbered {
-		e.last = max(e.last+1, time.Now().UnixMilli())
-		fmt.Fprintf(&b, "id: %d\n", e.last)
-	}
-	for line := range bytes.SplitSeq(data, []byte{'\n'}) {
-		b.WriteString("data: ")
-		b.Write(line)
-		b.WriteByte('\n')
-	}
-	b.WriteByte('\n')
-	if _, err := e.Write(b.Bytes()); err != nil {
-		return err
-	}
-	e.sent = time.Now()
-	return e.push()
-}
-
-// idle keeps a quiet stream open.
-func (e *eventStream) idle() error {
-	if time.Since(e.sent) < commentEvery {
-		return nil
-	}
-	if _, err := e.WriteString(":\n\n"); err != nil {
-		return err
-	}
-	e.sent = time.Now()
-	return e.push()
-}
-
-// begin sends the headers, so that the client knows that it is connected.
-func (e *eventStream) begin() error {
-	if _, err := e.WriteString(":\n\n"); err != nil {
-		return err
-	}
-	return e.push()
-}
-
 // LastEventID is where a stream of events goes on.
 type LastEventID struct {
 	LastID string `header:"Last-Event-ID" doc:"Ids go on from here; browsers send it when they reconnect."`
+}
+
+// An item is something of which a stream of events tells, as it was told last.
+type item struct {
+	message message
+	version int64     // of the view since which it is like that
+	until   time.Time // when it is forgotten; zero while it is looked at
+}
+
+// viewOf is the view of items, whose messages are those of what is newer.
+func viewOf(version int64, items []item) *view {
+	return &view{version: version, tell: func(since int64) (messages []message, _ error) {
+		for _, i := range items {
+			if i.version > since {
+				messages = append(messages, i.message)
+			}
+		}
+		return messages, nil
+	}}
+}
+
+// encode makes the message of something that is told as JSON.
+func encode(event string, v any) (message, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return message{}, fmt.Errorf("encode %s: %w", event, err)
+	}
+	return newMessage(event, true, text), nil
+}
+
+// rateSlack is by how much the rate of a job may go on without that being told:
+// it becomes less with time even if nothing happens.
+const rateSlack = 0.1
+
+// sameJob reports whether there is nothing to tell of a job since it was like
+// before.
+func sameJob(before, now *jobs.Job) bool {
+	if before == nil || math.Abs(now.Rate-before.Rate) > rateSlack*before.Rate || (now.ETASeconds == nil) != (before.ETASeconds == nil) {
+		return false
+	}
+	b, n := *before, *now
+	b.Rate, b.ETASeconds, n.Rate, n.ETASeconds = 0, nil, 0, nil
+	return reflect.DeepEqual(b, n)
 }
 
 // jobEvents streams a job: as it is now, then on each change, until it has
@@ -98,49 +73,67 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 	if _, err := s.one(ctx, in.ID); err != nil {
 		return nil, err
 	}
+	// All who may see the job are told the same, so any of them may be the viewer.
 	viewer := store.As(callOf(ctx).user)
-	return func(ctx context.Context, w *streamWriter) error {
-		e := newEventStream(w, in.LastID)
-		if err := e.begin(); err != nil {
-			return err
-		}
-		var last []byte
-		look := func() error {
-			job, err := s.store.Job(ctx, viewer, in.ID)
-			if errors.Is(err, jobs.ErrNotFound) { // it was deleted
-				return firstError(e.send("end", []byte("null"), true), errDone)
-			}
-			if err != nil {
-				return err
-			}
-			if err := s.explainAll(ctx, []*jobs.Job{job}, false); err != nil {
-				return err
-			}
-			text, err := json.Marshal(job)
-			if err != nil {
-				return fmt.Errorf("encode job: %w", err)
-			}
-			if !bytes.Equal(text, last) {
-				if err := e.send("job", text, true); err != nil {
-					return err
-				}
-				last = text
-			}
-			if job.State.Ended() {
-				return firstError(e.send("end", text, true), errDone)
-			}
-			return nil
-		}
-		return s.follow(ctx, watch{job: in.ID, gap: eventGap, tick: time.Second}, look, e.idle)
-	}, nil
+	open := func() lookFunc { return (&jobTelling{site: s, viewer: viewer, id: in.ID}).look }
+	return s.streamOf("job "+in.ID, watch{job: in.ID, gap: eventGap, tick: time.Second}, open, in.LastID), nil
 }
 
-// firstError is err, or otherwise where there is none.
-func firstError(err, otherwise error) error {
-	if err != nil {
-		return err
+// streamOf streams what the hub of a key tells.
+func (s *Site) streamOf(key string, wt watch, open func() lookFunc, lastID string) streamFunc {
+	return func(ctx context.Context, w *streamWriter) error {
+		e, err := newEventStream(w, comment, lastID)
+		if err != nil {
+			return err
+		}
+		seat := s.hubs.join(key, wt, open, w.wake)
+		defer seat.leave()
+		return s.tell(ctx, e, false, seat)
 	}
-	return otherwise
+}
+
+// A jobTelling finds out what changed of a job.
+type jobTelling struct {
+	site   *Site
+	viewer store.Viewer
+	id     string
+	job    *jobs.Job // as it was told
+	view   *view
+}
+
+func (t *jobTelling) look(ctx context.Context) (*view, error) {
+	job, err := t.site.store.Job(ctx, t.viewer, t.id)
+	deleted := errors.Is(err, jobs.ErrNotFound)
+	if err == nil {
+		err = t.site.explainAll(ctx, []*jobs.Job{job}, false)
+	}
+	if err != nil && !deleted {
+		return nil, err
+	}
+	if !deleted && t.view != nil && sameJob(t.job, job) {
+		return t.view, nil
+	}
+	version := int64(1)
+	if t.view != nil {
+		version = t.view.version + 1
+	}
+	var items []item
+	if deleted {
+		items = []item{{message: newMessage("end", true, []byte("null")), version: version}}
+	} else {
+		now, err := encode("job", job)
+		if err != nil {
+			return nil, err
+		}
+		items = []item{{message: now, version: version}}
+		if job.State.Ended() {
+			now.event = "end"
+			items = append(items, item{message: now, version: version})
+		}
+	}
+	t.job, t.view = job, viewOf(version, items)
+	t.view.last = deleted || job.State.Ended()
+	return t.view, nil
 }
 
 // Bounds of what the stream of all jobs looks at. Jobs that begin and end
@@ -156,64 +149,107 @@ var activeStates = []jobs.State{jobs.Open, jobs.Queued, jobs.Running, jobs.Pause
 // admins queues and nodes.
 func (s *Site) allEvents(ctx context.Context, in *LastEventID) (streamFunc, error) {
 	user := callOf(ctx).user
-	return func(ctx context.Context, w *streamWriter) error {
-		f := fleetEvents{site: s, viewer: store.As(user), admin: user.Role.Allows(jobs.Admin), out: newEventStream(w, in.LastID)}
-		if err := f.out.begin(); err != nil {
-			return err
-		}
-		return s.follow(ctx, watch{gap: eventGap, tick: time.Second}, func() error { return f.look(ctx) }, f.out.idle)
-	}, nil
+	open := func() lookFunc {
+		t := allTelling{site: s, viewer: store.As(user), admin: user.Role.Allows(jobs.Admin),
+			jobs: make(map[string]*toldJob), machine: make(map[string]item)}
+		return t.look
+	}
+	return s.streamOf("all "+scope(user), watch{gap: eventGap, tick: time.Second}, open, in.LastID), nil
 }
 
-// fleetEvents finds out what changed since the last look.
-type fleetEvents struct {
+// scope stands for what a user may see and do: all who have the same see the
+// same.
+func scope(user *jobs.User) string {
+	if user.Role.SeesAll() {
+		return string(user.Role)
+	}
+	return string(user.Role) + " " + user.ID
+}
+
+// An allTelling finds out what changed of all that its viewer may see.
+type allTelling struct {
 	site   *Site
 	viewer store.Viewer
 	admin  bool
-	out    *eventStream
 
-	newest  string                 // id of the newest job that was seen
-	known   map[string]fingerprint // of what is active, or was among the newest
-	machine map[string]fingerprint // of queues and nodes
-	looked  time.Time              // at queues and nodes
+	view    *view
+	differs bool                // what follows is newer than the view
+	newest  string              // id of the newest job that was seen
+	jobs    map[string]*toldJob // what is active, or was among the newest, by id
+	machine map[string]item     // queues and nodes
+	looked  time.Time           // at queues and nodes
 }
 
-// A fingerprint is what was sent last of something.
-type fingerprint struct {
-	text   string
-	active bool
+// A toldJob is a job as it was told.
+type toldJob struct {
+	item
+	job *jobs.Job
 }
 
-func (f *fleetEvents) look(ctx context.Context) error {
-	list, err := f.changedJobs(ctx)
+// keepFor is how long what is not looked at any more is kept for streams that
+// have not told of it yet. A client that reads nothing for so long is cut off.
+const keepFor = writeTimeout + 5*time.Second
+
+func (t *allTelling) look(ctx context.Context) (*view, error) {
+	list, err := t.changedJobs(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := f.site.explainAll(ctx, list, false); err != nil {
-		return err
+	if err := t.site.explainAll(ctx, list, false); err != nil {
+		return nil, err
 	}
-	known := make(map[string]fingerprint, len(list))
-	slices.SortFunc(list, func(a, b *jobs.Job) int { return strings.Compare(a.ID, b.ID) })
+	version := int64(1)
+	if t.view != nil {
+		version = t.view.version + 1
+	}
+	seen := make(map[string]bool, len(list))
 	for _, job := range list {
-		if known[job.ID], err = f.send("job", f.known[job.ID], job); err != nil {
-			return err
+		seen[job.ID] = true
+		before := t.jobs[job.ID]
+		if before != nil && sameJob(before.job, job) {
+			before.until = time.Time{}
+			continue
 		}
-		p := known[job.ID]
-		p.active = !job.State.Ended()
-		known[job.ID] = p
-		f.newest = max(f.newest, job.ID)
+		now, err := encode("job", job)
+		if err != nil {
+			return nil, err
+		}
+		t.differs = true
+		t.jobs[job.ID] = &toldJob{item{message: now, version: version}, job}
+		t.newest = max(t.newest, job.ID)
 	}
-	f.known = known
-	if f.admin && time.Since(f.looked) >= time.Second {
-		return f.lookAtFleet(ctx)
+	for id, told := range t.jobs {
+		switch {
+		case seen[id]:
+		case told.until.IsZero():
+			told.until = time.Now().Add(keepFor)
+		case time.Now().After(told.until) || len(t.jobs) > 4*activeSeen:
+			delete(t.jobs, id)
+		}
 	}
-	return nil
+	if t.admin && time.Since(t.looked) >= time.Second {
+		if err := t.lookAtFleet(ctx, version); err != nil {
+			return nil, err
+		}
+	}
+	if t.view != nil && !t.differs {
+		return t.view, nil
+	}
+	items := make([]item, 0, len(t.jobs)+len(t.machine))
+	for _, id := range slices.Sorted(maps.Keys(t.jobs)) {
+		items = append(items, t.jobs[id].item)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.machine)) {
+		items = append(items, t.machine[name])
+	}
+	t.view, t.differs = viewOf(version, items), false
+	return t.view, nil
 }
 
 // changedJobs reads the jobs that may have changed: the active ones, those
 // that were, and those that are new.
-func (f *fleetEvents) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
-	list, _, err := f.site.store.Jobs(ctx, f.viewer, store.Filter{States: activeStates, Limit: activeSeen})
+func (t *allTelling) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
+	list, _, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{States: activeStates, Limit: activeSeen})
 	if err != nil {
 		return nil, err
 	}
@@ -228,26 +264,26 @@ func (f *fleetEvents) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 		}
 	}
 	for before, first := "", true; ; first = false {
-		page, next, err := f.site.store.Jobs(ctx, f.viewer, store.Filter{Before: before, Limit: newestSeen})
+		page, next, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{Before: before, Limit: newestSeen})
 		if err != nil {
 			return nil, err
 		}
 		for _, job := range page {
-			if first || job.ID > f.newest {
+			if first || job.ID > t.newest {
 				add(job)
 			}
 		}
 		// At first the newest page is enough; later every page of new jobs.
-		if next == "" || f.newest == "" || next <= f.newest || len(list) > 2*activeSeen {
+		if next == "" || t.newest == "" || next <= t.newest || len(list) > 2*activeSeen {
 			break
 		}
 		before = next
 	}
-	for id, was := range f.known {
-		if !was.active || seen[id] {
+	for id, was := range t.jobs {
+		if was.job.State.Ended() || seen[id] {
 			continue
 		}
-		job, err := f.site.store.Job(ctx, f.viewer, id)
+		job, err := t.site.store.Job(ctx, t.viewer, id)
 		if errors.Is(err, jobs.ErrNotFound) {
 			continue
 		}
@@ -259,34 +295,35 @@ func (f *fleetEvents) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 	return list, nil
 }
 
-func (f *fleetEvents) lookAtFleet(ctx context.Context) error {
-	now, err := f.site.fleet.now(ctx)
+// lookAtFleet reads queues and nodes for the view of that version.
+func (t *allTelling) lookAtFleet(ctx context.Context, version int64) error {
+	fleet, err := t.site.fleet.now(ctx)
 	if err != nil {
 		return err
 	}
-	known := make(map[string]fingerprint, len(now.queues)+len(now.nodes))
-	for _, q := range now.queues {
-		if known["queue "+q.Name], err = f.send("queue", f.machine["queue "+q.Name], q); err != nil {
+	machine := make(map[string]item, len(fleet.queues)+len(fleet.nodes))
+	add := func(event, key string, v any) error {
+		now, err := encode(event, v)
+		if err != nil {
+			return err
+		}
+		before, known := t.machine[key]
+		if !known || !bytes.Equal(before.message.data, now.data) {
+			before, t.differs = item{message: now, version: version}, true
+		}
+		machine[key] = before
+		return nil
+	}
+	for _, q := range fleet.queues {
+		if err := add("queue", "queue "+q.Name, q); err != nil {
 			return err
 		}
 	}
-	for _, n := range now.nodes {
-		if known["node "+n.ID], err = f.send("node", f.machine["node "+n.ID], n); err != nil {
+	for _, n := range fleet.nodes {
+		if err := add("node", "node "+n.ID, n); err != nil {
 			return err
 		}
 	}
-	f.machine, f.looked = known, time.Now()
+	t.machine, t.looked = machine, time.Now()
 	return nil
-}
-
-// send sends v if it differs from what was sent before.
-func (f *fleetEvents) send(name string, before fingerprint, v any) (fingerprint, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return before, fmt.Errorf("encode %s: %w", name, err)
-	}
-	if string(text) == before.text {
-		return before, nil
-	}
-	return fingerprint{text: string(text)}, f.out.send(name, text, true)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -30,6 +31,7 @@ const (
 // reads for all, and only while somebody watches.
 type fleet struct {
 	store *store.Store
+	usher *usher
 	log   *slog.Logger
 
 	changes atomic.Int64 // grows when what was read may be true no longer
@@ -61,9 +63,9 @@ type fleetView struct {
 	changes int64
 }
 
-func newFleet(s *store.Store, log *slog.Logger) *fleet {
+func newFleet(s *store.Store, u *usher, log *slog.Logger) *fleet {
 	return &fleet{
-		store: s, log: log,
+		store: s, usher: u, log: log,
 		queues: make(map[string]*jobs.QueueSeries), nodes: make(map[string]*jobs.NodeSeries),
 		inks: make(map[string]ink), watches: make(map[*fleetWatch]struct{}),
 	}
@@ -182,10 +184,14 @@ func (f *fleet) now(ctx context.Context) (*fleetView, error) {
 
 // read makes a new view. reading must be held.
 func (f *fleet) read(ctx context.Context) *fleetView {
-	within, cancel := context.WithTimeout(ctx, fleetTimeout)
+	within, cancel := f.usher.whileAnswering(fleetTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	v := &fleetView{changes: f.changes.Load(), at: time.Now()}
 	v.err = f.fill(within, v)
+	if v.err != nil && within.Err() != nil {
+		v.err = errors.Join(jobs.ErrUnavailable, v.err)
+	}
 	if v.err == nil || ctx.Err() == nil { // otherwise nobody wants it
 		f.view.Store(v)
 	}

@@ -5,107 +5,212 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
 
-// live streams a page's fragments as package views describes: all at first,
-// then those that differ. fill reads what is true now; last says that nothing
-// will change after it.
-func (s *Site) live(w http.ResponseWriter, r *http.Request, wt watch, fill func(context.Context) (fragments []views.Fragment, last bool, err error)) error {
-	// What cannot be shown at all is answered by a status, not by a stream.
-	fragments, last, err := fill(r.Context())
+// A fillFunc reads what is true now and renders a page's fragments; last says
+// that nothing will change after it. It is called by one stream's hub for all
+// streams, so it must not depend on who of them asks, but for their role, what
+// they may see, and the address of the site. ctx carries that.
+type fillFunc func(ctx context.Context) (fragments []views.Fragment, last bool, err error)
+
+// A livePage says what the stream of a page shows, and when it looks. r is not
+// the request of any stream, but stands for all that are the same.
+type livePage func(r *http.Request) (watch, fillFunc)
+
+// live adds the stream of a page to the routes.
+func (s *Site) live(r chi.Router, pattern string, page livePage) {
+	if s.livePages == nil {
+		s.livePages = make(map[string]livePage)
+	}
+	s.livePages[pattern] = page
+	r.Get(pattern, s.page(s.pageLive))
+}
+
+// pageLive streams the fragments of one page, as package views describes.
+func (s *Site) pageLive(_ http.ResponseWriter, r *http.Request) error {
+	wake := make(chan struct{}, 1)
+	seat, err := s.seatOf(r, r.URL, wake)
 	if err != nil {
 		return err
 	}
-	s.serveStream(w, r, func(ctx context.Context, w *streamWriter) error {
-		e := newEventStream(w, "")
-		if err := e.begin(); err != nil {
+	// What cannot be shown at all is answered by a status, not by a stream.
+	ctx, cancel := s.untilDrain(r.Context())
+	defer cancel()
+	for {
+		_, _, err := seat.now()
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		if !errors.Is(err, errUnread) {
+			seat.leave()
 			return err
 		}
-		var patcher views.Patcher
-		first := true
-		look := func() error {
-			if !first {
-				var err error
-				if fragments, last, err = fill(ctx); err != nil {
-					if errors.Is(err, jobs.ErrNotFound) { // it was deleted
-						return firstError(e.send("end", nil, false), errDone)
-					}
-					return err
-				}
-			}
-			first = false
-			patch, err := patcher.Patch(ctx, fragments)
-			if err != nil {
-				return err
-			}
-			if len(patch) > 0 {
-				if err := e.send("patch", patch, false); err != nil {
-					return err
-				}
-			}
-			if last {
-				return firstError(e.send("end", nil, false), errDone)
-			}
-			return nil
+		select {
+		case <-wake:
+		case <-ctx.Done():
 		}
-		return s.follow(ctx, wt, look, e.idle)
-	})
+	}
+	s.tellPages(r, wake, seat)
 	return nil
 }
 
-func (s *Site) jobsLive(w http.ResponseWriter, r *http.Request) error {
-	return s.live(w, r, watch{gap: eventGap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.jobsModel(r, func(v store.Viewer, f store.Filter) (jobList, error) { return s.sharedJobs(ctx, v, f) })
-		return p.Fragments(), false, err
+// maxPages bounds how many pages one stream carries.
+const maxPages = 64
+
+// pagesLive streams the fragments of the pages whose streams' addresses are
+// given, so that a browser needs one connection for all its tabs.
+func (s *Site) pagesLive(_ http.ResponseWriter, r *http.Request) error {
+	addresses := slices.Compact(slices.Sorted(slices.Values(r.URL.Query()["page"])))
+	if len(addresses) == 0 || len(addresses) > maxPages {
+		return jobs.Invalid{{Location: "query.page", Message: fmt.Sprintf("must be given once for each page, for 1 to %d of them", maxPages)}}
+	}
+	wake := make(chan struct{}, 1)
+	seats := make([]*seat, 0, len(addresses))
+	for _, address := range addresses {
+		seat, err := s.seatAt(r, address, wake)
+		if err != nil {
+			leave(seats)
+			return err
+		}
+		seat.page = address
+		seats = append(seats, seat)
+	}
+	s.tellPages(r, wake, seats...)
+	return nil
+}
+
+func (s *Site) seatAt(r *http.Request, address string, wake chan<- struct{}) (*seat, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, noPage(address)
+	}
+	return s.seatOf(r, u, wake)
+}
+
+func noPage(address string) error {
+	return jobs.Invalid{{Location: "query.page", Message: "must be the address of a page's stream", Value: address}}
+}
+
+func (s *Site) tellPages(r *http.Request, wake chan struct{}, seats ...*seat) {
+	s.stream(r.Context(), wake, func(ctx context.Context, w *streamWriter) error {
+		defer leave(seats)
+		e, err := newEventStream(w, still, "")
+		if err != nil {
+			return err
+		}
+		return s.tell(ctx, e, true, seats...)
 	})
 }
 
-// sharedJobs reads the list of jobs once for all open pages that show the same.
-func (s *Site) sharedJobs(ctx context.Context, v store.Viewer, f store.Filter) (jobList, error) {
-	whose := v.UserID
-	if v.All {
-		whose = ""
+// seatOf joins the hub of the page whose stream has the address, as it is for
+// whoever sends r. wake is told when there is something to tell.
+func (s *Site) seatOf(r *http.Request, address *url.URL, wake chan<- struct{}) (*seat, error) {
+	route := chi.NewRouteContext()
+	if address.Host != "" || !s.router.Match(route, http.MethodGet, address.Path) {
+		return nil, noPage(address.String())
 	}
-	key := fmt.Sprintf("%q %+q", whose, []any{f.States, f.Queue, f.Tag, f.Text, f.Before})
-	return s.lists.get(ctx, key, eventGap, func(ctx context.Context) (jobList, error) { return s.readJobs(ctx, v, f) })
+	page := s.livePages[route.RoutePattern()]
+	if page == nil {
+		return nil, noPage(address.String())
+	}
+	apart := apart(r, address, route)
+	wt, fill := page(apart)
+	key := fmt.Sprintf("page %s %s://%s%s", scope(callOf(r.Context()).user), scheme(r), r.Host, address.RequestURI())
+	open := func() lookFunc { return (&pageTelling{call: callOf(apart.Context()), fill: fill}).look }
+	return s.hubs.join(key, wt, open, wake), nil
 }
 
-func (s *Site) jobLive(w http.ResponseWriter, r *http.Request) error {
+// apart is a request for an address as from whoever sends r, but without its
+// connection, for what outlives r.
+func apart(r *http.Request, address *url.URL, route *chi.Context) *http.Request {
+	from := callOf(r.Context())
+	c := &call{id: from.id, user: from.user}
+	ctx := context.WithValue(context.WithValue(context.Background(), callKey{}, c), chi.RouteCtxKey, route)
+	c.r = (&http.Request{
+		Method: http.MethodGet, URL: address, Host: r.Host, Header: http.Header{"X-Forwarded-Proto": {scheme(r)}},
+	}).WithContext(ctx)
+	return c.r
+}
+
+// A pageTelling finds out what changed on a page.
+type pageTelling struct {
+	call  *call
+	fill  fillFunc
+	shown *views.Snapshot
+	view  *view
+}
+
+func (t *pageTelling) look(ctx context.Context) (*view, error) {
+	fragments, last, err := t.fill(context.WithValue(ctx, callKey{}, t.call))
+	shown := t.shown
+	switch {
+	case errors.Is(err, jobs.ErrNotFound) && t.view != nil: // it was deleted
+		last = true
+	case err != nil:
+		return nil, err
+	default:
+		if shown, err = views.Snap(ctx, t.shown, fragments); err != nil {
+			return nil, err
+		}
+	}
+	if t.view != nil && shown == t.shown && !last {
+		return t.view, nil
+	}
+	t.shown = shown
+	t.view = &view{version: shown.Version, last: last, tell: func(since int64) ([]message, error) {
+		html, err := shown.Since(since)
+		if err != nil || len(html) == 0 {
+			return nil, err
+		}
+		return []message{newMessage("patch", false, html)}, nil
+	}}
+	return t.view, nil
+}
+
+func (s *Site) jobsLive(r *http.Request) (watch, fillFunc) {
+	return watch{gap: eventGap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+		p, err := s.jobsModel(ctx, r)
+		return p.Fragments(), false, err
+	}
+}
+
+func (s *Site) jobLive(r *http.Request) (watch, fillFunc) {
 	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
-	return s.live(w, r, watch{job: m.id, gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	return watch{job: m.id, gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := m.fill(ctx)
 		return p.Fragments(), p.Job.State.Ended(), err
-	})
+	}
 }
 
-func (s *Site) taskLive(w http.ResponseWriter, r *http.Request) error {
-	return s.live(w, r, watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) taskLive(r *http.Request) (watch, fillFunc) {
+	return watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.taskModel(ctx, r)
 		return p.Fragments(), p.Live == "", err
-	})
+	}
 }
 
 // fleetLooks are as often as there is something new of queues and nodes; ages
 // go on meanwhile by themselves.
 var fleetLooks = watch{fleet: true, gap: eventGap, tick: fleetMissed}
 
-func (s *Site) queuesLive(w http.ResponseWriter, r *http.Request) error {
-	return s.live(w, r, fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) queuesLive(r *http.Request) (watch, fillFunc) {
+	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.queuesModel(ctx, r)
 		return p.Fragments(), false, err
-	})
+	}
 }
 
-func (s *Site) nodesLive(w http.ResponseWriter, r *http.Request) error {
-	return s.live(w, r, fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) nodesLive(r *http.Request) (watch, fillFunc) {
+	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.nodesModel(ctx, r)
 		return p.Fragments(), false, err
-	})
+	}
 }

@@ -9,10 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	web "github.com/allcores/allcores/internal/http"
 	"github.com/allcores/allcores/internal/jobs"
@@ -24,7 +25,7 @@ import (
 	"github.com/allcores/allcores/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m).Run()) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(storetest.Main(m), storetest.IgnoreServer()) }
 
 var template = storetest.Template{Fingerprint: store.SchemaFingerprint(), Migrate: store.Migrate}
 

@@ -23,6 +23,8 @@ type call struct {
 	w    http.ResponseWriter
 	user *jobs.User   // nil until recognised
 	odd  jobs.Invalid // parameters that the operation does not have
+
+	stream func() // writes the answer when all handlers have returned; see [Site.stream]
 }
 
 type callKey struct{}
@@ -68,6 +70,9 @@ func (s *Site) observe(next http.Handler) http.Handler {
 				"status", seen.status, "took", time.Since(began))
 		}()
 		next.ServeHTTP(seen, r)
+		if c.stream != nil {
+			c.stream()
+		}
 	})
 }
 

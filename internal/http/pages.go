@@ -63,37 +63,7 @@ func viewer(r *http.Request) store.Viewer { return store.As(callOf(r.Context()).
 // listed is how many jobs the list shows at once.
 const listed = 50
 
-// A jobList is what the database has for the list of jobs. It may be shared, so
-// nobody changes it.
-type jobList struct {
-	jobs   []jobs.Job
-	next   string
-	counts map[jobs.State]int64
-	any    bool // there are jobs, whether listed or not
-}
-
-func (s *Site) readJobs(ctx context.Context, v store.Viewer, f store.Filter) (l jobList, err error) {
-	list, next, err := s.store.Jobs(ctx, v, f)
-	if err != nil {
-		return l, err
-	}
-	if err := s.explainAll(ctx, list, true); err != nil {
-		return l, err
-	}
-	l.next, l.any = next, len(list) > 0
-	for _, job := range list {
-		l.jobs = append(l.jobs, *job)
-	}
-	if l.counts, err = s.store.CountJobs(ctx, v, f); err != nil || l.any {
-		return l, err
-	}
-	some, _, err := s.store.Jobs(ctx, v, store.Filter{Limit: 1})
-	l.any = len(some) > 0
-	return l, err
-}
-
-// jobsModel fills the page of the list by way of read.
-func (s *Site) jobsModel(r *http.Request, read func(store.Viewer, store.Filter) (jobList, error)) (views.JobsPage, error) {
+func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, error) {
 	q := r.URL.Query()
 	text := strings.ReplaceAll(strings.ToValidUTF8(q.Get("q"), ""), "\x00", "")
 	p := views.JobsPage{Page: s.base(r), Filter: views.ParseSearch(text)}
@@ -104,14 +74,28 @@ func (s *Site) jobsModel(r *http.Request, read func(store.Viewer, store.Filter) 
 	if p.Filter.State != "" {
 		f.States = []jobs.State{p.Filter.State}
 	}
-	list, err := read(viewer(r), f)
-	p.Jobs, p.Next, p.Counts, p.Any = list.jobs, list.next, list.counts, list.any
 	p.Live = p.Filter.LiveURL(p.Cursor)
+	list, next, err := s.store.Jobs(ctx, viewer(r), f)
+	if err != nil {
+		return p, err
+	}
+	if err := s.explainAll(ctx, list, true); err != nil {
+		return p, err
+	}
+	p.Next, p.Any = next, len(list) > 0
+	for _, job := range list {
+		p.Jobs = append(p.Jobs, *job)
+	}
+	if p.Counts, err = s.store.CountJobs(ctx, viewer(r), f); err != nil || p.Any {
+		return p, err
+	}
+	some, _, err := s.store.Jobs(ctx, viewer(r), store.Filter{Limit: 1})
+	p.Any = len(some) > 0
 	return p, err
 }
 
 func (s *Site) jobsPage(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.jobsModel(r, func(v store.Viewer, f store.Filter) (jobList, error) { return s.readJobs(r.Context(), v, f) })
+	p, err := s.jobsModel(r.Context(), r)
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewe
 		}
 		return w.push()
 	}
-	if err := q.site.follow(ctx, watch{job: q.job, gap: 5 * time.Millisecond, tick: time.Second}, look, nil); err != nil {
+	if err := q.site.follow(ctx, watch{job: q.job, gap: 5 * time.Millisecond, tick: time.Second}, look); err != nil {
 		return err
 	}
 	if !ended {

@@ -11,7 +11,7 @@ import (
 )
 
 // routes is the table of every address.
-func (s *Site) routes() http.Handler {
+func (s *Site) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, s.limitBody)
 	r.NotFound(s.plain(notFound))
@@ -27,11 +27,11 @@ func (s *Site) routes() http.Handler {
 	r.Post("/logout", s.plain(s.logout))
 
 	r.Get("/", s.page(s.jobsPage))
-	r.Get("/live", s.page(s.jobsLive))
+	s.live(r, "/live", s.jobsLive)
 	r.Get("/jobs/new", s.page(s.newJobPage))
 	r.Post("/jobs/new", s.page(s.createJob))
 	r.Get("/jobs/{id}", s.page(s.jobPage))
-	r.Get("/jobs/{id}/live", s.page(s.jobLive))
+	s.live(r, "/jobs/{id}/live", s.jobLive)
 	pause := s.verb(s.engine.Pause, "The job has already ended, or is being stopped.")
 	resume := s.verb(s.engine.Resume, "The job has already ended, or is being stopped.")
 	retry := s.verb(s.engine.Retry, "The job has not ended, or every task of it succeeded.")
@@ -42,18 +42,19 @@ func (s *Site) routes() http.Handler {
 	r.Post("/jobs/{id}/retry", s.page(s.fromPage(retry)))
 	r.Get("/jobs/{id}/tasks", s.page(s.gotoTask))
 	r.Get("/jobs/{id}/tasks/{index}", s.page(s.taskPage))
-	r.Get("/jobs/{id}/tasks/{index}/live", s.page(s.taskLive))
+	s.live(r, "/jobs/{id}/tasks/{index}/live", s.taskLive)
 	r.Get("/queues", s.page(s.queuesPage))
-	r.Get("/queues/live", s.page(s.queuesLive))
+	s.live(r, "/queues/live", s.queuesLive)
 	r.Post("/queues", s.page(s.addQueue))
 	r.Post("/queues/{name}", s.page(s.changeQueue))
 	r.Post("/queues/{name}/pause", s.page(s.onQueue(s.pauseQueue(true))))
 	r.Post("/queues/{name}/resume", s.page(s.onQueue(s.pauseQueue(false))))
 	r.Post("/queues/{name}/delete", s.page(s.removeQueue))
 	r.Get("/nodes", s.page(s.nodesPage))
-	r.Get("/nodes/live", s.page(s.nodesLive))
+	s.live(r, "/nodes/live", s.nodesLive)
 	r.Post("/nodes/{id}/drain", s.page(s.onNode(s.drainNode(true))))
 	r.Post("/nodes/{id}/resume", s.page(s.onNode(s.drainNode(false))))
+	r.Get("/pages/live", s.page(s.pagesLive))
 	r.Get("/docs", s.page(s.docsPage))
 
 	r.HandleFunc(riverPrefix, s.river.page)

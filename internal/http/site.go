@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
@@ -30,11 +31,12 @@ type Site struct {
 	version string
 	schemas huma.Registry // of the API's types
 	tokens  knownTokens
-	lists   shared[jobList]
 	lines   knownLines
 	fleet   *fleet
 	streams shared[*jobs.TaskStream]
 	tables  streamTables
+	hubs    *hubs
+	usher   *usher
 
 	counters counters
 
@@ -42,10 +44,12 @@ type Site struct {
 	bodyTimeout  time.Duration // for a whole body to arrive
 	recheckEvery time.Duration // whether who opened a stream is let in
 
-	river    *riverPages
-	handler  http.Handler
-	draining context.Context // ends when streams must end
-	drain    context.CancelFunc
+	river     *riverPages
+	router    chi.Routes
+	livePages map[string]livePage // by the pattern of their streams' address
+	handler   http.Handler
+	draining  context.Context // ends when streams must end
+	drain     context.CancelFunc
 }
 
 // New makes the site of one server.
@@ -60,14 +64,17 @@ func New(o Options) (*Site, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	s.fleet = newFleet(s.store, s.log)
 	s.draining, s.drain = context.WithCancel(context.Background())
 	river, err := s.newRiverPages()
 	if err != nil {
 		return nil, err
 	}
 	s.river = river
-	s.handler = s.routes()
+	s.hubs = &hubs{site: s, looking: make(chan struct{}, maxLooking), all: make(map[string]*hub)}
+	s.usher = newUsher(s)
+	s.fleet = newFleet(s.store, s.usher, s.log)
+	routes := s.routes()
+	s.router, s.handler = routes, routes
 	return s, nil
 }
 
@@ -77,7 +84,10 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.Ser
 // Drain says that the server is about to stop: /readyz answers no, streams end,
 // and requests that wait for a job are answered with its present state. Plain
 // requests are still served. It may be called more than once.
-func (s *Site) Drain() { s.drain() }
+func (s *Site) Drain() {
+	s.drain()
+	s.usher.endAll()
+}
 
 // untilDrain is ctx, cancelled also when the site drains.
 func (s *Site) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -106,6 +116,7 @@ func NewServer(s interface {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(s.Drain)

@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 )
 
 // A streamFunc writes an answer of unknown length. ctx ends with the request or
@@ -22,6 +22,12 @@ type streamFunc func(ctx context.Context, w *streamWriter) error
 const (
 	writeTimeout = 30 * time.Second
 	streamBuffer = 64 << 10
+	// eventBuffer is that of a stream of events, which come in one piece and are
+	// shared by many streams. There may be ten thousand of them.
+	eventBuffer = 128
+	// eventWindow is how much of such a stream the system holds for a client
+	// that does not read. (Linux takes twice of it, for its own needs.)
+	eventWindow = 32 << 10
 )
 
 // A streamWriter is a buffered answer whose client must keep reading.
@@ -29,22 +35,7 @@ type streamWriter struct {
 	*bufio.Writer
 	header  http.Header
 	control *http.ResponseController
-	clients *atomic.Int64 // streams of server-sent events that are open
-	counted bool          // among them
-}
-
-// enter counts the stream as one of server-sent events, until it leaves.
-func (w *streamWriter) enter() {
-	if !w.counted {
-		w.counted = true
-		w.clients.Add(1)
-	}
-}
-
-func (w *streamWriter) leave() {
-	if w.counted {
-		w.clients.Add(-1)
-	}
+	wake    chan struct{} // see [Site.stream]
 }
 
 // A timedWriter gives each write a deadline.
@@ -69,23 +60,53 @@ func (w *streamWriter) push() error {
 	return w.control.Flush()
 }
 
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+// withConn is for http.Server.ConnContext.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// stream makes write the answer of the call. It begins when all handlers have
+// returned: that leaves little of what they needed, their stack above all, to each
+// of ten thousand streams. A stream of events has a wake, which is sent a token
+// when there may be something to tell; for others it is nil.
+func (s *Site) stream(ctx context.Context, wake chan struct{}, write streamFunc) {
+	c := callOf(ctx)
+	c.stream = func() { s.serveStream(c, wake, write) }
+}
+
 // serveStream runs write and sees to the stream's end. An error in the middle
 // breaks the connection, so that the client cannot take a part for the whole.
-func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamFunc) {
-	ctx, cancel := s.untilDrain(r.Context())
+func (s *Site) serveStream(c *call, wake chan struct{}, write streamFunc) {
+	w, r := c.w, c.r
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	ctx, signedOut := s.untilSignedOut(ctx, r)
-	defer signedOut()
 	control := http.NewResponseController(w)
-	stream := &streamWriter{
-		Writer: bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer),
-		header: w.Header(), control: control, clients: &s.counters.events,
+	buffer := streamBuffer
+	conn, _ := r.Context().Value(connKey{}).(*net.TCPConn) // nil for what is no TCP
+	if wake != nil {
+		buffer = eventBuffer
+		s.counters.events.Add(1)
+		defer s.counters.events.Add(-1)
+		if conn != nil {
+			// What waits for a client that does not read is little, and is not kept
+			// when the connection is cut.
+			if err := errors.Join(conn.SetWriteBuffer(eventWindow), conn.SetLinger(0)); err != nil {
+				s.log.Debug("bound what waits for a client", "error", err)
+			}
+		}
 	}
-	defer stream.leave()
+	stream := &streamWriter{
+		Writer: bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, buffer),
+		header: w.Header(), control: control, wake: wake,
+	}
+	secret, session := secretOf(r)
+	defer s.usher.admit(&guest{store.NewCredential(secret, session), *c.user, cancel, wake})()
 	if r.Method == http.MethodHead {
 		// Only the headers are wanted, and the body might never end.
 		stream.Writer.Reset(io.Discard)
-		ctx, cancel = context.WithCancel(ctx)
 		cancel()
 	}
 	err := write(ctx, stream)
@@ -95,43 +116,16 @@ func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, write streamF
 	if err == nil || r.Method == http.MethodHead {
 		// The next request on the connection has its own deadlines.
 		_ = control.SetWriteDeadline(time.Time{})
+		if wake != nil && conn != nil {
+			_ = conn.SetLinger(-1)
+		}
 		return
 	}
-	s.log.Debug("stream cut", "request", requestID(r.Context()), "path", r.URL.Path, "error", err)
+	s.log.Debug("stream cut", "request", c.id, "path", r.URL.Path, "error", err)
 	panic(http.ErrAbortHandler)
 }
 
-// recheckEvery is how often a stream makes sure that who opened it is still let
-// in.
-const recheckEvery = 10 * time.Second
-
-// untilSignedOut is ctx, cancelled also soon after whoever sent r is not let in
-// any more, or has another role. Its second result must be called.
-func (s *Site) untilSignedOut(ctx context.Context, r *http.Request) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	user := callOf(r.Context()).user
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(s.recheckEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			// While the database is away nobody can be asked; those go on.
-			now, err := s.recognise(r.WithContext(ctx))
-			if errors.Is(err, errUnauthorized) || err == nil && *now != *user {
-				cancel()
-			}
-		}
-	}()
-	return ctx, func() { cancel(); <-done }
-}
-
-// A watch says when a stream looks again.
+// A watch says when to look again.
 type watch struct {
 	job   string        // whose news count; empty for any
 	fleet bool          // news of queues and nodes count instead
@@ -139,24 +133,27 @@ type watch struct {
 	tick  time.Duration // between looks at most: news are missed while the database is away
 }
 
+// newsOf is sent a token when there are news of what is watched, until end is
+// called.
+func (s *Site) newsOf(wt watch) (news <-chan struct{}, end func()) {
+	if wt.fleet {
+		w := s.fleet.watch()
+		return w.C, w.close
+	}
+	sub := s.store.Feed.Watch(wt.job)
+	return sub.C, sub.Close
+}
+
 // errDone ends a watch in order.
 var errDone = errors.New("nothing further will happen")
 
 // follow calls look at once and then whenever there may be something new, until
 // it returns errDone, another error, or ctx ends. While the database is away it
-// goes on trying. idle, where given, is called when so much time has passed
-// since the last look or idle that the connection should be seen to live.
-func (s *Site) follow(ctx context.Context, wt watch, look func() error, idle func() error) error {
-	var news <-chan struct{}
-	if wt.fleet {
-		watch := s.fleet.watch()
-		defer watch.close()
-		news = watch.C
-	} else {
-		sub := s.store.Feed.Watch(wt.job)
-		defer sub.Close()
-		news = sub.C
-	}
+// goes on trying. It is for streams that each have read up to a place of their
+// own; those that show the same share a hub.
+func (s *Site) follow(ctx context.Context, wt watch, look func() error) error {
+	news, end := s.newsOf(wt)
+	defer end()
 	tick := time.NewTicker(wt.tick)
 	defer tick.Stop()
 	for {
@@ -171,17 +168,10 @@ func (s *Site) follow(ctx context.Context, wt watch, look func() error, idle fun
 		case err != nil:
 			return err
 		}
-		if idle != nil {
-			if err := idle(); err != nil {
-				return fmt.Errorf("keep stream open: %w", err)
-			}
-		}
-		if wt.gap > 0 {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wt.gap):
-			}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wt.gap):
 		}
 		select {
 		case <-ctx.Done():

@@ -99,11 +99,6 @@ func (s *Store) Close() {
 	s.Pool.Close()
 }
 
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	return wrap("ping database", s.Pool.Ping(ctx))
-}
-
 // Tx runs f in one transaction, which is committed when f returns nil.
 func (s *Store) Tx(ctx context.Context, f func(pgx.Tx) error) error {
 	return wrap("run transaction", pgx.BeginFunc(ctx, s.Pool, f))
