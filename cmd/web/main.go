@@ -170,6 +170,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if shutErr := server.Shutdown(stopServer); shutErr != nil && !errors.Is(shutErr, context.DeadlineExceeded) {
 		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
 	}
+	site.Wait(stopServer)
 	// What still runs must not hold the database.
 	return errors.Join(err, ignoreClosed(server.Close()))
 }

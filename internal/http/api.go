@@ -135,11 +135,12 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 			return nil, a.refusal(ctx, err)
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			var wake chan struct{}
+			r, w := humachi.Unwrap(hc)
 			if types[0] == eventStreamType {
-				wake = make(chan struct{}, 1)
+				a.site.serveEvents(w, r, make(chan struct{}, 1), write)
+			} else {
+				a.site.serveStream(w, r, nil, write)
 			}
-			a.site.stream(hc.Context(), wake, write)
 		}}, nil
 	})
 }

@@ -55,14 +55,15 @@
 // when the database does not answer any more, tells the pages' streams, and lets
 // nobody wait for it in vain; when it is back all hubs look.
 //
-// What a stream itself needs is a goroutine and net/http's buffers, about 35 KiB.
-// It is written when all handlers have returned, so that their stack can go
-// (stream.go). A client that does not read for the write timeout is cut off; the
-// system holds little for it until then.
+// What a stream itself needs is little (eventserver.go): a connection, which is
+// taken over from net/http so that nothing of the request is kept, a buffer of some
+// bytes, and two goroutines with small stacks, one of which waits for the client to
+// leave; about 15 KiB in all. A client that does not read for the write timeout
+// is cut off; the system holds little for it until then.
 //
 // Streams of results each read up to a place of their own, block by block, and hold
 // at most one block and no transaction. [Site.Drain] ends all streams, so that a
-// server can be shut down.
+// server can be shut down, and [Site.Wait] waits for that.
 //
 // Inputs stream the other way (control.go, upload.go): into the database as they
 // arrive, in one transaction, so that all of them are there or none.

@@ -33,13 +33,11 @@ const (
 	still   = "event: still\ndata:\n\n"
 )
 
-// newEventStream begins a stream, and sends the headers, so that the client
-// knows that it is connected. Its ids go on from the last one that the client
+// newEventStream begins a stream, and sends something, so that the client knows
+// that it is connected. Its ids go on from the last one that the client
 // has seen, and follow the clock, so that they grow across connections and
 // servers too.
 func newEventStream(w *streamWriter, quiet, lastID string) (*eventStream, error) {
-	w.header.Set("Content-Type", eventStreamType)
-	w.header.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	e := &eventStream{streamWriter: w, quiet: quiet}
 	if n, err := strconv.ParseInt(lastID, 10, 64); err == nil && n > 0 && n < 1<<53-1<<32 {
 		e.last = n

@@ -35,7 +35,7 @@ func (s *Site) live(r chi.Router, pattern string, page livePage) {
 }
 
 // pageLive streams the fragments of one page, as package views describes.
-func (s *Site) pageLive(_ http.ResponseWriter, r *http.Request) error {
+func (s *Site) pageLive(w http.ResponseWriter, r *http.Request) error {
 	wake := make(chan struct{}, 1)
 	seat, err := s.seatOf(r, r.URL, wake)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Site) pageLive(_ http.ResponseWriter, r *http.Request) error {
 		case <-ctx.Done():
 		}
 	}
-	s.tellPages(r, wake, seat)
+	s.tellPages(w, r, wake, seat)
 	return nil
 }
 
@@ -67,7 +67,7 @@ const maxPages = 64
 
 // pagesLive streams the fragments of the pages whose streams' addresses are
 // given, so that a browser needs one connection for all its tabs.
-func (s *Site) pagesLive(_ http.ResponseWriter, r *http.Request) error {
+func (s *Site) pagesLive(w http.ResponseWriter, r *http.Request) error {
 	addresses := slices.Compact(slices.Sorted(slices.Values(r.URL.Query()["page"])))
 	if len(addresses) == 0 || len(addresses) > maxPages {
 		return jobs.Invalid{{Location: "query.page", Message: fmt.Sprintf("must be given once for each page, for 1 to %d of them", maxPages)}}
@@ -83,7 +83,7 @@ func (s *Site) pagesLive(_ http.ResponseWriter, r *http.Request) error {
 		seat.page = address
 		seats = append(seats, seat)
 	}
-	s.tellPages(r, wake, seats...)
+	s.tellPages(w, r, wake, seats...)
 	return nil
 }
 
@@ -99,8 +99,8 @@ func noPage(address string) error {
 	return jobs.Invalid{{Location: "query.page", Message: "must be the address of a page's stream", Value: address}}
 }
 
-func (s *Site) tellPages(r *http.Request, wake chan struct{}, seats ...*seat) {
-	s.stream(r.Context(), wake, func(ctx context.Context, w *streamWriter) error {
+func (s *Site) tellPages(w http.ResponseWriter, r *http.Request, wake chan struct{}, seats ...*seat) {
+	s.serveEvents(w, r, wake, func(ctx context.Context, w *streamWriter) error {
 		defer leave(seats)
 		e, err := newEventStream(w, still, "")
 		if err != nil {

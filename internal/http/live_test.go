@@ -88,8 +88,8 @@ const dot = `(document.getElementById("live")?.dataset.state ?? "")`
 // six connections to a server, and pages must still load.
 func TestTabsShareAConnection(t *testing.T) {
 	t.Parallel()
-	first := openTab(t)
 	s := serve(t, true)
+	first := openTab(t)
 	first.do(chromedp.Navigate(s.url + "/login?token=" + adminToken))
 	tabs, paths := []*tab{first}, []string{"/", "/queues", "/nodes"}
 	var ids []string
@@ -160,8 +160,8 @@ func TestTabsShareAConnection(t *testing.T) {
 // loaded then comes when it can.
 func TestPagesOutliveAnOutage(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s, line := serveThrough(t, engine.RoleWeb)
+	b := openTab(t)
 	id := s.manual(3)
 	b.do(chromedp.Navigate(s.url+"/login?token="+adminToken), chromedp.Navigate(s.url+"/jobs/"+id))
 	other := b.another()

@@ -100,12 +100,14 @@ func serveAt(t testing.TB, url, role string) *server {
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(listener) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		// Shutdown waits 5 s for connections that a browser has opened ahead.
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil {
 			t.Error("shut down:", err)
 			h.Close()
 		}
+		site.Wait(ctx)
 		<-served
 	})
 	return &server{t: t, url: "http://" + listener.Addr().String(), store: db, site: site, engine: e, node: e.NodeID(), admin: admin}

@@ -38,7 +38,6 @@ type metrics struct {
 
 // counters are what the site itself counts.
 type counters struct {
-	events    atomic.Int64    // streams of server-sent events that are open
 	responses [6]atomic.Int64 // by the first digit of the status
 }
 
@@ -136,7 +135,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		out <- histogram(turnWait, q.Waits, name)
 	}
 
-	gauge(sseClients, float64(s.counters.events.Load()))
+	gauge(sseClients, float64(s.usher.woken()))
 	for i := 1; i < len(s.counters.responses); i++ {
 		count(responses, s.counters.responses[i].Load(), string(rune('0'+i))+"xx")
 	}

@@ -23,8 +23,6 @@ type call struct {
 	w    http.ResponseWriter
 	user *jobs.User   // nil until recognised
 	odd  jobs.Invalid // parameters that the operation does not have
-
-	stream func() // writes the answer when all handlers have returned; see [Site.stream]
 }
 
 type callKey struct{}
@@ -70,9 +68,6 @@ func (s *Site) observe(next http.Handler) http.Handler {
 				"status", seen.status, "took", time.Since(began))
 		}()
 		next.ServeHTTP(seen, r)
-		if c.stream != nil {
-			c.stream()
-		}
 	})
 }
 

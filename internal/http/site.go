@@ -89,6 +89,10 @@ func (s *Site) Drain() {
 	s.usher.endAll()
 }
 
+// Wait returns when all streams have ended, or ctx has. [http.Server.Shutdown]
+// does not wait for streams of events.
+func (s *Site) Wait(ctx context.Context) { s.usher.wait(ctx) }
+
 // untilDrain is ctx, cancelled also when the site drains.
 func (s *Site) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -116,7 +120,6 @@ func NewServer(s interface {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	server.RegisterOnShutdown(s.Drain)

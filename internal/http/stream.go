@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/store"
 )
 
 // A streamFunc writes an answer of unknown length. ctx ends with the request or
@@ -22,20 +20,22 @@ type streamFunc func(ctx context.Context, w *streamWriter) error
 const (
 	writeTimeout = 30 * time.Second
 	streamBuffer = 64 << 10
-	// eventBuffer is that of a stream of events, which come in one piece and are
-	// shared by many streams. There may be ten thousand of them.
-	eventBuffer = 128
-	// eventWindow is how much of such a stream the system holds for a client
-	// that does not read. (Linux takes twice of it, for its own needs.)
-	eventWindow = 32 << 10
 )
 
 // A streamWriter is a buffered answer whose client must keep reading.
 type streamWriter struct {
 	*bufio.Writer
-	header  http.Header
-	control *http.ResponseController
-	wake    chan struct{} // see [Site.stream]
+	header http.Header   // of an answer that has not begun
+	flush  func() error  // sends what has left the buffer
+	wake   chan struct{} // sent a token when there may be something to tell; nil where nothing does
+}
+
+// push sends what is buffered to the client.
+func (w *streamWriter) push() error {
+	if err := w.Writer.Flush(); err != nil {
+		return err
+	}
+	return w.flush()
 }
 
 // A timedWriter gives each write a deadline.
@@ -52,58 +52,17 @@ func (w timedWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// push sends what is buffered to the client.
-func (w *streamWriter) push() error {
-	if err := w.Writer.Flush(); err != nil {
-		return err
-	}
-	return w.control.Flush()
-}
-
-// connKey is where the context of a request has its connection.
-type connKey struct{}
-
-// withConn is for http.Server.ConnContext.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-// stream makes write the answer of the call. It begins when all handlers have
-// returned: that leaves little of what they needed, their stack above all, to each
-// of ten thousand streams. A stream of events has a wake, which is sent a token
-// when there may be something to tell; for others it is nil.
-func (s *Site) stream(ctx context.Context, wake chan struct{}, write streamFunc) {
-	c := callOf(ctx)
-	c.stream = func() { s.serveStream(c, wake, write) }
-}
-
-// serveStream runs write and sees to the stream's end. An error in the middle
+// serveStream runs write in the handler and sees to the stream's end. An error in the middle
 // breaks the connection, so that the client cannot take a part for the whole.
-func (s *Site) serveStream(c *call, wake chan struct{}, write streamFunc) {
-	w, r := c.w, c.r
+func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, wake chan struct{}, write streamFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	control := http.NewResponseController(w)
-	buffer := streamBuffer
-	conn, _ := r.Context().Value(connKey{}).(*net.TCPConn) // nil for what is no TCP
-	if wake != nil {
-		buffer = eventBuffer
-		s.counters.events.Add(1)
-		defer s.counters.events.Add(-1)
-		if conn != nil {
-			// What waits for a client that does not read is little, and is not kept
-			// when the connection is cut.
-			if err := errors.Join(conn.SetWriteBuffer(eventWindow), conn.SetLinger(0)); err != nil {
-				s.log.Debug("bound what waits for a client", "error", err)
-			}
-		}
-	}
 	stream := &streamWriter{
-		Writer: bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, buffer),
-		header: w.Header(), control: control, wake: wake,
+		Writer: bufio.NewWriterSize(timedWriter{w, control, s.writeTimeout}, streamBuffer),
+		header: w.Header(), flush: control.Flush, wake: wake,
 	}
-	secret, session := secretOf(r)
-	defer s.usher.admit(&guest{store.NewCredential(secret, session), *c.user, cancel, wake})()
+	defer s.usher.admit(newGuest(r, wake, cancel))()
 	if r.Method == http.MethodHead {
 		// Only the headers are wanted, and the body might never end.
 		stream.Writer.Reset(io.Discard)
@@ -116,12 +75,9 @@ func (s *Site) serveStream(c *call, wake chan struct{}, write streamFunc) {
 	if err == nil || r.Method == http.MethodHead {
 		// The next request on the connection has its own deadlines.
 		_ = control.SetWriteDeadline(time.Time{})
-		if wake != nil && conn != nil {
-			_ = conn.SetLinger(-1)
-		}
 		return
 	}
-	s.log.Debug("stream cut", "request", c.id, "path", r.URL.Path, "error", err)
+	s.log.Debug("stream cut", "request", requestID(r.Context()), "path", r.URL.Path, "error", err)
 	panic(http.ErrAbortHandler)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type usher struct {
 
 	mu     sync.Mutex
 	guests map[*guest]struct{}
-	stop   func() // ends the work and waits for it
+	stop   func()        // ends the work and waits for it
+	empty  chan struct{} // closed when nobody is left; nil while nobody is there
 	heard  time.Time
 	away   bool
 	up     context.Context // ends when the database does not answer any more
@@ -31,11 +33,17 @@ type usher struct {
 type guest struct {
 	credential store.Credential
 	user       jobs.User
-	end        context.CancelFunc
+	end        func()
 
 	// wake is sent a token when the database has gone away or come back.
 	// Nil for streams that do not tell.
 	wake chan<- struct{}
+}
+
+// newGuest is who sends r, and was recognised.
+func newGuest(r *http.Request, wake chan<- struct{}, end func()) *guest {
+	secret, session := secretOf(r)
+	return &guest{credential: store.NewCredential(secret, session), user: *callOf(r.Context()).user, end: end, wake: wake}
 }
 
 const (
@@ -71,6 +79,7 @@ func (u *usher) admit(g *guest) (leave func()) {
 			u.work(stop)
 		}()
 		u.stop = func() { close(stop); <-done }
+		u.empty = make(chan struct{})
 	}
 	return func() { u.dismiss(g) }
 }
@@ -84,17 +93,43 @@ func (u *usher) endAll() {
 	}
 }
 
+// wait returns when nobody is left, or ctx ends.
+func (u *usher) wait(ctx context.Context) {
+	u.mu.Lock()
+	empty := u.empty
+	u.mu.Unlock()
+	if empty == nil {
+		return
+	}
+	select {
+	case <-empty:
+	case <-ctx.Done():
+	}
+}
+
+// woken is how many streams of events are open.
+func (u *usher) woken() (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for g := range u.guests {
+		if g.wake != nil {
+			n++
+		}
+	}
+	return n
+}
+
 func (u *usher) dismiss(g *guest) {
 	u.mu.Lock()
 	delete(u.guests, g)
-	var stop func()
-	if len(u.guests) == 0 {
-		stop, u.stop = u.stop, nil
-	}
-	u.mu.Unlock()
-	if stop == nil {
+	if len(u.guests) > 0 {
+		u.mu.Unlock()
 		return
 	}
+	stop, empty := u.stop, u.empty
+	u.stop, u.empty = nil, nil
+	u.mu.Unlock()
+	defer close(empty)
 	stop()
 	u.mu.Lock()
 	defer u.mu.Unlock()
