@@ -16,6 +16,7 @@ import (
 var small = sizes{
 	million: 20_000, cpu: 20, short: 10, long: 2, commands: 20, pythons: 4, inputs: 500,
 	idle: 5, loaded: 1, batch: 20, jobs: 5, tasksOfEach: 100,
+	crowd: crowd{jobs: 3, active: 8, probes: 2, settle: 100 * time.Millisecond, idle: time.Second},
 }
 
 // scratch is a directory that Postgres may enter under another account than the
@@ -88,6 +89,37 @@ func TestRows(t *testing.T) {
 	}
 	if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
 		t.Errorf("the profile: %v, %v", info, err)
+	}
+	if found := leftBehind(t, dir); len(found) > 0 {
+		t.Errorf("left behind: %v", found)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	var out, log bytes.Buffer
+	if err := run(t.Context(), []string{"-streams", "50", "-dir", dir}, small, &out, &log); err != nil {
+		t.Fatalf("%v\n%s", err, &log)
+	}
+	t.Logf("%s", &out)
+	figure := `-?\d[\d.]*`
+	took := figure + ` m?s \(median of \d; at most ` + figure + ` m?s\)`
+	usage := figure + ` % of a core, the database ` + figure + ` %`
+	for _, want := range []string{
+		`50 idle streams, half of them of one job, the others of 3, connected in ` + figure + ` m?s:`,
+		`- resident memory: ` + figure + ` KiB a stream \(\d+ MiB in all, \d+ before\)`,
+		`- while nothing changes: ` + usage,
+		`- connections to the database: \d+, 1 of them for LISTEN; at most \d+ at work at any time`,
+		`- a change of the one job is at the last of its 25 streams after ` + took,
+		`With them 8 active streams, .*`,
+		`- a change of the job is at the last of its streams after ` + took + `, a new job after ` + took,
+		`- meanwhile: ` + usage,
+		`- 0 streams that never read were cut, .*`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + want + `$`).Match(out.Bytes()) {
+			t.Errorf("no line is %s", want)
+		}
 	}
 	if found := leftBehind(t, dir); len(found) > 0 {
 		t.Errorf("left behind: %v", found)

@@ -81,6 +81,7 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 	binary := flags.String("server", "", "the server's program `file`; empty: built from ./cmd/web")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the server to this `file`")
 	limit := flags.Duration("limit", time.Hour, "end the run after so long")
+	streams := flags.Int("streams", 0, "instead of rows: open so many idle `streams` of server-sent events, and 200 active ones")
 	scratch := flags.String("dir", defaultScratch(), "make the scratch `directory`, with the database, in this one")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "Bench measures Allcores beside its peers and prints a Markdown table.\n\nflags:\n")
@@ -98,6 +99,9 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 	}
 	if *runs < 1 {
 		return fmt.Errorf("-runs is %d; allowed is a number from 1 on", *runs)
+	}
+	if *streams < 0 || *streams > maxStreams {
+		return fmt.Errorf("-streams is %d; allowed is a number up to %d", *streams, maxStreams)
 	}
 	if *pattern == "all" {
 		*pattern = ""
@@ -146,6 +150,10 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 		return err
 	}
 	defer func() { err = errors.Join(err, b.server.stop()) }()
+	if *streams > 0 {
+		fmt.Fprintf(stdout, "%s.\n", b.machine())
+		return b.streams(ctx, *streams, stdout)
+	}
 
 	var results []result
 	failed := false

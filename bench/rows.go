@@ -28,11 +28,14 @@ type sizes struct {
 	tasksOfEach int // of those
 
 	pause time.Duration // before each round
+
+	crowd crowd
 }
 
 var full = sizes{
 	million: 1_000_000, cpu: 2_000, short: 450, long: 50, commands: 2_000, pythons: 1_000, inputs: 100_000,
 	idle: 300, loaded: 60, batch: 2_000, jobs: 100, tasksOfEach: 10_000, pause: time.Second,
+	crowd: fullCrowd,
 }
 
 // A row is one line of the table.
