@@ -113,10 +113,10 @@ order by i.first`
 
 func (c Claim) queue(b *pgx.Batch, into *Claimed) {
 	b.Queue(claimSQL, c.Job, c.Node, c.Lane, c.Core, c.Want, c.Floor, c.Fixed, c.First, c.Waited.Microseconds(), c.Ranged).
-		Query(func(rows pgx.Rows) error { return into.scan(rows, c.Ranged) })
+		Query(into.scan)
 }
 
-func (c *Claimed) scan(rows pgx.Rows, ranged bool) error {
+func (c *Claimed) scan(rows pgx.Rows) error {
 	defer rows.Close()
 	*c = Claimed{}
 	for rows.Next() {
@@ -133,13 +133,37 @@ func (c *Claimed) scan(rows pgx.Rows, ranged bool) error {
 			c.Lease.Inputs = appendLines(c.Lease.Inputs, data, *first, l.First, l.First+int64(l.Count))
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
+	return rows.Err()
+}
+
+// complete reads the inputs of what was claimed where the claim did not see them
+// all. It sees the progress of the job as it is once the lock on it is had, but
+// everything else as it was when it began: of inputs that were appended while it
+// waited for the lock it knows the number alone.
+func (s *Store) complete(ctx context.Context, c *Claim, claimed *Claimed) error {
+	l := claimed.Lease
+	if l == nil || c.Ranged || bytes.Count(l.Inputs, []byte{'\n'}) == l.Count {
+		return nil
 	}
-	if l := c.Lease; l != nil && !ranged {
-		if n := bytes.Count(l.Inputs, []byte{'\n'}); n != l.Count {
-			return fmt.Errorf("chunk %d has %d tasks but %d inputs are stored", l.ID, l.Count, n)
-		}
+	rows, err := s.Pool.Query(ctx, `
+		select i.first, i.data from input_blocks i
+		where i.job_id = $1 and i.first > $2::bigint - 4096 and i.first < $3 and i.first + i.count > $2 order by i.first`,
+		c.Job, l.First, l.First+int64(l.Count))
+	if err != nil {
+		return wrap("read inputs", err)
+	}
+	l.Inputs = nil
+	var first int64
+	var data []byte
+	_, err = pgx.ForEachRow(rows, []any{&first, &data}, func() error {
+		l.Inputs = appendLines(l.Inputs, data, first, l.First, l.First+int64(l.Count))
+		return nil
+	})
+	if err != nil {
+		return wrap("read inputs", err)
+	}
+	if n := bytes.Count(l.Inputs, []byte{'\n'}); n != l.Count {
+		return fmt.Errorf("chunk %d has %d tasks but %d inputs are stored", l.ID, l.Count, n)
 	}
 	return nil
 }
@@ -166,8 +190,13 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
 	var claimed Claimed
 	c.queue(&b, &claimed)
-	err := s.Pool.SendBatch(ctx, &b).Close()
-	return claimed, wrap("claim chunk", err)
+	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return Claimed{}, wrap("claim chunk", err)
+	}
+	if err := s.complete(ctx, &c, &claimed); err != nil {
+		return Claimed{}, fmt.Errorf("claim chunk: %w", err)
+	}
+	return claimed, nil
 }
 
 // A Piece is tasks that go to the backlog.
@@ -322,6 +351,9 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	}
 	if next != nil && claimed.Lease != nil {
 		p.Unclaimed = claimed.Unclaimed
+		if err := s.complete(ctx, next, &claimed); err != nil {
+			return Progress{}, Claimed{}, fmt.Errorf("claim chunk: %w", err)
+		}
 	}
 	return p, claimed, nil
 }

@@ -725,6 +725,74 @@ func TestSlowUploadsLeaveConnections(t *testing.T) {
 	}
 }
 
+// A claim that waits for an append to end gets the inputs that it brought, as
+// does one that is made together with a record.
+func TestClaimDuringAppend(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(jobs.Inputs{Open: true}))
+	next := store.Claim{Job: id, Node: node, Want: 2, Floor: 2, Fixed: true}
+	appending := func(first int64, during func() error) {
+		t.Helper()
+		tx, err := s.Pool.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback(t.Context()) }() // after a commit there is nothing to roll back
+		var pid int32
+		for _, sql := range []string{
+			`select pg_backend_pid() from progress where job_id = $1 and total = $2 for update`,
+			`insert into input_blocks (job_id, first, count, data) values ($1, $2::bigint, 2, convert_to(format(E'%s\n%s\n', $2::bigint, $2::bigint + 1), 'UTF8')) returning 0`,
+			`update progress set total = $2 + 2 where job_id = $1 returning 0`,
+		} {
+			var n int32
+			if err := tx.QueryRow(t.Context(), sql, id, first).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			pid = max(pid, n)
+		}
+		done := make(chan error, 1)
+		go func() { done <- during() }()
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			var waits bool
+			if err := s.Pool.QueryRow(t.Context(), `select exists (select from pg_stat_activity where $1 = any(pg_blocking_pids(pid)))`, pid).Scan(&waits); err != nil {
+				t.Fatal(err)
+			}
+			if waits {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the claim does not wait for the append")
+			}
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c store.Claimed
+	appending(0, func() (err error) {
+		c, err = s.Claim(t.Context(), next)
+		return err
+	})
+	if c.Lease == nil || string(c.Lease.Inputs) != "0\n1\n" {
+		t.Fatalf("claimed %+v", c.Lease)
+	}
+	r := store.Record{Job: id, Lease: c.Lease.ID, Count: 2, Runs: []jobs.Run{outcomes(0, 2)}}
+	appending(2, func() error {
+		p, claimed, err := s.Record(t.Context(), r, &next)
+		if c = claimed; err == nil && !p.Held {
+			err = errors.New("the lease is lost")
+		}
+		return err
+	})
+	if c.Lease == nil || string(c.Lease.Inputs) != "2\n3\n" {
+		t.Fatalf("claimed %+v with a record", c.Lease)
+	}
+}
+
 // A job whose inputs are not all there is not submitted.
 func TestStoredInputs(t *testing.T) {
 	t.Parallel()
