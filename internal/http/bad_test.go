@@ -47,6 +47,7 @@ func TestBadSubmissions(t *testing.T) {
 		"wrong types":        {`{"name":1,"program":[],"inputs":"x","queue":{},"priority":"2","policy":[],"tags":"a"}`, 422, []string{"body.inputs", "body.name", "body.policy", "body.priority", "body.program", "body.queue", "body.tags"}},
 		"fractions":          {`{` + fine + `,"priority":2.5,"policy":{"threads":2.0,"processes":1e2,"max_attempts":1e999}}`, 422, []string{"body.policy.max_attempts", "body.policy.processes", "body.policy.threads", "body.priority"}},
 		"huge numbers":       {`{` + fine + `,"priority":99999999999999999999999,"policy":{"threads":-99999999999999999999999}}`, 422, []string{"body.policy.threads", "body.priority"}},
+		"huge range":         {`{"program":{"command":{"argv":["a"]}},"inputs":{"range":{"start":-9223372036854775809,"stop":9223372036854775808,"step":9223372036854775807}},"nmae":"a"}`, 422, []string{"body.inputs.range.start", "body.inputs.range.stop", "body.nmae"}},
 		"both programs":      {`{"program":{"python":{"source":"def f(x): pass","function":"f"},"command":{"argv":["true"]}},"inputs":{"items":[1]}}`, 422, []string{"body.program"}},
 		"empty python":       {`{"program":{"python":{}},"inputs":{"items":[1]}}`, 422, []string{"body.program.python.function", "body.program.python.source"}},
 		"no such function":   {program("def f(x): pass", `{"items":[1]}`)[:0] + `{"program":{"python":{"source":"def f(x): pass","function":"g"}},"inputs":{"items":[1]}}`, 422, []string{"body.program.python.function"}},

@@ -120,7 +120,12 @@ func parseSpec(schemas huma.Registry, text []byte) (jobs.Spec, jobs.Invalid) {
 	path := huma.NewPathBuffer(nil, 0)
 	path.Push("body")
 	huma.Validate(schemas, &huma.Schema{Ref: specSchema}, path, huma.ModeWriteToServer, root, result)
-	found := append(tree.found, fromSchema(result.Errors)...)
+	found := fromSchema(result.Errors)
+	for _, v := range tree.found {
+		if !slices.ContainsFunc(found, func(f jobs.Violation) bool { return f.Location == v.Location }) {
+			found = append(found, v)
+		}
+	}
 
 	var mismatch *json.UnmarshalTypeError
 	if err := json.Unmarshal(text, &spec); errors.As(err, &mismatch) && len(found) == 0 {
@@ -191,7 +196,8 @@ func tooDeep(text []byte) int {
 }
 
 // A treeReader reads JSON that is known to be well-formed into the tree that
-// huma validates, and finds names that stand twice in an object.
+// huma validates, and finds names that stand twice in an object, and whole
+// numbers that are none of ours because they take more than 64 bits.
 type treeReader struct {
 	*json.Decoder
 	found jobs.Invalid
@@ -213,6 +219,9 @@ func (t *treeReader) value(path string) any {
 		}
 		return t.object(path)
 	case json.Number:
+		if _, err := strconv.ParseInt(string(token), 10, 64); errors.Is(err, strconv.ErrRange) {
+			t.found = append(t.found, jobs.Violation{Location: path, Message: "must fit in 64 bits"})
+		}
 		return number(string(token))
 	default:
 		return token

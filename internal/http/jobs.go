@@ -117,9 +117,9 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 	if err != nil {
 		return nil, false, err
 	}
-	if wait > 0 && !replayed {
+	if wait > 0 && !replayed && (spec.Inputs.Open || spec.Inputs.Count() > 0) {
 		// It cannot have ended before there is news of it, so it need not be
-		// looked at.
+		// looked at. Without a task it has ended already.
 		select {
 		case <-news.C:
 		case <-time.After(min(wait, time.Second)):

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
@@ -34,5 +35,22 @@ func TestSubmitAndWait(t *testing.T) {
 	plain := s.get("/api/v1/jobs/" + j.ID)
 	if plain.StatusCode != 200 || strings.Contains(plain.text, "outputs") {
 		t.Errorf("%d %s", plain.StatusCode, plain.text)
+	}
+}
+
+// A job without a task has ended when it is submitted: nobody waits for it.
+func TestSubmitNothingAndWait(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	best := time.Hour
+	for range 3 {
+		began := time.Now()
+		if j := s.submit(program(squares, `{"items":[]}`), "Prefer", "wait=30"); j.State != jobs.Succeeded || string(j.Outputs) != "[]" {
+			t.Errorf("%+v", j)
+		}
+		best = min(best, time.Since(began))
+	}
+	if best >= time.Second {
+		t.Errorf("it took %v at best", best)
 	}
 }
