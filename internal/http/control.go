@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -51,6 +53,14 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}
 	return out, nil
+}
+
+// documentTasksBody says what appendTasks takes.
+func (a *api) documentTasksBody() {
+	a.OpenAPI().Paths[apiPrefix+"/jobs/{id}/tasks"].Post.RequestBody = &huma.RequestBody{
+		Description: "Inputs, one JSON value a line.",
+		Content:     map[string]*huma.MediaType{ndjson: {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}
 }
 
 // maxLine is how long one input of a stream may be, in bytes.

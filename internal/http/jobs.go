@@ -64,11 +64,9 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	if err != nil {
 		return nil, err
 	}
-	if !asked {
-		// Its place in line is not worth a look at the line by each submission.
-		if err := s.explainAll(ctx, []*jobs.Job{&answer.Job}, false); err != nil {
-			return nil, err
-		}
+	// Its place in line is not worth a look at the line by each submission.
+	if err := s.explainAll(ctx, []*jobs.Job{&answer.Job}, false); err != nil {
+		return nil, err
 	}
 	out := &submitOutput{Location: apiPrefix + "/jobs/" + answer.ID, Body: *answer}
 	if replayed {
@@ -322,17 +320,42 @@ func (s *Site) task(ctx context.Context, id, index string) (*jobs.Job, *jobs.Tas
 	return job, task, err
 }
 
-func (s *Site) listErrors(ctx context.Context, in *struct {
+type listErrorsInput struct {
 	JobPath
-	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"50"`
-}) (*listOutput[jobs.FailureGroup], error) {
+	Paging
+	count, first int64 // of the last group of the page before
+}
+
+// Resolve reads the cursor: how many tasks the last group has, and its first.
+func (in *listErrorsInput) Resolve(huma.Context) []error {
+	in.count, in.first = math.MaxInt64, 0
+	if in.Cursor == "" {
+		return nil
+	}
+	count, first, _ := strings.Cut(in.Cursor, "-")
+	var err, err2 error
+	in.count, err = strconv.ParseInt(count, 10, 64)
+	in.first, err2 = strconv.ParseInt(first, 10, 64)
+	if err != nil || err2 != nil {
+		return unresolved(jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: in.Cursor}})
+	}
+	return nil
+}
+
+func (s *Site) listErrors(ctx context.Context, in *listErrorsInput) (*listOutput[jobs.FailureGroup], error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	groups, err := s.store.FailureGroups(ctx, job.ID, in.Limit)
+	groups, err := s.store.FailureGroupsAfter(ctx, job.ID, in.count, in.first, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return listOf(groups, ""), nil
+	next := ""
+	if len(groups) > in.Limit {
+		groups = groups[:in.Limit]
+		last := groups[in.Limit-1]
+		next = fmt.Sprintf("%d-%d", last.Count, last.FirstIndex)
+	}
+	return listOf(groups, next), nil
 }

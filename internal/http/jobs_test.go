@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,5 +54,66 @@ func TestSubmitNothingAndWait(t *testing.T) {
 	}
 	if best >= time.Second {
 		t.Errorf("it took %v at best", best)
+	}
+}
+
+// Every failure is found page by page, and none twice.
+func TestErrorsPageByPage(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	j := s.submit(program("def f(x): raise ValueError(str(x % 5 if x < 15 else x))\n", `{"range":{"stop":18}}`), "Prefer", "wait=30")
+	if j.Counts.Failed != 18 {
+		t.Fatalf("%+v", j)
+	}
+	path := "/api/v1/jobs/" + j.ID + "/errors"
+	var got []string
+	for cursor := ""; ; {
+		var list struct {
+			Items []jobs.FailureGroup
+			Next  string `json:"next_cursor"`
+		}
+		s.get(path+"?limit=3&cursor="+cursor).into(t, &list)
+		for _, g := range list.Items {
+			got = append(got, fmt.Sprint(g.Message, "×", g.Count))
+		}
+		if cursor = list.Next; cursor == "" {
+			break
+		}
+		if len(list.Items) != 3 {
+			t.Fatalf("a page of %d with another behind it", len(list.Items))
+		}
+	}
+	if want := []string{"0×3", "1×3", "2×3", "3×3", "4×3", "15×1", "16×1", "17×1"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, bad := range []string{"x", "1", "1-", "-", "3-x", "99999999999999999999-1"} {
+		if a := s.get(path + "?cursor=" + bad); a.StatusCode != 422 || !slices.Equal(a.problem(t).locations(), []string{"query.cursor"}) {
+			t.Errorf("cursor %q: %d %s", bad, a.StatusCode, a.text)
+		}
+	}
+}
+
+// The description says what bodies streams of inputs and queues take, and that a
+// queue may be created.
+func TestDescribedBodies(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	var d struct {
+		Paths map[string]map[string]struct {
+			RequestBody struct{ Content map[string]any }
+			Responses   map[string]any
+		}
+	}
+	s.get("/api/v1/openapi.json").into(t, &d)
+	for _, c := range []struct{ method, path, body, status string }{
+		{"post", "/jobs", "application/json", "201"},
+		{"post", "/jobs/{id}/tasks", "application/x-ndjson", "200"},
+		{"put", "/queues/{name}", "application/json", "200"},
+		{"put", "/queues/{name}", "application/json", "201"},
+	} {
+		op := d.Paths["/api/v1"+c.path][c.method]
+		if op.RequestBody.Content[c.body] == nil || op.Responses[c.status] == nil {
+			t.Errorf("%+v: %+v", c, op)
+		}
 	}
 }

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -96,10 +98,13 @@ type queueChange struct {
 	Paused       bool    `json:"paused,omitempty"`
 }
 
-// documentQueueBody says what putQueue takes.
+// documentQueueBody says what putQueue takes, and how it answers where the queue
+// is new.
 func (a *api) documentQueueBody() {
 	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[queueChange](), true, "QueueChange")
-	a.OpenAPI().Paths[apiPrefix+"/queues/{name}"].Put.RequestBody = &huma.RequestBody{
+	put := a.OpenAPI().Paths[apiPrefix+"/queues/{name}"].Put
+	put.Responses["201"] = &huma.Response{Description: "Created", Content: put.Responses["200"].Content}
+	put.RequestBody = &huma.RequestBody{
 		Required: true,
 		Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},
 	}
@@ -108,11 +113,22 @@ func (a *api) documentQueueBody() {
 // readQueue changes q as a body of putQueue says, and lists what is wrong with
 // it.
 func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid {
+	if v := malformed(text); v != nil {
+		return jobs.Invalid{*v}
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
 		return jobs.Invalid{{Location: "body", Message: "must be a JSON object with per_core, pinned and max_processes"}}
 	}
+	tree := &treeReader{Decoder: json.NewDecoder(bytes.NewReader(text))}
+	tree.UseNumber()
+	tree.value("body")
 	var found jobs.Invalid
+	add := func(v jobs.Violation) {
+		if !slices.ContainsFunc(found, func(f jobs.Violation) bool { return f.Location == v.Location }) {
+			found = append(found, v)
+		}
+	}
 	var named string
 	var ignored any
 	for _, field := range []struct {
@@ -134,31 +150,35 @@ func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid
 		if !given {
 			continue
 		}
-		if string(value) == "null" && field.name != "max_processes" && field.kind != "" || json.Unmarshal(value, field.into) != nil {
-			found = append(found, jobs.Violation{Location: "body." + field.name, Message: "must be " + field.kind, Value: value})
-		} else if field.name == "per_core" {
+		if field.name == "per_core" {
 			fresh = false
 		}
+		if string(value) == "null" && field.name != "max_processes" && field.kind != "" || json.Unmarshal(value, field.into) != nil {
+			add(jobs.Violation{Location: "body." + field.name, Message: "must be " + field.kind})
+		}
 	}
-	for unknown := range fields {
-		found = append(found, jobs.Violation{Location: "body." + unknown, Message: "is not known"})
+	for _, unknown := range slices.Sorted(maps.Keys(fields)) {
+		add(jobs.Violation{Location: "body." + unknown, Message: "there is no such field"})
 	}
 	if !jobs.ValidQueueName(name) {
-		found = append(found, jobs.Violation{Location: "path.name", Message: jobs.QueueNameRule, Value: name})
+		add(jobs.Violation{Location: "path.name", Message: jobs.QueueNameRule, Value: name})
 	}
 	if named != "" && named != name {
-		found = append(found, jobs.Violation{Location: "body.name", Message: "must be the name in the address", Value: named})
-	}
-	if len(found) > 0 {
-		return found
+		add(jobs.Violation{Location: "body.name", Message: "must be the name in the address", Value: named})
 	}
 	if fresh {
-		return jobs.Invalid{{Location: "body.per_core", Message: "is required for a new queue"}}
+		add(jobs.Violation{Location: "body.per_core", Message: "is required for a new queue"})
 	}
-	return inBody(q.Validate())
+	for _, v := range slices.Concat(inBody(q.Validate()), tree.found) {
+		add(v)
+	}
+	return found
 }
 
 func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error) {
+	if !storable(in.Name) {
+		return nil, jobs.ErrNotFound
+	}
 	err := s.store.DeleteQueue(ctx, in.Name)
 	s.fleet.changed()
 	return nil, tell(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
@@ -167,6 +187,9 @@ func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error
 // pauseQueue makes nothing of a queue start, or lets it go on.
 func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queueOutput, error) {
 	return func(ctx context.Context, in *QueuePath) (*queueOutput, error) {
+		if !storable(in.Name) {
+			return nil, jobs.ErrNotFound
+		}
 		if err := s.store.PauseQueue(ctx, in.Name, paused); err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -76,6 +77,12 @@ func TestBadQueues(t *testing.T) {
 		{"new", `{"per_core": 0}`, []string{"body.per_core"}},
 		{"new", `{"per_core": -1, "max_processes": 0}`, []string{"body.max_processes", "body.per_core"}},
 		{"new", `{"per_core": "2", "pinned": 1, "max_processes": 1.5, "colour": "red"}`, []string{"body.colour", "body.max_processes", "body.per_core", "body.pinned"}},
+		{"new", `{"per_core": -1, "pinned": 1}`, []string{"body.per_core", "body.pinned"}},
+		{"new", `{"pinned": 1}`, []string{"body.per_core", "body.pinned"}},
+		{"new", `{"per_core": 1, "per_core": 2}`, []string{"body.per_core"}},
+		{"new", "{\"per_core\": 1, \"jobs\": \"\xff\"}", []string{"body"}},
+		{"new", `{"per_core": 99999999999999999999, "max_processes": 99999999999999999999}`, []string{"body.max_processes", "body.per_core"}},
+		{"new", strings.Repeat("[", 100_000), []string{"body"}},
 		{"new", `{"per_core": null}`, []string{"body.per_core"}},
 		{"new", `{"per_core": 1, "name": "old"}`, []string{"body.name"}},
 		{"cpu", `{"per_core": 1e9}`, []string{"body.per_core"}},
@@ -88,6 +95,13 @@ func TestBadQueues(t *testing.T) {
 		slices.Sort(got)
 		if a.StatusCode != http.StatusUnprocessableEntity || !slices.Equal(got, test.want) {
 			t.Errorf("%s %s: status %d, errors at %v, want %v", test.name, test.body, a.StatusCode, got, test.want)
+		}
+	}
+	for _, name := range []string{"%00", "%ff", "no"} {
+		for _, call := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"POST", "/pause"}, {"POST", "/resume"}, {"GET", "/history"}} {
+			if a := s.call(call[0], "/api/v1/queues/"+name+call[1], ""); a.StatusCode != http.StatusNotFound {
+				t.Errorf("%s of queue %s%s: %d %s", call[0], name, call[1], a.StatusCode, a.text)
+			}
 		}
 	}
 	var q jobs.Queue

@@ -95,6 +95,7 @@ func (s *Site) routes() chi.Router {
 	route(a, jobs.Admin, "POST /nodes/{id}/drain", "drain-node", "Begin no more turns on a node; tasks in hand finish", s.drainNode(true))
 	route(a, jobs.Admin, "POST /nodes/{id}/resume", "resume-node", "Let a drained node take turns again", s.drainNode(false))
 	a.documentBody("/jobs", specSchema)
+	a.documentTasksBody()
 	a.documentQueueBody()
 	return r
 }

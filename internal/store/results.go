@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -188,9 +189,16 @@ func (s *Store) Timeline(ctx context.Context, job string, after int64, limit int
 
 // FailureGroups reads a job's failures, those with the most tasks first.
 func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
+	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
+}
+
+// FailureGroupsAfter is FailureGroups from behind the group that has so many
+// tasks and begins at a task: no two groups have one in common.
+func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select kind, type, message, count, first_index, example from failure_groups
-		where job_id = $1 order by count desc, first_index limit $2`, job, limit)
+		where job_id = $1 and (count < $2 or count = $2 and first_index > $3)
+		order by count desc, first_index limit $4`, job, count, first, limit)
 	if err != nil {
 		return nil, wrap("read failures", err)
 	}
