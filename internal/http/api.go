@@ -61,12 +61,6 @@ func describeTypes(r huma.Registry) {
 	all := r.Map()
 	all["Policy"].Required = nil
 	all["Range"].Required = []string{"stop"}
-	for _, field := range []*huma.Schema{
-		all["Job"].Properties["started_at"], all["Job"].Properties["finished_at"], all["Task"].Properties["started_at"],
-		all["Attempt"].Properties["started_at"],
-	} {
-		field.Nullable = true
-	}
 	for _, s := range all {
 		s.PrecomputeMessages()
 	}
@@ -79,12 +73,11 @@ type failureLimitSchema struct{}
 func (failureLimitSchema) Schema(huma.Registry) *huma.Schema {
 	zero := 0.0
 	return &huma.Schema{
-		Nullable:    true,
 		Description: "A number of tasks, or a share of them such as 5%.",
 		Examples:    []any{10, "5%"},
-		AnyOf: []*huma.Schema{
-			{Type: huma.TypeInteger, Minimum: &zero},
-			{Type: huma.TypeString, Pattern: `^(0|[1-9][0-9]*|[0-9]+(\.[0-9]+)?%)$`},
+		AnyOf: []*huma.Schema{ // what has no type of its own cannot be null or one of them
+			{Type: huma.TypeInteger, Minimum: &zero, Nullable: true},
+			{Type: huma.TypeString, Pattern: `^(0|[1-9][0-9]*|[0-9]+(\.[0-9]+)?%)$`, Nullable: true},
 		},
 	}
 }

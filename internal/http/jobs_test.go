@@ -93,9 +93,9 @@ func TestErrorsPageByPage(t *testing.T) {
 	}
 }
 
-// The description says what bodies streams of inputs and queues take, and that a
-// queue may be created.
-func TestDescribedBodies(t *testing.T) {
+// The description says what bodies streams of inputs and queues take, that a
+// queue may be created, and what may be null. No type in it is empty.
+func TestDescription(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
 	var d struct {
@@ -103,8 +103,10 @@ func TestDescribedBodies(t *testing.T) {
 			RequestBody struct{ Content map[string]any }
 			Responses   map[string]any
 		}
+		Components struct{ Schemas map[string]schema }
 	}
-	s.get("/api/v1/openapi.json").into(t, &d)
+	a := s.get("/api/v1/openapi.json")
+	a.into(t, &d)
 	for _, c := range []struct{ method, path, body, status string }{
 		{"post", "/jobs", "application/json", "201"},
 		{"post", "/jobs/{id}/tasks", "application/x-ndjson", "200"},
@@ -115,5 +117,18 @@ func TestDescribedBodies(t *testing.T) {
 		if op.RequestBody.Content[c.body] == nil || op.Responses[c.status] == nil {
 			t.Errorf("%+v: %+v", c, op)
 		}
+	}
+	for name, fields := range map[string][]string{
+		"Job": {"started_at", "finished_at"}, "JobAnswer": {"started_at", "finished_at"}, "Task": {"started_at"},
+		"Attempt": {"started_at"}, "Bar": {"finished_at"}, "Queue": {"oldest_waiting_at"},
+	} {
+		for _, field := range fields {
+			if got := string(d.Components.Schemas[name].Properties[field].Type); got != `["string","null"]` {
+				t.Errorf("%s.%s is of type %s", name, field, got)
+			}
+		}
+	}
+	if strings.Contains(a.text, `""`) {
+		t.Error("something in it is empty")
 	}
 }

@@ -63,8 +63,8 @@ type Job struct {
 	Policy  Policy      `json:"policy"`
 
 	CreatedAt  Time  `json:"created_at" format:"date-time"`
-	StartedAt  *Time `json:"started_at" format:"date-time"`
-	FinishedAt *Time `json:"finished_at" format:"date-time"`
+	StartedAt  *Time `json:"started_at" format:"date-time" nullable:"true"`
+	FinishedAt *Time `json:"finished_at" format:"date-time" nullable:"true"`
 
 	Rate       float64  `json:"rate" doc:"Tasks a second: over the last seconds while it runs, over its whole run when it has ended."`
 	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null when it is not known."`

@@ -207,7 +207,7 @@ type Bar struct {
 	State      string  `json:"state" enum:"leased,done,lost" doc:"lost: its node died, and its tasks were claimed again."`
 	Failed     int     `json:"failed"`
 	StartedAt  Time    `json:"started_at" format:"date-time"`
-	FinishedAt *Time   `json:"finished_at" format:"date-time"`
+	FinishedAt *Time   `json:"finished_at" format:"date-time" nullable:"true"`
 	UserMS     float64 `json:"user_ms" doc:"CPU time in user mode."`
 	SystemMS   float64 `json:"system_ms" doc:"CPU time in the kernel."`
 	TasksMS    float64 `json:"tasks_ms" doc:"Wall time inside tasks, added up."`
@@ -232,7 +232,7 @@ type Attempt struct {
 	Attempt int        `json:"attempt" doc:"From 1; the same again where its process died and that was not yet held against it."`
 	Error   *TaskError `json:"error"`
 
-	StartedAt  *Time    `json:"started_at" format:"date-time"`
+	StartedAt  *Time    `json:"started_at" format:"date-time" nullable:"true"`
 	DurationMS *float64 `json:"duration_ms"`
 	Node       string   `json:"node,omitempty" doc:"Host of the node that ran it."`
 	NodeID     string   `json:"node_id,omitempty"`
@@ -253,7 +253,7 @@ type Task struct {
 	Node       string          `json:"node,omitempty" doc:"Host of the node that ran it."`
 	NodeID     string          `json:"node_id,omitempty"`
 	Core       *int            `json:"core" doc:"The core that it ran on; null where it was not pinned or has not run."`
-	StartedAt  *Time           `json:"started_at" format:"date-time"`
+	StartedAt  *Time           `json:"started_at" format:"date-time" nullable:"true"`
 	DurationMS *float64        `json:"duration_ms"`
 	Logs       []LogLine       `json:"logs" nullable:"false"`
 }
