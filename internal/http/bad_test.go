@@ -265,17 +265,20 @@ func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.site.SetBodyTimeout(300 * time.Millisecond)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{", adminToken)
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "408") {
-		t.Errorf("%q, %v", line, err)
+	open := s.submit(program(squares, `{"open":true}`)).ID
+	for _, path := range []string{"/jobs", "/jobs/" + open + "/tasks"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n1\n", path, adminToken)
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "408") {
+			t.Errorf("%s: %q, %v", path, line, err)
+		}
 	}
 	j := s.submit(program("import time\ndef f(x): time.sleep(1)\n", `{"items":[1]}`), "Prefer", "wait=20")
 	if j.State != jobs.Succeeded {
@@ -287,13 +290,27 @@ func TestSlowBody(t *testing.T) {
 func TestBrokenBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
+	open := s.submit(program(squares, `{"open":true}`)).ID
+	for path, rest := range map[string]string{
+		"/jobs":                     "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+		"/jobs/" + open + "/tasks":  "Transfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\nnonsense\r\n",
+		"/jobs/" + open + "/tasks?": "Content-Length: 100\r\n\r\n1\n2\n",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v1%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n%s", path, adminToken, rest)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "400") {
+			t.Errorf("%s: %q, %v", path, line, err)
+		}
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", adminToken)
-	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "400") {
-		t.Errorf("%q, %v", line, err)
+	var j job
+	if s.get("/api/v1/jobs/"+open).into(t, &j); j.Counts.Total != 0 {
+		t.Errorf("of broken requests is kept: %+v", j.Counts)
 	}
 }

@@ -62,7 +62,9 @@ func (b body) Read(p []byte) (int, error) {
 	return n, bodyError(err)
 }
 
-// bodyError tells apart why a body could not be read.
+// bodyError tells apart why a body could not be read. It hides the connection's
+// error: the store would take that of a body that streams into it for one of its
+// own connections to the database.
 func bodyError(err error) error {
 	var tooLarge *http.MaxBytesError
 	var timeout net.Error
@@ -72,9 +74,9 @@ func bodyError(err error) error {
 	case errors.As(err, &tooLarge):
 		return fmt.Errorf("%w: more than %d bytes", errTooLarge, tooLarge.Limit)
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("%w: %w", errSlowBody, err)
+		return fmt.Errorf("%w: %v", errSlowBody, err)
 	}
-	return fmt.Errorf("%w: %w", errBrokenBody, err)
+	return fmt.Errorf("%w: %v", errBrokenBody, err)
 }
 
 // readJSON reads the whole body of a request that must be JSON.

@@ -57,6 +57,19 @@ func TestSubmitNothingAndWait(t *testing.T) {
 	}
 }
 
+// Outputs come with the job if they take at most 1 MiB.
+func TestOutputsOfTheJob(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	for _, over := range []int{0, 1} {
+		size := 1<<20 + over - len(`["",1]`)
+		j := s.submit(program("def f(n): return 'a' * n if n > 1 else n\n", fmt.Sprintf(`{"items":[%d,1]}`, size)), "Prefer", "wait=30")
+		if want := (1 - over) << 20; j.State != jobs.Succeeded || len(j.Outputs) != want {
+			t.Errorf("%d bytes too many: %s with %d bytes of outputs, want %d", over, j.State, len(j.Outputs), want)
+		}
+	}
+}
+
 // Every failure is found page by page, and none twice.
 func TestErrorsPageByPage(t *testing.T) {
 	t.Parallel()
