@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"iter"
@@ -30,25 +31,46 @@ func (s *Site) verb(do func(context.Context, store.Viewer, string) (*jobs.Job, e
 }
 
 type appendOutput struct {
-	Body struct {
+	Replayed string `header:"Idempotent-Replayed"`
+	Body     struct {
 		First int64 `json:"first" doc:"Index of the first input of the request."`
 		Count int64 `json:"count"`
 	}
 }
 
 // appendTasks streams the inputs of the body, one JSON value a line, into an
-// open job: all of them or none.
+// open job: all of them or none, and with a key once.
 func (s *Site) appendTasks(ctx context.Context, in *struct {
 	JobPath
-	Seal bool `query:"seal" doc:"Close the job for inputs after these."`
+	Seal bool   `query:"seal" doc:"Close the job for inputs after these."`
+	Key  string `header:"Idempotency-Key" doc:"Inputs that come again with the same key within 24 hours are not added again."`
 }) (*appendOutput, error) {
 	c := callOf(ctx)
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := new(appendOutput)
-	out.Body.First, out.Body.Count, err = s.engine.Append(ctx, store.As(c.user), job.ID, inputLines(c.r.Body, "body", jsonLine(job.Program)), in.Seal)
+	viewer, out := store.As(c.user), new(appendOutput)
+	if in.Key == "" {
+		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, inputLines(c.r.Body, "body", jsonLine(job.Program)), in.Seal)
+	} else {
+		key := store.Key{UserID: c.user.ID, Key: in.Key}
+		if !validKey(in.Key) {
+			return nil, jobs.Invalid{{Location: "header.Idempotency-Key", Message: keyRule}}
+		}
+		sum := sha256.New()
+		fmt.Fprintf(sum, "tasks of %s, seal %t\n", job.ID, in.Seal)
+		body := io.TeeReader(c.r.Body, sum)
+		var replayed bool
+		out.Body.First, out.Body.Count, replayed, err = s.engine.AppendOnce(ctx, viewer, job.ID, inputLines(body, "body", jsonLine(job.Program)), in.Seal, key,
+			func() ([]byte, error) {
+				_, err := io.Copy(io.Discard, body)
+				return sum.Sum(nil), err
+			})
+		if replayed {
+			out.Replayed = "true"
+		}
+	}
 	if err != nil {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}

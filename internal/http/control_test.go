@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,5 +186,61 @@ func TestVerbsOnThePage(t *testing.T) {
 	press("retry", "Retry 8 failed or cancelled")
 	if a := s.call("POST", "/jobs/"+id+"/retry", ""); a.StatusCode != http.StatusConflict || !strings.Contains(a.Header.Get("Content-Type"), "html") {
 		t.Errorf("retry of a job that goes on: %s", a.Status)
+	}
+}
+
+// Inputs that are sent again with their key are not added again, at once or
+// later, and even when they have sealed the job.
+func TestAppendOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.submit(program(squares, `{"open":true}`)).ID
+	send := func(job, query, body, key string) *answer {
+		return s.call("POST", "/api/v1/jobs/"+job+"/tasks"+query, body, "Idempotency-Key", key)
+	}
+	want := func(a *answer, text, replayed string) {
+		t.Helper()
+		if a.StatusCode != 200 || a.text != text+"\n" || a.Header.Get("Idempotent-Replayed") != replayed {
+			t.Errorf("%d %q %s, want %q %s", a.StatusCode, a.Header.Get("Idempotent-Replayed"), a.text, replayed, text)
+		}
+	}
+	want(send(id, "", "1\n2\n", "a"), `{"first":0,"count":2}`, "")
+	want(send(id, "", "3\n", "b"), `{"first":2,"count":1}`, "")
+	want(send(id, "", "1\n2\n", "a"), `{"first":0,"count":2}`, "true")
+	other := s.submit(program(squares, `{"open":true}`)).ID
+	for name, a := range map[string]*answer{
+		"another body": send(id, "", "1\n2\n3\n", "a"), "no line of it": send(id, "", "nonsense\n", "a"), "nothing": send(id, "", "", "a"),
+		"another job": send(other, "", "1\n2\n", "a"), "sealed": send(id, "?seal=true", "1\n2\n", "a"), "an odd key": send(id, "", "1\n", "ä"),
+		"a submission": s.call("POST", "/api/v1/jobs", program(squares, `{"items":[1]}`), "Idempotency-Key", "a"),
+	} {
+		if a.StatusCode != 422 || !slices.Equal(a.problem(t).locations(), []string{"header.Idempotency-Key"}) {
+			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
+		}
+	}
+	// What was refused takes no key.
+	if a := send(id, "", "4\n{\n", "c"); a.StatusCode != 422 {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+	answers := make(chan *answer)
+	for range 6 {
+		go func() { answers <- send(id, "?seal=true", "4\n", "c") }()
+	}
+	replays := 0
+	for range 6 {
+		a := <-answers
+		if a.Header.Get("Idempotent-Replayed") == "true" {
+			replays++
+		}
+		want(a, `{"first":3,"count":1}`, a.Header.Get("Idempotent-Replayed"))
+	}
+	if replays != 5 {
+		t.Errorf("%d of 6 are replays", replays)
+	}
+	if a := send(id, "?seal=true", "5\n", "d"); a.StatusCode != http.StatusConflict {
+		t.Errorf("a sealed job takes inputs: %d %s", a.StatusCode, a.text)
+	}
+	var j job
+	if s.get("/api/v1/jobs/"+id).into(t, &j); j.Counts.Total != 4 {
+		t.Errorf("%+v", j.Counts)
 	}
 }

@@ -54,8 +54,7 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	var found jobs.Invalid
 	key, ok := s.key(in.Key, c.user, text)
 	if !ok {
-		found = append(found, jobs.Violation{Location: "header.Idempotency-Key",
-			Message: fmt.Sprintf("must be of 1 to %d printable ASCII characters", maxKey)})
+		found = append(found, jobs.Violation{Location: "header.Idempotency-Key", Message: keyRule})
 	}
 	spec, malformed := parseSpec(s.schemas, text)
 	found = append(found, malformed...)
@@ -83,11 +82,17 @@ func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool
 	if given == "" {
 		return nil, true
 	}
-	if len(given) > maxKey || strings.ContainsFunc(given, func(r rune) bool { return r < ' ' || r > '~' }) {
+	if !validKey(given) {
 		return nil, false
 	}
 	sum := sha256.Sum256(body)
 	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, true
+}
+
+var keyRule = fmt.Sprintf("must be of 1 to %d printable ASCII characters", maxKey)
+
+func validKey(given string) bool {
+	return len(given) <= maxKey && !strings.ContainsFunc(given, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // submit hands a submission to the engine and waits for the job's end where wait

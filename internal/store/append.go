@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -20,6 +22,82 @@ import (
 // all, and nothing is locked meanwhile: they are written under an id of their
 // own, and given the job's next indexes at the end.
 func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool) (first, count int64, err error) {
+	return s.appendAnd(ctx, v, id, values, seal, func(pgx.Tx, int64, int64) error { return nil })
+}
+
+// An Appended is what AppendOnce did, or what was done by the earlier request
+// with the same key.
+type Appended struct {
+	First, Count int64
+	Replayed     bool // the key was taken: nothing was done now
+	Same         bool // where Replayed, by the same request
+}
+
+// AppendOnce is Append with a key that makes it repeatable. The key's request is
+// known only when the values have been read; request reads what is left of them
+// and returns it. It is called once.
+func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key Key, request func() ([]byte, error)) (Appended, error) {
+	earlier, hash, err := s.appended(ctx, key)
+	if err == nil && hash == nil {
+		var done Appended
+		done.First, done.Count, err = s.appendAnd(ctx, v, id, values, seal, func(tx pgx.Tx, first, count int64) (err error) {
+			if key.Request, err = request(); err != nil {
+				return err
+			}
+			return s.claimAppend(ctx, tx, key, id, first, count)
+		})
+		if err == nil {
+			return done, nil
+		}
+		if !errors.Is(err, jobs.ErrConflict) {
+			return Appended{}, err
+		}
+		// The same request may have come first meanwhile, and have sealed the job.
+		conflict := err
+		if earlier, hash, err = s.appended(ctx, key); err == nil && hash == nil {
+			err = conflict
+		}
+	}
+	if err == nil && key.Request == nil {
+		key.Request, err = request()
+	}
+	if err != nil {
+		return Appended{}, err
+	}
+	earlier.Replayed, earlier.Same = true, bytes.Equal(hash, key.Request)
+	return earlier, nil
+}
+
+// appended reads what the request did that took a key, and its hash: nil where
+// the key is free. Of a key that stands for a submission nothing but the hash is
+// known.
+func (s *Store) appended(ctx context.Context, key Key) (a Appended, hash []byte, err error) {
+	err = s.Pool.QueryRow(ctx, `
+		select coalesce(first, 0), coalesce(count, 0), request_hash from idempotency_keys
+		where user_id = $1 and key = $2 and created_at >= now() - interval '24 hours'`, key.UserID, key.Key).
+		Scan(&a.First, &a.Count, &hash)
+	if err == pgx.ErrNoRows {
+		return a, nil, nil
+	}
+	return a, hash, wrap("read key", err)
+}
+
+// claimAppend takes a key for inputs that tx appends; ErrConflict when it is
+// taken.
+func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string, first, count int64) error {
+	earlier, _, err := s.ClaimKey(ctx, tx, key, job)
+	if err != nil {
+		return err
+	}
+	if earlier != "" {
+		return fmt.Errorf("the key is taken: %w", jobs.ErrConflict)
+	}
+	_, err = tx.Exec(ctx, `update idempotency_keys set first = $3, count = $4 where user_id = $1 and key = $2`, key.UserID, key.Key, first, count)
+	return wrap("claim key", err)
+}
+
+// appendAnd is Append with what else belongs to its transaction.
+func (s *Store) appendAnd(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
 	staged := NewID()
 	err = s.streamTx(ctx, func(tx pgx.Tx) error {
 		// A closed job is found before a long upload, not only after it.
@@ -32,11 +110,15 @@ func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq
 		if err := openJob(ctx, tx, v, id, true); err != nil {
 			return err
 		}
-		first, err = s.adopt(ctx, tx, id, staged, count)
-		if err == nil && seal {
-			err = s.seal(ctx, tx, id)
+		if first, err = s.adopt(ctx, tx, id, staged, count); err != nil {
+			return err
 		}
-		return err
+		if seal {
+			if err := s.seal(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return and(tx, first, count)
 	})
 	if err != nil {
 		return 0, 0, err

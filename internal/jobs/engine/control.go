@@ -60,6 +60,22 @@ func (e *Engine) Append(ctx context.Context, v store.Viewer, id string, values i
 	return first, count, nil
 }
 
+// AppendOnce is Append with a key that makes it repeatable; see
+// store.AppendOnce. It reports whether an earlier, equal request was found whose
+// answer this is.
+func (e *Engine) AppendOnce(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key store.Key, request func() ([]byte, error)) (first, count int64, replayed bool, err error) {
+	done, err := e.Store.AppendOnce(ctx, v, id, values, seal, key, request)
+	switch {
+	case err != nil:
+		return 0, 0, false, err
+	case !done.Replayed:
+		e.dispatchSoon(ctx, id)
+	case !done.Same:
+		return 0, 0, false, ErrKeyReused
+	}
+	return done.First, done.Count, done.Replayed, nil
+}
+
 // Seal closes an open job for inputs.
 func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
 	if err := e.Store.Seal(ctx, v, id); err != nil {
