@@ -139,7 +139,11 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 		}
 	}
 	if data.value == "" {
-		return c, &settingError{data.name, data.value, fmt.Sprintf("a directory, as there is no default: %v", dataErr)}
+		allowed := "a directory"
+		if dataErr != nil {
+			allowed += ", as there is no default: " + dataErr.Error()
+		}
+		return c, &settingError{data.name, data.value, allowed}
 	}
 	if c.data, err = filepath.Abs(data.value); err != nil {
 		return c, &settingError{data.name, data.value, "a directory: " + err.Error()}

@@ -43,6 +43,7 @@ func TestWrongSettings(t *testing.T) {
 		{nil, map[string]string{"ALLCORES_ADDR": "x"}, []string{"ALLCORES_ADDR", `"x"`}},
 		{[]string{"-role", "boss"}, nil, []string{"-role", "boss", "all, web or worker"}},
 		{nil, map[string]string{"ALLCORES_ROLE": "boss"}, []string{"ALLCORES_ROLE", "boss"}},
+		{[]string{"-data", ""}, nil, []string{"-data", `""; allowed is a directory`}},
 		{[]string{"-cores", "0"}, nil, []string{"-cores", "0", "from 1 to"}},
 		{[]string{"-queues", "cpu,B!"}, nil, []string{"-queues", "cpu,B!", "names of queues"}},
 		{nil, map[string]string{"ALLCORES_MEMORY_FLOOR": "95%"}, []string{"ALLCORES_MEMORY_FLOOR", "95%", "0% to 90%"}},
@@ -61,7 +62,7 @@ func TestWrongSettings(t *testing.T) {
 			continue
 		}
 		for _, part := range test.want {
-			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "geheim") {
+			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "nil") || strings.Contains(err.Error(), "geheim") {
 				t.Errorf("%v %v: %q does not name %q", test.args, test.env, err, part)
 			}
 		}
