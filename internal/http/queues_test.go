@@ -36,7 +36,8 @@ func TestQueuesAreAddedChangedAndDeleted(t *testing.T) {
 	if q := put("gpu", `{"max_processes": null, "per_core": 32, "paused": true}`, http.StatusOK); q.PerCore != 32 || q.MaxProcesses != nil || !q.Paused {
 		t.Errorf("without a limit: %+v", q)
 	}
-	j := s.submit(program(squares, `{"range":{"stop":3}}`, `,"queue":"gpu"`))
+	spec := program(squares, `{"range":{"stop":3}}`, `,"queue":"gpu"`)
+	j := s.submit(spec, "Idempotency-Key", "mine")
 	if a := s.call("DELETE", "/api/v1/queues/gpu", ""); a.StatusCode != http.StatusConflict {
 		t.Errorf("deleting a queue with work: %d %s", a.StatusCode, a.text)
 	}
@@ -60,6 +61,12 @@ func TestQueuesAreAddedChangedAndDeleted(t *testing.T) {
 	a := s.call("POST", "/api/v1/jobs", program(squares, `{"range":{"stop":3}}`, `,"queue":"gpu"`))
 	if a.StatusCode != http.StatusUnprocessableEntity || !slices.Contains(a.problem(t).locations(), "body.queue") {
 		t.Errorf("submitting to a deleted queue: %d %s", a.StatusCode, a.text)
+	}
+	if again := s.call("POST", "/api/v1/jobs", spec, "Idempotency-Key", "mine"); again.StatusCode != 201 || again.Header.Get("Idempotent-Replayed") != "true" || !strings.Contains(again.text, j.ID) {
+		t.Errorf("the same submission again: %d %s", again.StatusCode, again.text)
+	}
+	if a := s.call("POST", "/api/v1/jobs", spec+" ", "Idempotency-Key", "mine"); a.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("another with its key: %d %s", a.StatusCode, a.text)
 	}
 }
 

@@ -24,6 +24,18 @@ func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
 	return int(tag.RowsAffected()), wrap("forget keys", err)
 }
 
+// KeyedJob is the job for which an equal request took the key within 24 hours;
+// empty when there is none.
+func (s *Store) KeyedJob(ctx context.Context, k Key) (job string, err error) {
+	err = s.Pool.QueryRow(ctx, `
+		select job_id from idempotency_keys
+		where user_id = $1 and key = $2 and request_hash = $3 and created_at >= now() - interval '24 hours'`, k.UserID, k.Key, k.Request).Scan(&job)
+	if err == pgx.ErrNoRows {
+		return "", nil
+	}
+	return job, wrap("read key", err)
+}
+
 // ClaimKey takes the key for a job as part of tx, the transaction that inserts
 // the job. When the key is taken already it returns the job it stands for, and
 // whether the request was the same.

@@ -75,6 +75,11 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 		return "", false, err
 	}
 	if len(found) > 0 {
+		if key != nil { // what was right when it came first is answered again
+			if earlier, err := e.Store.KeyedJob(ctx, *key); err != nil || earlier != "" {
+				return earlier, err == nil, err
+			}
+		}
 		return "", false, found
 	}
 	n, work, guess, err := e.newJob(ctx, id, user, spec)
