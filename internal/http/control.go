@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -52,7 +53,7 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	}
 	viewer, out := store.As(c.user), new(appendOutput)
 	if in.Key == "" {
-		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, inputLines(c.r.Body, "body", jsonLine(job.Program)), in.Seal)
+		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, allWrong(inputLines(c.r.Body, "body", jsonLine(job.Program))), in.Seal)
 	} else {
 		key := store.Key{UserID: c.user.ID, Key: in.Key}
 		if !validKey(in.Key) {
@@ -62,7 +63,7 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 		fmt.Fprintf(sum, "tasks of %s, seal %t\n", job.ID, in.Seal)
 		body := io.TeeReader(c.r.Body, sum)
 		var replayed bool
-		out.Body.First, out.Body.Count, replayed, err = s.engine.AppendOnce(ctx, viewer, job.ID, inputLines(body, "body", jsonLine(job.Program)), in.Seal, key,
+		out.Body.First, out.Body.Count, replayed, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
 			func() ([]byte, error) {
 				_, err := io.Copy(io.Discard, body)
 				return sum.Sum(nil), err
@@ -75,6 +76,32 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}
 	return out, nil
+}
+
+// allWrong yields values until one is wrong. Then it only lists what is wrong with
+// it and with those that follow, and ends with that: at most maxListed of them.
+func allWrong(values iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var found jobs.Invalid
+		for value, err := range values {
+			var wrong jobs.Invalid
+			switch {
+			case errors.As(err, &wrong):
+				found = append(found, wrong...)
+			case err != nil:
+				yield(nil, err)
+				return
+			case found == nil && !yield(value, nil):
+				return
+			}
+			if len(found) >= maxListed {
+				break
+			}
+		}
+		if found != nil {
+			yield(nil, found)
+		}
+	}
 }
 
 // documentTasksBody says what appendTasks takes.

@@ -244,3 +244,27 @@ func TestAppendOnce(t *testing.T) {
 		t.Errorf("%+v", j.Counts)
 	}
 }
+
+// Of inputs that are wrong every line is listed, up to a number.
+func TestWrongLines(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	path := "/api/v1/jobs/" + s.submit(program(squares, `{"open":true}`)).ID + "/tasks"
+	p := s.call("POST", path, "1\n{\n2\n\n\"\xff\"\n3\nnope").problem(t)
+	var lines []any
+	for _, e := range p.Errors {
+		if e.Location != "body" || !strings.HasPrefix(e.Message, fmt.Sprintf("line %v ", e.Value)) {
+			t.Errorf("%+v", e)
+		}
+		lines = append(lines, e.Value)
+	}
+	if !slices.Equal(lines, []any{2.0, 5.0, 7.0}) || p.Status != 422 || p.Detail != "3 violations" {
+		t.Errorf("%+v", p)
+	}
+	if p := s.call("POST", path, strings.Repeat("x\n", 100_000)).problem(t); len(p.Errors) != 20 {
+		t.Errorf("%d violations", len(p.Errors))
+	}
+	if a := s.call("POST", path, "1\n"); a.text != `{"first":0,"count":1}`+"\n" {
+		t.Errorf("%d %s", a.StatusCode, a.text)
+	}
+}
