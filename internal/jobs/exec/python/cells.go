@@ -17,14 +17,18 @@ const (
 	cellDirty   = 1
 	cellRaw     = 2
 	cellAnswers = 3
+	cellUnsent  = 4
+	cellSent    = 5
 	cellLimit   = 8 // of 8 chunks
 	cellMark    = 16
 	markStep    = 8 // one cache line
 
 	limitCells = 8
 
-	// traceSize is how many bytes at the end of the memory are room for the
-	// stack of a process that crashes; TRACE in cells.py.
+	// At the end of the memory are logRoom bytes for what was printed and is not
+	// sent, and traceSize for the stack of a process that crashes: ROOM and TRACE in
+	// cells.py.
+	logRoom   = 64 << 10
 	traceSize = 16 << 10
 )
 
@@ -38,7 +42,7 @@ type cells struct {
 // newCells makes the cells of a process of that many threads at most. No task
 // is in hand.
 func newCells(threads int) (*cells, error) {
-	size := (8*(cellMark+markStep*threads)+4095)&^4095 + traceSize
+	size := (8*(cellMark+markStep*threads)+4095)&^4095 + logRoom + traceSize
 	file, err := process.Memory(size)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,24 @@ func (c *cells) oldest() int64 {
 		}
 	}
 	return low
+}
+
+// unsent is what the process had printed when it died but not sent. received is
+// how many records had come; those of them that lie there are left out.
+func (c *cells) unsent(received int64) []logText {
+	room := c.memory[len(c.memory)-traceSize-logRoom:][:logRoom]
+	r := reader{rest: room[:min(max(c.load(cellUnsent), 0), logRoom)]}
+	var logs []logText
+	for n := c.load(cellSent); len(r.rest) > 0; n++ {
+		l, err := r.log()
+		if err != nil {
+			break // it died while it wrote that
+		}
+		if n >= received {
+			logs = append(logs, l)
+		}
+	}
+	return logs
 }
 
 // trace is what Python's faulthandler wrote about the crash of the process.

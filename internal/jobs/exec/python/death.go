@@ -15,6 +15,9 @@ import (
 func (t *turn) exited(exit *exitInfo) {
 	w := t.w
 	cells := w.cells
+	for _, l := range cells.unsent(w.logged) {
+		w.printedLines(false, l, t.log)
+	}
 	w.finishLines(w.next, t.log)
 	high := cells.load(cellHigh)
 	var inHand []int64

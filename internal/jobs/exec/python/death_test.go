@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
 	"github.com/allcores/allcores/internal/jobs/exec/exectest"
@@ -464,4 +466,48 @@ func TestKilledServer(t *testing.T) {
 		_, err := os.Stat(filepath.Join(os.TempDir(), "allcores-"+run[:12]))
 		return os.IsNotExist(err)
 	})
+}
+
+// What a task printed is kept when its process dies, each line once.
+func TestPrintedBeforeDeath(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 2} {
+		for _, die := range []string{"os._exit(3)", "os.kill(os.getpid(), 9)", "ctypes.string_at(0)"} {
+			l := lane(`
+import ctypes, os, sys, time
+def f(x):
+    if x == 5:
+        for i in range(2000):
+            print("line", i, "ä" * 20)
+        time.sleep(0.12)
+        print("sent or not")
+        print("last", file=sys.stderr)
+        print("without an end", end="")
+        ` + die + "\n    return x")
+			l.Threads = threads
+			e := python.New(python.Options{})
+			defer e.Close()
+			r, err := exectest.Run(t, e, l, exectest.Numbers(1, 5, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Failed) != 1 {
+				t.Fatalf("%s: %v %v", die, r.Outputs, r.Failed)
+			}
+			count := map[string]int{}
+			for _, line := range r.Logs {
+				count[line.Stream+": "+line.Line]++
+				if line.Task != 5 {
+					t.Errorf("%s: of task %d: %s", die, line.Task, line.Line)
+				}
+			}
+			want := map[string]int{"stdout: sent or not": 1, "stderr: last": 1, "stdout: without an end": 1}
+			for i := range 2000 {
+				want[fmt.Sprintf("stdout: line %d %s", i, strings.Repeat("ä", 20))] = 1
+			}
+			if diff := cmp.Diff(want, count); diff != "" {
+				t.Errorf("%d threads, %s: (-want +got)\n%s", threads, die, diff)
+			}
+		}
+	}
 }

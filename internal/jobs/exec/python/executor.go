@@ -156,6 +156,7 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 		call = jobs.CallValue
 	}
 	w.key, w.job, w.lane = k, lane.Job, lane.Number
+	w.several = lane.Threads > 1
 	limit := ""
 	if lane.MemoryLimit > 0 {
 		limit = exec.MemoryLimit(lane.MemoryLimit, w.process.Grouped())

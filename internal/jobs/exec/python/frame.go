@@ -28,7 +28,8 @@ import (
 //	I  outcomes of neighbouring tasks that gave integers of 64 bits
 //	F  outcomes of neighbouring tasks that gave floats
 //	o  outcomes of single tasks, as they ended
-//	G  log lines
+//	G  log records: how many there have been with these (i64), and what they say;
+//	   neighbours of one task are one here
 //	E  a chunk has ended
 //	K  what is wrong with a source, JSON
 const (
@@ -45,6 +46,9 @@ const (
 	frameLogs     = 'G'
 	frameEnd      = 'E'
 )
+
+// outcomeFrames carry outcomes.
+var outcomeFrames = []byte{frameOutcomes, frameInts, frameFloats, frameOutcome}
 
 const headSize = 5
 

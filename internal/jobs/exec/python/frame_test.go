@@ -63,6 +63,7 @@ func FuzzFrames(f *testing.F) {
 				}
 			case frameLogs:
 				r := reader{rest: frame.body}
+				r.i64()
 				for len(r.rest) > 0 {
 					if _, err := r.log(); err != nil {
 						break

@@ -1,6 +1,7 @@
 package python
 
 import (
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -76,14 +77,32 @@ type printing struct {
 	cut    bool
 }
 
+// A source is where a line comes from: a stream, what was written past it, or in a
+// process of several tasks at once, which print in turn, a stream of one task.
+type source struct {
+	stream string
+	raw    bool
+	number int64 // 0 but with several at once
+}
+
+// maxSources bounds how many lines without an end are kept.
+const maxSources = 1024
+
 // printedLines turns text into lines and passes each on with the number of its
 // task. A line without an end is kept until its end comes, its task ends, or
-// another task prints.
-func (w *worker) printedLines(source string, l logText, line func(number int64, stream, text string, at time.Time)) {
-	p := w.printed[source]
+// another task prints the next to the same source.
+func (w *worker) printedLines(raw bool, l logText, line func(number int64, stream, text string, at time.Time)) {
+	from := source{stream: l.stream, raw: raw}
+	if w.several && !raw {
+		from.number = l.number
+	}
+	p := w.printed[from]
 	if p == nil {
+		if len(w.printed) >= maxSources {
+			w.finishLines(math.MaxInt64, line)
+		}
 		p = &printing{}
-		w.printed[source] = p
+		w.printed[from] = p
 	}
 	if len(p.text) > 0 && p.number != l.number {
 		line(p.number, l.stream, lineText(p), p.at)
@@ -115,11 +134,14 @@ func (w *worker) printedLines(source string, l logText, line func(number int64, 
 
 // finishLines passes on the lines without an end of tasks below the number.
 func (w *worker) finishLines(below int64, line func(number int64, stream, text string, at time.Time)) {
-	for source, p := range w.printed {
-		if len(p.text) > 0 && p.number < below {
-			line(p.number, strings.TrimPrefix(source, "raw "), lineText(p), p.at)
-			*p = printing{}
+	for from, p := range w.printed {
+		if p.number >= below {
+			continue
 		}
+		if len(p.text) > 0 {
+			line(p.number, from.stream, lineText(p), p.at)
+		}
+		delete(w.printed, from)
 	}
 }
 

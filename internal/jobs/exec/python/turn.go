@@ -303,7 +303,7 @@ func (t *turn) handle(e event) {
 	case e.exit != nil:
 		t.exited(e.exit)
 	case e.log != nil:
-		t.w.printedLines("raw "+e.log.stream, *e.log, t.log)
+		t.w.printedLines(true, *e.log, t.log)
 	default:
 		if err := t.frame(e.frame); err != nil {
 			t.w.kill()
@@ -343,12 +343,13 @@ func (t *turn) frame(f frame) error {
 		}
 	case frameLogs:
 		r := reader{rest: f.body}
+		t.w.logged = r.i64()
 		for len(r.rest) > 0 {
 			l, err := r.log()
 			if err != nil {
 				return err
 			}
-			t.w.printedLines(l.stream, l, t.log)
+			t.w.printedLines(false, l, t.log)
 		}
 	case frameEnd:
 		e, err := parseEnding(f.body)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,6 +116,7 @@ type worker struct {
 
 	key         key
 	loaded      bool
+	logged      int64 // log records received
 	job         string
 	lane        int
 	cores       []int
@@ -122,7 +124,8 @@ type worker struct {
 	chunks      int   // chunks sent so far
 	user        time.Duration
 	system      time.Duration
-	printed     map[string]*printing
+	printed     map[source]*printing
+	several     bool   // tasks at once
 	interpreter string // as it says itself
 	version     string
 }
@@ -140,7 +143,7 @@ func spawn(s process.Spec) (w *worker, err error) {
 	}
 	w = &worker{
 		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8), ended: make(chan struct{}),
-		printed: make(map[string]*printing), cores: s.Cores, memory: s.Memory,
+		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory,
 	}
 	var theirs []int
 	defer func() {
@@ -295,7 +298,7 @@ func (w *worker) readFrames() error {
 		if err != nil {
 			return nil
 		}
-		if f.kind == frameOutcomes || f.kind == frameOutcome {
+		if slices.Contains(outcomeFrames, f.kind) {
 			w.served.Add(1)
 		}
 		if f.kind == frameEnd {

@@ -6,7 +6,8 @@ descriptors, which nothing that a task starts inherits:
   3  frames in: length of the body (u32), type (u8), body; little endian
   4  frames out: the same
   5  shared memory of 64-bit cells, see the constants below, and at its end room
-     for what faulthandler says of a crash
+     for what was printed and is not sent, and for what faulthandler says of a
+     crash: the parent reads both when the process has died
   6  a byte here asks for a flush (see Runner.serve)
 
 Tasks are known here by their number, which grows by one from task to task over
@@ -24,6 +25,8 @@ C extension holds the interpreter lock:
           or 2 past sys.stdout and sys.stderr by a task
   ANSWERS grows after each request to flush, as soon as a task could go on: when no
           other one holds the interpreter lock, or the event loop
+  UNSENT  bytes of log records in the room for them
+  SENT    how many log records were made before those
   LIMIT   eight cells, one of each chunk in flight: start nothing from there on
   MARK    one cell a thread, a cache line apart: the number in hand, or -1
 """

@@ -1,9 +1,57 @@
 """What takes the place of sys.stdout and sys.stderr."""
-import time
+import struct, threading, time
 
-from .cells import DIRTY
+from .cells import DIRTY, ROOM, SENT, UNSENT
 
 MAX_TASK_LOG, MAX_LOG = 256 << 10, 1 << 20  # characters, of a task's stream and in all
+RECORD = struct.Struct("<qBdI")             # number, stream, time, bytes of text
+
+
+class Log:
+    """What was printed and is not sent yet. As far as there is room a copy of it lies
+    in the shared memory, for a process that dies."""
+
+    def __init__(self, cells, room):
+        self.cells, self.room = cells, room
+        self.lock = threading.RLock()  # a signal handler may print, too
+        self.records = []  # of (number, stream, time, text)
+        self.copied = []   # bytes that the copy of each has
+        self.size = 0      # characters in the records
+        self.used = 0      # bytes of the room
+        self.sent = 0      # records before those in the room
+
+    def add(self, number, stream, at, text):
+        with self.lock:
+            self.records.append((number, stream, at, text))
+            self.size += len(text)
+            n, free = 0, ROOM - self.used - RECORD.size
+            if free > 0:
+                data = text[:free // 4 if 4 * len(text) > free else None].encode("utf-8", "replace")
+                n = RECORD.size + len(data)
+                self.room[self.used:self.used + n] = RECORD.pack(number, stream, at, len(data)) + data
+                self.used += n
+                self.cells[UNSENT] = self.used
+            self.copied.append(n)
+
+    def take(self):
+        """The records to be sent, and how many there will have been then."""
+        with self.lock:
+            records, self.records, self.size = self.records, [], 0
+            return records, self.sent + len(records)
+
+    def forget(self, n):
+        """Removes the copies of the first n, which were sent."""
+        with self.lock:
+            sent = sum(self.copied[:n])
+            del self.copied[:n]
+            left = self.used - sent
+            self.cells[UNSENT] = 0
+            if left:
+                self.room[:left] = bytes(self.room[sent:self.used])
+            self.sent += n
+            self.used = left
+            self.cells[SENT] = self.sent
+            self.cells[UNSENT] = left
 
 
 class Stream:
@@ -36,9 +84,8 @@ class Stream:
         kept = text
         if used + len(text) > MAX_TASK_LOG:
             kept = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, self.name[1:-1])
-        r.logs.append((task, self.number, time.time(), kept))
-        r.log_size += len(kept)
-        if r.log_size > MAX_LOG and r.lock.acquire(blocking=False):
+        r.log.add(task, self.number, time.time(), kept)
+        if (r.log.size > MAX_LOG or r.log.used > ROOM // 2) and r.lock.acquire(blocking=False):
             try:
                 r.flush_logs()
             finally:

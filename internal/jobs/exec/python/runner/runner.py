@@ -4,9 +4,9 @@ from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import ANSWERS, DIRTY, TRACE
+from .cells import ANSWERS, DIRTY, ROOM, TRACE
 from .many import Async, Threads
-from .printing import Stream
+from .printing import RECORD, Log, Stream
 from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
 from .serial import Serial
 from .values import FILE, describe, encoded
@@ -39,8 +39,8 @@ class Runner:
         self.process = None  # runs the chunks, once the program is loaded
         self.memory_limit = ""   # in words; empty without one
         self.kills = -1          # descriptor of the file that counts kills, or -1
-        self.logs = []       # of (number, stream, time, text)
-        self.log_size = 0
+        room = memoryview(self.shared)[len(self.shared) - TRACE - ROOM:len(self.shared) - TRACE]
+        self.log = Log(self.cells, room)
         self.flush = self.flush_logs
         # A new program keeps the peak of the process that started it.
         self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
@@ -218,13 +218,11 @@ class Runner:
 
     def flush_logs(self):
         """Sends what was printed; the lock must be held."""
-        n = len(self.logs)
-        if not n:
+        if not self.log.records:
             return
-        records = self.logs[:n]
-        del self.logs[:n]
-        self.log_size = 0
-        parts = []
+        records, sent = self.log.take()
+        n = len(records)
+        parts = [struct.pack("<q", sent)]
         i = 0
         while i < n:
             number, stream, at, text = records[i]
@@ -234,10 +232,11 @@ class Runner:
             if j > i + 1:
                 text = "".join([record[3] for record in records[i:j]])
             data = text.encode("utf-8", "replace")
-            parts.append(struct.pack("<qBdI", number, stream, at, len(data)))
+            parts.append(RECORD.pack(number, stream, at, len(data)))
             parts.append(data)
             i = j
         self.write("G", *parts)
+        self.log.forget(n)
 
     def current(self):
         """The number of the task that the caller runs in, or -1."""
