@@ -65,6 +65,7 @@ type Engine struct {
 	works    workCache
 	active   active
 	nudges   nudges
+	wakes    wakes
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	lowMemory atomic.Bool // less is free than MemoryFloor

@@ -407,6 +407,7 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 	l.logs, l.logBytes = nil, 0
 	if answer.Held {
 		l.engine.meter.ran(l.work.Queue, r, rec.Runs)
+		l.engine.wakeForRetry(l.work.Job, again)
 	}
 	if answer.Lease != nil {
 		l.push(ctx, answer.Claimed)

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -259,4 +260,33 @@ func TestNoTaskWaitsBehindALongOne(t *testing.T) {
 		return time.Since(since) > 1500*time.Millisecond
 	})
 	n.cancelAll(t, id)
+}
+
+// A job that only waits for its next attempt gets a turn when that is due, not
+// with the next sweep.
+func TestRetriesAreOnTime(t *testing.T) {
+	t.Parallel()
+	n := startOn(t, template.New(t), 0)
+	best := time.Hour
+	for range 3 { // other tests may hold this one up
+		spec := python(fmt.Sprintf(`
+import os
+def f(x):
+    with open(%q, "a") as file:
+        file.write("x")
+        if file.tell() < 6:
+            raise RuntimeError("not yet")
+    return x
+`, filepath.Join(t.TempDir(), "tries")), "f", rangeOf(1))
+		spec.Policy.MaxAttempts, spec.Policy.RetryBackoff = pointer(10), pointer(jobs.Duration("20ms"))
+		j := n.end(t, n.submit(t, spec), time.Minute)
+		if j.State != jobs.Succeeded {
+			t.Fatalf("%+v", j)
+		}
+		if best = min(best, j.FinishedAt.Sub(j.CreatedAt.Time)); best < 2*time.Second {
+			return
+		}
+	}
+	// 20 + 40 + 80 + 160 + 320 ms, and a quarter more at most.
+	t.Errorf("five retries took %v", best)
 }

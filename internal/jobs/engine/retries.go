@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -86,6 +87,55 @@ func join(pieces []store.Piece) []store.Piece {
 	}
 	return joined
 }
+
+// wakes are when jobs are to get a turn because something of them is due again.
+type wakes struct {
+	mu  sync.Mutex
+	due map[string]time.Time // by job, the next one
+}
+
+// wakeForRetry sees to it that a job has a turn as soon as the first of the
+// pieces is due. The sweep would, up to a second later; it does for those that
+// are due after a wake that is to come already.
+func (e *Engine) wakeForRetry(job string, pieces []store.Piece) {
+	wait := time.Duration(-1)
+	for _, p := range pieces {
+		if p.Wait > 0 && (wait < 0 || p.Wait < wait) {
+			wait = p.Wait
+		}
+	}
+	if wait < 0 {
+		return
+	}
+	wait += dueMargin
+	due := time.Now().Add(wait)
+	e.wakes.mu.Lock()
+	defer e.wakes.mu.Unlock()
+	if next, ok := e.wakes.due[job]; ok && !next.After(due) {
+		return
+	}
+	if e.wakes.due == nil {
+		e.wakes.due = make(map[string]time.Time)
+	}
+	e.wakes.due[job] = due
+	e.background.Go(func() {
+		select {
+		case <-e.running.Done():
+			return
+		case <-time.After(wait):
+		}
+		e.wakes.mu.Lock()
+		if e.wakes.due[job].Equal(due) {
+			delete(e.wakes.due, job)
+		}
+		e.wakes.mu.Unlock()
+		e.dispatchSoon(e.running, job)
+	})
+}
+
+// dueMargin is how long after a piece is due by this node's reckoning, which
+// begins when the answer of the database comes, it is asked for.
+const dueMargin = 2 * time.Millisecond
 
 // maxBackoff is the longest wait before another attempt.
 const maxBackoff = time.Hour
