@@ -267,7 +267,7 @@ func closePostgres(server *pglocal.Server) error {
 func announce(stdout io.Writer, addr net.Addr, c config, token string) error {
 	base := "http://" + reachable(addr)
 	lines := []string{"allcores: ready at " + base}
-	if c.token == "" && token != "" {
+	if c.token == "" && token != "" && c.role != engine.RoleWorker {
 		lines = append(lines, "allcores: sign in at "+base+"/login?token="+token)
 	}
 	_, err := fmt.Fprintln(stdout, strings.Join(lines, "\n"))

@@ -246,6 +246,11 @@ func fromSchema(errs []error) jobs.Invalid {
 
 func notFound(http.ResponseWriter, *http.Request) error { return jobs.ErrNotFound }
 
+// notHere is what a worker answers.
+func notHere(http.ResponseWriter, *http.Request) error {
+	return tell(jobs.ErrNotFound, jobs.ErrNotFound, "This node only executes tasks (-role worker). Pages and API are on a node whose role is web or all.")
+}
+
 // methodNotAllowed says which methods an address has.
 func methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {

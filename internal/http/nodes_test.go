@@ -23,6 +23,11 @@ func TestAskingAnotherNode(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
 	asked, submitted, worker := serveAt(t, url, engine.RoleWeb), serveAt(t, url, engine.RoleWeb), serveAt(t, url, engine.RoleWorker)
+	for path, status := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 404, "/login": 404, "/api/v1/jobs": 404} {
+		if a := worker.get(path); a.StatusCode != status || status == 404 && !strings.Contains(a.text, "-role worker") {
+			t.Errorf("the worker answers %s with %d: %s", path, a.StatusCode, a.text)
+		}
+	}
 	gates := t.TempDir()
 	id := submitted.submit(program(fmt.Sprintf(`
 import os, time

@@ -7,10 +7,12 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/static"
 )
 
-// routes is the table of every address.
+// routes is the table of every address. A worker has only what tells whether it
+// is well.
 func (s *Site) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, s.limitBody)
@@ -21,6 +23,10 @@ func (s *Site) routes() chi.Router {
 	r.Get("/healthz", s.healthz)
 	r.Get("/readyz", s.readyz)
 	r.Method(http.MethodGet, "/metrics", s.newMetrics())
+	if s.engine.Role == engine.RoleWorker {
+		r.NotFound(s.plain(notHere))
+		return r
+	}
 
 	r.Get("/login", s.plain(s.loginPage))
 	r.Post("/login", s.plain(s.login))
