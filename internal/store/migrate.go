@@ -96,12 +96,29 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
+	if err := mendVersions(ctx, pool); err != nil {
+		return err
+	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("run migrations: %w", err)
+	}
+	return nil
+}
+
+// mendVersions makes the sequence of goose's table go on where the table ends: on
+// a server with wal_level=minimal that crashed it may have begun again.
+func mendVersions(ctx context.Context, pool *pgxpool.Pool) error {
+	var there bool
+	err := pool.QueryRow(ctx, `select to_regclass($1) is not null`, goose.DefaultTablename).Scan(&there)
+	if err == nil && there {
+		_, err = pool.Exec(ctx, `select setval(pg_get_serial_sequence($1, 'id'), max(id)) from `+goose.DefaultTablename, goose.DefaultTablename)
+	}
+	if err != nil {
+		return fmt.Errorf("look at the versions of the schema: %w", err)
 	}
 	return nil
 }
