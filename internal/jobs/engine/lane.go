@@ -193,9 +193,17 @@ func (l *lane) claim() *store.Claim {
 	if fixed := l.work.Policy.ChunkSize; fixed != nil {
 		c.Want, c.Floor, c.Fixed = *fixed, *fixed, true
 	} else {
-		c.Want, c.Floor = l.stats.size(*l.work.Policy.Threads)
+		c.Want, c.Floor = l.stats.size(*l.work.Policy.Threads, l.aim())
 	}
 	return c
+}
+
+// aim is how much work the lane's next chunk should be.
+func (l *lane) aim() time.Duration {
+	if l.began.IsZero() {
+		return firstAim
+	}
+	return aimAfter(time.Since(l.began))
 }
 
 // claimChunk makes the lane's next claim. Being cancelled does not interrupt it:
@@ -221,7 +229,7 @@ func (l *lane) push(ctx context.Context, c store.Claimed) {
 	}
 	chunk := exec.Chunk{ID: lease.ID, First: lease.First, Count: lease.Count, Inputs: lease.Inputs, Failures: l.failures}
 	if l.work.Policy.ChunkSize == nil {
-		chunk.Budget = budget
+		chunk.Budget = 2 * l.aim() // past it the untouched tail goes back
 	}
 	if r := l.work.Inputs.Range; r != nil {
 		chunk.Range = &jobs.Range{Start: r.At(lease.First), Step: r.Step}

@@ -12,10 +12,10 @@ import (
 // Sizes of chunks. A chunk should be worth the round trip that records it and
 // small enough that a wrong guess costs little.
 const (
-	aim        = 200 * time.Millisecond // of work in a chunk
+	firstAim   = 200 * time.Millisecond // of work in a chunk, at first
+	lastAim    = 500 * time.Millisecond // the same, of a turn that has run for long
 	leastWork  = 5 * time.Millisecond   // a fair share is not cut smaller
 	turnWork   = 4 * leastWork          // of short tasks is worth a turn of its own
-	budget     = 2 * aim                // past it the untouched tail goes back
 	firstChunk = 8                      // tasks, before any task time is known
 	maxChunk   = 1_000_000              // tasks
 	maxBytes   = 2 << 20                // of inputs or outputs in a chunk, by what is known of them
@@ -23,6 +23,11 @@ const (
 	// A second chunk waits at the process only if it will not wait long.
 	longestAhead = 100 * time.Millisecond
 )
+
+// aimAfter is how much work a chunk should be for a turn that has run for so long.
+// What it costs to record a chunk is a share of the work; that a chunk is all that
+// is told of the work meanwhile matters less the longer a job takes.
+func aimAfter(ran time.Duration) time.Duration { return min(max(ran/4, firstAim), lastAim) }
 
 // stats is what this node has seen of a job's tasks. It tunes; nothing depends
 // on it.
@@ -55,8 +60,9 @@ func (s *stats) add(n int, took time.Duration, in, out int, cut bool) {
 }
 
 // size is how many tasks a lane should claim: want, and floor although its fair
-// share may be less. threads is how many tasks a process has in hand at once.
-func (s *stats) size(threads int) (want, floor int) {
+// share may be less. threads is how many tasks a process has in hand at once, aim
+// how much work a chunk should be.
+func (s *stats) size(threads int, aim time.Duration) (want, floor int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.task == 0 {
@@ -74,7 +80,7 @@ func (s *stats) size(threads int) (want, floor int) {
 // chunk, or of shorter ones so many that what a turn costs, some milliseconds of
 // a core, is little beside them.
 func (s *stats) turn(threads int) int {
-	_, floor := s.size(threads)
+	_, floor := s.size(threads, firstAim)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.task == 0 || floor == 1 {

@@ -37,7 +37,7 @@ func TestChunkSize(t *testing.T) {
 		{"longer than the aim, 4 threads", []chunk{{n: 4, took: time.Minute}}, 4, 4, 1},
 		{"the mean of old and new", []chunk{{n: 1, took: time.Millisecond}, {n: 1, took: 3 * time.Millisecond}}, 1, 100, 2},
 		{"a chunk that was cut counts alone", []chunk{{n: 100, took: 500 * time.Microsecond}, {n: 2, took: 400 * time.Millisecond, cut: true}}, 1, 1, 1},
-		{"large outputs", []chunk{{n: 4, took: 4 * time.Microsecond, out: 4 << 20}}, 1, 4, 4},
+		{"large outputs", []chunk{{n: 4, took: 4 * time.Microsecond, out: 4 << 20}}, 1, 2, 2},
 		{"large inputs", []chunk{{n: 2, took: 2 * time.Microsecond, in: 16 << 20}}, 1, 1, 1},
 		{"nothing done teaches nothing", []chunk{{n: 0, took: time.Second, cut: true}}, 1, 8, 1},
 		{"no time at all", []chunk{{n: 1000, took: 0}}, 1, 1_000_000, 1_000_000},
@@ -46,10 +46,26 @@ func TestChunkSize(t *testing.T) {
 		for _, c := range test.chunks {
 			s.add(c.n, c.took, c.in, c.out, c.cut)
 		}
-		want, floor := s.size(test.threads)
+		want, floor := s.size(test.threads, firstAim)
 		if want != test.want || floor != test.floor {
 			t.Errorf("%s: want %d floor %d, expected %d and %d", test.name, want, floor, test.want, test.floor)
 		}
+	}
+}
+
+func TestAimAfter(t *testing.T) {
+	t.Parallel()
+	for ran, want := range map[time.Duration]time.Duration{
+		0: firstAim, 800 * time.Millisecond: firstAim, time.Second: 250 * time.Millisecond, time.Hour: lastAim,
+	} {
+		if got := aimAfter(ran); got != want {
+			t.Errorf("after %v: %v, want %v", ran, got, want)
+		}
+	}
+	var s stats
+	s.add(1000, time.Second, 0, 0, false)
+	if want, _ := s.size(1, lastAim); want != 500 {
+		t.Errorf("a chunk of %d tasks of 1 ms", want)
 	}
 }
 
@@ -234,10 +250,10 @@ func TestStatsOfAProgramOutliveItsJob(t *testing.T) {
 	s := c.enter("first", program)
 	s.add(1000, time.Second, 0, 0, false)
 	c.leave("first", program)
-	if want, _ := c.enter("second", program).size(1); want != 200 {
+	if want, _ := c.enter("second", program).size(1, firstAim); want != 200 {
 		t.Errorf("a second job's first chunk has %d tasks of 1 ms, want 200", want)
 	}
-	if want, _ := c.enter("third", other).size(1); want != firstChunk {
+	if want, _ := c.enter("third", other).size(1, firstAim); want != firstChunk {
 		t.Errorf("another program's first chunk has %d tasks", want)
 	}
 	for i := range 2 * maxPrograms {

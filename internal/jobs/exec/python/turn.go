@@ -18,9 +18,13 @@ const (
 	// maxBacklog is how many ended chunks may wait to be recorded before no
 	// further one is taken.
 	maxBacklog = 2
-	// tick is how often the marks are looked at, and the longest that log
-	// lines and outcomes stay in the process.
+	// tick is how often the marks are looked at, and how long log lines stay in
+	// the process.
 	tick = 50 * time.Millisecond
+	// calm is the tick of a turn that has run for longer than settled, as what
+	// wakes this program up costs more than what a tick does.
+	calm    = 2 * tick
+	settled = time.Second
 	// settle is how long after a limit was lowered the process is sure to have
 	// seen it, or to have said in cellHigh that it was faster.
 	settle = time.Millisecond
@@ -81,6 +85,7 @@ func (t *turn) loop() {
 	if t.lane.Timeout > 0 {
 		every = min(every, max(t.lane.Timeout/4, 5*time.Millisecond))
 	}
+	began := time.Now()
 	ticks := time.NewTimer(untilTick(every))
 	defer ticks.Stop()
 	budget := time.NewTimer(time.Hour)
@@ -125,7 +130,11 @@ func (t *turn) loop() {
 		case <-room:
 		case <-ticks.C:
 			t.tick()
-			ticks.Reset(untilTick(every))
+			if every == tick && !t.over() && time.Since(began) > settled {
+				ticks.Reset(untilTick(calm))
+			} else {
+				ticks.Reset(untilTick(every))
+			}
 		case <-budget.C:
 			t.exhausted()
 			t.arm(budget)
@@ -134,7 +143,7 @@ func (t *turn) loop() {
 }
 
 // untilTick is how long it is until the next tick. All turns tick at the same
-// time: what wakes this program up costs more than what a tick does.
+// time, to wake this program up less often.
 func untilTick(every time.Duration) time.Duration {
 	return every - time.Duration(time.Now().UnixNano())%every
 }
