@@ -170,8 +170,13 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 	}
 	waiting, cancel := s.untilDrain(ctx)
 	defer cancel()
-	job, err := s.engine.Await(waiting, v, id, wait)
+	var first []store.Block
+	job, err := s.engine.AwaitReading(waiting, id, wait, func(ctx context.Context) (job *jobs.Job, err error) {
+		job, first, err = s.store.JobWithOutcomes(ctx, v, id, smallJob)
+		return job, err
+	})
 	if waiting.Err() != nil && ctx.Err() == nil { // the site drains; what was being read may be cut
+		first = nil
 		job, err = s.store.Job(ctx, v, id)
 	}
 	if err != nil {
@@ -179,19 +184,22 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 	}
 	answer := &jobAnswer{Job: *job}
 	if job.State.Ended() {
-		answer.Outputs, err = s.smallOutputs(ctx, job)
+		answer.Outputs, err = s.smallOutputs(ctx, job, first)
 	}
 	return answer, err
 }
 
+// smallJob is of how many tasks a job may be for its outcomes to be read with it.
+const smallJob = 1000
+
 // smallOutputs are a job's outputs as a JSON array, or nil where that is more
-// than maxOutputs.
-func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job) (json.RawMessage, error) {
+// than maxOutputs. first is what was read of its outcomes already.
+func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job, first []store.Block) (json.RawMessage, error) {
 	if 2*job.Counts.Total > maxOutputs {
 		return nil, nil
 	}
 	var b strings.Builder
-	q := resultQuery{site: s, job: job.ID, format: formats["outputs"], limit: maxOutputs + len("\n")}
+	q := resultQuery{site: s, job: job.ID, format: formats["outputs"], limit: maxOutputs + len("\n"), first: first}
 	q.write = func(p []byte) error { b.Write(p); return nil }
 	if err := q.whole(ctx, job); err != nil {
 		if errors.Is(err, errPastLimit) {

@@ -81,9 +81,10 @@ type resultQuery struct {
 	limit  int              // bytes to write at most; 0 for any number
 	write  func([]byte) error
 
-	next    int64 // index of the next task, in index order
-	seq     int64 // of the last block, in order of completion
-	blocked bool  // the task at next had no outcome when last seen
+	first   []store.Block // what was read already, from the first task on
+	next    int64         // index of the next task, in index order
+	seq     int64         // of the last block, in order of completion
+	blocked bool          // the task at next had no outcome when last seen
 	begun   bool
 	wrote   int
 	row     []byte
@@ -162,9 +163,13 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 	}
 	failedOnly := !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed
 	for q.next < job.Counts.Total {
-		blocks, err := q.site.store.Outcomes(ctx, q.job, q.next, failedOnly)
-		if err != nil {
-			return err
+		blocks := q.first
+		q.first = nil
+		if len(blocks) == 0 {
+			var err error
+			if blocks, err = q.site.store.Outcomes(ctx, q.job, q.next, failedOnly); err != nil {
+				return err
+			}
 		}
 		if len(blocks) == 0 {
 			break

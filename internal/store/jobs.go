@@ -44,14 +44,14 @@ const jobColumns = `
 
 const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id `
 
+const oneJob = `select ` + jobColumns + ` from ` + jobTables + ` where j.id = $1 and ($2 or j.owner_id = $3)`
+
 // Job reads one job.
 func (s *Store) Job(ctx context.Context, v Viewer, id string) (*jobs.Job, error) {
 	if !ValidID(id) {
 		return nil, fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
 	}
-	row := s.Pool.QueryRow(ctx, `select `+jobColumns+` from `+jobTables+` where j.id = $1 and ($2 or j.owner_id = $3)`,
-		id, v.All, v.UserID)
-	job, err := scanJob(row)
+	job, err := scanJob(s.Pool.QueryRow(ctx, oneJob, id, v.All, v.UserID))
 	if err != nil {
 		return nil, wrap("read job", err)
 	}

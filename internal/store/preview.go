@@ -115,8 +115,6 @@ func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) ([]Block, 
 	if err != nil {
 		return nil, wrap("read outcomes", err)
 	}
-	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Block, err error) {
-		return b, b.scan(row)
-	})
+	blocks, err := collectBlocks(rows)
 	return blocks, wrap("read outcomes", err)
 }

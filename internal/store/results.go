@@ -60,6 +60,30 @@ func (s *Store) Outcomes(ctx context.Context, job string, from int64, failedOnly
 	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "first", condition), job, from)
 }
 
+// JobWithOutcomes reads a job as Job does, and in the same round trip what
+// Outcomes would read from its first task on if it has ended and has at most
+// small tasks.
+func (s *Store) JobWithOutcomes(ctx context.Context, v Viewer, id string, small int64) (job *jobs.Job, first []Block, err error) {
+	if !ValidID(id) {
+		return nil, nil, fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
+	var b pgx.Batch
+	b.Queue(oneJob, id, v.All, v.UserID).QueryRow(func(row pgx.Row) (err error) {
+		job, err = scanJob(row)
+		return err
+	})
+	const condition = `first >= $2 and (select p.ended and p.total <= $6 from progress p where p.job_id = $1)`
+	b.Queue(fmt.Sprintf(boundedBlocks, "first", condition), id, 0, maxOutcomeRows, maxOutcomeBytes, jobs.MaxNumberLine, small).
+		Query(func(rows pgx.Rows) (err error) {
+			first, err = collectBlocks(rows)
+			return err
+		})
+	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return nil, nil, wrap("read job", err)
+	}
+	return job, first, nil
+}
+
 // Completed reads the next outcomes of a job in the order of their completion,
 // from those after the block with sequence number after.
 func (s *Store) Completed(ctx context.Context, job string, after int64) ([]Block, error) {
@@ -71,10 +95,14 @@ func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Bloc
 	if err != nil {
 		return nil, wrap("read outcomes", err)
 	}
-	blocks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Block, err error) {
+	blocks, err := collectBlocks(rows)
+	return blocks, wrap("read outcomes", err)
+}
+
+func collectBlocks(rows pgx.Rows) ([]Block, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (b Block, err error) {
 		return b, b.scan(row)
 	})
-	return blocks, wrap("read outcomes", err)
 }
 
 // MoreOutputs reads the next MiB at most of a block's Outputs, from byte from on.

@@ -17,24 +17,36 @@ func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.J
 	if err := e.Store.Cancel(ctx, v, id); err != nil {
 		return nil, err
 	}
-	return e.await(ctx, v, id, news, 2*time.Second)
+	return e.await(ctx, e.reading(v, id), news, 2*time.Second)
+}
+
+// A ReadFunc reads a job.
+type ReadFunc func(ctx context.Context) (*jobs.Job, error)
+
+func (e *Engine) reading(v store.Viewer, id string) ReadFunc {
+	return func(ctx context.Context) (*jobs.Job, error) { return e.Store.Job(ctx, v, id) }
 }
 
 // Await reads a job when it has ended, or after at most the given time.
 func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
-	news := e.Store.Feed.WatchStates(id)
-	defer news.Close()
-	return e.await(ctx, v, id, news, atMost)
+	return e.AwaitReading(ctx, id, atMost, e.reading(v, id))
 }
 
-func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
+// AwaitReading is Await for those who read the job with more of it.
+func (e *Engine) AwaitReading(ctx context.Context, id string, atMost time.Duration, read ReadFunc) (*jobs.Job, error) {
+	news := e.Store.Feed.WatchStates(id)
+	defer news.Close()
+	return e.await(ctx, read, news, atMost)
+}
+
+func (e *Engine) await(ctx context.Context, read ReadFunc, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
 	deadline := time.NewTimer(atMost)
 	defer deadline.Stop()
 	// News can be missed while the database is away; then the tick finds out.
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		job, err := e.Store.Job(ctx, v, id)
+		job, err := read(ctx)
 		// An outage of the database is waited for too.
 		if err != nil && !errors.Is(err, jobs.ErrUnavailable) || err == nil && job.State.Ended() {
 			return job, err
@@ -43,7 +55,7 @@ func (e *Engine) await(ctx context.Context, v store.Viewer, id string, news *sto
 		case <-ctx.Done():
 			return job, err
 		case <-deadline.C:
-			return e.Store.Job(ctx, v, id)
+			return read(ctx)
 		case <-news.C:
 		case <-tick.C:
 		}
