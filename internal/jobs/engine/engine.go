@@ -81,6 +81,10 @@ type Engine struct {
 	background sync.WaitGroup
 }
 
+// keepTurns is how long River keeps a turn that has ended, for those who look at
+// its pages. Many small jobs leave hundreds a second.
+const keepTurns = 15 * time.Minute
+
 // New makes the engine of one node.
 func New(ctx context.Context, o Options) (*Engine, error) {
 	host, err := os.Hostname()
@@ -107,9 +111,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		FetchCooldown:               time.Millisecond,
 		FetchPollInterval:           500 * time.Millisecond,
 		JobTimeout:                  -1, // a task's timeout is the executor's
-		CompletedJobRetentionPeriod: time.Hour,
-		DiscardedJobRetentionPeriod: time.Hour,
-		CancelledJobRetentionPeriod: time.Hour,
+		CompletedJobRetentionPeriod: keepTurns,
+		DiscardedJobRetentionPeriod: keepTurns,
+		CancelledJobRetentionPeriod: keepTurns,
 	}
 	if o.Role == RoleWeb {
 		e.node.Cores = 0
