@@ -86,6 +86,9 @@ func Look(name, path string) (string, error) {
 			continue
 		}
 		file := filepath.Join(dir, name)
+		if _, e := os.Stat(file); e != nil {
+			continue // a directory that may not be entered has nothing to offer
+		}
 		switch e := executable(file); {
 		case e == nil:
 			return file, nil

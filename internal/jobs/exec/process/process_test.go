@@ -98,10 +98,16 @@ func TestLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	closed := filepath.Join(dir, "closed")
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name, path, want string
 		err              error
 	}{
+		{"run", closed + ":" + dir, dir + "/run", nil},
+		{"none", closed, "", fs.ErrNotExist}, // root could enter it
 		{"run", dir, dir + "/run", nil},
 		{"run", "relative:/nowhere:" + dir, dir + "/run", nil},
 		{dir + "/run", "", dir + "/run", nil},
