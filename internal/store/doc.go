@@ -6,7 +6,8 @@
 // jobs holds what a user submitted and the job's state; progress, one narrow
 // row a job, what changes with every chunk. input_blocks holds the inputs (a
 // range needs none). backlog holds tasks below the cursor that must be claimed
-// again. chunks holds leases; outcomes what tasks ended with.
+// again. chunks holds leases; outcomes what tasks ended with, numbers and
+// durations packed, see [jobs.Text] and [jobs.UnpackDurations].
 //
 // # A lease
 //

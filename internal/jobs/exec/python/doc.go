@@ -18,7 +18,8 @@
 //
 // Chunks go in as frames on descriptor 3: a range as numbers, other inputs as
 // the very bytes they came in. Outcomes come back on descriptor 4 as the lines
-// in which they are kept; nothing here parses them. A task has a number that
+// in which they are kept, which nothing here parses, or as numbers, which are
+// packed here. A task has a number that
 // grows by one from task to task over the life of a process. What must be known
 // without a message is in shared memory: the number in hand, and from which
 // number on nothing is started. So a task that holds the interpreter lock, or
@@ -35,7 +36,8 @@
 // what had begun and is not to blame, or had not begun, is given back or runs in
 // another process. Of a crash Python's faulthandler leaves the stack at the end
 // of the shared memory, from where it becomes the failure's traceback; a program
-// may disable it, or enable it for another file. A process that a control group
+// may disable it, or enable it for another file. What was printed last is found
+// there too. A process that a control group
 // holds to its memory limit is killed with all that it started when they need
 // more. Where the kernel kills one of them only (version 1 of control groups), the
 // runner looks, after each task that took long enough to have started something,
