@@ -171,6 +171,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	run := e.running
 	if e.Role != RoleWeb {
+		e.mindMemory(memory()) // before the first turn may begin
 		if err := e.river.Start(run); err != nil {
 			e.stop()
 			return fmt.Errorf("start River: %w", err)
