@@ -256,15 +256,24 @@ func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {
 // fromPage makes a form's handler of a call that changes a job, and leads back
 // to the job's page.
 func (s *Site) fromPage(call func(context.Context, *JobPath) (*jobOutput, error)) handlerFunc {
+	return fromForm(jobs.Submitter, "id", "/jobs/", func(ctx context.Context, id string) error {
+		_, err := call(ctx, &JobPath{id})
+		return err
+	})
+}
+
+// fromForm makes a form's handler of a call that changes what the parameter of the
+// address names, and leads back to where page and that name point.
+func fromForm(role jobs.Role, param, page string, call func(ctx context.Context, name string) error) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := require(r, jobs.Submitter); err != nil {
+		if err := require(r, role); err != nil {
 			return err
 		}
-		id := chi.URLParam(r, "id")
-		if _, err := call(r.Context(), &JobPath{id}); err != nil {
+		name := chi.URLParam(r, param)
+		if err := call(r.Context(), name); err != nil {
 			return err
 		}
-		http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+		http.Redirect(w, r, page+name, http.StatusSeeOther)
 		return nil
 	}
 }

@@ -76,17 +76,10 @@ func (s *Site) setQueue(w http.ResponseWriter, r *http.Request, form views.Queue
 
 // onQueue makes a form's handler of a call that changes a queue.
 func (s *Site) onQueue(call func(context.Context, *QueuePath) (*queueOutput, error)) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := require(r, jobs.Admin); err != nil {
-			return err
-		}
-		name := chi.URLParam(r, "name")
-		if _, err := call(r.Context(), &QueuePath{name}); err != nil {
-			return err
-		}
-		http.Redirect(w, r, "/queues#queue-"+name, http.StatusSeeOther)
-		return nil
-	}
+	return fromForm(jobs.Admin, "name", "/queues#queue-", func(ctx context.Context, name string) error {
+		_, err := call(ctx, &QueuePath{name})
+		return err
+	})
 }
 
 // removeQueue deletes a queue, or tells on its page why that is impossible.
@@ -113,15 +106,8 @@ func (s *Site) removeQueue(w http.ResponseWriter, r *http.Request) error {
 
 // onNode makes a form's handler of a call that changes a node.
 func (s *Site) onNode(call func(context.Context, *JobPath) (*nodeOutput, error)) handlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		if err := require(r, jobs.Admin); err != nil {
-			return err
-		}
-		id := chi.URLParam(r, "id")
-		if _, err := call(r.Context(), &JobPath{id}); err != nil {
-			return err
-		}
-		http.Redirect(w, r, "/nodes#node-"+id, http.StatusSeeOther)
-		return nil
-	}
+	return fromForm(jobs.Admin, "id", "/nodes#node-", func(ctx context.Context, id string) error {
+		_, err := call(ctx, &JobPath{id})
+		return err
+	})
 }
