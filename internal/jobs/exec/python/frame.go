@@ -2,6 +2,7 @@ package python
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -204,7 +205,11 @@ func parseOutcomes(f frame) (outcomes, error) {
 	if r.bad || o.count == 0 || o.count > len(o.outputs) || o.first < 0 {
 		return outcomes{}, errFrame
 	}
-	if o.kind != frameOutcomes && (len(o.outputs) != 8*o.count || failed > 0) {
+	if o.kind == frameOutcomes {
+		if bytes.Count(o.outputs, []byte{'\n'}) != o.count || o.outputs[len(o.outputs)-1] != '\n' {
+			return outcomes{}, errFrame
+		}
+	} else if len(o.outputs) != 8*o.count || failed > 0 {
 		return outcomes{}, errFrame
 	}
 	return o, nil

@@ -210,6 +210,51 @@ def f(x):
 	}
 }
 
+// TestFlushAnytime flushes from another thread all the time, between any two
+// steps of the one that runs the tasks.
+func TestFlushAnytime(t *testing.T) {
+	t.Parallel()
+	const count = 2000
+	for output, want := range map[string]func(x int64) string{
+		"x * x":  func(x int64) string { return fmt.Sprint(x * x) },
+		"x + .5": func(x int64) string { return fmt.Sprintf("%d.5", x) },
+		"str(x)": func(x int64) string { return fmt.Sprintf(`"%d"`, x) },
+		"[x]":    func(x int64) string { return fmt.Sprintf("[%d]", x) },
+		"x if x % 3 else None": func(x int64) string {
+			if x%3 == 0 {
+				return "null"
+			}
+			return fmt.Sprint(x)
+		},
+	} {
+		t.Run(output, func(t *testing.T) {
+			t.Parallel()
+			r := must(t, lane(`
+import sys, threading, time
+sys.setswitchinterval(1e-6)
+runner = sys.stdout.runner
+def flush():
+    while True:
+        with runner.lock:
+            runner.flush()
+def f(x):
+    if x == 0:
+        threading.Thread(target=flush, daemon=True).start()
+    time.sleep(100e-6)
+    return `+output+`
+`), exectest.Numbers(1, 0, count))
+			if len(r.Outputs) != count {
+				t.Errorf("%d outputs of %d", len(r.Outputs), count)
+			}
+			for i := range int64(count) {
+				if got := r.Outputs[i]; got != want(i) {
+					t.Fatalf("output of %d is %q, want %s", i, got, want(i))
+				}
+			}
+		})
+	}
+}
+
 // The caller may block in a report; the process goes on with the next chunk.
 func TestSlowReports(t *testing.T) {
 	t.Parallel()

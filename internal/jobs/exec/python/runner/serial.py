@@ -280,14 +280,14 @@ class Serial:
         """Sends the outcomes collected; the lock must be held."""
         if not self.count:
             return
-        head = OUTCOMES.pack(self.first, self.count, len(self.failed), len(self.durations) // 2)
         failed, durations, pieces = self.failed, self.durations, self.pieces
+        m = len(durations) & ~1  # the main thread may add a pair meanwhile, or be in the middle of it
+        head = OUTCOMES.pack(self.first, self.count, len(failed), m // 2)
         self.first += self.count
         self.sent += self.size
         self.count = self.size = 0
         self.failed = array("i")
         self.pieces = []
-        m = len(durations)
         taken = durations[:m]
         del durations[:m]
         form, self.form = self.form, LINES
