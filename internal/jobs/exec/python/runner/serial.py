@@ -23,6 +23,8 @@ BATCH, MAX_BATCH = 200e-6, 4096
 # each waits until the parent has read what it wrote and seen whose it is.
 CAREFUL = 4096
 
+NOTHING = 0, []
+
 CHUNK = struct.Struct("<qqqqBqq")  # base, count, cell of the limit, failures, 1 for a range, start, step
 OUTCOMES = struct.Struct("<qIII")  # first, tasks, failures, pairs of durations
 
@@ -53,8 +55,7 @@ class Serial:
         self.failed = array("i")
         self.failures = 0      # of the chunk
         self.durations = array("d")  # pairs: tasks, seconds each
-        self.part = ()         # the batch in hand: its inputs,
-        self.part_first = 0    # its first number,
+        self.part = NOTHING    # the batch in hand: its first number and its inputs,
         self.cell = 0          # and its chunk's limit
         self.raw = 0           # the RAW cell as last seen
         self.careful = 0       # tasks that are still run one by one
@@ -103,19 +104,22 @@ class Serial:
                 careful -= 1
                 batch = 1
             stop = min(n + batch, end)
+            part = list(islice(inputs, stop - n))
+            self.part = n, part
             cells[HIGH] = stop
             limit = cells[cell]
             if limit < stop:
                 if limit <= n:
                     break
                 stop = cells[HIGH] = limit
-            self.part_first, self.part = n, list(islice(inputs, stop - n))
+                del part[limit - n:]
             t = perf_counter()
             m = self.run_batch(f, loop, n, stop, failures) - n
             now = perf_counter()
             spent = now - t
             if spent > 100e-6 or careful or n + m >= end:
                 drain()
+            self.part = NOTHING
             cells[MARK] = -1
             encoding, self.encoding = self.encoding, 0.0
             moving += encoding
@@ -144,7 +148,7 @@ class Serial:
                 if self.sent + self.size > MAX_CHUNK_OUTPUT or 0 <= failures < self.failures:
                     break
         self.batch, self.raw, self.careful = batch, raw, careful
-        self.part = ()
+        self.part = NOTHING
         t = perf_counter()
         with lock:
             self.seal()
@@ -154,7 +158,7 @@ class Serial:
 
     def run_batch(self, f, loop, n, stop, failures):
         """Runs the tasks of self.part and returns the number after the last one run."""
-        inputs, cells = iter(self.part), self.runner.cells
+        inputs, cells = iter(self.part[1]), self.runner.cells
         while n < stop:
             append = self.out.append if self.expected in SCALARS else self.contain
             try:
@@ -298,12 +302,12 @@ class Serial:
         self.runner.flush_logs()
         self.seal()
         self.send()
-        cells, part, first = self.runner.cells, self.part, self.part_first
+        cells, (first, part) = self.runner.cells, self.part
         if part and cells[self.cell] < cells[HIGH]:
-            mark = cells[MARK]
-            del part[max(cells[self.cell], mark + 1, first) - first:]
+            mark = max(cells[MARK], first - 1)
+            del part[max(cells[self.cell], mark + 1) - first:]
             # The loop may have taken one more before its inputs were cut. If it
             # is where it was the last time, it has not.
-            keep = max(cells[self.cell], mark + (1 if mark == self.trimmed else 2), first)
+            keep = max(cells[self.cell], mark + (1 if mark == self.trimmed else 2))
             cells[HIGH] = min(cells[HIGH], keep)
             self.trimmed = mark
