@@ -19,15 +19,30 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
+type verbInput struct {
+	JobPath
+	Key string `header:"Idempotency-Key" doc:"What comes again with the same key within 24 hours is not done again."`
+}
+
+type verbOutput struct {
+	Replayed string `header:"Idempotent-Replayed"`
+	Body     jobAnswer
+}
+
 // verb makes a call of one that changes a job's state. The conflict tells the
 // user why it is not possible now.
-func (s *Site) verb(do func(context.Context, store.Viewer, string) (*jobs.Job, error), conflict string) func(context.Context, *JobPath) (*jobOutput, error) {
-	return func(ctx context.Context, in *JobPath) (*jobOutput, error) {
-		job, err := do(ctx, store.As(callOf(ctx).user), in.ID)
+func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, *store.Key) (*jobs.Job, error), conflict string) func(context.Context, *verbInput) (*verbOutput, error) {
+	return func(ctx context.Context, in *verbInput) (*verbOutput, error) {
+		user := callOf(ctx).user
+		key, err := newKey(in.Key, user, []byte(name+" "+in.ID))
+		if err != nil {
+			return nil, err
+		}
+		job, err := do(ctx, store.As(user), in.ID, key)
 		if err != nil {
 			return nil, tell(err, jobs.ErrConflict, conflict)
 		}
-		return &jobOutput{jobAnswer{Job: *job}}, nil
+		return &verbOutput{replayed(key), jobAnswer{Job: *job}}, nil
 	}
 }
 
@@ -51,26 +66,24 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	key, err := newKey(in.Key, c.user, nil)
+	if err != nil {
+		return nil, err
+	}
 	viewer, out := store.As(c.user), new(appendOutput)
-	if in.Key == "" {
+	if key == nil {
 		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, allWrong(inputLines(c.r.Body, "body", jsonLine(job.Program))), in.Seal)
 	} else {
-		key := store.Key{UserID: c.user.ID, Key: in.Key}
-		if !validKey(in.Key) {
-			return nil, jobs.Invalid{{Location: "header.Idempotency-Key", Message: keyRule}}
-		}
 		sum := sha256.New()
 		fmt.Fprintf(sum, "tasks of %s, seal %t\n", job.ID, in.Seal)
 		body := io.TeeReader(c.r.Body, sum)
-		var replayed bool
-		out.Body.First, out.Body.Count, replayed, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
+		key.Request = nil // known when it has been read
+		out.Body.First, out.Body.Count, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
 			func() ([]byte, error) {
 				_, err := io.Copy(io.Discard, body)
 				return sum.Sum(nil), err
 			})
-		if replayed {
-			out.Replayed = "true"
-		}
+		out.Replayed = replayed(key)
 	}
 	if err != nil {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")

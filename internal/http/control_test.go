@@ -245,6 +245,52 @@ func TestAppendOnce(t *testing.T) {
 	}
 }
 
+// What a verb does is done once with a key: a retry that comes again does not
+// meet the job that the first one started.
+func TestVerbOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	id := s.ended(s.submit(program("def f(x): raise ValueError(x)\n", `{"range":{"stop":3}}`)).ID).ID
+	verb := func(job, verb, key string) *answer {
+		return s.call("POST", "/api/v1/jobs/"+job+"/"+verb, "", "Idempotency-Key", key)
+	}
+	finished := func(a *answer) string {
+		var j job
+		a.into(t, &j)
+		return fmt.Sprint(j.FinishedAt)
+	}
+	was := finished(s.get("/api/v1/jobs/" + id))
+	retry := verb(id, "retry", "k")
+	if retry.StatusCode != 200 || retry.Header.Get("Idempotent-Replayed") != "" {
+		t.Fatalf("%d %s", retry.StatusCode, retry.text)
+	}
+	s.ended(id)
+	again := finished(s.get("/api/v1/jobs/" + id))
+	if again == was {
+		t.Fatal("the job did not run again")
+	}
+	if a := verb(id, "retry", "k"); a.StatusCode != 200 || a.Header.Get("Idempotent-Replayed") != "true" || finished(a) != again {
+		t.Errorf("the same key: %d %q %s", a.StatusCode, a.Header.Get("Idempotent-Replayed"), a.text)
+	}
+	for name, a := range map[string]*answer{
+		"another verb": verb(id, "pause", "k"), "an odd key": verb(id, "retry", "ä"),
+		"another job":  verb(s.submit(openSquares).ID, "seal", "k"),
+		"a submission": s.call("POST", "/api/v1/jobs", program(squares, `{"items":[1]}`), "Idempotency-Key", "k"),
+	} {
+		if a.StatusCode != 422 || !slices.Equal(a.problem(t).locations(), []string{"header.Idempotency-Key"}) {
+			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
+		}
+	}
+	// What was refused takes no key.
+	open := s.submit(openSquares).ID
+	if a := verb(open, "retry", "later"); a.StatusCode != http.StatusConflict {
+		t.Errorf("retry of an open job: %d %s", a.StatusCode, a.text)
+	}
+	if a := verb(open, "seal", "later"); a.StatusCode != 200 || a.Header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("seal: %d %s", a.StatusCode, a.text)
+	}
+}
+
 // Of inputs that are wrong every line is listed, up to a number.
 func TestWrongLines(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
 
@@ -81,7 +81,7 @@ func judge(err error) failure {
 	switch {
 	case errors.As(err, &invalid):
 		return failure{http.StatusUnprocessableEntity, violationsWord(len(invalid)), invalid}
-	case errors.Is(err, engine.ErrKeyReused):
+	case errors.Is(err, store.ErrKeyReused):
 		const message = "was used with another request within the last 24 hours"
 		return failure{http.StatusUnprocessableEntity, "The idempotency key " + message + ".",
 			jobs.Invalid{{Location: "header.Idempotency-Key", Message: message}}}

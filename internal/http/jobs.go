@@ -52,14 +52,12 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 		return nil, err
 	}
 	var found jobs.Invalid
-	key, ok := s.key(in.Key, c.user, text)
-	if !ok {
-		found = append(found, jobs.Violation{Location: "header.Idempotency-Key", Message: keyRule})
-	}
+	key, err := newKey(in.Key, c.user, text)
+	errors.As(err, &found)
 	spec, malformed := parseSpec(s.schemas, text)
 	found = append(found, malformed...)
 	wait, asked := waitPreference(c.r.Header.Values("Prefer"))
-	answer, replayed, err := s.submit(ctx, c.user, spec, key, found, wait)
+	answer, err := s.submit(ctx, c.user, spec, key, found, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -67,60 +65,60 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	if err := s.explainAll(ctx, []*jobs.Job{&answer.Job}, false); err != nil {
 		return nil, err
 	}
-	out := &submitOutput{Location: apiPrefix + "/jobs/" + answer.ID, Body: *answer}
-	if replayed {
-		out.Replayed = "true"
-	}
+	out := &submitOutput{Location: apiPrefix + "/jobs/" + answer.ID, Replayed: replayed(key), Body: *answer}
 	if asked {
 		out.Applied = "wait"
 	}
 	return out, nil
 }
 
-// key is what makes the request repeatable; nil where no key was given.
-func (s *Site) key(given string, user *jobs.User, body []byte) (*store.Key, bool) {
-	if given == "" {
-		return nil, true
+// newKey is what makes a request repeatable, which is known by what of it must be
+// equal; nil where no key was given. The error is jobs.Invalid.
+func newKey(given string, user *jobs.User, request []byte) (*store.Key, error) {
+	switch {
+	case given == "":
+		return nil, nil
+	case len(given) > maxKey || strings.ContainsFunc(given, func(r rune) bool { return r < ' ' || r > '~' }):
+		return nil, jobs.Invalid{{Location: "header.Idempotency-Key", Message: fmt.Sprintf("must be of 1 to %d printable ASCII characters", maxKey)}}
 	}
-	if !validKey(given) {
-		return nil, false
-	}
-	sum := sha256.Sum256(body)
-	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, true
+	sum := sha256.Sum256(request)
+	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, nil
 }
 
-var keyRule = fmt.Sprintf("must be of 1 to %d printable ASCII characters", maxKey)
-
-func validKey(given string) bool {
-	return len(given) <= maxKey && !strings.ContainsFunc(given, func(r rune) bool { return r < ' ' || r > '~' })
+// replayed is the header Idempotent-Replayed of an answer to a request with a key.
+func replayed(key *store.Key) string {
+	if key.Replays() {
+		return "true"
+	}
+	return ""
 }
 
 // submit hands a submission to the engine and waits for the job's end where wait
 // is positive, or lists everything that is wrong with it: what was found
 // already, and what the engine finds.
-func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid, wait time.Duration) (answer *jobAnswer, replayed bool, err error) {
+func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid, wait time.Duration) (*jobAnswer, error) {
 	if unreadable(found) {
-		return nil, false, found
+		return nil, found
 	}
 	if len(found) > 0 {
 		more, err := s.engine.Check(ctx, &spec)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		return nil, false, merge(found, inBody(more))
+		return nil, merge(found, inBody(more))
 	}
 	id := store.NewID()
 	news := s.store.Feed.WatchStates(id)
 	defer news.Close()
-	id, replayed, err = s.engine.SubmitAs(ctx, id, user, spec, key)
+	id, err := s.engine.SubmitAs(ctx, id, user, spec, key)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		err = inBody(invalid)
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if wait > 0 && !replayed && (spec.Inputs.Open || spec.Inputs.Count() > 0) {
+	if wait > 0 && !key.Replays() && (spec.Inputs.Open || spec.Inputs.Count() > 0) {
 		// It cannot have ended before there is news of it, so it need not be
 		// looked at. Without a task it has ended already.
 		select {
@@ -130,8 +128,7 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		case <-s.draining.Done():
 		}
 	}
-	answer, err = s.answer(ctx, store.As(user), id, wait)
-	return answer, replayed, err
+	return s.answer(ctx, store.As(user), id, wait)
 }
 
 // waitPreference reads Prefer headers (RFC 7240). What makes no sense in them

@@ -165,7 +165,7 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	default:
 		found = refused
 	}
-	job, _, err := s.submit(r.Context(), user, spec, nil, inBody(found), 0)
+	job, err := s.submit(r.Context(), user, spec, nil, inBody(found), 0)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		p.Form.Reject(invalid)
@@ -243,7 +243,7 @@ func (s *Site) try(ctx context.Context, user *jobs.User, spec jobs.Spec, up *upl
 	spec.Inputs = jobs.Inputs{Items: []json.RawMessage{first}}
 	one := 1
 	spec.Policy.Processes, spec.Policy.ChunkSize = &one, nil
-	id, _, err := s.engine.Submit(ctx, user, spec, nil)
+	id, err := s.engine.Submit(ctx, user, spec, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +276,7 @@ func (s *Site) forget(ctx context.Context, v store.Viewer, id string) {
 	defer cancel()
 	err := s.store.DeleteJob(ctx, v, id)
 	if errors.Is(err, jobs.ErrConflict) {
-		if _, err = s.engine.Cancel(ctx, v, id); err == nil {
+		if _, err = s.engine.Cancel(ctx, v, id, nil); err == nil {
 			err = s.store.DeleteJob(ctx, v, id)
 		}
 	}

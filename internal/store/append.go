@@ -25,71 +25,50 @@ func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq
 	return s.appendAnd(ctx, v, id, values, seal, func(pgx.Tx, int64, int64) error { return nil })
 }
 
-// An Appended is what AppendOnce did, or what was done by the earlier request
-// with the same key.
-type Appended struct {
-	First, Count int64
-	Replayed     bool // the key was taken: nothing was done now
-	Same         bool // where Replayed, by the same request
-}
-
 // AppendOnce is Append with a key that makes it repeatable. The key's request is
 // known only when the values have been read; request reads what is left of them
-// and returns it. It is called once.
-func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key Key, request func() ([]byte, error)) (Appended, error) {
-	earlier, hash, err := s.appended(ctx, key)
-	if err == nil && hash == nil {
-		var done Appended
-		done.First, done.Count, err = s.appendAnd(ctx, v, id, values, seal, func(tx pgx.Tx, first, count int64) (err error) {
+// and returns it. It is called once. When key.Replayed is set, what was appended
+// by the earlier, equal request is returned; the error is ErrKeyReused when it was
+// not equal.
+func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key *Key, request func() ([]byte, error)) (first, count int64, err error) {
+	earlier, err := readKey(ctx, s.Pool, *key)
+	if err == nil && earlier == nil {
+		first, count, err = s.appendAnd(ctx, v, id, values, seal, func(tx pgx.Tx, first, count int64) (err error) {
 			if key.Request, err = request(); err != nil {
 				return err
 			}
-			return s.claimAppend(ctx, tx, key, id, first, count)
+			return s.claimAppend(ctx, tx, *key, id, first, count)
 		})
-		if err == nil {
-			return done, nil
-		}
 		if !errors.Is(err, jobs.ErrConflict) {
-			return Appended{}, err
+			return first, count, err
 		}
 		// The same request may have come first meanwhile, and have sealed the job.
 		conflict := err
-		if earlier, hash, err = s.appended(ctx, key); err == nil && hash == nil {
+		if earlier, err = readKey(ctx, s.Pool, *key); err == nil && earlier == nil {
 			err = conflict
 		}
 	}
 	if err == nil && key.Request == nil {
 		key.Request, err = request()
 	}
-	if err != nil {
-		return Appended{}, err
+	switch {
+	case err != nil:
+		return 0, 0, err
+	case !bytes.Equal(earlier.hash, key.Request):
+		return 0, 0, ErrKeyReused
 	}
-	earlier.Replayed, earlier.Same = true, bytes.Equal(hash, key.Request)
-	return earlier, nil
-}
-
-// appended reads what the request did that took a key, and its hash: nil where
-// the key is free. Of a key that stands for a submission nothing but the hash is
-// known.
-func (s *Store) appended(ctx context.Context, key Key) (a Appended, hash []byte, err error) {
-	err = s.Pool.QueryRow(ctx, `
-		select coalesce(first, 0), coalesce(count, 0), request_hash from idempotency_keys
-		where user_id = $1 and key = $2 and created_at >= now() - interval '24 hours'`, key.UserID, key.Key).
-		Scan(&a.First, &a.Count, &hash)
-	if err == pgx.ErrNoRows {
-		return a, nil, nil
-	}
-	return a, hash, wrap("read key", err)
+	key.Replayed = true
+	return earlier.first, earlier.count, nil
 }
 
 // claimAppend takes a key for inputs that tx appends; ErrConflict when it is
 // taken.
 func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string, first, count int64) error {
-	earlier, _, err := s.ClaimKey(ctx, tx, key, job)
+	earlier, err := claimKey(ctx, tx, key, job)
 	if err != nil {
 		return err
 	}
-	if earlier != "" {
+	if earlier != nil {
 		return fmt.Errorf("the key is taken: %w", jobs.ErrConflict)
 	}
 	_, err = tx.Exec(ctx, `update idempotency_keys set first = $3, count = $4 where user_id = $1 and key = $2`, key.UserID, key.Key, first, count)
@@ -272,17 +251,8 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 
 // Seal closes an open job for inputs; of a job that is sealed already nothing
 // changes.
-func (s *Store) Seal(ctx context.Context, v Viewer, id string) error {
-	err := s.Tx(ctx, func(tx pgx.Tx) error {
-		if _, err := lockJob(ctx, tx, v, id); err != nil {
-			return err
-		}
-		return s.seal(ctx, tx, id)
-	})
-	if err == nil {
-		s.Feed.Wake(id)
-	}
-	return err
+func (s *Store) Seal(ctx context.Context, v Viewer, id string, key *Key) error {
+	return s.change(ctx, v, id, key, func(tx pgx.Tx, _ jobs.State) error { return s.seal(ctx, tx, id) })
 }
 
 // seal closes a job whose progress is locked, and ends it if nothing is left.

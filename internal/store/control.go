@@ -9,16 +9,34 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
+// change makes one change of a job, whose progress is locked meanwhile, and with a
+// key makes it once.
+func (s *Store) change(ctx context.Context, v Viewer, id string, key *Key, do func(tx pgx.Tx, state jobs.State) error) error {
+	err := s.Tx(ctx, func(tx pgx.Tx) error {
+		state, err := lockJob(ctx, tx, v, id)
+		if err != nil {
+			return err
+		}
+		if key != nil {
+			if _, err := s.ClaimKey(ctx, tx, key, id); err != nil || key.Replayed {
+				return err
+			}
+		}
+		return do(tx, state)
+	})
+	if err == nil {
+		s.Feed.Wake(id)
+	}
+	return err
+}
+
 // Cancel stops a job: nothing more of it is claimed, and it ends as cancelled
 // when no chunk of it is leased any more, which may be at once. Of a job that
 // is cancelled already nothing changes; of one that ended otherwise it is
 // ErrConflict.
-func (s *Store) Cancel(ctx context.Context, v Viewer, id string) error {
-	err := s.Tx(ctx, func(tx pgx.Tx) error {
-		state, err := lockJob(ctx, tx, v, id)
+func (s *Store) Cancel(ctx context.Context, v Viewer, id string, key *Key) error {
+	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
 		switch {
-		case err != nil:
-			return err
 		case state == jobs.Cancelled:
 			return nil
 		case state.Ended():
@@ -31,10 +49,6 @@ func (s *Store) Cancel(ctx context.Context, v Viewer, id string) error {
 		b.Queue(`select pg_notify($1, $2)`, channel, id)
 		return wrap("cancel job", tx.SendBatch(ctx, &b).Close())
 	})
-	if err == nil {
-		s.Feed.Wake(id)
-	}
-	return err
 }
 
 // lockJob locks a job's progress for the rest of tx, to change the job, and reads
@@ -63,24 +77,20 @@ func jobState(ctx context.Context, q querier, v Viewer, id string) (state jobs.S
 // Pause makes nothing more of a job be claimed; tasks in hand go on. Of a job
 // that is paused already nothing changes; of one that has ended, or is being
 // stopped, it is ErrConflict.
-func (s *Store) Pause(ctx context.Context, v Viewer, id string) error {
-	return s.hold(ctx, v, id, `update progress set halt = 'paused' where job_id = $1 and halt is null`,
+func (s *Store) Pause(ctx context.Context, v Viewer, id string, key *Key) error {
+	return s.hold(ctx, v, id, key, `update progress set halt = 'paused' where job_id = $1 and halt is null`,
 		`update jobs set state = 'paused' where id = $1`)
 }
 
 // Resume lets a paused job go on; of one that is not paused nothing changes.
-func (s *Store) Resume(ctx context.Context, v Viewer, id string) error {
-	return s.hold(ctx, v, id, `update progress set halt = null where job_id = $1 and halt = 'paused'`, `
+func (s *Store) Resume(ctx context.Context, v Viewer, id string, key *Key) error {
+	return s.hold(ctx, v, id, key, `update progress set halt = null where job_id = $1 and halt = 'paused'`, `
 		update jobs set state = case when not p.sealed then 'open' when started_at is null then 'queued' else 'running' end
 		from progress p where p.job_id = jobs.id and jobs.id = $1 and state = 'paused'`)
 }
 
-func (s *Store) hold(ctx context.Context, v Viewer, id, progress, job string) error {
-	err := s.Tx(ctx, func(tx pgx.Tx) error {
-		state, err := lockJob(ctx, tx, v, id)
-		if err != nil {
-			return err
-		}
+func (s *Store) hold(ctx context.Context, v Viewer, id string, key *Key, progress, job string) error {
+	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
 		var halt *string
 		if err := tx.QueryRow(ctx, `select halt from progress where job_id = $1`, id).Scan(&halt); err != nil {
 			return wrap("read job", err)
@@ -97,10 +107,6 @@ func (s *Store) hold(ctx context.Context, v Viewer, id, progress, job string) er
 		b.Queue(`select pg_notify($1, $2)`, channel, id)
 		return wrap("hold job", tx.SendBatch(ctx, &b).Close())
 	})
-	if err == nil {
-		s.Feed.Wake(id)
-	}
-	return err
 }
 
 // Halts says of each of the jobs why nothing of it may be claimed: "paused",

@@ -105,7 +105,7 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 			record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Back: []store.Piece{{First: l.First, Count: l.Count, Attempt: 1}}})
 		},
 		"the job was cancelled and has ended": func(t *testing.T, id string, l *store.Lease) {
-			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+			if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 				t.Fatal(err)
 			}
 			loseNode(t, s, node)
@@ -114,22 +114,22 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 			}
 		},
 		"the job was cancelled and retried": func(t *testing.T, id string, l *store.Lease) {
-			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+			if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 				t.Fatal(err)
 			}
 			loseNode(t, s, node)
-			if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+			if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"it was recorded, and the job retried": func(t *testing.T, id string, l *store.Lease) {
 			record(t, s, full(id, l)) // it stops the job
-			if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+			if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"the job was deleted": func(t *testing.T, id string, l *store.Lease) {
-			if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+			if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 				t.Fatal(err)
 			}
 			loseNode(t, s, node)
@@ -208,7 +208,7 @@ func TestRecordAfterCancelKeepsWhatWasDone(t *testing.T) {
 	s, admin := open(t)
 	id := insert(t, s, admin, pythonSpec(rangeOf(30)))
 	lease := claim(t, s, id, 10)
-	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := s.GiveBack(t.Context(), lease.ID, 8, []jobs.Span{{First: 8, Count: 2}}); err != nil || !p.Held || p.Halted != "cancelled" {
@@ -237,11 +237,11 @@ func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 	id := insert(t, s, admin, pythonSpec(rangeOf(20)))
 	first, late := claim(t, s, id, 10), claim(t, s, id, 10)
 	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10, 2, 5)}})
-	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	loseNode(t, s, node)
-	if err := s.Retry(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0

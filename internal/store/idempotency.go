@@ -1,17 +1,50 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// A Key makes a submission repeatable: the same key of the same user with the
-// same request is the same job, for 24 hours.
+// ErrKeyReused is returned for an idempotency key that stood for another
+// request.
+var ErrKeyReused = errors.New("the idempotency key was used with another request")
+
+// A Key makes a request repeatable: the same key of the same user with the same
+// request is one request, for 24 hours.
 type Key struct {
 	UserID  string
 	Key     string
 	Request []byte // hash of the request
+
+	// Replayed is set by what takes the key: an equal request had taken it, so
+	// nothing was done now.
+	Replayed bool
+}
+
+// Replays reports whether there is a key and it was taken by an equal request.
+func (k *Key) Replays() bool { return k != nil && k.Replayed }
+
+// A taken is a key as it was taken.
+type taken struct {
+	job          string
+	hash         []byte
+	first, count int64 // of what was appended, or 0
+}
+
+// readKey reads who took a key; nil where it is free.
+func readKey(ctx context.Context, q querier, k Key) (*taken, error) {
+	t := new(taken)
+	err := q.QueryRow(ctx, `
+		select job_id, request_hash, coalesce(first, 0), coalesce(count, 0) from idempotency_keys
+		where user_id = $1 and key = $2 and created_at >= now() - interval '24 hours'`, k.UserID, k.Key).
+		Scan(&t.job, &t.hash, &t.first, &t.count)
+	if err == pgx.ErrNoRows {
+		return nil, nil
+	}
+	return t, wrap("read key", err)
 }
 
 // ForgetKeys removes at most limit keys that are valid no longer, and reports how
@@ -24,34 +57,44 @@ func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
 	return int(tag.RowsAffected()), wrap("forget keys", err)
 }
 
-// KeyedJob is the job for which an equal request took the key within 24 hours;
-// empty when there is none.
-func (s *Store) KeyedJob(ctx context.Context, k Key) (job string, err error) {
-	err = s.Pool.QueryRow(ctx, `
-		select job_id from idempotency_keys
-		where user_id = $1 and key = $2 and request_hash = $3 and created_at >= now() - interval '24 hours'`, k.UserID, k.Key, k.Request).Scan(&job)
-	if err == pgx.ErrNoRows {
-		return "", nil
+// KeyedJob is the job for which an equal request took the key, which is then
+// Replayed; empty when there is none.
+func (s *Store) KeyedJob(ctx context.Context, k *Key) (job string, err error) {
+	t, err := readKey(ctx, s.Pool, *k)
+	if err != nil || t == nil || !bytes.Equal(t.hash, k.Request) {
+		return "", err
 	}
-	return job, wrap("read key", err)
+	k.Replayed = true
+	return t.job, nil
 }
 
-// ClaimKey takes the key for a job as part of tx, the transaction that inserts
-// the job. When the key is taken already it returns the job it stands for, and
-// whether the request was the same.
-func (s *Store) ClaimKey(ctx context.Context, tx pgx.Tx, k Key, job string) (earlier string, same bool, err error) {
-	_, err = tx.Exec(ctx, `delete from idempotency_keys where user_id = $1 and key = $2 and created_at < now() - interval '24 hours'`, k.UserID, k.Key)
+// ClaimKey takes the key for a job as part of tx, the transaction that does what
+// is asked of the job. When an equal request has taken it already, k.Replayed is
+// set and the job for which it did is returned; when another one has, the error is
+// ErrKeyReused.
+func (s *Store) ClaimKey(ctx context.Context, tx pgx.Tx, k *Key, job string) (earlier string, err error) {
+	t, err := claimKey(ctx, tx, *k, job)
+	switch {
+	case err != nil || t == nil:
+		return "", err
+	case !bytes.Equal(t.hash, k.Request):
+		return "", ErrKeyReused
+	}
+	k.Replayed = true
+	return t.job, nil
+}
+
+// claimKey takes the key, or returns how it was taken.
+func claimKey(ctx context.Context, tx pgx.Tx, k Key, job string) (*taken, error) {
+	_, err := tx.Exec(ctx, `delete from idempotency_keys where user_id = $1 and key = $2 and created_at < now() - interval '24 hours'`, k.UserID, k.Key)
 	if err != nil {
-		return "", false, wrap("drop old key", err)
+		return nil, wrap("drop old key", err)
 	}
 	tag, err := tx.Exec(ctx, `
 		insert into idempotency_keys (user_id, key, request_hash, job_id) values ($1, $2, $3, $4)
 		on conflict (user_id, key) do nothing`, k.UserID, k.Key, k.Request, job)
 	if err != nil || tag.RowsAffected() > 0 {
-		return "", false, wrap("claim key", err)
+		return nil, wrap("claim key", err)
 	}
-	err = tx.QueryRow(ctx, `
-		select job_id, request_hash = $3 from idempotency_keys where user_id = $1 and key = $2`, k.UserID, k.Key, k.Request).
-		Scan(&earlier, &same)
-	return earlier, same, wrap("read key", err)
+	return readKey(ctx, tx, k)
 }

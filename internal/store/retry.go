@@ -16,13 +16,9 @@ const maxRetryBlocks = 64
 // Retry makes an ended job go on with its failed and cancelled tasks; what
 // succeeded stays. It is ErrConflict of a job that has not ended, or of which
 // every task succeeded.
-func (s *Store) Retry(ctx context.Context, v Viewer, id string) error {
-	err := s.Tx(ctx, func(tx pgx.Tx) error {
-		state, err := lockJob(ctx, tx, v, id)
-		switch {
-		case err != nil:
-			return err
-		case !state.Ended():
+func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key) error {
+	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
+		if !state.Ended() {
 			return fmt.Errorf("the job has not ended: %w", jobs.ErrConflict)
 		}
 		if err := s.takeOutFailures(ctx, tx, id); err != nil {
@@ -30,10 +26,6 @@ func (s *Store) Retry(ctx context.Context, v Viewer, id string) error {
 		}
 		return s.reopen(ctx, tx, id)
 	})
-	if err == nil {
-		s.Feed.Wake(id)
-	}
-	return err
 }
 
 // takeOutFailures splits each row of outcomes that has failures into what

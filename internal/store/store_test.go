@@ -293,7 +293,7 @@ func TestCancel(t *testing.T) {
 	s, admin := open(t)
 	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
 	lease := claim(t, s, id, 10)
-	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if claim(t, s, id, 10) != nil {
@@ -307,7 +307,7 @@ func TestCancel(t *testing.T) {
 	if j := read(t, s, admin, id); j.State != jobs.Cancelled || j.Counts.Succeeded != 4 || j.Counts.Cancelled != 96 {
 		t.Errorf("the job: %+v", j)
 	}
-	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Errorf("cancelled again: %v", err)
 	}
 	if err := s.DeleteJob(t.Context(), store.As(admin), id); err != nil {
@@ -326,7 +326,7 @@ func TestOthersJobsAreNotFound(t *testing.T) {
 	if _, err := s.Job(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
 		t.Errorf("read: %v", err)
 	}
-	if err := s.Cancel(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
+	if err := s.Cancel(t.Context(), stranger, id, nil); !errors.Is(err, jobs.ErrNotFound) {
 		t.Errorf("cancel: %v", err)
 	}
 	if err := s.DeleteJob(t.Context(), stranger, id); !errors.Is(err, jobs.ErrNotFound) {
@@ -344,8 +344,8 @@ func TestOthersJobsAreNotFound(t *testing.T) {
 		t.Errorf("a viewer reads: %v", err)
 	}
 	for name, err := range map[string]error{
-		"cancel": s.Cancel(t.Context(), viewer, id), "pause": s.Pause(t.Context(), viewer, id), "retry": s.Retry(t.Context(), viewer, id),
-		"seal": s.Seal(t.Context(), viewer, id), "delete": s.DeleteJob(t.Context(), viewer, id),
+		"cancel": s.Cancel(t.Context(), viewer, id, nil), "pause": s.Pause(t.Context(), viewer, id, nil), "retry": s.Retry(t.Context(), viewer, id, nil),
+		"seal": s.Seal(t.Context(), viewer, id, nil), "delete": s.DeleteJob(t.Context(), viewer, id),
 	} {
 		if !errors.Is(err, jobs.ErrForbidden) {
 			t.Errorf("a viewer may %s: %v", name, err)
@@ -540,26 +540,23 @@ func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
-	take := func(request, job string) (earlier string, same bool) {
-		t.Helper()
-		err := s.Tx(t.Context(), func(tx pgx.Tx) (err error) {
-			earlier, same, err = s.ClaimKey(t.Context(), tx, store.Key{UserID: admin.ID, Key: "k", Request: []byte(request)}, job)
+	take := func(request, job string) (earlier string, replayed bool, err error) {
+		key := &store.Key{UserID: admin.ID, Key: "k", Request: []byte(request)}
+		err = s.Tx(t.Context(), func(tx pgx.Tx) (err error) {
+			earlier, err = s.ClaimKey(t.Context(), tx, key, job)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return earlier, same
+		return earlier, key.Replayed, err
 	}
 	first := store.NewID()
-	if earlier, _ := take("a", first); earlier != "" {
-		t.Errorf("a fresh key stood for %s", earlier)
+	if earlier, replayed, err := take("a", first); earlier != "" || replayed || err != nil {
+		t.Errorf("a fresh key stood for %q, %v, %v", earlier, replayed, err)
 	}
-	if earlier, same := take("a", store.NewID()); earlier != first || !same {
-		t.Errorf("the same request: %s, %v", earlier, same)
+	if earlier, replayed, err := take("a", store.NewID()); earlier != first || !replayed || err != nil {
+		t.Errorf("the same request: %s, %v, %v", earlier, replayed, err)
 	}
-	if earlier, same := take("b", store.NewID()); earlier != first || same {
-		t.Errorf("another request: %s, %v", earlier, same)
+	if earlier, replayed, err := take("b", store.NewID()); earlier != "" || replayed || !errors.Is(err, store.ErrKeyReused) {
+		t.Errorf("another request: %s, %v, %v", earlier, replayed, err)
 	}
 	if n, err := s.ForgetKeys(t.Context(), 10); err != nil || n != 0 {
 		t.Errorf("%d keys were forgotten, %v", n, err)
@@ -570,8 +567,8 @@ func TestIdempotencyKey(t *testing.T) {
 	if n, err := s.ForgetKeys(t.Context(), 10); err != nil || n != 1 {
 		t.Errorf("%d keys were forgotten, want 1 (%v)", n, err)
 	}
-	if earlier, _ := take("b", first); earlier != "" {
-		t.Errorf("a forgotten key stood for %s", earlier)
+	if earlier, _, err := take("b", first); earlier != "" || err != nil {
+		t.Errorf("a forgotten key stood for %q (%v)", earlier, err)
 	}
 }
 

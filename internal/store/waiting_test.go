@@ -138,7 +138,7 @@ func TestWhyTasksWait(t *testing.T) {
 	if w := why(t, s, admin, id); w.Kind != jobs.WaitSuspects || !strings.HasPrefix(w.Message, "2 tasks were in hand") {
 		t.Errorf("suspects are in hand and others are due: %+v", w)
 	}
-	if err := s.Cancel(t.Context(), store.As(admin), id); err != nil {
+	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if j := read(t, s, admin, id); j.Waiting == nil || j.Waiting.Kind != jobs.WaitEnding || j.Reason != j.Waiting.Message {

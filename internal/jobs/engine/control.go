@@ -11,10 +11,10 @@ import (
 )
 
 // Cancel stops a job and waits up to two seconds for its tasks to be ended.
-func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
 	news := e.Store.Feed.WatchStates(id)
 	defer news.Close()
-	if err := e.Store.Cancel(ctx, v, id); err != nil {
+	if err := e.Store.Cancel(ctx, v, id, key); err != nil {
 		return nil, err
 	}
 	return e.await(ctx, e.reading(v, id), news, 2*time.Second)
@@ -73,40 +73,36 @@ func (e *Engine) Append(ctx context.Context, v store.Viewer, id string, values i
 }
 
 // AppendOnce is Append with a key that makes it repeatable; see
-// store.AppendOnce. It reports whether an earlier, equal request was found whose
-// answer this is.
-func (e *Engine) AppendOnce(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key store.Key, request func() ([]byte, error)) (first, count int64, replayed bool, err error) {
-	done, err := e.Store.AppendOnce(ctx, v, id, values, seal, key, request)
-	switch {
-	case err != nil:
-		return 0, 0, false, err
-	case !done.Replayed:
-		e.dispatchSoon(ctx, id)
-	case !done.Same:
-		return 0, 0, false, ErrKeyReused
+// store.AppendOnce.
+func (e *Engine) AppendOnce(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key *store.Key, request func() ([]byte, error)) (first, count int64, err error) {
+	if first, count, err = e.Store.AppendOnce(ctx, v, id, values, seal, key, request); err != nil {
+		return 0, 0, err
 	}
-	return done.First, done.Count, done.Replayed, nil
+	if !key.Replayed {
+		e.dispatchSoon(ctx, id)
+	}
+	return first, count, nil
 }
 
 // Seal closes an open job for inputs.
-func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	if err := e.Store.Seal(ctx, v, id); err != nil {
+func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
+	if err := e.Store.Seal(ctx, v, id, key); err != nil {
 		return nil, err
 	}
 	return e.Store.Job(ctx, v, id)
 }
 
 // Pause makes nothing more of a job start; tasks in hand finish.
-func (e *Engine) Pause(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	if err := e.Store.Pause(ctx, v, id); err != nil {
+func (e *Engine) Pause(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
+	if err := e.Store.Pause(ctx, v, id, key); err != nil {
 		return nil, err
 	}
 	return e.Store.Job(ctx, v, id)
 }
 
 // Resume lets a paused job go on.
-func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	if err := e.Store.Resume(ctx, v, id); err != nil {
+func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
+	if err := e.Store.Resume(ctx, v, id, key); err != nil {
 		return nil, err
 	}
 	e.dispatchSoon(ctx, id)
@@ -114,8 +110,8 @@ func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string) (*jobs.J
 }
 
 // Retry makes an ended job go on with its failed and cancelled tasks.
-func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
-	if err := e.Store.Retry(ctx, v, id); err != nil {
+func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
+	if err := e.Store.Retry(ctx, v, id, key); err != nil {
 		return nil, err
 	}
 	e.dispatchSoon(ctx, id)

@@ -68,7 +68,7 @@ func TestSealedWithoutInputs(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
 	id := n.submit(t, python("def f(x): return x", "f", jobs.Inputs{Open: true}))
-	if j, err := n.Seal(t.Context(), store.As(n.admin), id); err != nil || j.State != jobs.Succeeded {
+	if j, err := n.Seal(t.Context(), store.As(n.admin), id, nil); err != nil || j.State != jobs.Succeeded {
 		t.Errorf("%+v, %v", j, err)
 	}
 }
@@ -79,7 +79,7 @@ func TestPauseAndResume(t *testing.T) {
 	v := store.As(n.admin)
 	id := n.submit(t, python("import time\ndef f(x):\n    time.sleep(0.01)\n", "f", rangeOf(300)))
 	await(t, "tasks succeed", func() bool { return n.succeeded(t, id) > 10 })
-	j, err := n.Pause(t.Context(), v, id)
+	j, err := n.Pause(t.Context(), v, id, nil)
 	if err != nil || j.State != jobs.Paused {
 		t.Fatalf("%+v, %v", j, err)
 	}
@@ -91,7 +91,7 @@ func TestPauseAndResume(t *testing.T) {
 	if paused.State != jobs.Paused || paused.Counts.Waiting == 0 {
 		t.Fatalf("%+v", paused)
 	}
-	if _, err := n.Pause(t.Context(), v, id); err != nil {
+	if _, err := n.Pause(t.Context(), v, id, nil); err != nil {
 		t.Errorf("paused again: %v", err)
 	}
 	// Another job uses the cores meanwhile, and nothing of the paused one starts.
@@ -99,13 +99,13 @@ func TestPauseAndResume(t *testing.T) {
 	if got := n.succeeded(t, id); got != paused.Counts.Succeeded {
 		t.Errorf("%d tasks ended while paused", got-paused.Counts.Succeeded)
 	}
-	if j, err := n.Resume(t.Context(), v, id); err != nil || j.State != jobs.Running {
+	if j, err := n.Resume(t.Context(), v, id, nil); err != nil || j.State != jobs.Running {
 		t.Errorf("%+v, %v", j, err)
 	}
 	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded {
 		t.Errorf("%+v", j)
 	}
-	if _, err := n.Pause(t.Context(), v, id); !errors.Is(err, jobs.ErrConflict) {
+	if _, err := n.Pause(t.Context(), v, id, nil); !errors.Is(err, jobs.ErrConflict) {
 		t.Errorf("pausing an ended job: %v", err)
 	}
 }
@@ -133,7 +133,7 @@ def f(x):
 	if err := os.WriteFile(filepath.Join(dir, "mended"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Retry(t.Context(), v, id); err != nil {
+	if _, err := n.Retry(t.Context(), v, id, nil); err != nil {
 		t.Fatal(err)
 	}
 	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded || j.Counts.Succeeded != 1000 || j.Counts.Failed != 0 || j.Reason != "" {
@@ -153,7 +153,7 @@ def f(x):
 	if groups, err := n.store.FailureGroups(t.Context(), id, 10); err != nil || len(groups) != 0 {
 		t.Errorf("failures are still listed: %v, %v", groups, err)
 	}
-	if _, err := n.Retry(t.Context(), v, id); !errors.Is(err, jobs.ErrConflict) {
+	if _, err := n.Retry(t.Context(), v, id, nil); !errors.Is(err, jobs.ErrConflict) {
 		t.Errorf("retrying a job that succeeded: %v", err)
 	}
 }

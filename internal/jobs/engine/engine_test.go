@@ -75,7 +75,7 @@ func start(t testing.TB, url string, o engine.Options) *node {
 
 func (n *node) submit(t testing.TB, spec jobs.Spec) string {
 	t.Helper()
-	id, _, err := n.Submit(context.Background(), n.admin, spec, nil)
+	id, err := n.Submit(context.Background(), n.admin, spec, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (n *node) leases(t testing.TB) []lease {
 func (n *node) cancelAll(t testing.TB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if _, err := n.Cancel(t.Context(), store.As(n.admin), id); err != nil {
+		if _, err := n.Cancel(t.Context(), store.As(n.admin), id, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestTenUsersBehindAMillionTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Go(func() {
-			id, _, err := n.Submit(t.Context(), user, python(fmt.Sprintf("def f(x):\n    return x + %d\n", i), "f", rangeOf(20)), nil)
+			id, err := n.Submit(t.Context(), user, python(fmt.Sprintf("def f(x):\n    return x + %d\n", i), "f", rangeOf(20)), nil)
 			if err != nil {
 				t.Error(err)
 				return

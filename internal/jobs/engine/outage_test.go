@@ -111,7 +111,7 @@ func TestRecoveryOfADeadNodeBeginsInTime(t *testing.T) {
 	if most := stretched(t, 10*time.Second); took > most {
 		t.Errorf("recovery took %v, want at most %v", took, most)
 	}
-	if _, err := n.Cancel(t.Context(), store.As(n.admin), id); err != nil {
+	if _, err := n.Cancel(t.Context(), store.As(n.admin), id, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -186,7 +186,7 @@ func TestSourceIsCompiledAtSubmit(t *testing.T) {
 		"def f(x):\n    return x +\n": "program.python.source",
 		"def g(x):\n    return x\n":   "program.python.function",
 	} {
-		_, _, err := n.Submit(t.Context(), n.admin, python(source, "f", rangeOf(1)), nil)
+		_, err := n.Submit(t.Context(), n.admin, python(source, "f", rangeOf(1)), nil)
 		found, ok := err.(jobs.Invalid)
 		if !ok || len(found) != 1 || found[0].Location != want {
 			t.Errorf("%q: %v", source, err)
@@ -276,7 +276,7 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 		return len(pids) == 4
 	})
 	began := time.Now()
-	j, err := n.Cancel(t.Context(), store.As(n.admin), id)
+	j, err := n.Cancel(t.Context(), store.As(n.admin), id, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestManySmallJobsShareTheCores(t *testing.T) {
 		}
 	}
 	t.Logf("four small jobs took %v behind a big one", time.Since(began))
-	if _, err := n.Cancel(t.Context(), store.As(n.admin), big); err != nil {
+	if _, err := n.Cancel(t.Context(), store.As(n.admin), big, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -53,7 +53,7 @@ func TestRollingRestart(t *testing.T) {
 				return
 			case <-tick.C:
 			}
-			id, _, err := n.Submit(t.Context(), n.admin, python("def f(x): return x * x", "f", rangeOf(20)), nil)
+			id, err := n.Submit(t.Context(), n.admin, python("def f(x): return x * x", "f", rangeOf(20)), nil)
 			if err != nil {
 				t.Error(err)
 				return

@@ -63,7 +63,7 @@ func TestSoak(t *testing.T) {
 	for _, spec := range churned() {
 		churn.Go(func() {
 			for ctx.Err() == nil {
-				id, _, err := n.Submit(t.Context(), n.admin, spec, &store.Key{UserID: n.admin.ID, Key: store.NewID(), Request: []byte("soak")})
+				id, err := n.Submit(t.Context(), n.admin, spec, &store.Key{UserID: n.admin.ID, Key: store.NewID(), Request: []byte("soak")})
 				if err != nil {
 					t.Error(err)
 					return

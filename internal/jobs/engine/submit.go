@@ -14,10 +14,6 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// ErrKeyReused is returned for an idempotency key that stood for another
-// request.
-var ErrKeyReused = errors.New("the idempotency key was used with another request")
-
 // Check lists every violation of a submission, those included that only this
 // node can find: an unknown queue, source that does not compile. It brings the
 // inputs into the form in which they are stored.
@@ -57,34 +53,34 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 
 // Submit makes a job of a submission: the job, its inputs and its turns are
 // written in one transaction. With a key that stands for an earlier, equal
-// request it returns that request's job and true. The error is jobs.Invalid
-// when the submission has violations.
+// request, which is then Replayed, it returns that request's job. The error is
+// jobs.Invalid when the submission has violations.
 //
 // Turns for which this node has free slots are not sent through River's line:
 // they are written as fetched already, with their first chunks claimed, and
 // begin when the transaction is committed.
-func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, replayed bool, err error) {
+func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, err error) {
 	return e.SubmitAs(ctx, store.NewID(), user, spec, key)
 }
 
 // SubmitAs is Submit with the id that the job gets, by store.NewID, so that the
 // caller can watch it before anything of it is heard.
-func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec jobs.Spec, key *store.Key) (_ string, replayed bool, err error) {
+func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec jobs.Spec, key *store.Key) (string, error) {
 	found, err := e.Check(ctx, &spec)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	if len(found) > 0 {
 		if key != nil { // what was right when it came first is answered again
-			if earlier, err := e.Store.KeyedJob(ctx, *key); err != nil || earlier != "" {
-				return earlier, err == nil, err
+			if earlier, err := e.Store.KeyedJob(ctx, key); err != nil || key.Replayed {
+				return earlier, err
 			}
 		}
-		return "", false, found
+		return "", found
 	}
 	n, work, guess, err := e.newJob(ctx, id, user, spec)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	e.handover.RLock()
 	defer e.handover.RUnlock()
@@ -102,29 +98,24 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 		begun, err = e.Store.InsertJob(ctx, nil, n)
 	} else {
 		err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
-			earlier, same, err := e.Store.ClaimKey(ctx, tx, *key, id)
-			switch {
-			case err != nil:
+			earlier, err := e.Store.ClaimKey(ctx, tx, key, id)
+			if err != nil || key.Replayed {
+				id = earlier
 				return err
-			case earlier == "":
-				begun, err = e.Store.InsertJob(ctx, tx, n)
-				return err
-			case !same:
-				return ErrKeyReused
 			}
-			id, replayed = earlier, true
-			return nil
+			begun, err = e.Store.InsertJob(ctx, tx, n)
+			return err
 		})
 	}
-	if err != nil || replayed {
-		return id, replayed, err
+	if err != nil || key.Replays() {
+		return id, err
 	}
 	e.submitted(work, n.Turns > len(begun))
 	for i, b := range begun {
 		e.start(b, work, e.queues.get(work.Queue), held[i])
 	}
 	held = held[len(begun):]
-	return id, false, nil
+	return id, nil
 }
 
 // newJob is what is to be inserted for a submission without violations, what a

@@ -82,7 +82,7 @@ func TestNewcomerGetsACore(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 	await(t, "the big job has both cores again", func() bool { return n.turns(t, bigID, "running") == 2 })
-	if _, err := n.Cancel(t.Context(), store.As(n.admin), bigID); err != nil {
+	if _, err := n.Cancel(t.Context(), store.As(n.admin), bigID, nil); err != nil {
 		t.Error(err)
 	}
 }

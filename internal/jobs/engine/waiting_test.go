@@ -125,7 +125,7 @@ func TestWaitsForDeletedQueue(t *testing.T) {
 		if err := n.store.DeleteQueue(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.Retry(t.Context(), store.As(n.admin), id); err != nil {
+		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); err != nil {
 			t.Fatal(err)
 		}
 		if paused {
@@ -206,7 +206,7 @@ func TestWaitsForItself(t *testing.T) {
 	}
 	await(t, "the inputs are done", func() bool { return n.succeeded(t, id) == 2 })
 	n.waitsFor(t, id, jobs.WaitInputs, "All inputs so far are done")
-	if _, err := n.Pause(t.Context(), store.As(n.admin), id); err != nil {
+	if _, err := n.Pause(t.Context(), store.As(n.admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
 	n.waitsFor(t, id, jobs.WaitJobPaused, "The job is paused.")
