@@ -4,7 +4,7 @@ from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import ANSWERS, DIRTY, ROOM, TRACE
+from .cells import ANSWERS, DIRTY, RAW, ROOM, TRACE
 from .many import Async, Threads
 from .printing import RECORD, Log, Stream
 from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
@@ -13,6 +13,11 @@ from .values import FILE, describe, encoded
 
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
 zero = struct.pack("i", 0)
+
+# After so many reads of the parent what a pipe held is read, and what is there
+# was written since: by something that will not end soon.
+PIPE_READS = 5
+STUCK = 1.0  # seconds after which a parent that reads nothing is waited for no longer
 
 
 def resident_peak():
@@ -207,12 +212,13 @@ class Runner:
     def drain(self):
         """Waits until the parent has read what was written to descriptors 1 and 2,
         so that it still sees the mark of the task that wrote it."""
-        pause = 20e-6
+        pause, left, seen = 20e-6, STUCK, self.cells[RAW]
         for fd in (1, 2):
             try:
-                while ioctl(fd, FIONREAD, zero) != zero and pause < 10e-3:
+                while ioctl(fd, FIONREAD, zero) != zero and left > 0 and self.cells[RAW] - seen <= PIPE_READS:
                     time.sleep(pause)
-                    pause *= 2
+                    left -= pause
+                    pause = min(2 * pause, 1e-3)
             except OSError:
                 pass  # the task closed or replaced it
 
