@@ -482,7 +482,9 @@ def f(x):
         time.sleep(0.12)
         print("sent or not")
         print("last", file=sys.stderr)
-        print("without an end", end="")
+        print("without", "an end", end="")
+        sys.stderr.write("flushed")
+        sys.stderr.flush()
         ` + die + "\n    return x")
 			l.Threads = threads
 			e := python.New(python.Options{})
@@ -501,7 +503,7 @@ def f(x):
 					t.Errorf("%s: of task %d: %s", die, line.Task, line.Line)
 				}
 			}
-			want := map[string]int{"stdout: sent or not": 1, "stderr: last": 1, "stdout: without an end": 1}
+			want := map[string]int{"stdout: sent or not": 1, "stderr: last": 1, "stdout: without an end": 1, "stderr: flushed": 1}
 			for i := range 2000 {
 				want[fmt.Sprintf("stdout: line %d %s", i, strings.Repeat("ä", 20))] = 1
 			}

@@ -4,6 +4,7 @@ import struct, threading, time
 from .cells import DIRTY, ROOM, SENT, UNSENT
 
 MAX_TASK_LOG, MAX_LOG = 256 << 10, 1 << 20  # characters, of a task's stream and in all
+MAX_PIECES = 1000  # of a line that does not end, and characters of one
 RECORD = struct.Struct("<qBdI")             # number, stream, time, bytes of text
 
 
@@ -55,50 +56,88 @@ class Log:
 
 
 class Stream:
-    """sys.stdout or sys.stderr of a program: text goes to the parent with the task's number."""
+    """sys.stdout or sys.stderr of a program: text goes to the parent with the task's
+    number. print writes what it prints in many pieces; they are put together first.
+    Nothing at all is written as an end that is none, so that is an end of pieces, too."""
 
     encoding, errors, newlines, closed, mode = "utf-8", "replace", None, False, "w"
+    current = staticmethod(lambda: -1)  # the number of the task that the caller runs in
+    several = False                     # tasks run at once
 
     def __init__(self, runner, number):
         self.runner = runner
         self.number = number
         self.name = ("<stdout>", "<stderr>")[number]
         self.buffer = Bytes(self)
-        self.used = {}  # characters printed by tasks in hand
+        self.pieces = []  # of a line of which the end has not come
+        self.of = -1      # the task that wrote them
+        self.busy = False
+        self.used = {}    # characters printed by tasks in hand
 
     def write(self, text):
         if not isinstance(text, str):
             raise TypeError("write() argument must be str, not %s" % type(text).__name__)
-        if not text:
-            return 0
-        r = self.runner
-        task = r.current()
-        used = self.used.get(task)
-        if used is None:
-            if len(self.used) > 1024:
-                self.used.clear()
-            used = 0
-        if used > MAX_TASK_LOG:
-            return len(text)
-        self.used[task] = used + len(text)
-        kept = text
-        if used + len(text) > MAX_TASK_LOG:
-            kept = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, self.name[1:-1])
-        r.log.add(task, self.number, time.time(), kept)
+        if self.several:
+            with self.runner.log.lock:
+                return self.collect(text)
+        return self.collect(text)
+
+    def collect(self, text):
+        """Takes a piece. Another thread, or a signal handler, may do so at the same time."""
+        pieces, task = self.pieces, self.current()
+        if task != self.of:
+            if pieces:
+                self.commit()
+            self.of = task
+        pieces.append(text)
+        if "\n" in text or not text or "\r" in text or len(text) > MAX_PIECES or len(pieces) > MAX_PIECES:
+            self.commit()
+        elif len(pieces) == 1:
+            self.runner.cells[DIRTY] = 1
+        return len(text)
+
+    def commit(self):
+        """Takes the pieces to be sent."""
+        r, task = self.runner, self.of
+        with r.log.lock:
+            if self.busy or not self.pieces:
+                return
+            self.busy = True
+            try:
+                n = len(self.pieces)
+                text = "".join(self.pieces[:n])
+                del self.pieces[:n]
+                self.keep(text, task)
+            finally:
+                self.busy = False
         if (r.log.size > MAX_LOG or r.log.used > ROOM // 2) and r.lock.acquire(blocking=False):
             try:
                 r.flush_logs()
             finally:
                 r.lock.release()
         r.cells[DIRTY] = 1
-        return len(text)
+
+    def keep(self, text, task):
+        """Takes text of a task as far as it is kept; the lock must be held."""
+        used = self.used.get(task)
+        if used is None:
+            if len(self.used) > 1024:
+                self.used.clear()
+            used = 0
+        if used > MAX_TASK_LOG or not text:
+            return
+        self.used[task] = used + len(text)
+        if used + len(text) > MAX_TASK_LOG:
+            text = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, self.name[1:-1])
+        self.runner.log.add(task, self.number, time.time(), text)
 
     def writelines(self, lines):
         for line in lines:
             self.write(line)
 
     def flush(self):
-        pass
+        if self.pieces:
+            self.commit()
 
     def close(self):
         pass
@@ -146,7 +185,7 @@ class Bytes:
         return len(data)
 
     def flush(self):
-        pass
+        self.stream.flush()
 
     def fileno(self):
         return self.stream.fileno()

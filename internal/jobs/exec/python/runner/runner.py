@@ -119,6 +119,8 @@ class Runner:
             self.mode = Threads(self, f, call, p["threads"])
         else:
             self.mode = Serial(self, f if self.kills < 0 else checking_kills(f, self), loop, call)
+        for stream in self.streams:
+            stream.current, stream.several = self.mode.current, p["threads"] > 1
         self.flush = self.mode.flush
         with self.lock:
             self.flush_logs()
@@ -206,8 +208,8 @@ class Runner:
             if stream is not None:
                 stream.reconfigure(errors="backslashreplace", write_through=True)
         self.plain = sys.__stdout__, sys.__stderr__
-        sys.stdout = sys.__stdout__ = Stream(self, 0)
-        sys.stderr = sys.__stderr__ = Stream(self, 1)
+        self.streams = Stream(self, 0), Stream(self, 1)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.streams
 
     def drain(self):
         """Waits until the parent has read what was written to descriptors 1 and 2,
@@ -224,6 +226,8 @@ class Runner:
 
     def flush_logs(self):
         """Sends what was printed; the lock must be held."""
+        for stream in self.streams:
+            stream.flush()
         if not self.log.records:
             return
         records, sent = self.log.take()
@@ -244,8 +248,5 @@ class Runner:
         self.write("G", *parts)
         self.log.forget(n)
 
-    def current(self):
-        """The number of the task that the caller runs in, or -1."""
-        return self.mode.current() if self.mode else -1
-
     mode = None
+    streams = ()

@@ -1,6 +1,7 @@
 """One task after the other, millions a second when they are small."""
 import os, struct, time
 from array import array
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from types import CoroutineType
@@ -38,6 +39,7 @@ class Serial:
 
     def __init__(self, runner, f, loop, call):
         self.runner, self.f, self.loop, self.call = runner, f, loop, call
+        self.current = partial(runner.cells.__getitem__, MARK)
         self.encode = encoder()
         self.batch = 1         # tasks a batch
         self.expected = int    # type of the last output, usually that of the next one
@@ -60,9 +62,6 @@ class Serial:
         self.raw = 0           # the RAW cell as last seen
         self.careful = 0       # tasks that are still run one by one
         self.trimmed = -1      # what was in hand when a batch was cut short
-
-    def current(self):
-        return self.runner.cells[MARK]
 
     def answer(self):
         pass  # there is one task only that might hold up others
