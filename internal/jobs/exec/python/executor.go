@@ -24,6 +24,7 @@ type Options struct {
 	Logger *slog.Logger  // for what no caller hears of; default slog.Default()
 	Keep   time.Duration // how long an idle process is kept; default 10 s
 	Idle   int           // idle processes kept at most; default 16
+	Turns  int           // for how many jobs and lanes a process is used; default 100,000
 	Groups *cgroup.Tree  // to hold memory limits; nil to limit each process by itself
 }
 
@@ -32,6 +33,7 @@ type Executor struct {
 	log    *slog.Logger
 	keep   time.Duration
 	most   int
+	turns  int
 	groups *cgroup.Tree
 
 	mu           sync.Mutex
@@ -62,7 +64,7 @@ const defaultInterpreter = "python3"
 // New makes an executor. It starts nothing before it is needed; see Warm.
 func New(o Options) *Executor {
 	e := &Executor{
-		log: o.Logger, keep: o.Keep, most: o.Idle, groups: o.Groups,
+		log: o.Logger, keep: o.Keep, most: o.Idle, turns: o.Turns, groups: o.Groups,
 		interpreters: make(map[string]string),
 		checks:       make(map[[32]byte]checkResult),
 		checking:     make(chan struct{}, 1),
@@ -75,6 +77,9 @@ func New(o Options) *Executor {
 	}
 	if e.most == 0 {
 		e.most = 16
+	}
+	if e.turns == 0 {
+		e.turns = 100_000
 	}
 	return e
 }
@@ -155,7 +160,7 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 	if call == "" {
 		call = jobs.CallValue
 	}
-	w.key, w.job, w.lane = k, lane.Job, lane.Number
+	w.key, w.job, w.lane, w.turns = k, lane.Job, lane.Number, 1
 	w.several = lane.Threads > 1
 	limit := ""
 	if lane.MemoryLimit > 0 {
@@ -189,7 +194,9 @@ func (e *Executor) reuse(k key) *worker {
 
 // release keeps a process for the next turn that wants one like it.
 func (e *Executor) release(w *worker) {
-	if !w.setIdle(true) {
+	// The environment of each turn costs some 100 bytes: the C library does not
+	// free variables, as somebody may point to them (see setenv(3)).
+	if w.turns >= e.turns || !w.setIdle(true) {
 		e.living.Go(w.retire)
 		return
 	}
@@ -409,6 +416,7 @@ func (e *Executor) learn(p *jobs.Python, w *worker) {
 // turn tells a process that was used before for whom, and where, it works now.
 func (w *worker) turn(lane exec.Lane) {
 	w.job, w.lane = lane.Job, lane.Number
+	w.turns++
 	w.send(jsonFrame(frameTurn, lane.Environ()))
 }
 

@@ -3,6 +3,7 @@ package python_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -52,5 +53,26 @@ func TestSquares(t *testing.T) {
 		if want := fmt.Sprint(i * i); r.Outputs[i] != want {
 			t.Errorf("f(%d) = %s, want %s", i, r.Outputs[i], want)
 		}
+	}
+}
+
+// A process is used again and again, but not for ever: with each job it grows a
+// little.
+func TestTurnsOfAProcess(t *testing.T) {
+	t.Parallel()
+	e := python.New(python.Options{Turns: 3})
+	defer e.Close()
+	var pids []string
+	for i := range 7 {
+		l := lane("import os\ndef f(x): return os.getpid()")
+		l.Job = fmt.Sprint(i)
+		r, err := exectest.Run(t, e, l, exectest.Numbers(1, 0, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, r.Outputs[0])
+	}
+	if got := len(slices.Compact(slices.Clone(pids))); got != 3 || pids[0] != pids[2] || pids[3] != pids[5] {
+		t.Errorf("%d processes: %v", got, pids)
 	}
 }

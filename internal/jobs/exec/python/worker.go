@@ -119,6 +119,7 @@ type worker struct {
 	logged      int64 // log records received
 	job         string
 	lane        int
+	turns       int // that it was used for
 	cores       []int
 	next        int64 // number of the next task
 	chunks      int   // chunks sent so far
