@@ -2,6 +2,7 @@ package python_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,29 @@ def f(x):
 		if got[line] != 1 {
 			t.Errorf("%d lines %q in\n%s", got[line], line, strings.Join(r.Text(), "\n"))
 		}
+	}
+}
+
+// Of what is written over with carriage returns the last state is kept.
+func TestPrintsOfProgress(t *testing.T) {
+	t.Parallel()
+	r := must(t, lane("\ufeff"+`
+import os, sys
+def f(x):
+    for i in range(1000):
+        sys.stderr.write("\r%d of 999" % i)
+        sys.stderr.flush()
+        if i % 100 == 0: os.write(1, b"%d|\r" % i)
+        print(i, end="\r")
+    print("windows", end="\r\n")
+    sys.stderr.write("\nover\r\r\n")
+    return x
+`), exectest.Numbers(1, 0, 1))
+	want := []string{"0 stderr 999 of 999", "0 stderr over", "0 stdout 900|", "0 stdout windows"}
+	got := r.Text()
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

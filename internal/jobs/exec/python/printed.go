@@ -1,6 +1,7 @@
 package python
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"strings"
@@ -77,6 +78,19 @@ type printing struct {
 	cut    bool
 }
 
+// rewrite drops what a carriage return makes the part write over, as progress bars
+// do: of their many states the last one is kept. It returns what is left of the
+// part. One at the end may belong to the end of the line.
+func (p *printing) rewrite(part []byte) []byte {
+	if i := bytes.LastIndexByte(bytes.TrimRight(part, "\r"), '\r'); i >= 0 {
+		*p = printing{number: p.number, at: p.at, text: p.text[:0]}
+		part = part[i+1:]
+	} else if n := len(p.text); n > 0 && p.text[n-1] == '\r' && len(bytes.TrimRight(part, "\r")) > 0 {
+		*p = printing{number: p.number, at: p.at, text: p.text[:0]}
+	}
+	return part
+}
+
 // A source is where a line comes from: a stream, what was written past it, or in a
 // process of several tasks at once, which print in turn, a stream of one task.
 type source struct {
@@ -120,6 +134,7 @@ func (w *worker) printedLines(raw bool, l logText, line func(number int64, strea
 		if len(p.text) == 0 {
 			p.number, p.at = l.number, l.at
 		}
+		part = p.rewrite(part)
 		if room := maxLine - len(p.text); len(part) > room {
 			part, p.cut = part[:room], true
 		}
@@ -147,7 +162,7 @@ func (w *worker) finishLines(below int64, line func(number int64, stream, text s
 
 func lineText(p *printing) string {
 	text := strings.ToValidUTF8(string(p.text), "\uFFFD")
-	text = strings.TrimSuffix(text, "\r")
+	text = strings.TrimRight(text, "\r")
 	if p.cut {
 		text += " [cut]"
 	}

@@ -214,6 +214,7 @@ func TestCheck(t *testing.T) {
 	for _, test := range []struct{ source, interpreter, location, message string }{
 		{"def f(x): pass", "", "", ""},
 		{"async def f(x): pass", "", "", ""},
+		{"\ufeffdef f(x): pass", "", "", ""},
 		{"class f: pass", "", "", ""},
 		{"import json as f", "", "", ""},
 		{"from json import loads as f", "", "", ""},

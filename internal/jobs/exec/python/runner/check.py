@@ -1,4 +1,5 @@
 """What is wrong with a source, without running anything of it."""
+from .program import without_mark
 from .values import FILE, cut
 
 
@@ -7,6 +8,7 @@ def check(source, function):
     import ast
     import warnings
     warnings.simplefilter("ignore")
+    source = without_mark(source)
     try:
         tree = ast.parse(source, FILE)
         compile(source, FILE, "exec", dont_inherit=True)

@@ -58,8 +58,14 @@ def call_kwargs(f, x):
 CALLS = {"value": (by_value, call_value), "args": (by_args, call_args), "kwargs": (by_kwargs, call_kwargs)}
 
 
+def without_mark(source):
+    """Python takes files that begin with a byte order mark, but no text."""
+    return source[1:] if source[:1] == "\ufeff" else source
+
+
 def load_function(source, function):
     import linecache
+    source = without_mark(source)
     # An entry without a time of change is never checked against a file.
     linecache.cache[FILE] = (len(source), None, source.splitlines(True), FILE)
     module = ModuleType(MODULE)
