@@ -385,6 +385,9 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 	for _, index := range r.Suspects {
 		rec.Back = append(rec.Back, store.Piece{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
 	}
+	for _, span := range r.Lost {
+		rec.Back = append(rec.Back, store.Piece{First: span.First, Count: span.Count, Attempt: h.Attempt, Losses: h.Losses + 1})
+	}
 	done, out := 0, 0
 	for _, run := range r.Runs {
 		done += run.Count

@@ -379,3 +379,28 @@ def f(x):
 		}
 	}
 }
+
+// A task that breaks its process for all others, which ends only later, is found
+// among those that ran before the end, and fails alone.
+func TestBreakingTaskFailsAlone(t *testing.T) {
+	t.Parallel()
+	n := startReal(t, template.New(t))
+	const total, bad = 2000, 700
+	for _, define := range []string{"def", "async def"} {
+		id := n.submit(t, python(fmt.Sprintf(`
+import os
+%s f(x):
+    if x == %d: os.closerange(3, 100)
+    return x * x
+`, define, bad), "f", rangeOf(total)))
+		j := n.end(t, id, 60*time.Second)
+		if j.State != jobs.Failed || j.Counts.Failed != 1 || j.Counts.Succeeded != total-1 {
+			t.Errorf("%s: %+v", define, j)
+		}
+		task, err := n.store.Task(t.Context(), j, bad)
+		if err != nil || task.Error == nil || task.Error.Kind != jobs.KindCrash || len(task.Earlier) != 2 {
+			t.Errorf("%s: %+v, %v", define, task, err)
+		}
+		t.Logf("%s: %v", define, j.Elapsed(time.Now()))
+	}
+}

@@ -21,7 +21,7 @@ type Executor interface {
 	// For each chunk received Run calls report, never concurrently: any number
 	// of times with Ended false (tasks given back, log lines), then once with
 	// Ended true, after which nothing more is said of that chunk. Every task
-	// of a chunk ends up in exactly one of Runs, Back or Suspects over its
+	// of a chunk ends up in exactly one of Runs, Back, Suspects or Lost over its
 	// reports. Run must read from in ahead of need: it holds one chunk that
 	// runs and one that waits, so that the process never idles while the
 	// caller records. It calls report on a goroutine that may block in it for
@@ -35,7 +35,9 @@ type Executor interface {
 	// outcomes before it are kept as far as the process had handed them over;
 	// the rest is given back, and the next chunk gets a new process. Where
 	// several tasks were in hand and the culprit is not known, they come back
-	// as Suspects. None of this is an error of Run.
+	// as Suspects. A process may also end after the task that is the reason, so
+	// that none is in hand: those that had begun, of which there is no outcome,
+	// come back as Lost. None of this is an error of Run.
 	//
 	// When lane.Halt is closed no further task starts and what is untouched is
 	// given back; tasks in hand go on. When ctx is cancelled the processes get
@@ -116,6 +118,7 @@ type Report struct {
 	Runs     []jobs.Run // outcomes, ascending; only with Ended
 	Back     []Span     // untouched, to be claimed by any lane
 	Suspects []int64    // were in hand when their process died; to be run again, alone
+	Lost     []Span     // had begun when their process ended of itself; to be run again, apart from others
 	Logs     []jobs.LogLine
 	Usage    Usage // of the whole chunk; only with Ended
 }

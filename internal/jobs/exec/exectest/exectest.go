@@ -61,6 +61,7 @@ type Record struct {
 	Spent    map[int64]time.Duration
 	Back     map[int64]bool
 	Suspects map[int64]bool
+	Lost     map[int64]bool
 	Logs     []jobs.LogLine
 	more     chan struct{} // closed and replaced at each report
 }
@@ -70,7 +71,7 @@ func NewRecord(t *testing.T) *Record {
 	return &Record{
 		t: t, chunks: map[int64]exec.Chunk{}, Ended: map[int64]exec.Report{},
 		Outputs: map[int64]string{}, Failed: map[int64]jobs.TaskError{}, Spent: map[int64]time.Duration{},
-		Back: map[int64]bool{}, Suspects: map[int64]bool{}, more: make(chan struct{}),
+		Back: map[int64]bool{}, Suspects: map[int64]bool{}, Lost: map[int64]bool{}, more: make(chan struct{}),
 	}
 }
 
@@ -93,7 +94,7 @@ func (r *Record) report(p exec.Report) {
 		}
 		_, ok := r.Outputs[task]
 		_, bad := r.Failed[task]
-		if ok || bad || r.Back[task] || r.Suspects[task] {
+		if ok || bad || r.Back[task] || r.Suspects[task] || r.Lost[task] {
 			r.t.Errorf("chunk %d: task %d is reported twice", p.Chunk, task)
 		}
 	}
@@ -147,6 +148,12 @@ func (r *Record) report(p exec.Report) {
 			r.Back[s.First+i] = true
 		}
 	}
+	for _, s := range p.Lost {
+		for i := range int64(s.Count) {
+			claim(s.First + i)
+			r.Lost[s.First+i] = true
+		}
+	}
 	for _, s := range p.Suspects {
 		claim(s)
 		r.Suspects[s] = true
@@ -159,7 +166,7 @@ func (r *Record) report(p exec.Report) {
 			task := c.First + i
 			_, ok := r.Outputs[task]
 			_, bad := r.Failed[task]
-			if !ok && !bad && !r.Back[task] && !r.Suspects[task] {
+			if !ok && !bad && !r.Back[task] && !r.Suspects[task] && !r.Lost[task] {
 				r.t.Errorf("chunk %d: task %d is missing", p.Chunk, task)
 			}
 		}

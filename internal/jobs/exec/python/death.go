@@ -11,6 +11,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs/exec/process"
 )
 
+// statusBroken is the exit status of a runner that cannot go on, as in runner.
+const statusBroken = 70
+
 // exited finds out what the end of the process means for the tasks in flight.
 func (t *turn) exited(exit *exitInfo) {
 	w := t.w
@@ -33,10 +36,26 @@ func (t *turn) exited(exit *exitInfo) {
 	switch {
 	case t.ctx.Err() != nil || t.err != nil:
 		inHand = nil
+	case exit.Status.Exited() && exit.Status.ExitStatus() == statusBroken:
+		inHand = nil // whatever it was that a task broke, it need not be the one in hand
 	case t.culprit >= 0:
 		alone, inHand = t.culprit, nil
 	case len(inHand) == 1:
 		alone, inHand = inHand[0], nil
+	}
+	// With no task in hand, one that has begun may still be the reason: it closed
+	// what the process needs, or left something behind. A kill from outside says
+	// nothing of them, unless it comes again and again.
+	begun := high
+	if alone >= 0 || len(inHand) > 0 || !w.loaded || t.err != nil || t.ctx.Err() != nil ||
+		killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths {
+		begun = -1
+	}
+	if only, n := t.unfinished(begun); n == 1 {
+		alone, begun = only, -1
+		if failure.Kind == jobs.KindCrash {
+			failure.Message = "the process died after the task: " + describeExit(exit.Status)
+		}
 	}
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
@@ -66,7 +85,7 @@ func (t *turn) exited(exit *exitInfo) {
 		if c2 := t.chunk(alone); alone >= 0 && c2 == c {
 			c.addOne(outcome{number: alone, spent: t.spent(alone), failed: true, line: jobs.AppendFailure(nil, failure)})
 		}
-		t.abandon(c, inHand, exit)
+		progress = t.abandon(c, inHand, begun, exit) || progress
 	}
 	t.flight = waiting
 	t.w = nil
@@ -84,9 +103,24 @@ func (t *turn) exited(exit *exitInfo) {
 	}
 }
 
+// unfinished counts the tasks below a number that are at the process and have no
+// outcome, and gives the last of them.
+func (t *turn) unfinished(below int64) (last int64, n int) {
+	for _, c := range t.flight {
+		for i := c.base; i < min(c.cut, below); i++ {
+			if !c.has(i) {
+				last = i
+				n++
+			}
+		}
+	}
+	return last, n
+}
+
 // abandon ends a chunk whose process has ended: what has an outcome keeps it,
-// what may be to blame is suspect, the rest goes back.
-func (t *turn) abandon(c *chunk, inHand []int64, exit *exitInfo) {
+// what may be to blame is suspect, or lost where it is among those below begun,
+// the rest goes back. It reports whether any is lost.
+func (t *turn) abandon(c *chunk, inHand []int64, begun int64, exit *exitInfo) bool {
 	var suspects []int64
 	suspect := make(map[int64]bool)
 	for _, n := range inHand {
@@ -105,10 +139,30 @@ func (t *turn) abandon(c *chunk, inHand []int64, exit *exitInfo) {
 		usage = exec.Usage{}
 	}
 	t.w.user, t.w.system = exit.User, exit.System
+	at := c.First
+	if c.end > 0 { // it was handed to the process
+		at = c.index(begun)
+	}
+	lost, back := cutSpans(c.missing(suspect), at)
 	t.reports.Add(exec.Report{
 		Chunk: c.ID, Ended: true,
-		Runs: c.runs(), Back: c.missing(suspect), Suspects: suspects, Logs: c.logs, Usage: usage,
+		Runs: c.runs(), Back: back, Suspects: suspects, Lost: lost, Logs: c.logs, Usage: usage,
 	})
+	return len(lost) > 0
+}
+
+// cutSpans divides ascending spans into what is before an index and the rest.
+func cutSpans(spans []exec.Span, at int64) (before, after []exec.Span) {
+	for _, s := range spans {
+		if n := min(max(at-s.First, 0), int64(s.Count)); n > 0 {
+			before = append(before, exec.Span{First: s.First, Count: int(n)})
+			s.First, s.Count = s.First+n, s.Count-int(n)
+		}
+		if s.Count > 0 {
+			after = append(after, s)
+		}
+	}
+	return before, after
 }
 
 // spent is how long a task has been in hand, as far as it was seen.

@@ -253,6 +253,27 @@ def f(x):
 	}
 }
 
+// A process that ends of itself between tasks does so for one that had begun.
+func TestDeathBetweenTasks(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		define  string
+		threads int
+	}{{"def", 1}, {"def", 2}, {"async def", 2}} {
+		l := lane("import os\n" + test.define + " f(x):\n    if x == 5: os.closerange(3, 100)\n    return x")
+		l.Threads = test.threads
+		r := must(t, l, exectest.Numbers(1, 5, 1))
+		if e := r.Failed[5]; e.Kind != jobs.KindCrash || !strings.Contains(e.Message, "the process died after the task") {
+			t.Errorf("%+v: alone it is %+v, lost %v", test, r.Failed, r.Lost)
+		}
+		l.Job = "another"
+		r = must(t, l, exectest.Numbers(1, 0, 20_000))
+		if !r.Lost[5] && !r.Suspects[5] && r.Failed[5].Kind == "" || len(r.Outputs)+len(r.Lost)+len(r.Back)+len(r.Suspects)+len(r.Failed) != 20_000 {
+			t.Errorf("%+v: lost %v, suspects %v, failed %v", test, r.Lost, r.Suspects, r.Failed)
+		}
+	}
+}
+
 // One that is killed from outside while it loads the program is replaced; one
 // whose program kills it each time is not.
 func TestKilledWhileLoading(t *testing.T) {

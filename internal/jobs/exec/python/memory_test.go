@@ -36,7 +36,7 @@ func limited(t *testing.T, groups *cgroup.Tree, threads int, source string) *exe
 				all.Failed[task] = e
 			} else if output, ok := r.Outputs[task]; ok {
 				all.Outputs[task] = output
-			} else if r.Back[task] || r.Suspects[task] {
+			} else if r.Back[task] || r.Suspects[task] || r.Lost[task] {
 				todo = append(todo, exectest.Numbers(task+1, task, 1))
 			}
 		}

@@ -34,16 +34,6 @@ C extension holds the interpreter lock:
 
 def main():
     """Runs until the parent closes the frames."""
-    import os
-    import traceback
     from .runner import Runner
     r = Runner()
-    try:
-        r.main()
-    except BaseException:
-        if r.forked:
-            os._exit(1)
-        # A mistake of ours, or a signal handler of the program that raised
-        # between tasks. sys.stderr may lead nowhere by now.
-        os.write(2, traceback.format_exc().encode("utf-8", "replace"))
-        os._exit(70)
+    r.vital(r.main)

@@ -130,7 +130,7 @@ class Threads(Many):
         r = self.runner
         self.free = threading.Condition(r.lock)
         for slot in range(self.threads):
-            threading.Thread(target=self.work, args=(slot,), daemon=True, name="task_%d" % slot).start()
+            threading.Thread(target=r.vital, args=(self.work, slot), daemon=True, name="task_%d" % slot).start()
         while True:
             kind, body = r.read()
             if kind is None:
@@ -174,8 +174,10 @@ class Async(Many):
         self.more = asyncio.Event()
         self.stop = loop.create_future()
         # At the end nobody may wait for a thread that waits for frames.
-        threading.Thread(target=self.feed, args=(loop,), daemon=True, name="allcores-frames").start()
+        threading.Thread(target=r.vital, args=(self.feed, loop), daemon=True, name="allcores-frames").start()
         workers = [asyncio.ensure_future(self.work(slot)) for slot in range(self.threads)]
+        for w in workers:
+            w.add_done_callback(lambda w: w.cancelled() or w.exception() is None or r.broken(w.exception()))
         await self.stop
         for w in workers:
             w.cancel()

@@ -72,13 +72,31 @@ class Runner:
 
     # --- life ---
 
+    def vital(self, run, *args):
+        """Runs what the process cannot go on without."""
+        try:
+            return run(*args)
+        except BaseException as e:
+            self.broken(e)
+
+    def broken(self, e):
+        """Ends the process. It is a mistake of ours, or of the program: a signal
+        handler that raised between tasks, a descriptor that was closed."""
+        if self.forked:
+            os._exit(1)
+        import traceback
+        try:  # sys.stderr may lead nowhere by now
+            os.write(2, "".join(traceback.format_exception(type(e), e, e.__traceback__)).encode("utf-8", "replace"))
+        finally:
+            os._exit(70)
+
     def main(self):
         with self.lock:
             self.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
         # These are needed sooner or later; now nobody waits for them.
         import linecache, traceback
         from .check import check
-        threading.Thread(target=self.serve, daemon=True, name="allcores").start()
+        threading.Thread(target=self.vital, args=(self.serve,), daemon=True, name="allcores").start()
         while True:
             kind, body = self.read()
             if kind is None:
