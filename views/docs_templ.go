@@ -126,7 +126,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. The module is loaded once in each process, so what is costly to prepare stands at its top. The function takes the input (<code>value</code>), or its elements (<code>args</code>), or its members (<code>kwargs</code>), and returns anything that is JSON. It may be <code>async</code>. What it prints becomes the task's log.</p><p>A <b>command</b> is a list of arguments; no shell is involved unless you name one. What it writes to standard output is its output, what it writes to standard error is its log. These are replaced in its arguments:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. The module is loaded once in each process, so what is costly to prepare stands at its top. The function takes the input (<code>value</code>), or its elements (<code>args</code>), or its members (<code>kwargs</code>), and returns anything that is JSON. It may be <code>async</code>. What it prints becomes the task's log; of a progress bar the last state is kept.</p><p>A <b>command</b> is a list of arguments; no shell is involved unless you name one. What it writes to standard output is its output, what it writes to standard error is its log. These are replaced in its arguments:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -206,7 +206,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>A <b>viewer</b> looks at all jobs, their programs and inputs included, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To be sure that a repeated POST submits once, send an <code>Idempotency-Key</code>: for 24 hours the same key and body give the same answer. All calls, with all their fields, are in <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>A <b>viewer</b> looks at all jobs, their programs and inputs included, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To be sure that a repeated POST is done once, send an <code>Idempotency-Key</code>: for 24 hours the same key and body give the same answer. All calls, with all their fields, are in <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

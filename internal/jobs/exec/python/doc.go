@@ -30,11 +30,18 @@
 // when it is asked to. It is asked when a tick passes with something unsent, so
 // that it needs no clock of its own and short tasks pay nothing for it.
 //
+// print writes its arguments one by one; the runner puts them together until the
+// end of a line, of the task, or of the patience of whoever asks for a flush.
+//
 // # How a process ends
 //
 // A process that dies takes with it the task that was in hand, and no other:
 // what had begun and is not to blame, or had not begun, is given back or runs in
-// another process. Of a crash Python's faulthandler leaves the stack at the end
+// another process. It may also die of a task only when that has ended: then those
+// that had begun and have no outcome are lost, and whoever runs them again apart
+// from each other finds the one. A runner that finds its own ground gone, such as
+// closed descriptors, ends the process with a status of its own, so that the task
+// in hand just then is not blamed. Of a crash Python's faulthandler leaves the stack at the end
 // of the shared memory, from where it becomes the failure's traceback; a program
 // may disable it, or enable it for another file. What was printed last is found
 // there too. A process that a control group
