@@ -55,16 +55,16 @@ func TestPrintsOfProgress(t *testing.T) {
 	r := must(t, lane("\ufeff"+`
 import os, sys
 def f(x):
-    for i in range(1000):
-        sys.stderr.write("\r%d of 999" % i)
+    for i in range(10000):
+        sys.stderr.write("\r%60d of 9999" % i)
         sys.stderr.flush()
-        if i % 100 == 0: os.write(1, b"%d|\r" % i)
+        if i % 1000 == 0: os.write(1, b"%d|\r" % i)
         print(i, end="\r")
     print("windows", end="\r\n")
     sys.stderr.write("\nover\r\r\n")
     return x
 `), exectest.Numbers(1, 0, 1))
-	want := []string{"0 stderr 999 of 999", "0 stderr over", "0 stdout 900|", "0 stdout windows"}
+	want := []string{"0 stderr " + fmt.Sprintf("%60d of 9999", 9999), "0 stderr over", "0 stdout 9000|", "0 stdout windows"}
 	got := r.Text()
 	slices.Sort(got)
 	if !slices.Equal(got, want) {

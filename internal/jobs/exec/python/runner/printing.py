@@ -73,6 +73,7 @@ class Stream:
         self.of = -1      # the task that wrote them
         self.busy = False
         self.used = {}    # characters printed by tasks in hand
+        self.bar = -1, 0  # the task that wrote a line to be written over, and its characters
 
     def write(self, text):
         if not isinstance(text, str):
@@ -124,6 +125,12 @@ class Stream:
             if len(self.used) > 1024:
                 self.used.clear()
             used = 0
+        if "\n" in text:
+            self.bar = -1, 0
+        elif "\r" in text:  # the parent keeps the last one only
+            if self.bar[0] == task:
+                used -= self.bar[1]
+            self.bar = task, len(text)
         if used > MAX_TASK_LOG or not text:
             return
         self.used[task] = used + len(text)
