@@ -12,6 +12,7 @@ from .values import (BULK, LINES, MAX_OUTPUT, checked, describe, encode_scalars,
                      parse, unpacked)
 
 SCALARS = frozenset((int, float, str, bool, type(None)))
+MANY = 4096                 # numbers that are worth a frame
 FRAME = 256 << 10           # bytes of outcomes that are worth a frame
 MAX_CHUNK_OUTPUT = 8 << 20  # bytes of a chunk's outputs past which its tail goes back
 HEAVY = 1024                # characters of an output whose encoding is worth a look at the clock
@@ -223,7 +224,7 @@ class Serial:
             if self.out:
                 self.seal()
             if self.form != LINES:
-                self.as_lines()
+                self.end_numbers()
             if failed:
                 self.failed.append(self.count)
                 self.failures += 1
@@ -238,10 +239,10 @@ class Serial:
             return
         values = self.out[:n]
         form, data = packed(values, self.uniform)
+        if self.count and form != self.form and self.form != LINES:
+            self.end_numbers()
         if self.count and form != self.form:
             form = LINES
-            if self.form != LINES:
-                self.as_lines()
         if form == LINES:
             data = self.lines(values)
         self.form = form
@@ -273,8 +274,12 @@ class Serial:
                     self.failures += 1
             return b"".join(lines)
 
-    def as_lines(self):
-        """Makes lines of the numbers collected; the lock must be held."""
+    def end_numbers(self):
+        """Sends the numbers collected, or makes lines of them, as others follow; the
+        lock must be held."""
+        if self.count >= MANY:
+            self.send()
+            return
         self.pieces = [unpacked(self.form, data) for data in self.pieces]
         self.form = LINES
         self.size = sum(map(len, self.pieces))
