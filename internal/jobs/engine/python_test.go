@@ -280,7 +280,8 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); j.State != jobs.Cancelled || took > 2*time.Second || j.Counts.Cancelled != 100 {
+	// Cancel waits for two seconds; what has ended within them it says.
+	if took := time.Since(began); j.State != jobs.Cancelled || took > 2500*time.Millisecond || j.Counts.Cancelled != 100 {
 		t.Errorf("cancelled after %v: %+v", took, j)
 	}
 	for _, pid := range pids {
