@@ -569,7 +569,7 @@ func cut(s string, n int) string {
 
 // GiveBack returns part of a chunk to the backlog while the rest of it runs on.
 // count is how many tasks the lease still has after that. It reports whether
-// the lease was held.
+// the lease was held. The losses of a task count from when it is alone.
 func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []jobs.Span) (Progress, error) {
 	firsts, counts := make([]int64, len(back)), make([]int32, len(back))
 	given := 0
@@ -580,12 +580,14 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 	var p Progress
 	err := s.Pool.QueryRow(ctx, `
 		with c as (
-			update chunks set count = $2 where id = $1 and state = 'leased' returning job_id, attempt, losses
+			update chunks set count = $2, losses = case when $2::int = 1 and $3::int > 0 then 0 else s.losses end
+			from (select losses from chunks where id = $1) s
+			where id = $1 and state = 'leased' returning job_id, attempt, s.losses
 		), p as (
 			update progress set leased = leased - $3 from c where progress.job_id = c.job_id returning progress.*
 		), b as (
 			insert into backlog (job_id, first, count, attempt, losses)
-			select c.job_id, b.first, b.count, c.attempt, c.losses
+			select c.job_id, b.first, b.count, c.attempt, case when b.count = 1 and $2::int + $3::int > 1 then 0 else c.losses end
 			from c, unnest($4::bigint[], $5::int[]) as b (first, count)
 		)
 		select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`,

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -160,6 +161,40 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 				t.Errorf("giving back late wrote (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What a chunk was lost before does not count for one of its tasks that is alone
+// from now on: it may be the innocent one.
+func TestLossesOfTheLast(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
+	lease := claim(t, s, id, 10)
+	if _, err := s.Pool.Exec(t.Context(), `update chunks set losses = 2 where id = $1`, lease.ID); err != nil {
+		t.Fatal(err)
+	}
+	losses := func() (chunk int, backlog []int) {
+		t.Helper()
+		err := s.Pool.QueryRow(t.Context(), `
+			select (select losses from chunks where id = $1),
+				(select array_agg(losses order by first) from backlog where job_id = $2)`, lease.ID, id).Scan(&chunk, &backlog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return chunk, backlog
+	}
+	if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: 4, Count: 5}, {First: 9, Count: 1}}); err != nil || !p.Held {
+		t.Fatal(p, err)
+	}
+	if chunk, backlog := losses(); chunk != 2 || !slices.Equal(backlog, []int{2, 0}) {
+		t.Errorf("the chunk has %d losses, what was given back %v", chunk, backlog)
+	}
+	if p, err := s.GiveBack(t.Context(), lease.ID, 1, []jobs.Span{{First: 1, Count: 3}}); err != nil || !p.Held {
+		t.Fatal(p, err)
+	}
+	if chunk, backlog := losses(); chunk != 0 || !slices.Equal(backlog, []int{2, 2, 0}) {
+		t.Errorf("the last task has %d losses, what was given back %v", chunk, backlog)
 	}
 }
 

@@ -379,15 +379,11 @@ func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
 		PeakMemory: r.Usage.PeakMemory, Logs: l.logs,
 		StartedAt: since(r.Usage.StartedAt, now), FinishedAt: since(r.Usage.FinishedAt, now),
 	}
-	for _, span := range r.Back {
-		rec.Back = append(rec.Back, store.Piece{First: span.First, Count: span.Count, Attempt: h.Attempt, Losses: h.Losses})
-	}
+	rec.Back = pieces(h.Lease, r.Back, 0)
 	for _, index := range r.Suspects {
 		rec.Back = append(rec.Back, store.Piece{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
 	}
-	for _, span := range r.Lost {
-		rec.Back = append(rec.Back, store.Piece{First: span.First, Count: span.Count, Attempt: h.Attempt, Losses: h.Losses + 1})
-	}
+	rec.Back = append(rec.Back, pieces(h.Lease, r.Lost, 1)...)
 	done, out := 0, 0
 	for _, run := range r.Runs {
 		done += run.Count

@@ -52,6 +52,20 @@ func takeRetries(runs []jobs.Run, lease store.Lease, policy jobs.Policy) (kept [
 	return kept, again, attempts
 }
 
+// pieces are tasks of a chunk that are to be run again, with as many losses more.
+// The losses of a task count from when it is alone.
+func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.Piece {
+	var again []store.Piece
+	for _, s := range spans {
+		p := store.Piece{First: s.First, Count: s.Count, Attempt: lease.Attempt, Losses: losses}
+		if s.Count > 1 || lease.Count == 1 {
+			p.Losses += lease.Losses
+		}
+		again = append(again, p)
+	}
+	return again
+}
+
 // place tells of the attempts, which are in the order of their tasks, when in
 // their chunk they were made and how long they took: its tasks follow each other.
 func place(attempts []store.Attempt, runs []jobs.Run) {

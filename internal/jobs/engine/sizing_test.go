@@ -210,6 +210,15 @@ func TestTakeRetries(t *testing.T) {
 			}
 		}
 	}
+	// What a task was lost with others does not count when it is alone.
+	for _, test := range []struct{ of, count, losses, more, want int }{
+		{10, 3, 2, 0, 2}, {10, 3, 2, 1, 3}, {10, 1, 2, 0, 0}, {10, 1, 2, 1, 1}, {1, 1, 2, 0, 2}, {1, 1, 2, 1, 3},
+	} {
+		got := pieces(store.Lease{First: 5, Count: test.of, Attempt: 4, Losses: test.losses}, []jobs.Span{{First: 7, Count: test.count}}, test.more)
+		if diff := cmp.Diff([]store.Piece{{First: 7, Count: test.count, Attempt: 4, Losses: test.want}}, got); diff != "" {
+			t.Errorf("%+v: (-want +got):\n%s", test, diff)
+		}
+	}
 	// The third death of a task that was alone is its failure.
 	alone := jobs.Run{First: 7, Count: 1, Failed: []int32{0}, Outputs: jobs.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}
 	one, zero := 1, jobs.Duration("0s")
