@@ -115,13 +115,17 @@ func TestWaitsForDeletedQueue(t *testing.T) {
 		spec.Queue = name
 		id := n.submit(t, spec)
 		n.end(t, id, 20*time.Second)
+		serves := func(yes bool) func() bool {
+			return func() bool {
+				nodes, err := n.store.Nodes(t.Context())
+				return err == nil && len(nodes) == 1 && (nodes[0].Slots[name].Total > 0) == yes
+			}
+		}
+		await(t, "the node says that it serves the queue", serves(true))
 		if err := n.store.PauseQueue(t.Context(), name, paused); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "the node has heard of it", func() bool {
-			nodes, err := n.store.Nodes(t.Context())
-			return err == nil && len(nodes) == 1 && (nodes[0].Slots[name].Total == 0) == paused
-		})
+		await(t, "the node has heard of it", serves(!paused))
 		if err := n.store.DeleteQueue(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
