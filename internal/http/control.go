@@ -77,7 +77,6 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 		sum := sha256.New()
 		fmt.Fprintf(sum, "tasks of %s, seal %t\n", job.ID, in.Seal)
 		body := io.TeeReader(c.r.Body, sum)
-		key.Request = nil // known when it has been read
 		out.Body.First, out.Body.Count, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
 			func() ([]byte, error) {
 				_, err := io.Copy(io.Discard, body)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +30,7 @@ func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq
 // by the earlier, equal request is returned; the error is ErrKeyReused when it was
 // not equal.
 func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key *Key, request func() ([]byte, error)) (first, count int64, err error) {
+	key.Request = nil
 	earlier, err := readKey(ctx, s.Pool, *key)
 	if err == nil && earlier == nil {
 		first, count, err = s.appendAnd(ctx, v, id, values, seal, func(tx pgx.Tx, first, count int64) (err error) {
@@ -51,13 +51,12 @@ func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter
 	if err == nil && key.Request == nil {
 		key.Request, err = request()
 	}
-	switch {
-	case err != nil:
-		return 0, 0, err
-	case !bytes.Equal(earlier.hash, key.Request):
-		return 0, 0, ErrKeyReused
+	if err == nil {
+		err = key.replay(earlier)
 	}
-	key.Replayed = true
+	if err != nil {
+		return 0, 0, err
+	}
 	return earlier.first, earlier.count, nil
 }
 

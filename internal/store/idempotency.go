@@ -27,6 +27,16 @@ type Key struct {
 // Replays reports whether there is a key and it was taken by an equal request.
 func (k *Key) Replays() bool { return k != nil && k.Replayed }
 
+// replay sets Replayed when the key was taken by an equal request. The error is
+// ErrKeyReused when it was another.
+func (k *Key) replay(t *taken) error {
+	if !bytes.Equal(t.hash, k.Request) {
+		return ErrKeyReused
+	}
+	k.Replayed = true
+	return nil
+}
+
 // A taken is a key as it was taken.
 type taken struct {
 	job          string
@@ -61,10 +71,9 @@ func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
 // Replayed; empty when there is none.
 func (s *Store) KeyedJob(ctx context.Context, k *Key) (job string, err error) {
 	t, err := readKey(ctx, s.Pool, *k)
-	if err != nil || t == nil || !bytes.Equal(t.hash, k.Request) {
+	if err != nil || t == nil || k.replay(t) != nil { // another request is none to answer again
 		return "", err
 	}
-	k.Replayed = true
 	return t.job, nil
 }
 
@@ -74,13 +83,12 @@ func (s *Store) KeyedJob(ctx context.Context, k *Key) (job string, err error) {
 // ErrKeyReused.
 func (s *Store) ClaimKey(ctx context.Context, tx pgx.Tx, k *Key, job string) (earlier string, err error) {
 	t, err := claimKey(ctx, tx, *k, job)
-	switch {
-	case err != nil || t == nil:
-		return "", err
-	case !bytes.Equal(t.hash, k.Request):
-		return "", ErrKeyReused
+	if err == nil && t != nil {
+		err = k.replay(t)
 	}
-	k.Replayed = true
+	if err != nil || t == nil {
+		return "", err
+	}
 	return t.job, nil
 }
 
