@@ -86,13 +86,11 @@ func Look(name, path string) (string, error) {
 			continue
 		}
 		file := filepath.Join(dir, name)
-		if _, e := os.Stat(file); e != nil {
-			continue // a directory that may not be entered has nothing to offer
-		}
-		switch e := executable(file); {
-		case e == nil:
+		switch info, e := os.Stat(file); {
+		case e != nil: // a directory that may not be entered has nothing to offer
+		case mayRun(info):
 			return file, nil
-		case errors.Is(e, fs.ErrPermission):
+		default:
 			err = fs.ErrPermission
 		}
 	}
@@ -106,11 +104,13 @@ func executable(file string) error {
 		return fs.ErrPermission
 	case err != nil:
 		return fs.ErrNotExist
-	case info.IsDir() || info.Mode()&0o111 == 0:
+	case !mayRun(info):
 		return fs.ErrPermission
 	}
 	return nil
 }
+
+func mayRun(info fs.FileInfo) bool { return !info.IsDir() && info.Mode()&0o111 != 0 }
 
 // NotStarted reports whether err of Start says that the executable itself
 // cannot be run, rather than that the machine has no room for a process.
