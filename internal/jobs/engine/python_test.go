@@ -280,8 +280,7 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Cancel waits for two seconds; what has ended within them it says.
-	if took := time.Since(began); j.State != jobs.Cancelled || took > 2500*time.Millisecond || j.Counts.Cancelled != 100 {
+	if took := time.Since(began); j.State != jobs.Cancelled || took > 2*time.Second || j.Counts.Cancelled != 100 {
 		t.Errorf("cancelled after %v: %+v", took, j)
 	}
 	for _, pid := range pids {
@@ -309,10 +308,14 @@ def f(x):
 `, "f", rangeOf(short+long)))
 	j := n.end(t, id, 60*time.Second)
 	ideal := (short*2*time.Millisecond + long*100*time.Millisecond) / 2
-	t.Logf("took %v, ideal %v", j.Elapsed(time.Now()), ideal)
+	took := j.Elapsed(time.Now())
+	t.Logf("took %v, ideal %v", took, ideal)
+	if j.State != jobs.Succeeded || took > ideal*3/2 {
+		t.Errorf("took %v, ideal %v: %+v", took, ideal, j.Counts)
+	}
 	bars, err := n.store.Timeline(t.Context(), id, 0, 1000)
-	if err != nil || j.State != jobs.Succeeded {
-		t.Fatalf("%+v, %v", j, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	ends := make(map[int]time.Time)
 	for _, b := range bars {
