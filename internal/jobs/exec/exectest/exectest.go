@@ -92,9 +92,7 @@ func (r *Record) report(p exec.Report) {
 		if task < c.First || task >= c.First+int64(c.Count) {
 			r.t.Errorf("chunk %d: task %d is not in it", p.Chunk, task)
 		}
-		_, ok := r.Outputs[task]
-		_, bad := r.Failed[task]
-		if ok || bad || r.Back[task] || r.Suspects[task] || r.Lost[task] {
+		if r.told(task) {
 			r.t.Errorf("chunk %d: task %d is reported twice", p.Chunk, task)
 		}
 	}
@@ -164,15 +162,20 @@ func (r *Record) report(p exec.Report) {
 		r.Order = append(r.Order, p.Chunk)
 		for i := range int64(c.Count) {
 			task := c.First + i
-			_, ok := r.Outputs[task]
-			_, bad := r.Failed[task]
-			if !ok && !bad && !r.Back[task] && !r.Suspects[task] && !r.Lost[task] {
+			if !r.told(task) {
 				r.t.Errorf("chunk %d: task %d is missing", p.Chunk, task)
 			}
 		}
 	}
 	close(r.more)
 	r.more = make(chan struct{})
+}
+
+// told reports whether it was said what became of a task.
+func (r *Record) told(task int64) bool {
+	_, ok := r.Outputs[task]
+	_, bad := r.Failed[task]
+	return ok || bad || r.Back[task] || r.Suspects[task] || r.Lost[task]
 }
 
 // Await waits until what holds of the record holds.

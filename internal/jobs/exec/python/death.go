@@ -23,43 +23,12 @@ func (t *turn) exited(exit *exitInfo) {
 	}
 	w.finishLines(w.next, t.log)
 	high := cells.load(cellHigh)
-	var inHand []int64
-	for i := range t.seen {
-		if m := cells.mark(i); m >= 0 {
-			if c := t.chunk(m); c != nil && !c.has(m) {
-				inHand = append(inHand, m)
-			}
-		}
-	}
 	failure := t.verdict(exit)
-	alone := int64(-1)
-	switch {
-	case t.ctx.Err() != nil || t.err != nil:
-		inHand = nil
-	case exit.Status.Exited() && exit.Status.ExitStatus() == statusBroken:
-		inHand = nil // whatever it was that a task broke, it need not be the one in hand
-	case t.culprit >= 0:
-		alone, inHand = t.culprit, nil
-	case len(inHand) == 1:
-		alone, inHand = inHand[0], nil
-	}
-	// With no task in hand, one that has begun may still be the reason: it closed
-	// what the process needs, or left something behind. A kill from outside says
-	// nothing of them, unless it comes again and again.
-	begun := high
-	if alone >= 0 || len(inHand) > 0 || !w.loaded || t.err != nil || t.ctx.Err() != nil ||
-		killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths {
-		begun = -1
-	}
-	if only, n := t.unfinished(begun); n == 1 {
-		alone, begun = only, -1
-		if failure.Kind == jobs.KindCrash {
-			failure.Message = "the process died after the task: " + describeExit(exit.Status)
-		}
-	}
+	accident := t.accident(exit, failure)
+	blame := t.blame(exit, failure, high)
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
-		case !w.loaded && killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths:
+		case !w.loaded && accident:
 			// That says nothing of the program: another process loads it again.
 		case !w.loaded:
 			ended := describeExit(exit.Status)
@@ -74,7 +43,7 @@ func (t *turn) exited(exit *exitInfo) {
 			t.err = fmt.Errorf("run Python: %w", exit.err)
 		}
 	}
-	progress := alone >= 0 || len(inHand) > 0
+	progress := blame.alone >= 0 || len(blame.inHand) > 0
 	var waiting []*chunk
 	for _, c := range t.flight {
 		if t.err == nil && t.ctx.Err() == nil && !c.over && high <= c.base && c.received == 0 {
@@ -82,10 +51,10 @@ func (t *turn) exited(exit *exitInfo) {
 			continue
 		}
 		progress = progress || c.received > 0
-		if c2 := t.chunk(alone); alone >= 0 && c2 == c {
-			c.addOne(outcome{number: alone, spent: t.spent(alone), failed: true, line: jobs.AppendFailure(nil, failure)})
+		if c2 := t.chunk(blame.alone); blame.alone >= 0 && c2 == c {
+			c.addOne(outcome{number: blame.alone, spent: t.spent(blame.alone), failed: true, line: jobs.AppendFailure(nil, failure)})
 		}
-		progress = t.abandon(c, inHand, begun, exit) || progress
+		progress = t.abandon(c, blame, exit) || progress
 	}
 	t.flight = waiting
 	t.w = nil
@@ -103,6 +72,58 @@ func (t *turn) exited(exit *exitInfo) {
 	}
 }
 
+// A blame is which tasks may be the reason for the end of their process.
+type blame struct {
+	alone  int64   // the one that is, or -1
+	inHand []int64 // else those of which one is
+	begun  int64   // else it is one of those below that have no outcome; -1 where none is
+}
+
+// blame finds out which tasks may be the reason for the end of the process. Of
+// the last one that can be it tells in the failure if it had ended before.
+func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame {
+	if t.ctx.Err() != nil || t.err != nil {
+		return blame{alone: -1, begun: -1}
+	}
+	var inHand []int64
+	for i := range t.seen {
+		if m := t.w.cells.mark(i); m >= 0 {
+			if c := t.chunk(m); c != nil && !c.has(m) {
+				inHand = append(inHand, m)
+			}
+		}
+	}
+	switch {
+	case exit.Status.Exited() && exit.Status.ExitStatus() == statusBroken:
+		// Whatever it was that a task broke, it need not be the one in hand.
+	case t.culprit >= 0:
+		return blame{alone: t.culprit, begun: -1}
+	case len(inHand) == 1:
+		return blame{alone: inHand[0], begun: -1}
+	case len(inHand) > 0:
+		return blame{alone: -1, inHand: inHand, begun: -1}
+	}
+	// With no task in hand, one that has begun may still be the reason: it closed
+	// what the process needs, or left something behind.
+	if !t.w.loaded || t.accident(exit, failure) {
+		return blame{alone: -1, begun: -1}
+	}
+	only, n := t.unfinished(high)
+	if n != 1 {
+		return blame{alone: -1, begun: high}
+	}
+	if failure.Kind == jobs.KindCrash {
+		failure.Message = "the process died after the task: " + describeExit(exit.Status)
+	}
+	return blame{alone: only, begun: -1}
+}
+
+// accident reports whether the process may have been killed by somebody else,
+// which says nothing of its program unless it comes again and again.
+func (t *turn) accident(exit *exitInfo, failure *jobs.TaskError) bool {
+	return killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths
+}
+
 // unfinished counts the tasks below a number that are at the process and have no
 // outcome, and gives the last of them.
 func (t *turn) unfinished(below int64) (last int64, n int) {
@@ -118,12 +139,12 @@ func (t *turn) unfinished(below int64) (last int64, n int) {
 }
 
 // abandon ends a chunk whose process has ended: what has an outcome keeps it,
-// what may be to blame is suspect, or lost where it is among those below begun,
-// the rest goes back. It reports whether any is lost.
-func (t *turn) abandon(c *chunk, inHand []int64, begun int64, exit *exitInfo) bool {
+// what may be to blame is suspect, or lost where it was not in hand, the rest goes
+// back. It reports whether any is lost.
+func (t *turn) abandon(c *chunk, b blame, exit *exitInfo) bool {
 	var suspects []int64
 	suspect := make(map[int64]bool)
-	for _, n := range inHand {
+	for _, n := range b.inHand {
 		if n >= c.base && n < c.cut {
 			suspects = append(suspects, c.index(n))
 			suspect[n] = true
@@ -141,7 +162,7 @@ func (t *turn) abandon(c *chunk, inHand []int64, begun int64, exit *exitInfo) bo
 	t.w.user, t.w.system = exit.User, exit.System
 	at := c.First
 	if c.end > 0 { // it was handed to the process
-		at = c.index(begun)
+		at = c.index(b.begun)
 	}
 	lost, back := cutSpans(c.missing(suspect), at)
 	t.reports.Add(exec.Report{
