@@ -6,6 +6,8 @@
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
+# The image sets "local", which would ignore the release that go.mod names.
+ENV GOTOOLCHAIN=auto
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .

@@ -6,7 +6,11 @@ ARGS      ?=
 TESTFLAGS ?=
 PACKAGES  ?= ./...
 
-.PHONY: run test race bench generate build clean
+# The Go release that go.mod names has the security fixes. Many systems set
+# "local", which ignores it; GOTOOLCHAIN=local in the environment keeps that.
+export GOTOOLCHAIN ?= auto
+
+.PHONY: run test race bench generate build vulndb clean
 
 # Serves on http://127.0.0.1:8080; ARGS="-addr :0" and the like pass flags on.
 # The program itself takes make's place in the shell, so that a signal to make
@@ -44,6 +48,12 @@ generate:
 
 build:
 	@$(GO) build -o bin/allcores ./cmd/web
+
+# The latest database of known vulnerabilities, then a scan with it.
+vulndb:
+	@$(GO) -C .ci/vulncheck get golang.org/x/vulndb@latest
+	@$(GO) -C .ci/vulncheck mod tidy
+	@.ci/scan
 
 clean:
 	@rm -rf bin
