@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
 	"math"
 	"math/bits"
@@ -138,7 +137,7 @@ func (in Inputs) Values() iter.Seq[[]byte] {
 			return
 		}
 		for line := range SplitLines(*in.Lines) {
-			if !yield(appendString(nil, line)) {
+			if !yield(AppendString(nil, line)) {
 				return
 			}
 		}
@@ -157,13 +156,4 @@ func SplitLines(text string) iter.Seq[string] {
 			text = rest
 		}
 	}
-}
-
-// appendString appends s as a JSON string. s must be valid UTF-8.
-func appendString(dst []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		panic(fmt.Sprintf("a string is always JSON: %v", err))
-	}
-	return append(dst, quoted...)
 }

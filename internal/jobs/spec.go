@@ -246,6 +246,9 @@ func CompactInput(item []byte) (compact []byte, message string) {
 	if err := json.Compact(&b, item); err != nil {
 		return nil, "is not JSON: " + strings.TrimPrefix(err.Error(), "json: ")
 	}
+	if name, twice := DuplicateName(b.Bytes()); twice {
+		return nil, twiceNamed(name)
+	}
 	return b.Bytes(), ""
 }
 
@@ -258,16 +261,12 @@ func TextInput(text []byte) (compact []byte, message string) {
 	case bytes.IndexByte(text, 0) >= 0:
 		return nil, "must not contain NUL characters"
 	}
-	return appendString(nil, string(text)), ""
+	return AppendString(nil, string(text)), ""
 }
 
-// shape checks that the inputs fit the way in which the function is called.
+// shape checks that the inputs fit the program and the way in which it is called.
 func (c *checker) shape(p Program, in Inputs) {
-	what, _ := p.wantsInput()
-	if what == "" {
-		return
-	}
-	if in.Range != nil || in.Lines != nil || in.Stored != nil && in.Stored.Kind == "lines" {
+	if what, _ := p.wantsInput(); what != "" && (in.Range != nil || in.Lines != nil || in.Stored != nil && in.Stored.Kind == "lines") {
 		c.add("program.python.call", "is "+p.Python.Call+", so each input must be "+what+"; a range or lines cannot be", p.Python.Call)
 	}
 	listed := 0
@@ -300,17 +299,21 @@ func (p Program) wantsInput() (what string, opening byte) {
 func (p Program) WantsInputsOf(q Program) bool {
 	what, _ := p.wantsInput()
 	was, _ := q.wantsInput()
-	return what == "" || what == was
+	return (what == "" || what == was) && (p.Python == nil || q.Python != nil)
 }
 
 // WrongInput says why one input, in compact JSON, does not fit the program; it
 // is empty where it does.
 func (p Program) WrongInput(compact []byte) string {
-	what, opening := p.wantsInput()
-	if what == "" || len(compact) > 0 && compact[0] == opening {
-		return ""
+	if what, opening := p.wantsInput(); what != "" && (len(compact) == 0 || compact[0] != opening) {
+		return "must be " + what + ", as call is " + p.Python.Call
 	}
-	return "must be " + what + ", as call is " + p.Python.Call
+	if p.Python != nil {
+		if number, found := infiniteNumber(compact); found {
+			return "has the number " + clipped(number) + ", which Python would read as infinity; send it as a text"
+		}
+	}
+	return ""
 }
 
 func (c *checker) policy(p Policy, total int64) {
