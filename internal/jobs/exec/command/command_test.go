@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,48 +67,46 @@ func TestOutputs(t *testing.T) {
 		{"text", `a\n`, `"a"`, ""},
 		{"text", `a\n\n`, `"a\n"`, ""},
 		{"text", ``, `""`, ""},
-		{"text", `\377<&>"\t`, `"\ufffd<&>\"\t"`, ""},
+		{"text", `\357\277\275<&>"\t\r\n\000`, `"�<&>\"\t\r\n\u0000"`, ""},
+		{"text", `ab\377`, "", "not UTF-8 at byte 2"},
 		{"lines", `a\r\nb\n\nc`, `["a","b","","c"]`, ""},
 		{"lines", ``, `[]`, ""},
+		{"lines", `a\nb\303`, "", "not UTF-8 at byte 3"},
 		{"json", ` {"a": [1, 2]} \n`, `{"a":[1,2]}`, ""},
+		{"json", `[1.0, 1e400, 12345678901234567890, "<\\ud800"]`, `[1.0,1e400,12345678901234567890,"<\ud800"]`, ""},
+		{"json", `["\377"]`, "", "not UTF-8 at byte 2"},
+		{"json", `[{"a": 1, "b": {}, "\\u0061": 2}]`, "", `two members of the name "a"`},
 		{"json", `1 2`, "", "not one JSON value"},
 		{"json", ``, "", "not one JSON value"},
 		{"json", `NaN`, "", "not one JSON value"},
 	} {
-		l := lane("printf", test.printf, "{}")
-		l.Program.Command.Argv = []string{"sh", "-c", `printf '` + test.printf + `'`, "{}"}
+		l := lane("sh", "-c", `printf '`+test.printf+`'`, "{}")
 		l.Program.Command.Output = test.kind
 		r := must(t, l, exectest.Numbers(1, 0, 1))
-		got := r.Outputs[0]
-		if test.kind == "text" && got != "" {
-			var a, b string
-			json.Unmarshal([]byte(got), &a)
-			json.Unmarshal([]byte(test.want), &b)
-			if a != b {
-				t.Errorf("%s %q: %s", test.kind, test.printf, got)
-			}
-			continue
-		}
-		if got != test.want || !strings.Contains(r.Failed[0].Message, test.failure) || test.failure != "" && r.Failed[0].Kind != jobs.KindException {
-			t.Errorf("%s %q: %s %+v", test.kind, test.printf, got, r.Failed[0])
+		if e := r.Failed[0]; r.Outputs[0] != test.want || !strings.Contains(e.Message, test.failure) || test.failure != "" && e.Kind != jobs.KindException {
+			t.Errorf("%s %q: %s %+v", test.kind, test.printf, r.Outputs[0], e)
 		}
 	}
 }
 
-func TestOutputIsCapped(t *testing.T) {
+// An output is whole, or the task fails.
+func TestOutputTooLarge(t *testing.T) {
 	t.Parallel()
-	l := lane("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo done >&2")
-	r := must(t, l, exectest.Numbers(1, 0, 1))
-	if n := len(r.Outputs[0]); n != command.MaxOutput+2 {
-		t.Errorf("%d bytes", n)
-	}
-	if text := strings.Join(r.Text(), "\n"); !strings.Contains(text, "0 stderr done") || !strings.Contains(text, "the output is longer than 1048576 bytes") {
-		t.Errorf("logs %s", text)
-	}
-	l.Program.Command.Output = jobs.OutputJSON
-	r = must(t, l, exectest.Numbers(1, 0, 1))
-	if e := r.Failed[0]; !strings.Contains(e.Message, "larger than 1048576 bytes") {
-		t.Errorf("%+v", e)
+	for _, kind := range []string{jobs.OutputText, jobs.OutputLines, jobs.OutputJSON} {
+		l := lane("sh", "-c", `head -c "$1" /dev/zero | tr '\0' 7; echo done >&2`, "sh", "{}")
+		l.Program.Command.Output = kind
+		r := must(t, l, exectest.Values(1, 0, "1048576", "1048577", "3000000"))
+		if n := len(r.Outputs[0]); n < command.MaxOutput || len(r.Failed) != 2 {
+			t.Errorf("%s: %d bytes, %d failures", kind, n, len(r.Failed))
+		}
+		for i, want := range map[int64]string{1: "1.0 MiB (1048577 bytes), the limit is 1MiB", 2: "output too large: 2.9 MiB (3000000 bytes), the limit is 1MiB"} {
+			if e := r.Failed[i]; e.Type != "output too large" || !strings.Contains(e.Message, want) {
+				t.Errorf("%s: %.200s %.200s", kind, e.Type, e.Message)
+			}
+		}
+		if text := r.Text(); !slices.Contains(text, "2 stderr done") {
+			t.Errorf("%s: it was stalled: %s", kind, text)
+		}
 	}
 }
 
@@ -122,13 +121,13 @@ func TestFailures(t *testing.T) {
 		{"kill -SEGV $$", jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGSEGV", Message: "killed by SIGSEGV"}},
 		{"kill -KILL $$", jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGKILL", Message: "killed by SIGKILL"}},
 	} {
-		l := lane("sh", "-c", "if [ {} = 1 ]; then "+test.script+"; fi")
+		l := lane("sh", "-c", `if [ "$1" = 1 ]; then `+test.script+"; fi", "sh", "{}")
 		r := must(t, l, exectest.Numbers(1, 0, 3))
 		if len(r.Failed) != 1 || r.Failed[1] != test.want {
 			t.Errorf("%s: %+v", test.script, r.Failed)
 		}
 	}
-	l := lane("sh", "-c", "exit {}")
+	l := lane("sh", "-c", `exit "$1"`, "sh", "{}")
 	l.Program.Command.OKExitCodes = []int{0, 2}
 	if r := must(t, l, exectest.Numbers(1, 0, 4)); len(r.Failed) != 2 || r.Failed[1].Type != "exit 1" || r.Failed[3].Type != "exit 3" {
 		t.Errorf("%v", r.Failed)
@@ -163,9 +162,39 @@ func TestNotFound(t *testing.T) {
 func TestBadArguments(t *testing.T) {
 	t.Parallel()
 	long, _ := json.Marshal(strings.Repeat("a", 200_000))
-	r := must(t, lane("echo", "{}"), exectest.Values(1, 0, `"a\u0000b"`, string(long), `"fine"`))
-	if r.Failed[0].Type != "bad input" || r.Failed[1].Type != "input too large" || r.Outputs[2] != `"fine"` {
+	r := must(t, lane("echo", "{}"), exectest.Values(1, 0, `"a\u0000b"`, string(long), `"fine"`, `"\ud83d"`, `"\udfff"`))
+	if r.Failed[0].Type != "bad input" || r.Failed[1].Type != "input too large" || r.Outputs[2] != `"fine"` ||
+		!strings.Contains(r.Failed[3].Message, "U+D83D") || !strings.Contains(r.Failed[4].Message, "U+DFFF") {
 		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+}
+
+// A lone surrogate that stands for a byte becomes that byte, on every way.
+func TestBytesOfSurrogates(t *testing.T) {
+	t.Parallel()
+	const input = `"d\udcff.x/\ud83d\ude00\udc80y\udce9.\udce9"`
+	for _, test := range []struct {
+		argv  []string
+		stdin bool
+		want  string
+	}{
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh", "{}"}, false, "64ff2e782ff09f98808079e92ee9"},
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh", "{.}"}, false, "64ff2e782ff09f98808079e9"},
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh", "{/}"}, false, "f09f98808079e92ee9"},
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh", "{//}"}, false, "64ff2e78"},
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh", "{/.}"}, false, "f09f98808079e9"},
+		{[]string{"sh", "-c", `printf %s "$1" | od -An -tx1 | tr -d ' \n'`, "sh"}, false, "64ff2e782ff09f98808079e92ee9"}, // appended
+		{[]string{"sh", "-c", `od -An -tx1 | tr -d ' \n'`}, true, "64ff2e782ff09f98808079e92ee9"},
+	} {
+		l := lane(test.argv...)
+		l.Program.Command.Stdin = test.stdin
+		if r := must(t, l, exectest.Values(1, 0, input)); r.Outputs[0] != `"`+test.want+`"` {
+			t.Errorf("%q: %v %v, want %s", test.argv, r.Outputs, r.Failed, test.want)
+		}
+	}
+	// In an object or an array they stay escapes, as it is passed on as JSON.
+	if r := must(t, lane("echo", "{}"), exectest.Values(1, 0, `["\udce9"]`)); r.Outputs[0] != `"[\"\\udce9\"]"` {
+		t.Errorf("%v", r.Outputs)
 	}
 }
 
@@ -185,7 +214,7 @@ func TestStdin(t *testing.T) {
 	if r := must(t, l, exectest.Values(1, 0, string(long))); r.Outputs[0] != `"ignored"` {
 		t.Errorf("%v %v", r.Outputs, r.Failed)
 	}
-	if r := must(t, lane("sh", "-c", "cat; echo {}"), exectest.Numbers(1, 0, 1)); r.Outputs[0] != `"0"` {
+	if r := must(t, lane("sh", "-c", `cat; echo "$1"`, "sh", "{}"), exectest.Numbers(1, 0, 1)); r.Outputs[0] != `"0"` {
 		t.Errorf("without stdin: %v %v", r.Outputs, r.Failed)
 	}
 }
@@ -230,7 +259,7 @@ func TestTimeout(t *testing.T) {
 		// Of another session, deaf, and with none of the command's files.
 		"setsid sh -c \"trap '' TERM; exec sleep 100\" <&- >&- 2>&- & sleep 100",
 	} {
-		l := lane("sh", "-c", "echo before; if [ {} = 1 ]; then "+script+"; fi")
+		l := lane("sh", "-c", `echo before; if [ "$1" = 1 ]; then `+script+"; fi", "sh", "{}")
 		l.Job = fmt.Sprintf("timeout-%d-%d", os.Getpid(), i)
 		l.Timeout = 500 * time.Millisecond
 		r := must(t, l, exectest.Numbers(1, 0, 3))
@@ -262,7 +291,7 @@ func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for _, groups := range exectest.Groups(t) {
 		e := &command.Executor{Groups: groups}
-		l := lane("python3", "-c", "x = bytearray({} << 20)")
+		l := lane("python3", "-c", "import sys; x = bytearray(int(sys.argv[1]) << 20)", "{}")
 		l.MemoryLimit = 100 << 20
 		r, err := exectest.Run(t, e, l, exectest.Values(1, 0, "1", "300", "2"))
 		if err != nil {
@@ -283,12 +312,12 @@ func TestMemoryLimitOfChildren(t *testing.T) {
 	}
 	e := &command.Executor{Groups: groups}
 	for _, script := range []string{
-		"head -c {}M /dev/zero | tail -c {}M > /dev/null; echo went on",
-		"setsid sh -c 'head -c {}M /dev/zero | tail -c {}M > /dev/null'; echo went on",
+		`head -c "$1"M /dev/zero | tail -c "$1"M > /dev/null; echo went on`,
+		`setsid sh -c 'head -c "$1"M /dev/zero | tail -c "$1"M > /dev/null' sh "$1"; echo went on`,
 		// None of them alone reaches the limit.
-		"for i in 1 2 3 4; do (head -c {}M /dev/zero | tail -c $(({} / 4))M; sleep 1) > /dev/null & done; wait; echo went on",
+		`for i in 1 2 3 4; do (head -c "$1"M /dev/zero | tail -c $(($1 / 4))M; sleep 1) > /dev/null & done; wait; echo went on`,
 	} {
-		l := lane("sh", "-c", script)
+		l := lane("sh", "-c", script, "sh", "{}")
 		l.MemoryLimit = 60 << 20
 		r, err := exectest.Run(t, e, l, exectest.Values(1, 0, "4", "200", "4"))
 		if err != nil {
@@ -413,15 +442,39 @@ func TestFailureLimit(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	t.Parallel()
-	b := exectest.Begin(t, command.New(), lane("sh", "-c", "printf 'a\\r\\nb' >&2; sleep 0.4; printf 'c\\377' >&2; head -c 400000 /dev/zero | tr '\\0' 'x' | fold -w 99 >&2", "{}"))
+	script := `printf 'a\r\nb' >&2; sleep 0.4; printf 'c\377' >&2; head -c 800000 /dev/zero | tr '\0' 'x' | fold -w 99 >&2; printf '\nthe cause\nit failed\n\n' >&2; exit 3`
+	b := exectest.Begin(t, command.New(), lane("sh", "-c", script, "{}"))
 	b.Give(exectest.Numbers(1, 7, 1))
 	b.Await("the first line is there while it runs", func() bool { return len(b.Logs) == 1 && len(b.Ended) == 0 })
 	if err := b.End(); err != nil {
 		t.Fatal(err)
 	}
 	text := b.Text()
-	if text[0] != "7 stderr a" || !strings.HasPrefix(text[1], "7 stderr bc\uFFFDxx") || !strings.Contains(text[len(text)-1], "[cut: a task keeps 256 KiB of stderr]") {
-		t.Errorf("%q … %q", text[:2], text[len(text)-1])
+	n := len(text)
+	if text[0] != "7 stderr a" || !strings.HasPrefix(text[1], "7 stderr bc\uFFFDxx") || text[n-2] != "7 stderr it failed" || text[n-3] != "7 stderr the cause" {
+		t.Errorf("%q … %q", text[:2], text[n-3:])
+	}
+	cut := slices.IndexFunc(text, func(line string) bool { return strings.Contains(line, "[cut: ") })
+	if cut < 600 || n-cut < 1900 || len(strings.Join(text, "\n")) > 300<<10 || !strings.Contains(text[cut], "left out; a task keeps the first 64 and the last 192 KiB of stderr]") {
+		t.Errorf("cut at line %d of %d", cut, n)
+	}
+	if e := b.Failed[7]; !strings.HasSuffix(e.Message, "x\nthe cause\nit failed") || len(e.Message) > 2000 {
+		t.Errorf("%+v", e)
+	}
+	// One line without end: nothing of it is lost, and its end is the message.
+	r := must(t, lane("sh", "-c", `head -c 150000 /dev/zero | tr '\0' x >&2; printf '\r10 %%\r\342\202\254 is missing' >&2; exit 3`, "{}"), exectest.Numbers(1, 0, 1))
+	if whole := strings.ReplaceAll(strings.Join(r.Text(), ""), "0 stderr ", ""); r.Failed[0].Message != "€ is missing" || whole != strings.Repeat("x", 150000)+"\r10 %\r€ is missing" {
+		t.Errorf("%+v, %d bytes", r.Failed[0], len(whole))
+	}
+}
+
+// What is removed after a task is named.
+func TestLeftoverFiles(t *testing.T) {
+	t.Parallel()
+	r := must(t, lane("sh", "-c", `[ "$1" = 1 ] || { head -c 12288 /dev/zero > a.txt; mkdir d; ln -s / l; touch 'b c' "$(printf 'x\ny')" z1 z2; }`, "sh", "{}"), exectest.Numbers(1, 0, 2))
+	want := []string{`0 stderr left in the task's directory and removed: a.txt (12.0 KiB), b c (0 bytes), d/, l, "x\ny" (0 bytes), and 2 more; name files by an absolute path to keep them`}
+	if got := r.Text(); len(r.Outputs) != 2 || !slices.Equal(got, want) {
+		t.Errorf("%v %q", r.Failed, got)
 	}
 }
 

@@ -3,9 +3,9 @@ package command
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -386,11 +386,11 @@ func (t *turn) slot() {
 	}
 }
 
-// log adds lines to those of a chunk.
-func (t *turn) log(c *chunk, line jobs.LogLine) {
+// logAt adds a line to what task k of a chunk wrote to standard error.
+func (t *turn) logAt(c *chunk, k task, line string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.logs = append(c.logs, line)
+	c.logs = append(c.logs, jobs.LogLine{Task: k.index, Stream: "stderr", Line: line, At: jobs.Time{Time: at}})
 }
 
 // finish reports the end of a chunk: outcomes, and back what has none.
@@ -441,9 +441,9 @@ func (e *Executor) Check(_ context.Context, p jobs.Command) ([]jobs.Violation, e
 }
 
 // inputOf is the input of task i of a chunk as text.
-func (c *chunk) inputOf(i int) string {
+func (c *chunk) inputOf(i int) (string, error) {
 	if c.Range != nil {
-		return fmt.Sprint(c.Range.At(int64(i)))
+		return strconv.FormatInt(c.Range.At(int64(i)), 10), nil
 	}
 	return inputText(c.inputs[i])
 }

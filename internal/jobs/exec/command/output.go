@@ -5,131 +5,62 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// MaxOutput is how many bytes of a command's standard output are kept. What is
-// beyond is read and dropped, so that the command does not stall.
+// MaxOutput is the limit of a command's standard output in bytes. A command
+// that prints more fails. What it prints beyond is read and counted, so that it
+// does not stall.
 const MaxOutput = 1 << 20
 
-// Bounds of what is kept of a command's standard error.
-const (
-	maxLine    = 64 << 10
-	maxTaskLog = 256 << 10
-)
-
 // value is what a command printed as one line of JSON, for a program that
-// wants text, lines or a JSON value. The error says why it cannot be.
-func value(kind string, printed []byte, cut bool) ([]byte, *jobs.TaskError) {
+// wants text, lines or a JSON value. The error says why it cannot be: an output
+// is kept whole and as it is, or not at all.
+func value(kind string, p printed) ([]byte, *jobs.TaskError) {
+	if p.size > MaxOutput {
+		return nil, p.unfit("output too large", fmt.Sprintf("output too large: %s (%d bytes), the limit is %s; write it to a file instead",
+			jobs.ByteSize(p.size), p.size, jobs.SizeOf(MaxOutput)))
+	}
+	if at := jobs.InvalidUTF8(p.stdout); at >= 0 {
+		return nil, p.unfit("not UTF-8", fmt.Sprintf("the output is not UTF-8 at byte %d", at))
+	}
 	switch kind {
 	case jobs.OutputJSON:
-		if cut {
-			return nil, &jobs.TaskError{
-				Kind: jobs.KindException, Type: "output too large",
-				Message: fmt.Sprintf("the output is larger than %d bytes, so that it cannot be read as JSON", MaxOutput),
-			}
-		}
 		var b bytes.Buffer
-		if err := json.Compact(&b, printed); err != nil {
-			return nil, &jobs.TaskError{
-				Kind: jobs.KindException, Type: "not JSON",
-				Message: "the output is not one JSON value: " + strings.TrimPrefix(err.Error(), "json: "),
-				Output:  text(printed),
-			}
+		if err := json.Compact(&b, p.stdout); err != nil {
+			return nil, p.unfit("not JSON", "the output is not one JSON value: "+strings.TrimPrefix(err.Error(), "json: "))
 		}
-		if !utf8.Valid(b.Bytes()) {
-			return bytes.ToValidUTF8(b.Bytes(), []byte("\uFFFD")), nil
+		if name, twice := jobs.DuplicateName(b.Bytes()); twice {
+			return nil, p.unfit("not JSON", fmt.Sprintf("the output has two members of the name %q in one object", name))
 		}
 		return b.Bytes(), nil
 	case jobs.OutputLines:
 		out := []byte{'['}
-		for line := range jobs.SplitLines(text(printed)) {
+		for line := range jobs.SplitLines(string(p.stdout)) {
 			if len(out) > 1 {
 				out = append(out, ',')
 			}
-			out = appendString(out, line)
+			out = jobs.AppendString(out, line)
 		}
 		return append(out, ']'), nil
 	}
-	return appendString(nil, strings.TrimSuffix(text(printed), "\n")), nil
+	return jobs.AppendString(nil, strings.TrimSuffix(string(p.stdout), "\n")), nil
 }
 
-// text is bytes as UTF-8.
+// unfit is the failure of a command whose output cannot be kept.
+func (p printed) unfit(kind, message string) *jobs.TaskError {
+	return &jobs.TaskError{Kind: jobs.KindException, Type: kind, Message: message, Output: p.text()}
+}
+
+// text is the beginning of the output for people, and says where it is cut.
+func (p printed) text() string {
+	s := text(p.stdout)
+	if cut := p.size - int64(len(p.stdout)); cut > 0 {
+		s += fmt.Sprintf("\n[cut: %s more]", jobs.ByteSize(cut))
+	}
+	return s
+}
+
+// text is bytes as UTF-8, for people.
 func text(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }
-
-// appendString appends s as a JSON string.
-func appendString(dst []byte, s string) []byte {
-	plain := true
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		dst = append(dst, '"')
-		dst = append(dst, s...)
-		return append(dst, '"')
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(s); err != nil {
-		panic(fmt.Sprintf("a string is always JSON: %v", err))
-	}
-	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
-}
-
-// A lineReader turns what comes from a pipe into lines.
-type lineReader struct {
-	line func(string)
-	held []byte
-	kept int // bytes of the task so far
-	cut  bool
-}
-
-// add takes bytes as they come.
-func (r *lineReader) add(b []byte) {
-	if r.kept >= maxTaskLog {
-		return
-	}
-	if over := r.kept + len(b) - maxTaskLog; over >= 0 {
-		b = append(b[:len(b)-over:len(b)-over], fmt.Sprintf("\n[cut: a task keeps %d KiB of stderr]\n", maxTaskLog>>10)...)
-		r.kept = maxTaskLog
-	}
-	r.kept += len(b)
-	for len(b) > 0 {
-		end := bytes.IndexByte(b, '\n')
-		part := b
-		if end >= 0 {
-			part, b = b[:end], b[end+1:]
-		} else {
-			b = nil
-		}
-		if room := maxLine - len(r.held); len(part) > room {
-			part, r.cut = part[:room], true
-		}
-		r.held = append(r.held, part...)
-		if end >= 0 {
-			r.emit()
-		}
-	}
-}
-
-// end passes on the last line when it had no end.
-func (r *lineReader) end() {
-	if len(r.held) > 0 {
-		r.emit()
-	}
-}
-
-func (r *lineReader) emit() {
-	s := strings.TrimSuffix(text(r.held), "\r")
-	if r.cut {
-		s += " [cut]"
-	}
-	r.line(s)
-	r.held, r.cut = r.held[:0], false
-}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,43 +52,24 @@ func (s *slot) close() {
 	os.RemoveAll(s.dir)
 }
 
-// tidy empties the slot's directory after a command.
-func (s *slot) tidy() {
-	names, err := readNames(s.dir)
-	if err != nil {
-		os.RemoveAll(s.dir)
-		os.MkdirAll(s.dir, 0o700)
-		return
-	}
-	for _, name := range names {
-		os.RemoveAll(filepath.Join(s.dir, name))
-	}
-}
-
-func readNames(path string) ([]string, error) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return dir.Readdirnames(-1)
-}
-
 // run runs the command of task i of a chunk.
 func (s *slot) run(c *chunk, i int) result {
 	began := time.Now()
-	k := task{index: c.First + int64(i), input: c.inputOf(i)}
+	input, err := c.inputOf(i)
+	if err != nil {
+		return failed(badInput(err.Error()), began)
+	}
+	k := task{index: c.First + int64(i), input: input}
 	argv := s.template.argv(k)
 	path := s.path
 	if path == "" {
-		var err error
 		if path, err = process.Look(argv[0], s.lookPath); err != nil {
 			return failed(notFound(argv[0], err), began)
 		}
 	}
 	for _, arg := range argv {
 		if strings.IndexByte(arg, 0) >= 0 {
-			return failed(&jobs.TaskError{Kind: jobs.KindExit, Type: "bad input", Message: "the input has a NUL character, which no argument can have"}, began)
+			return failed(badInput("has a NUL character, which no argument can have"), began)
 		}
 	}
 	r, printed := s.command(c, k, path, argv)
@@ -110,9 +90,15 @@ func (s *slot) run(c *chunk, i int) result {
 	} else {
 		r.line = append(line, '\n')
 	}
-	s.tidy()
+	s.tidy(c, k)
 	r.moving = time.Since(t)
 	return r
+}
+
+// badInput is the failure of a task whose input no command can be given. wrong
+// says what of the input.
+func badInput(wrong string) *jobs.TaskError {
+	return &jobs.TaskError{Kind: jobs.KindExit, Type: "bad input", Message: "the input " + wrong}
 }
 
 func failed(e *jobs.TaskError, began time.Time) result {
@@ -125,9 +111,9 @@ func (s *slot) cancelled() bool {
 
 // printed is what a command left behind.
 type printed struct {
-	stdout    []byte
-	cut       bool   // stdout was longer
-	last      string // the last line on stderr that is not empty
+	stdout    []byte // the first MaxOutput bytes
+	size      int64  // bytes of stdout in all
+	message   string // the last lines on stderr
 	noMemory  bool   // stderr speaks of too little memory
 	grouped   bool   // a control group holds its memory limit
 	timedOut  bool
@@ -162,15 +148,10 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 	}
 	s.began(child)
 	p.grouped = child.Grouped()
-	lines := lineReader{line: func(text string) {
-		if text != "" {
-			p.last = text
-		}
-		if s.lane.MemoryLimit > 0 && speaksOfMemory(text) {
-			p.noMemory = true
-		}
-		s.log(c, jobs.LogLine{Task: k.index, Stream: "stderr", Line: text, At: jobs.Time{Time: time.Now()}})
-	}}
+	lines := stderrLog{emit: func(line string, at time.Time) { s.logAt(c, k, line, at) }}
+	if s.lane.MemoryLimit > 0 {
+		lines.each = func(line string) { p.noMemory = p.noMemory || speaksOfMemory(line) }
+	}
 	s.follow(child, fds, &stdin, &lines, &p)
 	s.ended(child)
 	r.exit, r.err = child.Wait()
@@ -184,12 +165,7 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 	}
 	fds.closeOurs(&stdin)
 	lines.end()
-	if p.cut {
-		s.log(c, jobs.LogLine{
-			Task: k.index, Stream: "stderr", At: jobs.Time{Time: time.Now()},
-			Line: fmt.Sprintf("[cut: the output is longer than %d bytes; the rest is dropped]", MaxOutput),
-		})
-	}
+	p.message = lines.message()
 	return r, p
 }
 
@@ -212,7 +188,7 @@ func (s *slot) ended(p *process.Process) {
 
 // follow reads what the command prints until it has ended, and ends it when it
 // takes too long.
-func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, lines *lineReader, p *printed) {
+func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, lines *stderrLog, p *printed) {
 	var deadline time.Time
 	if s.lane.Timeout > 0 {
 		deadline = time.Now().Add(s.lane.Timeout)
@@ -262,7 +238,7 @@ const lingering = 20 * time.Millisecond
 
 // drain reads what is in the pipes, and waits for more, or their end, only so
 // long.
-func (s *slot) drain(fds *descriptors, lines *lineReader, p *printed, wait time.Duration) {
+func (s *slot) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.Duration) {
 	for deadline := time.Now().Add(wait); fds.open(); {
 		poll := []unix.PollFd{{Fd: int32(fds.stdout), Events: unix.POLLIN}, {Fd: int32(fds.stderr), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
@@ -283,13 +259,11 @@ func (s *slot) drain(fds *descriptors, lines *lineReader, p *printed, wait time.
 
 func (s *slot) readStdout(fds *descriptors, p *printed) {
 	b := s.read(&fds.stdout)
-	if room := MaxOutput - len(p.stdout); len(b) > room {
-		b, p.cut = b[:room], true
-	}
-	p.stdout = append(p.stdout, b...)
+	p.size += int64(len(b))
+	p.stdout = append(p.stdout, b[:min(len(b), MaxOutput-len(p.stdout))]...)
 }
 
-func (s *slot) readStderr(fds *descriptors, lines *lineReader) {
+func (s *slot) readStderr(fds *descriptors, lines *stderrLog) {
 	lines.add(s.read(&fds.stderr))
 }
 
@@ -317,14 +291,14 @@ func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 	case p.timedOut:
 		return nil, &jobs.TaskError{
 			Kind: jobs.KindTimeout, Type: "timeout",
-			Message: fmt.Sprintf("still running after %v", s.lane.Timeout), Output: text(p.stdout),
+			Message: fmt.Sprintf("still running after %v", s.lane.Timeout), Output: p.text(),
 		}
 	case r.exit.Exceeded: // whatever the command made of it, as far as it lived on
 		return nil, s.noMemory("SIGKILL", "killed by SIGKILL", p)
 	case good:
-		return value(s.program.Output, p.stdout, p.cut)
+		return value(s.program.Output, p)
 	}
-	e := &jobs.TaskError{Kind: jobs.KindExit, Message: p.last, Output: text(p.stdout)}
+	e := &jobs.TaskError{Kind: jobs.KindExit, Message: p.message, Output: p.text()}
 	if status.Signaled() {
 		e.Kind = jobs.KindCrash
 		e.Type = process.SignalName(status.Signal())
@@ -345,7 +319,7 @@ func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 // it ended.
 func (s *slot) noMemory(kind, ended string, p printed) *jobs.TaskError {
 	return &jobs.TaskError{
-		Kind: jobs.KindMemory, Type: kind, Output: text(p.stdout),
+		Kind: jobs.KindMemory, Type: kind, Output: p.text(),
 		Message: fmt.Sprintf("it reached %s: %s", exec.MemoryLimit(s.lane.MemoryLimit, p.grouped), ended),
 	}
 }

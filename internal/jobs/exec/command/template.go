@@ -1,10 +1,10 @@
 package command
 
 import (
-	"encoding/json"
-	"path"
 	"strconv"
 	"strings"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // A template is an argv with its placeholders found.
@@ -25,35 +25,47 @@ type task struct {
 	input string // as text
 }
 
-// placeholders as GNU parallel calls them.
-var placeholders = []struct {
-	name string
-	fill func(t task) string
-}{
-	{"{}", func(t task) string { return t.input }},
-	{"{#}", func(t task) string { return strconv.FormatInt(t.index, 10) }},
-	{"{.}", func(t task) string { return withoutExtension(t.input) }},
-	{"{/}", func(t task) string { return base(t.input) }},
-	{"{//}", func(t task) string { return path.Dir(t.input) }},
-	{"{/.}", func(t task) string { return withoutExtension(base(t.input)) }},
+// fills are the placeholders' values. They follow the regular expressions that
+// parallel(1) documents, and dirname(1), byte by byte: no path is cleaned, for
+// a/../b names another file than b where a is a symbolic link.
+var fills = map[string]func(task) string{
+	jobs.PlaceholderInput:       func(t task) string { return t.input },
+	jobs.PlaceholderIndex:       func(t task) string { return strconv.FormatInt(t.index, 10) },
+	jobs.PlaceholderNoExtension: func(t task) string { return withoutExtension(t.input) },
+	jobs.PlaceholderBase:        func(t task) string { return base(t.input) },
+	jobs.PlaceholderDirectory:   func(t task) string { return directory(t.input) },
+	jobs.PlaceholderBareBase:    func(t task) string { return withoutExtension(base(t.input)) },
 }
 
-// withoutExtension removes the last extension of the last path element. A name
-// that only begins with a dot has none.
+// withoutExtension removes the last dot and what follows it, unless a slash
+// follows it. A name that is all extension, such as .bashrc, becomes empty.
 func withoutExtension(s string) string {
 	dot := strings.LastIndexByte(s, '.')
-	if dot <= strings.LastIndexByte(s, '/')+1 {
+	if dot < 0 || strings.IndexByte(s[dot:], '/') >= 0 {
 		return s
 	}
 	return s[:dot]
 }
 
-// base is the last element of a path.
-func base(s string) string {
-	if s == "" {
-		return ""
+// base is what follows the last slash, which is nothing where s ends in one.
+// (parallel(1) keeps the lines before the one with that slash, and so names
+// another file where a directory's name has a line break; basename(1) does not.)
+func base(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
+
+// directory is what dirname(1) prints.
+func directory(s string) string {
+	name := strings.TrimRight(s, "/")
+	slash := strings.LastIndexByte(name, '/')
+	switch {
+	case s == "" || name != "" && slash < 0:
+		return "."
+	case name == "":
+		return "/"
 	}
-	return path.Base(s)
+	if parent := strings.TrimRight(name[:slash], "/"); parent != "" {
+		return parent
+	}
+	return "/"
 }
 
 // parse finds the placeholders of argv. With stdin, an input that stands
@@ -63,34 +75,19 @@ func parse(argv []string, stdin bool) template {
 	for _, arg := range argv {
 		var parts []part
 		for arg != "" {
-			at, length, fill := next(arg)
+			at, name := jobs.NextPlaceholder(arg)
 			if at > 0 {
 				parts = append(parts, part{text: arg[:at]})
 			}
-			if fill != nil {
-				parts = append(parts, part{fill: fill})
+			if name != "" {
+				parts = append(parts, part{fill: fills[name]})
 				t.appends = false
 			}
-			arg = arg[at+length:]
+			arg = arg[at+len(name):]
 		}
 		t.args = append(t.args, parts)
 	}
 	return t
-}
-
-// next finds the first placeholder of s; without one, at is the length of s.
-func next(s string) (at, length int, fill func(task) string) {
-	for at := 0; at < len(s); at++ {
-		if s[at] != '{' {
-			continue
-		}
-		for _, p := range placeholders {
-			if strings.HasPrefix(s[at:], p.name) {
-				return at, len(p.name), p.fill
-			}
-		}
-	}
-	return len(s), 0, nil
 }
 
 // literal reports whether the program's name is the same for every task.
@@ -133,13 +130,10 @@ func (t template) argv(k task) []string {
 }
 
 // inputText is an input, which is compact JSON, as text: a string without its
-// quotes, anything else as it is.
-func inputText(input []byte) string {
+// quotes, anything else as it is. The error says why a string is no text.
+func inputText(input []byte) (string, error) {
 	if len(input) > 0 && input[0] == '"' {
-		var s string
-		if json.Unmarshal(input, &s) == nil {
-			return s
-		}
+		return jobs.DecodeText(input)
 	}
-	return string(input)
+	return string(input), nil
 }

@@ -25,11 +25,15 @@ func TestTemplate(t *testing.T) {
 		{[]string{"e", "{#}"}, false, `"a"`, []string{"e", "7"}},
 		{[]string{"e", "{.}", "{/}", "{//}", "{/.}"}, false, `"/d.x/f.tar.gz"`, []string{"e", "/d.x/f.tar", "f.tar.gz", "/d.x", "f.tar"}},
 		{[]string{"e", "{.}", "{/}", "{//}", "{/.}"}, false, `"d.x/f"`, []string{"e", "d.x/f", "f", "d.x", "f"}},
-		{[]string{"e", "{.}", "{/}", "{//}", "{/.}"}, false, `".bashrc"`, []string{"e", ".bashrc", ".bashrc", ".", ".bashrc"}},
+		{[]string{"e", "{.}", "{/}", "{//}", "{/.}"}, false, `".bashrc"`, []string{"e", "", ".bashrc", ".", ""}},
 		{[]string{"e", "{.}", "{/}", "{//}", "{/.}"}, false, `""`, []string{"e", "", "", ".", ""}},
 		{[]string{"e", "{...}", "{{}}", "{ }", "{/./}"}, false, `"a"`, []string{"e", "{...}", "{a}", "{ }", "{/./}"}},
 	} {
-		got := parse(test.argv, test.stdin).argv(task{7, inputText([]byte(test.input))})
+		input, err := inputText([]byte(test.input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := parse(test.argv, test.stdin).argv(task{7, input})
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%q of %s: %q, want %q", test.argv, test.input, got, test.want)
 		}
@@ -43,8 +47,8 @@ func FuzzTemplate(f *testing.F) {
 		p := parse([]string{"cmd", arg}, false)
 		argv := p.argv(task{3, input})
 		placeholder := false
-		for _, known := range placeholders {
-			placeholder = placeholder || strings.Contains(arg, known.name)
+		for known := range fills {
+			placeholder = placeholder || strings.Contains(arg, known)
 		}
 		if want := map[bool]int{true: 2, false: 3}[placeholder]; len(argv) != want {
 			t.Fatalf("%q makes %q", arg, argv)
@@ -60,13 +64,73 @@ func FuzzTemplate(f *testing.F) {
 }
 
 func FuzzValue(f *testing.F) {
-	f.Add("text", []byte("a\xff\n"), false)
-	f.Add("lines", []byte("a\r\n\nb"), false)
-	f.Add("json", []byte(` {"a":"\xff"}`), true)
-	f.Fuzz(func(t *testing.T, kind string, printed []byte, cut bool) {
-		line, failure := value(kind, printed, cut)
+	f.Add("text", []byte("a\xff\n"))
+	f.Add("lines", []byte("a\r\n\nb"))
+	f.Add("json", []byte(` {"a":"\xff"}`))
+	f.Fuzz(func(t *testing.T, kind string, stdout []byte) {
+		line, failure := value(kind, printed{stdout: stdout, size: int64(len(stdout))})
 		if failure == nil && (len(line) == 0 || slices.Contains(line, '\n') || !json.Valid(line)) {
-			t.Fatalf("%q of %q is not a line of JSON: %q", kind, printed, line)
+			t.Fatalf("%q of %q is not a line of JSON: %q", kind, stdout, line)
+		}
+		// What succeeds is what was printed.
+		var got string
+		if kind == "text" && failure == nil && (json.Unmarshal(line, &got) != nil || got != strings.TrimSuffix(string(stdout), "\n")) {
+			t.Fatalf("%q became %s", stdout, line)
 		}
 	})
+}
+
+// The values are those of GNU parallel 20221122 with -q -0, and of dirname(1)
+// and basename(1) where they agree with it.
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	for _, row := range [][5]string{ // input, {.}, {/}, {//}, {/.}
+		{"a/b", "a/b", "b", "a", "b"},
+		{"link/../f", "link/../f", "f", "link/..", "f"},
+		{"link/../f.txt", "link/../f", "f.txt", "link/..", "f"},
+		{"a//b", "a//b", "b", "a", "b"},
+		{"a/b//c", "a/b//c", "c", "a/b", "c"},
+		{"a/b/../", "a/b/../", "", "a/b", ""},
+		{"/", "/", "", "/", ""},
+		{"//", "//", "", "/", ""},
+		{"///", "///", "", "/", ""},
+		{"/a", "/a", "a", "/", "a"},
+		{"/a/", "/a/", "", "/", ""},
+		{"//x", "//x", "x", "/", "x"},
+		{"./x", "./x", "x", ".", "x"},
+		{"x/", "x/", "", ".", ""},
+		{"x//", "x//", "", ".", ""},
+		{"a/x/", "a/x/", "", "a", ""},
+		{".hidden", "", ".hidden", ".", ""},
+		{"a/.b", "a/", ".b", "a", ""},
+		{"/.x", "/", ".x", "/", ""},
+		{"a.tar.gz", "a.tar", "a.tar.gz", ".", "a.tar"},
+		{"dir.d/file", "dir.d/file", "file", "dir.d", "file"},
+		{"dir.d/", "dir.d/", "", ".", ""},
+		{"a.d//", "a.d//", "", ".", ""},
+		{"", "", "", ".", ""},
+		{"a.", "a", "a.", ".", "a"},
+		{".", "", ".", ".", ""},
+		{"..", ".", "..", ".", "."},
+		{"...", "..", "...", ".", ".."},
+		{"a/..", "a/.", "..", "a", "."},
+		{"..a", ".", "..a", ".", "."},
+		{"a..b", "a.", "a..b", ".", "a."},
+		{"a/b\nc", "a/b\nc", "b\nc", "a", "b\nc"},
+		{"a.txt\n", "a", "a.txt\n", ".", "a"},
+		{"a.b\nc", "a", "a.b\nc", ".", "a"},
+		{"\n", "\n", "\n", ".", "\n"},
+		{"a/\n", "a/\n", "\n", "a", "\n"},
+		{"a b/c d.e f", "a b/c d", "c d.e f", "a b", "c d"},
+		{"é.ü/ö.ä", "é.ü/ö", "ö.ä", "é.ü", "ö"},
+		{"-n.x", "-n", "-n.x", ".", "-n"},
+		{"{}.{#}", "{}", "{}.{#}", ".", "{}"},
+		// Here basename(1) is right, and parallel(1) names another file.
+		{"a\nb/c", "a\nb/c", "c", "a\nb", "c"},
+	} {
+		got := parse([]string{"{.}", "{/}", "{//}", "{/.}"}, false).argv(task{0, row[0]})
+		if !slices.Equal(got, row[1:]) {
+			t.Errorf("%q: %q, want %q", row[0], got, row[1:])
+		}
+	}
 }
