@@ -236,10 +236,15 @@ func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, li
 // somebody is held to have kept them.
 const lingering = 20 * time.Millisecond
 
+// drained is how often both pipes are read after a command's end: more often than
+// it takes to empty them, so that what still writes is not read for ever.
+const drained = 64
+
 // drain reads what is in the pipes, and waits for more, or their end, only so
 // long.
 func (s *slot) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.Duration) {
-	for deadline := time.Now().Add(wait); fds.open(); {
+	deadline := time.Now().Add(wait)
+	for n := 0; fds.open() && n < drained; n++ {
 		poll := []unix.PollFd{{Fd: int32(fds.stdout), Events: unix.POLLIN}, {Fd: int32(fds.stderr), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
 		if err == unix.EINTR {
