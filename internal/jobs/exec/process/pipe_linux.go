@@ -32,15 +32,18 @@ func Enlarge(fd, size int) int {
 }
 
 // Memory makes an anonymous file of that size for sharing memory with a child.
-func Memory(size int) (*os.File, error) {
-	fd, err := unix.MemfdCreate("allcores", unix.MFD_CLOEXEC)
+// Where it is sealed (fcntl(2), F_ADD_SEALS) nobody who has it can change its
+// size, so that reading a mapping of it never faults.
+func Memory(size int) (file *os.File, sealed bool, err error) {
+	fd, err := unix.MemfdCreate("allcores", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return nil, fmt.Errorf("make shared memory: %w", err)
+		return nil, false, fmt.Errorf("make shared memory: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), "memfd")
+	file = os.NewFile(uintptr(fd), "memfd")
 	if err := file.Truncate(int64(size)); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("make shared memory: %w", err)
+		return nil, false, fmt.Errorf("make shared memory: %w", err)
 	}
-	return file, nil
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	return file, err == nil, nil
 }

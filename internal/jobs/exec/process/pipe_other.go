@@ -25,16 +25,18 @@ func Pipe() (read, write int, err error) {
 // Enlarge does nothing here: pipes grow by themselves.
 func Enlarge(fd, size int) int { return 16 << 10 }
 
-// Memory makes an unlinked file of that size for sharing memory with a child.
-func Memory(size int) (*os.File, error) {
-	file, err := os.CreateTemp("", "allcores")
+// Memory makes an unlinked file of that size for sharing memory with a child. It
+// is not sealed: whoever has it can cut it, after which reading a mapping of it
+// faults.
+func Memory(size int) (file *os.File, sealed bool, err error) {
+	file, err = os.CreateTemp("", "allcores")
 	if err != nil {
-		return nil, fmt.Errorf("make shared memory: %w", err)
+		return nil, false, fmt.Errorf("make shared memory: %w", err)
 	}
 	os.Remove(file.Name())
 	if err := file.Truncate(int64(size)); err != nil {
 		file.Close()
-		return nil, fmt.Errorf("make shared memory: %w", err)
+		return nil, false, fmt.Errorf("make shared memory: %w", err)
 	}
-	return file, nil
+	return file, false, nil
 }

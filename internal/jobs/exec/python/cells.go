@@ -2,6 +2,7 @@ package python
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -32,10 +33,12 @@ const (
 	traceSize = 16 << 10
 )
 
-// cells are 64-bit integers in memory shared with a runner.
+// cells are 64-bit integers in memory shared with a runner. The program that it
+// runs can write there whatever it likes, at any time.
 type cells struct {
 	file   *os.File
-	memory []byte
+	memory []byte // the mapped file; nil where it is not sealed
+	size   int
 	marks  int // threads that have a mark
 }
 
@@ -43,26 +46,49 @@ type cells struct {
 // is in hand.
 func newCells(threads int) (*cells, error) {
 	size := (8*(cellMark+markStep*threads)+4095)&^4095 + logRoom + traceSize
-	file, err := process.Memory(size)
+	file, sealed, err := process.Memory(size)
 	if err != nil {
 		return nil, err
 	}
-	memory, err := syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("map shared memory: %w", err)
+	c := &cells{file: file, size: size, marks: threads}
+	if sealed {
+		c.memory, err = syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		if err != nil {
+			file.Close()
+			return nil, fmt.Errorf("map shared memory: %w", err)
+		}
 	}
-	c := &cells{file: file, memory: memory, marks: threads}
 	for i := range threads {
 		c.store(cellMark+i*markStep, -1)
 	}
 	return c, nil
 }
 
-func (c *cells) at(i int) *int64 { return (*int64)(unsafe.Pointer(&c.memory[8*i])) }
+// load reads a cell. One of a file that was cut is 0.
+func (c *cells) load(i int) int64 {
+	if c.memory != nil {
+		return atomic.LoadInt64((*int64)(unsafe.Pointer(&c.memory[8*i])))
+	}
+	return int64(binary.NativeEndian.Uint64(c.read(8*i, 8)))
+}
 
-func (c *cells) load(i int) int64     { return atomic.LoadInt64(c.at(i)) }
-func (c *cells) store(i int, v int64) { atomic.StoreInt64(c.at(i), v) }
+func (c *cells) store(i int, v int64) {
+	if c.memory != nil {
+		atomic.StoreInt64((*int64)(unsafe.Pointer(&c.memory[8*i])), v)
+		return
+	}
+	c.file.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(v)), int64(8*i))
+}
+
+// read copies n bytes from an offset on. What a file that was cut lacks is zero.
+func (c *cells) read(at, n int) []byte {
+	if c.memory != nil {
+		return bytes.Clone(c.memory[at : at+n])
+	}
+	b := make([]byte, n)
+	c.file.ReadAt(b, int64(at))
+	return b
+}
 
 // mark is the number of the task that thread i has in hand, or -1.
 func (c *cells) mark(i int) int64 { return c.load(cellMark + i*markStep) }
@@ -81,7 +107,7 @@ func (c *cells) oldest() int64 {
 // unsent is what the process had printed when it died but not sent. received is
 // how many records had come; those of them that lie there are left out.
 func (c *cells) unsent(received int64) []logText {
-	room := c.memory[len(c.memory)-traceSize-logRoom:][:logRoom]
+	room := c.read(c.size-traceSize-logRoom, logRoom)
 	r := reader{rest: room[:min(max(c.load(cellUnsent), 0), logRoom)]}
 	var logs []logText
 	for n := c.load(cellSent); len(r.rest) > 0; n++ {
@@ -98,15 +124,24 @@ func (c *cells) unsent(received int64) []logText {
 
 // trace is what Python's faulthandler wrote about the crash of the process.
 func (c *cells) trace() string {
-	room := c.memory[len(c.memory)-traceSize:]
+	room := c.read(c.size-traceSize, traceSize)
 	if end := bytes.IndexByte(room, 0); end >= 0 {
 		room = room[:end]
 	}
 	return string(room)
 }
 
-// close frees the memory; the file is closed already, or again.
+// shared closes the file once the process has it, where it is mapped here.
+func (c *cells) shared() {
+	if c.memory != nil {
+		c.file.Close()
+	}
+}
+
+// close frees the memory.
 func (c *cells) close() {
-	syscall.Munmap(c.memory)
+	if c.memory != nil {
+		syscall.Munmap(c.memory)
+	}
 	c.file.Close()
 }

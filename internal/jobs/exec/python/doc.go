@@ -11,8 +11,9 @@
 // and the one that checks sources. A turn (one call of Run) owns one process
 // and the chunks in flight to it, all on one goroutine, which never waits for
 // anything but its select. A worker's own goroutines read its pipes and queue
-// what they read; one waits for its end and says so when everything it wrote has
-// been read. Reports go to the caller on a goroutine that may block.
+// what they read. One waits for the end of the process, has the others read what
+// still lies in the pipes, and queues the end after it. So no end is judged by
+// what has not been read yet. Reports go to the caller on a goroutine that may block.
 //
 // # Which way data flows
 //
@@ -23,7 +24,8 @@
 // grows by one from task to task over the life of a process. What must be known
 // without a message is in shared memory: the number in hand, and from which
 // number on nothing is started. So a task that holds the interpreter lock, or
-// kills its process, can be seen and limited from outside. The runner's own
+// kills its process, can be seen and limited from outside. The memory is sealed, so
+// that a task that cuts it cannot make this program fault. The runner's own
 // documentation, in runner/__init__.py, has the protocol.
 //
 // The process flushes at the end of a chunk, when much has come together, and

@@ -36,6 +36,8 @@ type Executor struct {
 	turns  int
 	groups *cgroup.Tree
 
+	reading func() // see worker
+
 	mu           sync.Mutex
 	closed       bool
 	idle         []*idleWorker            // the longest idle first
@@ -366,7 +368,7 @@ func (e *Executor) newSpare() (*worker, error) {
 // spawn starts a process that Close waits for.
 func (e *Executor) spawn(s process.Spec) (*worker, error) {
 	s.Groups = e.groups
-	w, err := spawn(s)
+	w, err := spawn(s, e.reading)
 	if err != nil {
 		return nil, fmt.Errorf("start Python: %w", err)
 	}

@@ -3,7 +3,6 @@ package python
 import (
 	"bytes"
 	"math"
-	"os"
 	"strings"
 	"time"
 
@@ -19,18 +18,14 @@ const (
 // readPrinted reads what the process and what it started print on a
 // descriptor. The runner moves the mark only when the pipe is empty, so the
 // mark that is seen *before* a read that finds something belongs to it.
-func (w *worker) readPrinted(file *os.File, stream string) {
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return
-	}
+func (w *worker) readPrinted(p *pipe, stream string) {
 	buf := make([]byte, 16<<10)
 	task, kept := int64(-1), 0
 	for {
 		var mark int64
 		var n int
 		var readErr error
-		err := conn.Read(func(fd uintptr) bool {
+		err := p.take(func(fd uintptr) bool {
 			w.taking.RLock()
 			mark = w.cells.oldest()
 			n, readErr = readFD(int(fd), buf)
@@ -59,12 +54,14 @@ func (w *worker) readPrinted(file *os.File, stream string) {
 		text := buf[:n]
 		switch {
 		case kept > maxTaskLog:
+			p.used(n)
 			w.taking.RUnlock()
 			continue
 		case kept+n > maxTaskLog:
 			text = append(text[:maxTaskLog-kept:maxTaskLog-kept], "\n[cut: a task keeps 256 KiB of "+stream+"]\n"...)
 		}
 		kept += n
+		p.used(n)
 		w.push(event{log: &logText{number: mark, stream: stream, at: time.Now(), text: append([]byte(nil), text...)}})
 		w.taking.RUnlock()
 	}

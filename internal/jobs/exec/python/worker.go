@@ -95,7 +95,7 @@ type worker struct {
 	in   *os.File // frames to it
 	poke *os.File // asks it to flush
 
-	out [3]*os.File // frames, standard output, standard error
+	out [3]*pipe // frames, standard output, standard error
 
 	mu     sync.Mutex
 	queue  []event
@@ -107,6 +107,8 @@ type worker struct {
 	// taking is held for reading from before something printed is taken from
 	// its pipe until it is in the queue.
 	taking sync.RWMutex
+
+	reading func() // called before each frame is read; nil except in tests
 
 	writes  chan []byte   // large frames, for the writing goroutine
 	ended   chan struct{} // closed when nobody reads frames any more
@@ -133,7 +135,7 @@ type worker struct {
 
 // spawn starts an interpreter that has no program yet: s.Path, in the
 // environment and with the limits of s.
-func spawn(s process.Spec) (w *worker, err error) {
+func spawn(s process.Spec, reading func()) (w *worker, err error) {
 	root, err := process.Root()
 	if err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func spawn(s process.Spec) (w *worker, err error) {
 	}
 	w = &worker{
 		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8), ended: make(chan struct{}),
-		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory,
+		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory, reading: reading,
 	}
 	var theirs []int
 	defer func() {
@@ -160,13 +162,21 @@ func spawn(s process.Spec) (w *worker, err error) {
 		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
 	theirs = append(theirs, null)
+	var out [3]*os.File
+	defer func() {
+		for i, file := range out {
+			if file != nil && w.out[i] == nil {
+				file.Close()
+			}
+		}
+	}()
 	for _, p := range []struct {
 		file *(*os.File)
 		name string
 		in   bool
 	}{
-		{&w.out[1], "standard output", false}, {&w.out[2], "standard error", false},
-		{&w.in, "frames to the worker", true}, {&w.out[0], "frames from the worker", false},
+		{&out[1], "standard output", false}, {&out[2], "standard error", false},
+		{&w.in, "frames to the worker", true}, {&out[0], "frames from the worker", false},
 		{&w.poke, "flush request", true},
 	} {
 		read, write, err := process.Pipe()
@@ -185,8 +195,13 @@ func spawn(s process.Spec) (w *worker, err error) {
 		switch p.file {
 		case &w.in:
 			w.room = process.Enlarge(ours, pipeSize)
-		case &w.out[0]:
+		case &out[0]:
 			process.Enlarge(ours, pipeSize)
+		}
+	}
+	for i, file := range out {
+		if w.out[i], err = newPipe(file); err != nil {
+			return nil, fmt.Errorf("set up a pipe from the worker: %w", err)
 		}
 	}
 	if w.cells, err = newCells(maxThreads); err != nil {
@@ -200,7 +215,7 @@ func spawn(s process.Spec) (w *worker, err error) {
 	// 0 null, 1 and 2 output, 3 and 4 frames, 5 cells, 6 flush requests
 	s.Files = []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.cells.file.Fd()), theirs[5]}
 	w.process, err = process.Start(s)
-	w.cells.file.Close()
+	w.cells.shared()
 	if err != nil {
 		return nil, err
 	}
@@ -210,16 +225,26 @@ func spawn(s process.Spec) (w *worker, err error) {
 
 // release gives back what a worker holds here.
 func (w *worker) release() {
-	for _, file := range append(w.out[:], w.in, w.poke) {
-		if file != nil {
-			file.Close()
-		}
-	}
+	w.closeFiles()
 	if w.cells != nil {
 		w.cells.close()
 	}
 	if w.dir != "" {
 		os.RemoveAll(w.dir)
+	}
+}
+
+// closeFiles closes our ends of the pipes.
+func (w *worker) closeFiles() {
+	for _, p := range w.out {
+		if p != nil {
+			p.file.Close()
+		}
+	}
+	for _, file := range []*os.File{w.in, w.poke} {
+		if file != nil {
+			file.Close()
+		}
 	}
 }
 
@@ -232,10 +257,8 @@ func (w *worker) start() {
 	writing.Go(w.write)
 	go func() {
 		exit, err := w.process.Wait()
-		// What it wrote is read to the end, which comes at once unless a
-		// process that escaped its group still has the pipe.
-		for _, file := range w.out {
-			file.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		for _, p := range w.out {
+			p.end()
 		}
 		reading.Wait()
 		w.in.Close()
@@ -244,9 +267,7 @@ func (w *worker) start() {
 		w.push(event{exit: &exitInfo{exit, errors.Join(err, broken)}})
 		w.process.Sweep()
 		os.RemoveAll(w.dir)
-		for _, file := range append(w.out[:], w.poke) {
-			file.Close()
-		}
+		w.closeFiles()
 		close(w.gone)
 	}()
 }
@@ -291,6 +312,9 @@ func (w *worker) setIdle(idle bool) bool {
 func (w *worker) readFrames() error {
 	r := bufio.NewReaderSize(w.out[0], 64<<10)
 	for {
+		if w.reading != nil {
+			w.reading()
+		}
 		f, err := readFrame(r)
 		if errors.Is(err, errFrame) {
 			w.process.Kill()

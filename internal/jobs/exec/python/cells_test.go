@@ -1,0 +1,43 @@
+package python
+
+import (
+	"os"
+	"testing"
+)
+
+// A process that cuts the file of the cells does not take this program down:
+// the file is sealed, and where it cannot be, it is read without a mapping.
+func TestCutCells(t *testing.T) {
+	t.Parallel()
+	for _, sealed := range []bool{true, false} {
+		c, err := newCells(4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !sealed {
+			if c.file, err = os.CreateTemp(t.TempDir(), ""); err == nil {
+				err = c.file.Truncate(int64(c.size))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.memory = nil
+		}
+		c.store(cellHigh, 42)
+		c.store(cellUnsent, 1<<40)
+		if high := c.load(cellHigh); high != 42 {
+			t.Errorf("sealed %v: the cell has %d, want 42", sealed, high)
+		}
+		for _, size := range []int64{0, 1 << 30} {
+			if err := c.file.Truncate(size); (err == nil) == sealed {
+				t.Errorf("sealed %v: truncate to %d: %v", sealed, size, err)
+			}
+			c.store(cellHigh, 43)
+			c.load(cellMark + 3*markStep)
+			if c.unsent(0); c.trace() != "" {
+				t.Errorf("sealed %v: a trace of nothing", sealed)
+			}
+		}
+		c.close()
+	}
+}
