@@ -62,19 +62,21 @@ type Job struct {
 	Inputs  InputsShape `json:"inputs"`
 	Policy  Policy      `json:"policy"`
 
-	CreatedAt  Time  `json:"created_at" format:"date-time"`
-	StartedAt  *Time `json:"started_at" format:"date-time" nullable:"true"`
-	FinishedAt *Time `json:"finished_at" format:"date-time" nullable:"true"`
+	Run        int     `json:"run" doc:"1, and one more with each retry. Times and rate are those of this run."`
+	Earlier    Earlier `json:"-"`
+	CreatedAt  Time    `json:"created_at" format:"date-time"`
+	StartedAt  *Time   `json:"started_at" format:"date-time" nullable:"true"`
+	FinishedAt *Time   `json:"finished_at" format:"date-time" nullable:"true"`
 
 	Rate       float64  `json:"rate" doc:"Tasks a second: over the last seconds while it runs, over its whole run when it has ended."`
 	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null when it is not known."`
-	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes so far."`
+	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes so far, in all its runs."`
 	Reason     string   `json:"reason" doc:"Why it failed or waits; else empty."`
 	Waiting    *Waiting `json:"waiting,omitempty" doc:"What holds it back, where it waits or has fewer processes than it may have and that was looked for."`
 }
 
-// Elapsed is the time from the first task's start to the end, or to now while
-// the job runs; 0 before it has started.
+// Elapsed is the time from the start of the job's newest run to its end, or to
+// now while it runs; 0 before it has started.
 func (j *Job) Elapsed(now time.Time) time.Duration {
 	if j.StartedAt == nil {
 		return 0

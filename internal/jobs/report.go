@@ -16,7 +16,7 @@ import (
 // verdict looks at CPU time for that.
 type Report struct {
 	Ended         bool    `json:"ended" doc:"false: what is known so far."`
-	WallSeconds   float64 `json:"wall_seconds" doc:"From the first claim to the end, or to now. Of a job that was retried, of its last run alone, as all that follows."`
+	WallSeconds   float64 `json:"wall_seconds" doc:"From the first claim to the end, or to now, in one run of the job, as all that follows."`
 	UserSeconds   float64 `json:"user_seconds" doc:"CPU time of its processes in user mode, starting them included."`
 	SystemSeconds float64 `json:"system_seconds" doc:"CPU time of its processes in the kernel."`
 	TaskSeconds   float64 `json:"task_seconds" doc:"Wall time of all tasks added up: what one after the other would take. Every attempt counts; of tasks in hand, the time so far."`
@@ -30,7 +30,7 @@ type Report struct {
 	Cores         int     `json:"cores" doc:"Cores that they ran on; in a queue without pinning all cores of their nodes."`
 	CoresBusy     float64 `json:"cores_busy" doc:"CPU time / wall time."`
 	Shares        Shares  `json:"shares" doc:"Of at_once × wall_seconds; they add up to 1."`
-	InputBytes    int64   `json:"input_bytes" doc:"As JSON; 0 for a range."`
+	InputBytes    int64   `json:"input_bytes" doc:"As JSON; 0 for a range, and for a retry, which takes only some of them."`
 	OutputBytes   int64   `json:"output_bytes" doc:"As stored: JSON, or packed where they are many numbers."`
 	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most that one process had resident; 0 when it is not known."`
 

@@ -234,9 +234,9 @@ type Progress struct {
 	Halted string // "", "paused", "failed" or "cancelled": why nothing more may be claimed
 	Ended  bool   // the job has ended with this
 
-	Total, Succeeded, Failed, Leased, Unclaimed int64
-	FailuresAllowed                             int64
-	Turns, Lanes                                int
+	Total, Succeeded, Leased, Unclaimed int64
+	Failed, FailuresAllowed             int64 // in the job's newest run
+	Turns, Lanes                        int
 }
 
 const recordSQL = `
@@ -253,7 +253,7 @@ with c as (
 		failed = progress.failed + $5,
 		records = records + cardinality($13::bigint[]),
 		user_us = progress.user_us + $8, system_us = progress.system_us + $9, tasks_us = progress.tasks_us + $10,
-		halt = case when halt is distinct from 'cancelled' and ($20 <> '' or progress.failed + $5 > failures_allowed) then 'failed' else halt end,
+		halt = case when halt is distinct from 'cancelled' and ($20 <> '' or progress.failed - earlier_failed + $5 > failures_allowed) then 'failed' else halt end,
 		older_at = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_at else older_at end,
 		older_done = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_done else older_done end,
 		newer_done = case when newer_at < clock_timestamp() - interval '2 seconds' then succeeded + $4 + progress.failed + $5 else newer_done end,
@@ -271,28 +271,30 @@ with c as (
 ), stopped as (
 	update jobs set reason = $20 from p where jobs.id = p.job_id and $20 <> '' and reason = ''
 )
-select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`
+select coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes from p`
 
 // finishSQL ends a job that has nothing left to do. Whoever commits a job's
 // last outcome runs it in the same transaction, under the progress row's lock.
+// Until a job ends, cancelled counts the tasks that its newest run leaves out.
 const finishSQL = `
 with e as (
 	update progress set ended = true, cancelled = total - succeeded - failed
 	where job_id = $1 and not ended and leased = 0
-		and (halt in ('failed', 'cancelled') or sealed and succeeded + failed = total)
+		and (halt in ('failed', 'cancelled') or sealed and succeeded + failed + cancelled = total)
 	returning *
 ), j as (
 	update jobs set
-		state = case when e.halt = 'cancelled' then 'cancelled' when e.halt = 'failed' or e.failed > 0 then 'failed' else 'succeeded' end,
+		state = case when e.halt = 'cancelled' then 'cancelled' when e.halt = 'failed' or e.failed > 0 then 'failed'
+			when e.cancelled > 0 then 'cancelled' else 'succeeded' end,
 		started_at = coalesce(started_at, clock_timestamp()),
 		finished_at = clock_timestamp(),
 		reason = case
 			when reason <> '' then reason
 			when e.halt = 'cancelled' then ''
-			when e.halt = 'failed' then format('stopped after %s failed tasks: max_failures allows %s', e.failed, e.failures_allowed)
+			when e.halt = 'failed' then format('stopped after %s failed tasks: max_failures allows %s', e.failed - e.earlier_failed, e.failures_allowed)
 			when e.failed > 0 then format('%s of %s tasks failed', e.failed, e.total)
 			else '' end
-	from e where jobs.id = e.job_id returning jobs.id, jobs.state, e.cancelled
+	from e where jobs.id = e.job_id returning jobs.id, jobs.state, e.cancelled - jobs.earlier_cancelled as cancelled
 ), gone as (
 	delete from backlog where job_id in (select id from j)
 )
@@ -470,14 +472,15 @@ const (
 )
 
 // groupSQL adds to the groups of failures, if the lease was ours: then this
-// transaction has just left it to done.
+// transaction has just left it to done. Lease 0 stands for failures that a retry
+// keeps.
 const groupSQL = `
 with f as (
 	select f.*, exists (select from failure_groups g where g.job_id = $1 and g.key = f.key)
 		or (select count(*) from failure_groups g where g.job_id = $1) < $9 as own
 	from unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[])
 		as f (key, kind, type, message, count, first_index, example)
-	where exists (select from chunks c where c.id = $10 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
+	where $10::bigint = 0 or exists (select from chunks c where c.id = $10 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
 ), g as (
 	select case when own then key else '' end as key,
 		min(kind) as kind, case when bool_and(own) then min(type) else '' end as type,
@@ -590,7 +593,7 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 			select c.job_id, b.first, b.count, c.attempt, case when b.count = 1 and $2::int + $3::int > 1 then 0 else c.losses end
 			from c, unnest($4::bigint[], $5::int[]) as b (first, count)
 		)
-		select coalesce(halt, ''), total, succeeded, failed, leased, total - cursor, failures_allowed, turns, lanes from p`,
+		select coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes from p`,
 		lease, count, given, firsts, counts).
 		Scan(&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes)
 	if err == pgx.ErrNoRows {

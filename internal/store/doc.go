@@ -9,6 +9,10 @@
 // again. chunks holds leases; outcomes what tasks ended with, numbers and
 // durations packed, see [jobs.Text] and [jobs.UnpackDurations].
 //
+// A run of a job is its first one or a retry. The newest run has its times in
+// jobs and its counts in progress, from which what earlier runs left is
+// subtracted; runs holds those that a retry followed, with their reports.
+//
 // # A lease
 //
 // [Store.Claim] takes tasks from the backlog, else from the cursor, and writes

@@ -20,7 +20,7 @@ func everything(t *testing.T, s *store.Store, id string) map[string]string {
 	all := make(map[string]string)
 	for table, key := range map[string]string{
 		"jobs": "id", "progress": "job_id", "input_blocks": "job_id", "backlog": "job_id", "chunks": "job_id",
-		"outcomes": "job_id", "failure_groups": "job_id", "attempts": "job_id", "logs": "job_id",
+		"outcomes": "job_id", "failure_groups": "job_id", "attempts": "job_id", "logs": "job_id", "runs": "job_id",
 	} {
 		var text string
 		err := s.Pool.QueryRow(t.Context(), fmt.Sprintf(
@@ -119,13 +119,13 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			loseNode(t, s, node)
-			if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
+			if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"it was recorded, and the job retried": func(t *testing.T, id string, l *store.Lease) {
 			record(t, s, full(id, l)) // it stops the job
-			if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
+			if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -276,7 +276,7 @@ func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 		t.Fatal(err)
 	}
 	loseNode(t, s, node)
-	if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
+	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	seen := 0

@@ -39,6 +39,7 @@ func As(user *jobs.User) Viewer {
 const jobColumns = `
 	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.reason,
 	j.created_at, j.started_at, j.finished_at,
+	j.run, j.retried_at, j.run_after_chunk, j.earlier_succeeded, p.earlier_failed, j.earlier_cancelled, j.earlier_user_us + j.earlier_system_us,
 	p.lanes, p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
 	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp()`
 
@@ -64,15 +65,18 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 		program, inputs, policy  []byte
 		created                  time.Time
 		started, finished, since *time.Time
+		retried                  *time.Time
+		earlierCPU               int64
 		lanes                    int
 		sealed                   bool
 		cpu, sinceDone           int64
 		halt                     *string
 		now                      time.Time
-		c                        = &j.Counts
+		c, e                     = &j.Counts, &j.Earlier
 	)
 	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &j.Reason,
 		&created, &started, &finished,
+		&j.Run, &retried, &e.LastChunk, &e.Succeeded, &e.Failed, &e.Cancelled, &earlierCPU,
 		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now)
 	if err != nil {
 		return nil, err
@@ -92,7 +96,8 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 	c.Waiting = c.Total - c.Running - c.Done()
 	j.CreatedAt = jobs.Time{Time: created}
 	j.StartedAt, j.FinishedAt = jobTime(started), jobTime(finished)
-	j.CPUSeconds = float64(cpu) / 1e6
+	j.CPUSeconds, e.CPUSeconds = float64(cpu)/1e6, float64(earlierCPU)/1e6
+	e.RetriedAt = jobTime(retried)
 	rate(&j, now, since, sinceDone)
 	facts := jobs.WaitFacts{Job: &j}
 	if halt != nil {
@@ -118,7 +123,7 @@ func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
 	done := j.Counts.Succeeded + j.Counts.Failed
 	elapsed := j.Elapsed(now).Seconds()
 	if elapsed > 0 {
-		j.Rate = float64(done) / elapsed
+		j.Rate = float64(done-j.Earlier.Succeeded-j.Earlier.Failed) / elapsed
 	}
 	if j.State.Ended() {
 		return
@@ -252,7 +257,7 @@ func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 // deleteJobs removes jobs and all that is kept of them.
 func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
 	var b pgx.Batch
-	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "idempotency_keys", "progress"} {
+	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "idempotency_keys", "progress"} {
 		b.Queue(`delete from `+table+` where job_id = any($1)`, ids)
 	}
 	b.Queue(`delete from jobs where id = any($1)`, ids)

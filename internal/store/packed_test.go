@@ -96,7 +96,7 @@ func TestRetryOfPackedDurations(t *testing.T) {
 		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(2*time.Second))
 	}
 	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Runs: []jobs.Run{run}})
-	if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
+	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	blocks, err := s.Outcomes(t.Context(), id, 0, false)

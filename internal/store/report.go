@@ -22,7 +22,7 @@ const (
 func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error) {
 	p := job.Policy.WithDefaults()
 	facts := jobs.ReportFacts{
-		Ended: job.State.Ended(), Total: job.Counts.Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
+		Ended: job.State.Ended(), Total: job.RunCounts().Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
 		Threads: *p.Threads, Interpreter: job.Program.Python != nil, FixedChunks: p.ChunkSize != nil,
 		Lanes: jobs.NewLaneTimes(0), Durations: jobs.NewDurations(),
 	}
@@ -40,18 +40,15 @@ func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error)
 	if err != nil {
 		return nil, err
 	}
-	if run.first == 0 { // its first chunk was lost
-		return facts.Report(), nil
-	}
-	facts.Lanes = run.lanes
+	facts.Lanes = run.times
 	if facts.Cores, err = s.coresOf(ctx, run, *p.CoresPerProcess); err != nil {
 		return nil, err
 	}
-	facts.OutputBytes, err = s.durations(ctx, job.ID, run.first, facts.Durations)
+	facts.OutputBytes, err = s.durations(ctx, job, facts.Durations)
 	if err != nil {
 		return nil, err
 	}
-	if job.Inputs.Range == nil {
+	if job.Inputs.Range == nil && job.Run == 1 {
 		err := s.Pool.QueryRow(ctx, `select coalesce(sum(octet_length(data)), 0) from input_blocks where job_id = $1`, job.ID).Scan(&facts.InputBytes)
 		if err != nil {
 			return nil, wrap("measure inputs", err)
@@ -60,27 +57,24 @@ func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error)
 	return facts.Report(), nil
 }
 
-// A run is what a job's chunks say of its last run: those before a retry of the
-// whole job do not count.
-type run struct {
-	lanes *jobs.LaneTimes
-	first int64                       // number of its first chunk
+// lanes is what the chunks of a job's newest run say of its lanes.
+type lanes struct {
+	times *jobs.LaneTimes
 	nodes map[[16]byte]map[int32]bool // the cores that chunks were pinned to, by node; -1 for none
 }
 
-func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (run, error) {
+func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (lanes, error) {
 	start := job.StartedAt.Time
-	r := run{lanes: jobs.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
+	r := lanes{times: jobs.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
 	rows, err := s.Pool.Query(ctx, `
-		select id, lane, node_id, coalesce(core, -1), first, count, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
+		select lane, node_id, coalesce(core, -1), first, count, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
 			state = 'leased', user_us, system_us, tasks_us, moving_us, waiting_us, peak_memory
-		from chunks where job_id = $1 and state <> 'lost' and (finished_at is null or finished_at >= $2)
-		order by id limit $3`, job.ID, start, maxReportChunks)
+		from chunks where job_id = $1 and state <> 'lost' and id > $2
+		order by id limit $3`, job.ID, job.Earlier.LastChunk, maxReportChunks)
 	if err != nil {
 		return r, wrap("read chunks", err)
 	}
 	var (
-		id                                   int64
 		node                                 [16]byte
 		core                                 int32
 		leased, started, finished            time.Time
@@ -88,18 +82,15 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (ru
 		c                                    jobs.ChunkTime
 	)
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	_, err = pgx.ForEachRow(rows, []any{&id, &c.Lane, &node, &core, &c.First, &c.Count, &leased, &started, &finished,
+	_, err = pgx.ForEachRow(rows, []any{&c.Lane, &node, &core, &c.First, &c.Count, &leased, &started, &finished,
 		&c.InHand, &user, &system, &tasks, &moving, &waiting, &c.PeakMemory}, func() error {
-		if r.first == 0 {
-			r.first = id
-		}
 		if r.nodes[node] == nil {
 			r.nodes[node] = make(map[int32]bool)
 		}
 		r.nodes[node][core] = true
 		c.Leased, c.Started, c.Finished = leased.Sub(start), started.Sub(start), finished.Sub(start)
 		c.User, c.System, c.Tasks, c.Moving, c.Waited = us(user), us(system), us(tasks), us(moving), us(waiting)
-		r.lanes.Add(c)
+		r.times.Add(c)
 		return nil
 	})
 	return r, wrap("read chunks", err)
@@ -107,7 +98,7 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (ru
 
 // coresOf is how many cores a run had: those that its processes were pinned to,
 // else all of its nodes.
-func (s *Store) coresOf(ctx context.Context, r run, perProcess int) (int, error) {
+func (s *Store) coresOf(ctx context.Context, r lanes, perProcess int) (int, error) {
 	nodes := make([][16]byte, 0, len(r.nodes))
 	for node := range r.nodes {
 		nodes = append(nodes, node)
@@ -128,12 +119,11 @@ func (s *Store) coresOf(ctx context.Context, r run, perProcess int) (int, error)
 	return sum, wrap("read nodes", err)
 }
 
-// durations adds the durations of a job's outcomes, from those of the chunk
-// numbered first on, and returns how many bytes their outputs have. Outputs are
+// durations adds the durations of the outcomes of a job's newest run, and returns how many bytes their outputs have. Outputs are
 // not read.
-func (s *Store) durations(ctx context.Context, job string, first int64, into *jobs.Durations) (outputs int64, err error) {
+func (s *Store) durations(ctx context.Context, job *jobs.Job, into *jobs.Durations) (outputs int64, err error) {
 	rows, err := s.Pool.Query(ctx, `
-		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id >= $2 limit $3`, job, first, maxReportBlocks)
+		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id > $2 limit $3`, job.ID, job.Earlier.LastChunk, maxReportBlocks)
 	if err != nil {
 		return 0, wrap("read durations", err)
 	}

@@ -140,7 +140,7 @@ func TestReportOfRetry(t *testing.T) {
 	if before.Chunks != 2 || before.Longest == nil || !about(before.Longest.Seconds, 3600) {
 		t.Fatalf("%+v", before)
 	}
-	if err := s.Retry(t.Context(), store.As(admin), id, nil); err != nil {
+	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if r := report(t, s, admin, id); r.WallSeconds != 0 || r.Chunks != 0 || r.Verdict != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -13,31 +14,48 @@ import (
 // failed tasks are taken out of them.
 const maxRetryBlocks = 64
 
-// Retry makes an ended job go on with its failed and cancelled tasks; what
-// succeeded stays. It is ErrConflict of a job that has not ended, or of which
-// every task succeeded.
-func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key) error {
+// A FailureFilter chooses failed tasks.
+type FailureFilter func(index int64, e *jobs.TaskError) bool
+
+// Retry begins another run of an ended job, with its failed and cancelled tasks;
+// what succeeded stays. With only, the run has just the failed tasks that it
+// chooses: the other failed and cancelled ones stay as they are. It is
+// ErrConflict of a job that has not ended, or has no such task.
+func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only FailureFilter) error {
+	run, report, err := s.endedRun(ctx, v, id)
+	if err != nil {
+		return err
+	}
 	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
 		if !state.Ended() {
 			return fmt.Errorf("the job has not ended: %w", jobs.ErrConflict)
 		}
-		if err := s.takeOutFailures(ctx, tx, id); err != nil {
+		if err := keepRun(ctx, tx, id, run, report); err != nil {
 			return err
 		}
-		return s.reopen(ctx, tx, id)
+		// Those of failures that stay are added again.
+		if _, err := tx.Exec(ctx, `delete from failure_groups where job_id = $1`, id); err != nil {
+			return wrap("forget failures", err)
+		}
+		again, kept, err := s.takeOutFailures(ctx, tx, id, only)
+		if err != nil {
+			return err
+		}
+		return s.reopen(ctx, tx, id, reopening{chosen: only != nil, again: again, keptFailures: kept})
 	})
 }
 
-// takeOutFailures splits each row of outcomes that has failures into what
-// succeeded before, between and after them.
-func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error {
-	for {
+// takeOutFailures splits each row of outcomes that has failures which only
+// chooses into what was before, between and after them. It returns their tasks,
+// and how many other failures there are.
+func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only FailureFilter) (again []jobs.Span, kept int64, err error) {
+	for after := int64(0); ; {
 		rows, err := tx.Query(ctx, `
 			delete from outcomes where (job_id, first) in (
-				select job_id, first from outcomes where job_id = $1 and failed <> '{}' order by first limit $2)
-			returning first, count, seq, failed, outputs, octet_length(outputs), durations, chunk_id`, id, maxRetryBlocks)
+				select job_id, first from outcomes where job_id = $1 and failed <> '{}' and first >= $3 order by first limit $2)
+			returning first, count, seq, failed, outputs, octet_length(outputs), durations, chunk_id`, id, maxRetryBlocks, after)
 		if err != nil {
-			return wrap("take out failures", err)
+			return nil, 0, wrap("take out failures", err)
 		}
 		type row struct {
 			Block
@@ -47,51 +65,108 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string) error
 			return b, b.scan(r, &b.chunk)
 		})
 		if err != nil {
-			return wrap("take out failures", err)
+			return nil, 0, wrap("take out failures", err)
 		}
 		if len(taken) == 0 {
-			return nil
+			return again, kept, nil
 		}
 		var b pgx.Batch
 		for _, block := range taken {
-			kept, _ := block.Run.Without(func(int32, jobs.Line) bool { return true })
-			for _, run := range kept {
+			after = max(after, block.First+int64(block.Count))
+			stay, dropped := block.Run.Without(func(offset int32, line jobs.Line) bool {
+				return only == nil || only(block.First+int64(offset), readFailure(line))
+			})
+			for _, offset := range dropped {
+				again = appendTask(again, block.First+int64(offset))
+			}
+			for _, run := range stay {
 				b.Queue(`
 					with p as (update progress set records = records + 1 where job_id = $1 returning records)
 					insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
-					select $1, $2, $3, p.records, $4, '{}', $5, $6 from p`,
-					id, run.First, run.Count, block.chunk, run.Outputs, jobs.PackDurations(run.Durations))
+					select $1, $2, $3, p.records, $4, $5, $6, $7 from p`,
+					id, run.First, run.Count, block.chunk, append([]int32{}, run.Failed...), run.Outputs, jobs.PackDurations(run.Durations))
+				kept += int64(len(run.Failed))
+			}
+			if len(dropped) < len(block.Failed) {
+				Record{Job: id, Runs: stay}.queueFailures(&b)
 			}
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
-			return wrap("keep what succeeded", err)
+			return nil, 0, wrap("keep other outcomes", err)
 		}
 	}
 }
 
-// reopen puts every task without an outcome into the backlog, but for those
-// that were never claimed, and makes the job go on.
-func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string) error {
+// readFailure is the error in the line of a failed task.
+func readFailure(line jobs.Line) *jobs.TaskError {
+	e := new(jobs.TaskError)
+	if err := json.Unmarshal(line.Value(), e); err != nil {
+		return &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
+	}
+	return e
+}
+
+// appendTask appends a task that is behind all of the spans.
+func appendTask(spans []jobs.Span, index int64) []jobs.Span {
+	if n := len(spans); n > 0 && spans[n-1].First+int64(spans[n-1].Count) == index {
+		spans[n-1].Count++
+		return spans
+	}
+	return append(spans, jobs.Span{First: index, Count: 1})
+}
+
+// A reopening says what the next run of a job has.
+type reopening struct {
+	chosen       bool        // just the tasks of again; else all without an outcome
+	again        []jobs.Span // tasks whose failures were taken out
+	keptFailures int64       // failures that stay
+}
+
+// reopen puts the tasks of the next run into the backlog, but for those that
+// were never claimed, and makes the job go on.
+func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) error {
+	if r.chosen && len(r.again) == 0 {
+		return fmt.Errorf("the job has no such failed task: %w", jobs.ErrConflict)
+	}
 	var b pgx.Batch
-	b.Queue(`
-		insert into backlog (job_id, first, count)
-		select $1, gap, least(next, p.cursor) - gap from (
-			select first + count as gap, lead(first, 1, 9223372036854775807) over (order by first, count) as next
-			from (select first, count from outcomes where job_id = $1 union all select 0, 0) o
-		) gaps, progress p
-		where p.job_id = $1 and gap < least(next, p.cursor)`, id)
+	if r.chosen {
+		firsts, counts := make([]int64, len(r.again)), make([]int32, len(r.again))
+		for i, span := range r.again {
+			firsts[i], counts[i] = span.First, int32(span.Count)
+		}
+		b.Queue(`
+			insert into backlog (job_id, first, count)
+			select $1, first, count from unnest($2::bigint[], $3::int[]) as again (first, count)`, id, firsts, counts)
+	} else {
+		b.Queue(`
+			insert into backlog (job_id, first, count)
+			select $1, gap, least(next, p.cursor) - gap from (
+				select first + count as gap, lead(first, 1, 9223372036854775807) over (order by first, count) as next
+				from (select first, count from outcomes where job_id = $1 union all select 0, 0) o
+			) gaps, progress p
+			where p.job_id = $1 and gap < least(next, p.cursor)`, id)
+	}
+	// Tasks that a chosen run leaves out count as cancelled all along, and none of
+	// them may be claimed at the cursor. The rate begins with the first claim.
 	var left bool
 	b.Queue(`
-		update progress set ended = false, halt = null, failed = 0, cancelled = 0, leased = 0, turns = 0,
-			older_at = null, newer_at = clock_timestamp(), newer_done = succeeded
-		where job_id = $1 and succeeded < total returning true`, id).
+		update progress set ended = false, halt = null, leased = 0, turns = 0,
+			failed = $2::bigint, earlier_failed = $2::bigint,
+			cancelled = case when $3 then total - succeeded - $2::bigint - $4::bigint else 0 end,
+			cursor = case when $3 then total else cursor end,
+			older_at = null, newer_at = null, newer_done = succeeded + $2::bigint
+		where job_id = $1 and succeeded < total returning true`, id, r.keptFailures, r.chosen, tasksIn(r.again)).
 		Query(func(rows pgx.Rows) error {
 			left = rows.Next()
 			rows.Close()
 			return rows.Err()
 		})
-	b.Queue(`update jobs set state = 'queued', finished_at = null, started_at = null, reason = '' where id = $1`, id)
-	b.Queue(`delete from failure_groups where job_id = $1`, id)
+	b.Queue(`
+		update jobs set state = case when p.sealed then 'queued' else 'open' end, finished_at = null, started_at = null, reason = '',
+			run = run + 1, retried_at = clock_timestamp(),
+			run_after_chunk = coalesce((select max(c.id) from chunks c where c.job_id = $1), 0),
+			earlier_succeeded = p.succeeded, earlier_cancelled = p.cancelled, earlier_user_us = p.user_us, earlier_system_us = p.system_us
+		from progress p where p.job_id = $1 and jobs.id = $1`, id)
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return wrap("reopen job", err)
@@ -100,4 +175,12 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string) error {
 		return fmt.Errorf("every task of the job succeeded: %w", jobs.ErrConflict)
 	}
 	return nil
+}
+
+// tasksIn is how many tasks spans have.
+func tasksIn(spans []jobs.Span) (n int64) {
+	for _, span := range spans {
+		n += int64(span.Count)
+	}
+	return n
 }

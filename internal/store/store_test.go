@@ -23,7 +23,13 @@ var template = storetest.Template{Fingerprint: store.SchemaFingerprint(), Migrat
 // open returns a store on a fresh database and its admin.
 func open(t testing.TB) (*store.Store, *jobs.User) {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{URL: template.New(t), MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
+	return openAt(t, template.New(t))
+}
+
+// openAt is open on the database at url.
+func openAt(t testing.TB, url string) (*store.Store, *jobs.User) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{URL: url, MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +350,7 @@ func TestOthersJobsAreNotFound(t *testing.T) {
 		t.Errorf("a viewer reads: %v", err)
 	}
 	for name, err := range map[string]error{
-		"cancel": s.Cancel(t.Context(), viewer, id, nil), "pause": s.Pause(t.Context(), viewer, id, nil), "retry": s.Retry(t.Context(), viewer, id, nil),
+		"cancel": s.Cancel(t.Context(), viewer, id, nil), "pause": s.Pause(t.Context(), viewer, id, nil), "retry": s.Retry(t.Context(), viewer, id, nil, nil),
 		"seal": s.Seal(t.Context(), viewer, id, nil), "delete": s.DeleteJob(t.Context(), viewer, id),
 	} {
 		if !errors.Is(err, jobs.ErrForbidden) {

@@ -52,7 +52,7 @@ func (s *Store) Summary(ctx context.Context) (Summary, error) {
 			from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
 		) t on t.queue = q.name
 		left join (
-			select j.queue, sum(p.total - p.leased - p.succeeded - p.failed)::bigint as waiting, sum(p.leased)::bigint as running
+			select j.queue, sum(p.total - p.leased - p.succeeded - p.failed - p.cancelled)::bigint as waiting, sum(p.leased)::bigint as running
 			from progress p join jobs j on j.id = p.job_id where not p.ended group by j.queue
 		) p on p.queue = q.name
 		where not q.deleted or t.queue is not null or p.queue is not null

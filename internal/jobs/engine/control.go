@@ -109,9 +109,14 @@ func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string, key *sto
 	return e.Store.Job(ctx, v, id)
 }
 
-// Retry makes an ended job go on with its failed and cancelled tasks.
+// Retry begins another run of an ended job, with its failed and cancelled tasks.
 func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
-	if err := e.Store.Retry(ctx, v, id, key); err != nil {
+	return e.RetryOnly(ctx, v, id, key, nil)
+}
+
+// RetryOnly is Retry with just the failed tasks that only chooses.
+func (e *Engine) RetryOnly(ctx context.Context, v store.Viewer, id string, key *store.Key, only store.FailureFilter) (*jobs.Job, error) {
+	if err := e.Store.Retry(ctx, v, id, key, only); err != nil {
 		return nil, err
 	}
 	e.dispatchSoon(ctx, id)
