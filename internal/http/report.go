@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -9,15 +10,21 @@ import (
 
 type reportOutput struct{ Body *jobs.Report }
 
-// report says how well a job was spread, as far as it has come.
-func (s *Site) report(ctx context.Context, in *JobPath) (*reportOutput, error) {
+// report says how well a run of a job was spread, as far as it has come.
+func (s *Site) report(ctx context.Context, in *struct {
+	JobPath
+	RunNumber
+}) (*reportOutput, error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.store.Report(ctx, job)
+	report, err := s.store.RunReport(ctx, job, in.of(job))
 	if err != nil {
 		return nil, err
+	}
+	if report == nil {
+		return nil, fmt.Errorf("no report was kept of run %d: %w", in.Run, jobs.ErrNotFound)
 	}
 	return &reportOutput{report}, nil
 }

@@ -79,6 +79,7 @@ func (s *Site) routes() chi.Router {
 	route(a, jobs.Submitter, "POST /jobs/{id}/pause", "pause-job", "Start nothing more of a job", pause)
 	route(a, jobs.Submitter, "POST /jobs/{id}/resume", "resume-job", "Let a paused job go on", resume)
 	route(a, jobs.Submitter, "POST /jobs/{id}/retry", "retry-job", "Run failed and cancelled tasks of an ended job again", retry)
+	route(a, jobs.Viewer, "GET /jobs/{id}/runs", "list-runs", "The runs of a job: the first, then its retries", s.listRuns)
 	route(a, jobs.Viewer, "GET /jobs/{id}/timeline", "get-timeline", "Chunks as bars", s.timeline)
 	route(a, jobs.Viewer, "GET /jobs/{id}/report", "get-report", "How well a job was spread, and what its speed-up was bound by", s.report)
 	route(a, jobs.Viewer, "GET /jobs/{id}/stream", "get-job-stream", "What of a job ran where and when, for a picture", s.jobStream)

@@ -42,13 +42,18 @@ type streamOutput struct{ Body *jobs.TaskStream }
 // jobStream answers the chunks of a job as rectangles.
 func (s *Site) jobStream(ctx context.Context, in *struct {
 	JobPath
+	RunNumber
 	StreamWindow
 }) (*streamOutput, error) {
 	q, err := in.query()
 	if err != nil {
 		return nil, err
 	}
-	if q.Job, err = s.one(ctx, in.ID); err != nil {
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if q.Job, err = s.during(ctx, job, in.of(job)); err != nil {
 		return nil, err
 	}
 	return s.taskStream(ctx, q)

@@ -1,0 +1,77 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// RunNumber is which run of a job is meant.
+type RunNumber struct {
+	Run int `query:"run" minimum:"1" doc:"Number of a run: 1 is the first, 2 the first retry. Without it the newest."`
+}
+
+// of is the run of the job that is meant.
+func (n RunNumber) of(job *jobs.Job) int {
+	if n.Run == 0 {
+		return job.Run
+	}
+	return n.Run
+}
+
+// during is the job with the times of one of its runs.
+func (s *Site) during(ctx context.Context, job *jobs.Job, run int) (*jobs.Job, error) {
+	if run == job.Run {
+		return job, nil
+	}
+	found, err := s.store.Runs(ctx, job, run-1, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Run != run {
+		return nil, fmt.Errorf("the job has no run %d: %w", run, jobs.ErrNotFound)
+	}
+	then := *job
+	then.StartedAt, then.FinishedAt = found[0].StartedAt, found[0].FinishedAt
+	return &then, nil
+}
+
+type listRunsInput struct {
+	JobPath
+	Paging
+	after int // number of the last run of the page before
+}
+
+// Resolve reads the cursor, the number of a run.
+func (in *listRunsInput) Resolve(huma.Context) []error {
+	if in.Cursor == "" {
+		return nil
+	}
+	var err error
+	if in.after, err = strconv.Atoi(in.Cursor); err != nil || in.after < 1 || in.after >= 1<<31 {
+		return unresolved(jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: in.Cursor}})
+	}
+	return nil
+}
+
+// listRuns lists the runs of a job, the first one first.
+func (s *Site) listRuns(ctx context.Context, in *listRunsInput) (*listOutput[jobs.JobRun], error) {
+	job, err := s.one(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.store.Runs(ctx, job, in.after, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(runs) > in.Limit {
+		runs = runs[:in.Limit]
+		next = strconv.Itoa(runs[in.Limit-1].Run)
+	}
+	return listOf(runs, next), nil
+}

@@ -1,0 +1,85 @@
+package web_test
+
+import (
+	"net/http"
+	"os"
+	"testing"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// mended is a program whose task 3 fails until a file is there.
+func mended(t *testing.T) (source, file string) {
+	file = t.TempDir() + "/mended"
+	return `
+import os, time
+def f(x):
+    if os.path.exists("` + file + `"):
+        return x
+    time.sleep(0.02)
+    if x == 3:
+        raise ValueError(x)
+`, file
+}
+
+// TestRunsAPI retries a job and reads its runs, their reports and timelines.
+func TestRunsAPI(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	source, file := mended(t)
+	id := s.ended(s.submit(program(source, `{"range":{"stop":60}}`, `,"policy":{"processes":1}`)).ID).ID
+	var before jobs.Report
+	s.get("/api/v1/jobs/"+id+"/report").into(t, &before)
+	touch(t, file)
+	if a := s.call("POST", "/api/v1/jobs/"+id+"/retry", ""); a.StatusCode != http.StatusOK {
+		t.Fatal(a.text)
+	}
+	j := s.ended(id)
+	if j.Run != 2 || j.FinishedAt.Sub(j.StartedAt.Time).Seconds() > before.WallSeconds {
+		t.Errorf("%+v", j.Job)
+	}
+	var runs struct {
+		Items      []jobs.JobRun
+		NextCursor *string `json:"next_cursor"`
+	}
+	s.get("/api/v1/jobs/"+id+"/runs").into(t, &runs)
+	if len(runs.Items) != 2 || runs.NextCursor != nil || runs.Items[0].TasksRun != 60 || runs.Items[1].TasksRun != 1 ||
+		runs.Items[0].State != jobs.Failed || runs.Items[1].State != jobs.Succeeded || runs.Items[0].ElapsedSeconds < 1 {
+		t.Errorf("%+v", runs)
+	}
+	s.get("/api/v1/jobs/"+id+"/runs?limit=1&cursor=1").into(t, &runs)
+	if len(runs.Items) != 1 || runs.Items[0].Run != 2 {
+		t.Errorf("%+v", runs)
+	}
+	for query, tasks := range map[string]int64{"?run=1": 60, "?run=2": 1, "": 1} {
+		var r jobs.Report
+		s.get("/api/v1/jobs/"+id+"/report"+query).into(t, &r)
+		if r.Tasks.Count != tasks {
+			t.Errorf("report%s is of %d tasks", query, r.Tasks.Count)
+		}
+		ran := int64(0)
+		for _, n := range s.stream("/api/v1/jobs/" + id + "/stream" + query).Rects.Count {
+			ran += n
+		}
+		if ran != tasks {
+			t.Errorf("stream%s has %d tasks", query, ran)
+		}
+	}
+	for _, path := range []string{"report?run=3", "stream?run=3"} {
+		if a := s.get("/api/v1/jobs/" + id + "/" + path); a.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
+		}
+	}
+	for _, path := range []string{"report?run=0", "stream?run=-1", "runs?cursor=x", "runs?cursor=9223372036854775808"} {
+		if a := s.get("/api/v1/jobs/" + id + "/" + path); a.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
+		}
+	}
+}
+
+func touch(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
