@@ -21,7 +21,9 @@
 // ALLCORES_LANE, for a command ALLCORES_TASK, where the queue pins its lanes the
 // numbers of the cores in ALLCORES_TASK_CORES, such as 2,3, and the variables by
 // which numerical libraries and runtimes size their pools of threads, set to the
-// number of cores of the lane unless the program's own say otherwise. It has no
+// number of cores of the lane unless the program's own say otherwise. So is
+// PYTHONHASHSEED, which has one value everywhere, so that the processes of a job
+// agree on hash() of text. It has no
 // other open file than its standard ones. It starts in an empty directory of its
 // process or lane, which is removed afterwards: a file that is to stay is named
 // by an absolute path.

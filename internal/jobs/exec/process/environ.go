@@ -28,6 +28,12 @@ var poolSizes = []string{
 	"LOKY_MAX_CPU_COUNT", "GOMAXPROCS",
 }
 
+// hashSeed is the PYTHONHASHSEED of every child. With one seed all processes of a
+// job, on whatever node, agree on hash() of text and on the order of sets. The
+// price is that hostile input may be made to collide; a program that reads such
+// input sets PYTHONHASHSEED=random in its own environment.
+const hashSeed = "1917"
+
 var inherited = sync.OnceValue(func() map[string]string {
 	env := make(map[string]string)
 	for _, entry := range os.Environ() {
@@ -43,10 +49,11 @@ var inherited = sync.OnceValue(func() map[string]string {
 })
 
 // Environ is the environment of a child: what of this program's environment is
-// passed on, the number of cores as the size of libraries' thread pools, and
-// the layers, where a later one wins.
+// passed on, the number of cores as the size of libraries' thread pools, Python's
+// hash seed, and the layers, where a later one wins.
 func Environ(cores int, layers ...map[string]string) []string {
 	env := maps.Clone(inherited())
+	env["PYTHONHASHSEED"] = hashSeed
 	for _, name := range poolSizes {
 		env[name] = strconv.Itoa(max(1, cores))
 	}
