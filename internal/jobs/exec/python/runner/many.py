@@ -1,5 +1,7 @@
 """Several tasks at once, on threads or in an event loop."""
 import os, struct, threading, time
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from time import perf_counter
 
 from .cells import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
@@ -35,12 +37,11 @@ class Many:
     A chunk's tasks may start while the last ones of the chunk before go on."""
 
     def __init__(self, runner, f, call, threads):
-        import contextvars
         self.runner, self.f, self.call, self.threads = runner, f, call, threads
         self.chunks = []   # that still have tasks to start, in their order
         self.done = []     # outcomes that are not sent, packed
         self.size = 0      # their bytes
-        self.number = contextvars.ContextVar("allcores_task", default=-1)
+        self.number = ContextVar("allcores_task", default=-1)
 
     def current(self):
         n = self.number.get()
@@ -65,7 +66,6 @@ class Many:
                     c.next = n + 1
                     c.open += 1
                     cells[MARK + slot * MARK_STEP] = n
-                    self.number.set(n)
                     return c, n, c.inputs[n - c.base]
             del self.chunks[0]
             c.end = c.next
@@ -90,7 +90,6 @@ class Many:
             c.moving += encoding
             c.open -= 1
             r.cells[MARK + slot * MARK_STEP] = -1
-            self.number.set(-1)
             r.cells[DIRTY] = 1
             if c.next == c.end and not c.open:
                 if c in self.chunks:
@@ -153,34 +152,54 @@ class Threads(Many):
                         break
                     self.free.wait()
             c, n, x = task
+            context = Context()  # of the task alone
+            context.run(self.number.set, n)
             t = perf_counter()
-            line, failed, encoding = one(*((call, f, x) if type(x) is not Undecodable else (checked(f), x)))
+            line, failed, encoding = context.run(one, *((call, f, x) if type(x) is not Undecodable else (checked(f), x)))
             spent = perf_counter() - t - encoding
             self.finished(c, n, slot, spent, line, failed, encoding)
-            task = x = None
+            task = context = x = None
 
 
 class Async(Many):
-    """Runs tasks of an async function, several at once, in one event loop."""
+    """Runs tasks of an async function, several at once, in one event loop.
+
+    Each task is an asyncio task of its own, in a context of its own, so that what
+    outlives it (a timer, a late cancel, a variable) reaches no other one. Callbacks
+    start the tasks: the loop has no other asyncio task of ours, which a program
+    could find and cancel. The loop goes on when a program stops it."""
 
     def run(self):
         import asyncio
-        asyncio.run(self.main())
-
-    async def main(self):
-        import asyncio
-        r = self.runner
-        self.loop = loop = asyncio.get_running_loop()
-        self.more = asyncio.Event()
-        self.stop = loop.create_future()
+        self.cancelled = asyncio.CancelledError
+        self.own = own_task(asyncio, self.number)
+        self.context = copy_context()  # as the module left it
+        self.free = list(range(self.threads))[::-1]  # slots
+        self.tasks = [None] * self.threads  # by slot; the loop itself refers to a waiting one weakly only
+        self.over = False
+        self.loop = loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         # At the end nobody may wait for a thread that waits for frames.
-        threading.Thread(target=r.vital, args=(self.feed, loop), daemon=True, name="allcores-frames").start()
-        workers = [asyncio.ensure_future(self.work(slot)) for slot in range(self.threads)]
-        for w in workers:
-            w.add_done_callback(lambda w: w.cancelled() or w.exception() is None or r.broken(w.exception()))
-        await self.stop
-        for w in workers:
-            w.cancel()
+        threading.Thread(target=self.runner.vital, args=(self.feed, loop), daemon=True, name="allcores-frames").start()
+        while not self.over:
+            try:
+                loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):
+                pass  # of a child of a task, which has it, too
+            if loop.is_closed():
+                raise RuntimeError("the program closed the event loop")
+        self.close(asyncio)
+
+    def close(self, asyncio):
+        """Ends what tasks left in the loop."""
+        loop = self.loop
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
     def feed(self, loop):
         r = self.runner
@@ -188,15 +207,19 @@ class Async(Many):
             kind, body = r.read()
             try:
                 if kind is None:
-                    loop.call_soon_threadsafe(lambda: self.stop.done() or self.stop.set_result(None))
+                    loop.call_soon_threadsafe(self.end)
                     return
                 if kind == "C":
                     c = Chunk(body)
-                    loop.call_soon_threadsafe(self.add, c)
+                    loop.call_soon_threadsafe(r.vital, self.add, c)
                 elif kind == "T":
                     r.turn(body)
             except RuntimeError:
                 return  # the loop is closed
+
+    def end(self):
+        self.over = True
+        self.loop.stop()
 
     def answer(self):
         try:
@@ -207,35 +230,82 @@ class Async(Many):
     def add(self, c):
         with self.runner.lock:
             self.chunks.append(c)
-        self.more.set()
+        self.fill()
 
-    async def work(self, slot):
-        call, f, r = self.call, self.f, self.runner
-        while True:
-            with r.lock:
+    def fill(self):
+        """Starts a task on each free slot."""
+        while self.free:
+            slot = self.free[-1]
+            with self.runner.lock:
                 task = self.take(slot)
             if task is None:
-                self.more.clear()
-                await self.more.wait()
-                continue
+                return
+            self.free.pop()
             c, n, x = task
-            t, encoding = perf_counter(), 0.0
-            try:
-                if type(x) is Undecodable:
-                    raise ValueError("the input cannot be read: %s" % x.error)
-                value = await call(f, x)
-            except BaseException as e:
-                if self.stop.done():
-                    raise
-                if r.forked:
-                    os._exit(1)
-                line, failed = b"!" + describe(e, r.memory_limit).encode() + b"\n", True
-                e = None
-            else:
-                if r.forked:
-                    os._exit(0)
-                ran = perf_counter()
-                line, failed = encoded(value)
-                encoding = perf_counter() - ran
-            spent = perf_counter() - t - encoding
-            self.finished(c, n, slot, spent, line, failed, encoding)
+            context = self.context.copy()
+            context.run(self.number.set, n)
+            self.tasks[slot] = task = context.run(self.own, self.perform(slot, c, n, x), loop=self.loop)
+            task.of = n
+            task.add_done_callback(partial(self.runner.vital, self.settle, slot, c), context=self.context)
+
+    async def perform(self, slot, c, n, x):
+        r = self.runner
+        t, encoding = perf_counter(), 0.0
+        try:
+            if type(x) is Undecodable:
+                raise ValueError("the input cannot be read: %s" % x.error)
+            value = await self.call(self.f, x)
+        except BaseException as e:
+            if self.over:
+                raise
+            if r.forked:
+                os._exit(1)
+            line, failed = b"!" + describe(e, r.memory_limit).encode() + b"\n", True
+            e = None
+        else:
+            if r.forked:
+                os._exit(0)
+            ran = perf_counter()
+            line, failed = encoded(value)
+            encoding = perf_counter() - ran
+            value = None
+        spent = perf_counter() - t - encoding
+        r.vital(self.leave, c, n, slot, spent, line, failed, encoding)
+
+    def leave(self, c, n, slot, *outcome):
+        """Takes the outcome of a task and gives its slot to the next one."""
+        self.tasks[slot].of = -1
+        self.finished(c, n, slot, *outcome)
+        self.tasks[slot] = None
+        self.free.append(slot)
+        self.fill()
+
+    def settle(self, slot, c, task):
+        """Takes the outcome of a task that was cancelled before it began."""
+        if task.of >= 0 and not self.over:
+            e = self.cancelled() if task.cancelled() else task.exception()
+            line = b"!" + describe(e, self.runner.memory_limit).encode() + b"\n"
+            self.leave(c, task.of, slot, 0.0, line, True, 0.0)
+
+
+def own_task(asyncio, number):
+    """The class of the asyncio tasks that tasks of ours run in. None of them sees,
+    or cancels, one that runs beside it."""
+
+    class Task(asyncio.Task):
+        of = -1  # its number until it has an outcome
+
+        def cancel(self, *args, **kwargs):
+            by = number.get()
+            if by >= 0 and by != self.of:
+                return False
+            return super().cancel(*args, **kwargs)
+
+    every = asyncio.all_tasks
+
+    def all_tasks(loop=None):
+        n = number.get()
+        return {task for task in every(loop) if n < 0 or type(task) is not Task or task.of == n}
+
+    asyncio.all_tasks = asyncio.tasks.all_tasks = all_tasks
+    return Task
