@@ -35,6 +35,13 @@ var wordRows = [][2]string{
 	{"node", "One running server that executes tasks. Start more of them on the same database for more cores."},
 }
 
+// pythonRows say what a Python program meets that its author may not expect.
+var pythonRows = [][2]string{
+	{"async def", "Each task is an asyncio task of its own, in a context of its own. With several threads that many run at once in one event loop. A task sees and cancels its own asyncio tasks only. What it leaves in the loop goes on until its process ends."},
+	{"multiprocessing", "The program's module has a name and a file, so that Pool, Process, Manager and ProcessPoolExecutor find it by every start method. Its __name__ is not __main__: a guarded block at its end does not run."},
+	{"hash()", "All processes, on all nodes, have the same PYTHONHASHSEED, so that they agree on hash() of text and on the order of sets. A program that reads hostile keys sets PYTHONHASHSEED to random in its environment."},
+}
+
 var placeholderRows = [][2]string{
 	{"{}", "photos/cat.jpg (a text as it is, any other value as JSON)"},
 	{"{#}", "the task's index, such as 7"},

@@ -32,6 +32,14 @@
 // when it is asked to. It is asked when a tick passes with something unsent, so
 // that it needs no clock of its own and short tasks pay nothing for it.
 //
+// The program's source lies in a file of the process's directory, too: processes
+// that a task starts by spawn or forkserver import the module from there. Tracebacks
+// and faulthandler name it program.py all the same.
+//
+// Of an async function each task is an asyncio task of its own, in a context of its
+// own. Callbacks start and end them, not an asyncio task of ours, which a program
+// could find and cancel. On threads each task has a context of its own, too.
+//
 // print writes its arguments one by one; the runner puts them together until the
 // end of a line, of the task, or of the patience of whoever asks for a flush.
 //

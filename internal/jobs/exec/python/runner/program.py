@@ -1,9 +1,10 @@
 """The user's program: loading it, and the ways to call its function."""
-import sys
+import io, os, sys
+from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib_external import SourceFileLoader
 from time import perf_counter
-from types import ModuleType
 
-from .values import FILE, MODULE
+from .values import FILE, MODULE, hide
 
 # The innermost loops, one for each way of calling. They return early with an
 # output whose type is not the expected one: number, output, True. 16 is the
@@ -63,21 +64,45 @@ def without_mark(source):
     return source[1:] if source[:1] == "\ufeff" else source
 
 
-def load_function(source, function):
-    import linecache
-    source = without_mark(source)
-    # An entry without a time of change is never checked against a file.
-    linecache.cache[FILE] = (len(source), None, source.splitlines(True), FILE)
-    module = ModuleType(MODULE)
-    module.__file__ = FILE
-    sys.modules[MODULE] = module
-    exec(compile(source, FILE, "exec", dont_inherit=True), module.__dict__)
-    f = module.__dict__.get(function)
-    if f is None:
-        raise AttributeError("the source has no function %s" % function)
-    if not callable(f):
-        raise TypeError("%s is not a function but %s" % (function, type(f).__name__))
-    return f
+class Program:
+    """The source of a job, compiled once, and its module.
+
+    The module lies in a file, too, so that processes which a task starts by spawn or
+    forkserver import it by its name. Tracebacks name it FILE all the same."""
+
+    def __init__(self, source, function, directory):
+        import linecache
+        self.function = function
+        self.path = os.path.join(directory, MODULE + ".py")
+        source = without_mark(source)
+        lines = list(io.StringIO(source, newline=None))  # as Python's tokenizer ends them
+        os.mkdir(directory)
+        with open(self.path, "wb") as file:
+            file.write("".join(undeclared(lines[:2]) + lines[2:]).encode())
+        sys.path.append(directory)
+        hide(self.path)
+        # An entry without a time of change is never checked against a file.
+        linecache.cache[FILE] = (len(source), None, lines, FILE)
+        self.code = compile(source, FILE, "exec", dont_inherit=True)
+
+    def load(self):
+        """Runs the source in a new module and returns the function."""
+        spec = ModuleSpec(MODULE, SourceFileLoader(MODULE, self.path), origin=self.path)
+        spec.has_location = True
+        module = sys.modules[MODULE] = module_from_spec(spec)
+        exec(self.code, module.__dict__)
+        f = module.__dict__.get(self.function)
+        if f is None:
+            raise AttributeError("the source has no function %s" % self.function)
+        if not callable(f):
+            raise TypeError("%s is not a function but %s" % (self.function, type(f).__name__))
+        return f
+
+
+def undeclared(lines):
+    """The lines without the declaration of an encoding, which an import of the file
+    would follow: compile takes text and ignores it."""
+    return [line.replace("coding", "c0ding") if line.lstrip(" \t\f").startswith("#") else line for line in lines]
 
 
 # Nobody starts a process, and has it fill the memory, in less time.

@@ -7,7 +7,7 @@ from types import CoroutineType
 from .cells import ANSWERS, DIRTY, RAW, ROOM, TRACE
 from .many import Async, Threads
 from .printing import RECORD, Log, Stream
-from .program import CALLS, await_coroutine, checking_kills, is_async, load_function
+from .program import CALLS, Program, await_coroutine, checking_kills, is_async
 from .serial import Serial
 from .values import FILE, describe, encoded
 
@@ -119,8 +119,11 @@ class Runner:
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
+        home = os.getcwd()  # the process's own directory; tasks begin in one below
+        os.mkdir("tasks")
+        os.chdir("tasks")
         try:
-            f = load_function(p["source"], p["function"])
+            f = Program(p["source"], p["function"], os.path.join(home, "program")).load()
             asynchronous = is_async(f)
         except BaseException as e:
             if self.forked:

@@ -101,6 +101,14 @@ def checked(f):
     return call
 
 
+hidden = []  # paths of the program's file
+
+
+def hide(path):
+    """Lets tracebacks name the file of that path FILE."""
+    hidden.append(path)
+
+
 def cut(text, most):
     return text if len(text) <= most else text[:most] + "\u2026 [cut]"
 
@@ -139,7 +147,10 @@ def describe(e, memory_limit=""):
             tb = tb.tb_next
         if tb is not None or isinstance(e, SyntaxError):
             lines = traceback.TracebackException(type(e), e, tb, limit=-100).format()
-            trace = "".join(lines).replace(MODULE + ".", "")
+            trace = "".join(lines)
+            for path in hidden:
+                trace = trace.replace(path, FILE)
+            trace = trace.replace(MODULE + ".", "")
     except BaseException:
         pass
     return failure(kind, name, message, trace)
