@@ -26,11 +26,17 @@ const Prefix = "/static/"
 
 // A file is a file as it is served.
 type file struct {
-	url     string
-	etag    string
-	mime    string
-	content []byte
-	gzipped []byte // nil where it is no smaller
+	url   string
+	mime  string
+	plain variant
+	zip   variant // empty where it is no smaller
+}
+
+// A variant is a file in one coding. A strong ETag names a sequence of bytes, so
+// each variant has its own.
+type variant struct {
+	etag string
+	body []byte
 }
 
 // A set is the files by their own names and by their addresses.
@@ -77,11 +83,10 @@ func (s *set) add(name string, importers []string) *file {
 	sum := sha256.Sum256(content)
 	hash := hex.EncodeToString(sum[:6])
 	f := &file{
-		url:     Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext,
-		etag:    `"` + hash + `"`,
-		mime:    mimes[ext],
-		content: content,
-		gzipped: compress(content),
+		url:   Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext,
+		mime:  mimes[ext],
+		plain: variant{`"` + hash + `"`, content},
+		zip:   variant{`"` + hash + `-gzip"`, compress(content)},
 	}
 	s.byName[name], s.byURL[f.url] = f, f
 	return f
@@ -139,22 +144,24 @@ func Handler() http.Handler {
 		}
 		h := w.Header()
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		h.Set("ETag", f.etag)
 		h.Set("Vary", "Accept-Encoding")
-		if matches(r.Header.Get("If-None-Match"), f.etag) {
+		chosen, zipped := f.plain, false
+		if f.zip.body != nil && AcceptsGzip(r.Header.Get("Accept-Encoding")) {
+			chosen, zipped = f.zip, true
+		}
+		h.Set("ETag", chosen.etag)
+		if matches(strings.Join(r.Header.Values("If-None-Match"), ","), chosen.etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 		h.Set("Content-Type", f.mime)
 		h.Set("X-Content-Type-Options", "nosniff")
-		body := f.content
-		if f.gzipped != nil && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if zipped {
 			h.Set("Content-Encoding", "gzip")
-			body = f.gzipped
 		}
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+		h.Set("Content-Length", strconv.Itoa(len(chosen.body)))
 		if r.Method == http.MethodGet {
-			w.Write(body)
+			w.Write(chosen.body)
 		}
 	})
 }
@@ -171,10 +178,11 @@ func matches(header, etag string) bool {
 	return false
 }
 
-func acceptsGzip(header string) bool {
+// AcceptsGzip reports whether an Accept-Encoding header allows gzip.
+func AcceptsGzip(header string) bool {
 	for coding := range strings.SplitSeq(header, ",") {
 		name, params, _ := strings.Cut(coding, ";")
-		if strings.TrimSpace(name) != "gzip" {
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
 			continue
 		}
 		q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")

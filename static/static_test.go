@@ -56,6 +56,15 @@ func TestEveryFile(t *testing.T) {
 		} else if len(plain) > 500 {
 			t.Errorf("%s is not compressed", name)
 		}
+		tag, zippedTag := h.Get("ETag"), zipped.Header.Get("ETag")
+		if same := zipped.Header.Get("Content-Encoding") == ""; (tag == zippedTag) != same {
+			t.Errorf("%s has the tags %s and, zipped (%t), %s", name, tag, !same, zippedTag)
+		}
+		for accept, want := range map[string]int{"gzip": 304, "identity": 200} {
+			if again := get(t, "GET", URL(name), "Accept-Encoding", accept, "If-None-Match", zippedTag); again.StatusCode != want && tag != zippedTag {
+				t.Errorf("%s as %s, known zipped: %d", name, accept, again.StatusCode)
+			}
+		}
 		for _, m := range imports.FindAllStringSubmatch(plain, -1) {
 			if load().byURL[Prefix+strings.TrimPrefix(m[1], "./")] == nil {
 				t.Errorf("%s imports %s, which is not served", name, m[1])

@@ -232,6 +232,9 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %v", path, h)
 		}
 	}
+	if h := s.get("/docs", "Accept-Encoding", "gzip;q=0").Header; h.Get("Content-Encoding") != "" {
+		t.Errorf("a page is compressed although gzip is refused: %v", h)
+	}
 	if h := s.get("/docs", "Accept-Encoding", "gzip").Header; h.Get("Content-Encoding") != "gzip" || !strings.Contains(h.Get("Vary"), "Accept-Encoding") {
 		t.Errorf("a page is not compressed: %v", h)
 	}

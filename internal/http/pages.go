@@ -16,6 +16,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
+	"github.com/allcores/allcores/static"
 	"github.com/allcores/allcores/views"
 )
 
@@ -42,7 +43,7 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, page t
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Add("Vary", "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	if static.AcceptsGzip(r.Header.Get("Accept-Encoding")) {
 		var zipped bytes.Buffer
 		z := gzip.NewWriter(&zipped)
 		_, err := b.WriteTo(z)
