@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"regexp"
 	"strconv"
 	"strings"
@@ -143,14 +144,21 @@ func (s *Size) Value() int64 {
 // ("5%"). In JSON a number is a number and a share is a string.
 type FailureLimit string
 
+// maxShareDigits bounds what an exact share costs.
+const maxShareDigits = 20
+
 // Of is the limit in tasks for a job of total tasks.
 func (l FailureLimit) Of(total int64) (int64, error) {
 	if share, ok := strings.CutSuffix(string(l), "%"); ok {
 		percent, err := strconv.ParseFloat(share, 64)
-		if err != nil || !(percent >= 0 && percent <= 100) {
+		// Exactly: as a float, 32.3% of 1,000 is less than 323.
+		exact := new(big.Rat)
+		_, ok := exact.SetString(share[:min(len(share), maxShareDigits)])
+		if err != nil || !ok || len(share) > maxShareDigits || !(percent >= 0 && percent <= 100) {
 			return 0, fmt.Errorf("not a share from 0%% to 100%%")
 		}
-		return int64(float64(total) * percent / 100), nil
+		exact.Mul(exact, big.NewRat(total, 100))
+		return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64(), nil
 	}
 	n, err := strconv.ParseInt(string(l), 10, 64)
 	if err != nil || n < 0 {
