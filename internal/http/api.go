@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -139,8 +140,9 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 }
 
 // requires refuses those whose role is too small, before anything of the
-// request is looked at, and then notes the parameters that an operation does
-// not have. (huma could refuse them, but hides all other violations then.)
+// request is looked at, and then notes the parameters that an operation would
+// ignore. (huma refuses none of those that are repeated, and hides all other
+// violations when it refuses unknown ones.)
 func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
@@ -148,18 +150,47 @@ func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 			a.site.refuse(w, r, err)
 			return
 		}
-		callOf(r.Context()).odd = unknownParameters(ctx.Operation(), r.URL.Query())
+		callOf(r.Context()).odd = ignoredParameters(ctx.Operation(), r)
 		next(ctx)
 	}
 }
 
-func unknownParameters(op *huma.Operation, query url.Values) (odd jobs.Invalid) {
+// ignoredParameters lists what of r's query and headers the operation would
+// drop without a word.
+func ignoredParameters(op *huma.Operation, r *http.Request) jobs.Invalid {
+	query, odd := parseQuery(r)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name }) {
+		at := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
+		switch {
+		case at < 0:
 			odd = append(odd, jobs.Violation{Location: "query." + name, Message: "unknown query parameter"})
+		case op.Parameters[at].Schema.Type != huma.TypeArray:
+			odd = append(odd, repeated("query."+name, query[name])...)
+		}
+	}
+	for _, p := range op.Parameters {
+		if p.In == "header" && p.Name != "Prefer" {
+			odd = append(odd, repeated("header."+p.Name, r.Header.Values(p.Name))...)
 		}
 	}
 	return odd
+}
+
+// parseQuery is r's query, and the violation that a part of it cannot be read.
+func parseQuery(r *http.Request) (url.Values, jobs.Invalid) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return query, jobs.Invalid{{Location: "query", Message: "cannot be read: " + err.Error()}}
+	}
+	return query, nil
+}
+
+// repeated is the violation that what may be given once has several values.
+func repeated(location string, values []string) jobs.Invalid {
+	if len(values) < 2 {
+		return nil
+	}
+	return jobs.Invalid{{Location: location, Message: fmt.Sprintf("may be given once; it was given %d times", len(values)), Value: values[1]}}
 }
 
 // refusal is err as huma renders it.

@@ -3,8 +3,10 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,6 +90,9 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 			return err
 		}
 		callOf(r.Context()).user = user
+		if odd := repeatedOnPage(r); odd != nil {
+			return odd
+		}
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
 			defer cancel()
@@ -95,6 +100,24 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 		}
 		return h(w, r)
 	})
+}
+
+// manyOnPage are the parameters of pages that may be repeated.
+var manyOnPage = []string{"page"}
+
+// repeatedOnPage lists the parameters of a page's address that the page would
+// take one value of and drop the others.
+func repeatedOnPage(r *http.Request) error {
+	query, odd := parseQuery(r)
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(manyOnPage, name) {
+			odd = append(odd, repeated("query."+name, query[name])...)
+		}
+	}
+	if odd == nil {
+		return nil
+	}
+	return odd
 }
 
 // formPage is the page on which a form stands that is posted to path.

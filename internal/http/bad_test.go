@@ -156,6 +156,12 @@ func TestBadRequests(t *testing.T) {
 		{"GET", at + "/results?format=xml", 422, "query.format"},
 		{"GET", at + "/results?after=x", 422, "query.after"},
 		{"GET", at + "/results?after=-2", 422, "query.after"},
+		{"GET", at + "/results?after=9223372036854775807", 422, "query.after"},
+		{"GET", at + "/results?after=1000000001&follow=true&format=csv", 422, "query.after"},
+		{"GET", at + "/results?after=0&after=1", 422, "query.after"},
+		{"GET", at + "/results?follow=true&follow=false", 422, "query.follow"},
+		{"GET", at + "/results?after=1;follow=true", 422, "query"},
+		{"GET", at + "/results?after=%zz", 422, "query"},
 		{"GET", at + "/results?follow=perhaps", 422, "query.follow"},
 		{"GET", at + "/results?order=random", 422, "query.order"},
 		{"GET", at + "/results?order=completion&after=1", 422, "query.after"},
@@ -163,6 +169,13 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/api/v1/jobs/" + other + "/results", 404, ""},
 		{"GET", at + "/logs?after=x", 422, "query.after"},
 		{"GET", at + "/logs?task=7", 422, "query.task"},
+		{"GET", at + "/logs?task=9223372036854775807", 422, "query.task"},
+		{"GET", at + "/logs?after=0&after=0", 422, "query.after"},
+		{"GET", at + "?wait=1&wait=2", 422, "query.wait"},
+		{"GET", "/api/v1/jobs?limit=1&limit=2", 422, "query.limit"},
+		{"GET", "/api/v1/jobs?cursor=" + j.ID + "&cursor=" + other, 422, "query.cursor"},
+		{"GET", "/api/v1/queues?limit=1&limit=1", 422, "query.limit"},
+		{"POST", at + "/tasks?seal=false&seal=true", 422, "query.seal"},
 		{"GET", "/api/v1/jobs/" + other + "/logs", 404, ""},
 		{"GET", "/api/v1/jobs/" + other + "/events", 404, ""},
 		{"GET", "/api/v1/queues/nowhere", 404, ""},
@@ -185,6 +198,23 @@ func TestBadRequests(t *testing.T) {
 		}
 		if a.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s %s: no request id", c.method, c.path)
+		}
+	}
+	for _, query := range []string{"?after=1000000000", "?after=1000000000&format=csv", "?after=2&format=outputs", "?after=1000000000&state=cancelled"} {
+		if a := s.get(at + "/results" + query); a.StatusCode != 200 || strings.Contains(a.text, "cancelled") || strings.Contains(a.text, "null") {
+			t.Errorf("results%s past the last task: %d %s", query, a.StatusCode, cut(a.text))
+		}
+	}
+	for _, path := range []string{"/jobs/" + j.ID + "/tasks?index=0&index=1", "/?cursor=" + other + "&cursor=" + other, "/?q=%zz"} {
+		if a := s.get(path); a.StatusCode != 422 || !strings.Contains(a.text, "query") {
+			t.Errorf("%s: %d", path, a.StatusCode)
+		}
+	}
+	for _, query := range []string{"from=1970-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&width=1", "from=9998-12-31T00:00:00Z&to=9999-12-31T00:00:00Z", "to=9999-12-31T00:00:00Z&since=9999-01-01T00:00:00Z"} {
+		for _, path := range []string{"/api/v1/stream?", at + "/stream?"} {
+			if a := s.get(path + query); a.StatusCode != 200 || strings.Contains(a.text, "9223372036") {
+				t.Errorf("%s%s: %d %s", path, query, a.StatusCode, cut(a.text))
+			}
 		}
 	}
 	if got := s.call("PUT", "/api/v1/jobs", "").Header.Get("Allow"); got != "GET, HEAD, POST" {

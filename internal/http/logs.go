@@ -10,7 +10,7 @@ import (
 
 type logsInput struct {
 	JobPath
-	Task  int64 `query:"task" minimum:"-1" default:"-1" doc:"Only what this task printed."`
+	Task  int64 `query:"task" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only what this task printed."`
 	After int64 `query:"after" minimum:"0" doc:"seq of the last line that was read, to go on from there. Lines of one seq belong together: after a break in the midst of them they come again."`
 }
 

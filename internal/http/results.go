@@ -19,7 +19,7 @@ type resultsInput struct {
 	Format string   `query:"format" enum:"ndjson,outputs,csv" default:"ndjson" doc:"ndjson: a line a task; outputs: one JSON array of outputs, null for what did not succeed; csv: index,state,output,error (RFC 4180), a text output as it is, any other value as JSON."`
 	Follow bool     `query:"follow" doc:"Stay until the job has ended."`
 	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: as tasks end."`
-	After  int64    `query:"after" minimum:"-1" default:"-1" doc:"Only tasks past this index, to go on where a stream broke; in index order only."`
+	After  int64    `query:"after" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only tasks past this index, to go on where a stream broke; in index order only."`
 	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or parted by commas."`
 }
 

@@ -28,6 +28,9 @@ const (
 	// longestSought is how long after a window of all jobs a chunk may end that
 	// was in hand before and during it.
 	longestSought = 24 * time.Hour
+	// longestAhead is how far past now a window may reach: nothing is there, and
+	// a span of centuries overflows a duration.
+	longestAhead = time.Hour
 	// streamSlack is how far the order of the ids may be off that of the times
 	// of the leases: jobs that claim at the same moment do not wait for each other.
 	streamSlack = time.Second
@@ -122,6 +125,12 @@ func (s *Store) window(ctx context.Context, v Viewer, q StreamQuery) (*streamWin
 		Scan(&w.now, &first)
 	if err != nil {
 		return nil, wrap("read clock", err)
+	}
+	latest := w.now.Add(longestAhead)
+	for _, at := range []*time.Time{&w.from, &w.to, &q.Since} {
+		if at.After(latest) {
+			*at = latest
+		}
 	}
 	if w.to.IsZero() {
 		w.to = w.now
