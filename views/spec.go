@@ -110,7 +110,7 @@ func (r *formReader) inputs() jobs.Inputs {
 			r.fail("inputs.items", "must be a JSON array such as [1, 2, 3]", nil)
 			return jobs.Inputs{}
 		}
-		if err := json.Unmarshal([]byte(f.Items), &items); err != nil || items == nil {
+		if err := json.Unmarshal([]byte(strings.TrimPrefix(f.Items, jobs.ByteOrderMark)), &items); err != nil || items == nil {
 			r.fail("inputs.items", "is not a JSON array: "+jsonProblem(f.Items, err), nil)
 			return jobs.Inputs{}
 		}

@@ -99,7 +99,7 @@ func readJSON(r *http.Request) ([]byte, error) {
 	if _, err := b.ReadFrom(r.Body); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return bytes.TrimPrefix(b.Bytes(), []byte(jobs.ByteOrderMark)), nil
 }
 
 const (

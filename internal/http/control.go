@@ -129,10 +129,14 @@ const maxLine = 16 << 20
 
 // inputLines reads inputs of which each is a line: it yields what parse makes of
 // them, or what is wrong with one by its number, as a violation at location.
-// Lines of which parse makes nothing are passed over.
+// Lines of which parse makes nothing, and a byte order mark, are passed over.
 func inputLines(r io.Reader, location string, parse func(line []byte) (compact []byte, message string)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
+		if !skipMark(lines) {
+			yield(nil, jobs.Invalid{{Location: location, Message: wrongEncoding}})
+			return
+		}
 		var long []byte
 		for number := 1; ; number++ {
 			line, err := lines.ReadSlice('\n')

@@ -49,7 +49,8 @@ func outputLine(dst []byte, _ int64, state jobs.TaskState, value []byte) []byte 
 }
 
 // csvLine writes a text output as the text itself, which is what a spreadsheet
-// or a data frame expects, and any other value as JSON. The exact form is NDJSON.
+// or a data frame expects, and any other value as JSON, a text that is not
+// Unicode for a lone surrogate, too. The exact form is NDJSON.
 func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte {
 	dst = strconv.AppendInt(dst, index, 10)
 	dst = append(dst, ',')
@@ -57,12 +58,13 @@ func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte
 	dst = append(dst, ',')
 	switch state {
 	case jobs.TaskSucceeded:
-		var text string
-		if len(value) > 0 && value[0] == '"' && json.Unmarshal(value, &text) == nil {
-			dst = csvField(dst, text)
-		} else {
-			dst = csvField(dst, string(value))
+		text := string(value)
+		if len(value) > 0 && value[0] == '"' && jobs.LoneSurrogate(value) < 0 {
+			if decoded, err := jobs.DecodeText(value); err == nil {
+				text = decoded
+			}
 		}
+		dst = csvField(dst, text)
 		dst = append(dst, ',')
 	case jobs.TaskFailed:
 		dst = append(dst, ',')
@@ -84,7 +86,7 @@ func csvField(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// errorText is a failure on one line: its kind, type and message.
+// errorText is a failure as text: its kind, type and message.
 func errorText(value []byte) string {
 	var e jobs.TaskError
 	if err := json.Unmarshal(value, &e); err != nil {

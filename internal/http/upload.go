@@ -3,7 +3,6 @@ package web
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/views"
@@ -156,9 +156,6 @@ func (u *upload) values() iter.Seq2[[]byte, error] {
 // read yields inputs and what is wrong with those that cannot be taken.
 func (u *upload) read() iter.Seq2[[]byte, error] {
 	reader := bufio.NewReaderSize(u.file, 64<<10)
-	if mark, _ := reader.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) { // what some editors begin with
-		_, _ = reader.Discard(3)
-	}
 	switch u.form.FileFormat {
 	case views.FormatNDJSON:
 		return inputLines(reader, atFile, jsonLine(u.program))
@@ -185,10 +182,10 @@ func textLine(line []byte) (compact []byte, message string) {
 func (u *upload) readCSV(file *bufio.Reader) iter.Seq2[[]byte, error] {
 	column, header := strings.TrimSpace(u.form.CSVColumn), u.form.CSVHeader != ""
 	return func(yield func([]byte, error) bool) {
-		bounded := &recordReader{Reader: file}
-		r := csv.NewReader(bounded)
-		r.FieldsPerRecord = -1
-		r.ReuseRecord = true
+		if !skipMark(file) {
+			yield(nil, inFile(wrongEncoding))
+			return
+		}
 		index := -1
 		if n, err := strconv.Atoi(column); err == nil && n >= 1 {
 			index = n - 1
@@ -196,43 +193,41 @@ func (u *upload) readCSV(file *bufio.Reader) iter.Seq2[[]byte, error] {
 			yield(nil, inFile("the column must be a number from 1 on, as the first line names none"))
 			return
 		}
-		for line := 0; ; header = false {
-			bounded.left = maxLine
-			record, err := r.Read()
-			var malformed *csv.ParseError
-			switch {
+		r := newCSVReader(file)
+		for ; ; header = false {
+			began := r.line
+			var malformed *csvError
+			switch err := r.read(); {
 			case err == io.EOF:
 				return
 			case errors.As(err, &malformed):
 				yield(nil, inFile("is not CSV: %s", malformed))
 				return
 			case errors.Is(err, errLongRecord):
-				yield(nil, inFile("after line %d comes a record that is longer than %d bytes; is a quote not closed?", line, maxLine))
+				yield(nil, inFile("after line %d comes a record that is longer than %d bytes; is a quote not closed?", began-1, maxLine))
 				return
 			case err != nil:
 				yield(nil, err)
 				return
 			}
-			line, _ = r.FieldPos(0)
 			if header {
-				if i := slices.Index(record, column); i >= 0 {
-					index = i
-				}
-				if index < 0 || index >= len(record) {
-					yield(nil, inFile("has no column %q; its columns are %s", column, strings.Join(record, ", ")))
+				if index = columnOf(r, column, index); index < 0 {
+					yield(nil, inFile("has no column %q; its columns are %s", column, strings.Join(columns(r), ", ")))
 					return
 				}
 				continue
 			}
-			cell := ""
-			if index < len(record) {
-				cell = record[index]
-				line, _ = r.FieldPos(index)
+			var cell []byte
+			line := r.lines[0]
+			if index < r.fields() {
+				cell, line = r.field(index), r.lines[index]
 			}
-			u.oneLine = u.oneLine && !strings.ContainsAny(cell, "\r\n")
-			value, message := jobs.TextInput([]byte(cell))
-			if message != "" {
-				err = inFile("line %d %s", line, message)
+			u.oneLine = u.oneLine && !bytes.ContainsAny(cell, "\r\n")
+			value, err := []byte(nil), error(nil)
+			if utf8.Valid(cell) {
+				value = jobs.AppendString(nil, string(cell))
+			} else {
+				err = inFile("line %d must be UTF-8", line)
 			}
 			if !yield(value, err) {
 				return
@@ -241,20 +236,22 @@ func (u *upload) readCSV(file *bufio.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-var errLongRecord = errors.New("record too long")
-
-// A recordReader bounds how much is read for one record: a quote that is never
-// closed would make one of all the rest.
-type recordReader struct {
-	*bufio.Reader
-	left int // bytes
+// columnOf is the index of the column of a name in the record that names them,
+// else number where there are so many columns, else -1.
+func columnOf(r *csvReader, name string, number int) int {
+	if i := slices.Index(columns(r), name); i >= 0 {
+		return i
+	}
+	if number < r.fields() {
+		return number
+	}
+	return -1
 }
 
-func (r *recordReader) Read(p []byte) (int, error) {
-	if r.left <= 0 {
-		return 0, errLongRecord
+func columns(r *csvReader) []string {
+	names := make([]string, r.fields())
+	for i := range names {
+		names[i] = string(r.field(i))
 	}
-	n, err := r.Reader.Read(p[:min(len(p), r.left)])
-	r.left -= n
-	return n, err
+	return names
 }

@@ -108,7 +108,7 @@ func (in Inputs) Count() int64 {
 		return in.Range.Len()
 	case in.Lines != nil:
 		n := int64(0)
-		for range SplitLines(*in.Lines) {
+		for range in.lines() {
 			n++
 		}
 		return n
@@ -136,12 +136,20 @@ func (in Inputs) Values() iter.Seq[[]byte] {
 		if in.Lines == nil {
 			return
 		}
-		for line := range SplitLines(*in.Lines) {
+		for line := range in.lines() {
 			if !yield(AppendString(nil, line)) {
 				return
 			}
 		}
 	}
+}
+
+// ByteOrderMark is what some editors begin a text with. It is no part of it.
+const ByteOrderMark = "\uFEFF"
+
+// lines yields the inputs of Lines.
+func (in Inputs) lines() iter.Seq[string] {
+	return SplitLines(strings.TrimPrefix(*in.Lines, ByteOrderMark))
 }
 
 // SplitLines yields the lines of text without their line ends (LF or CRLF). A
