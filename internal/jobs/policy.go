@@ -20,10 +20,10 @@ type Policy struct {
 
 	ChunkSize *int `json:"chunk_size" minimum:"1" maximum:"1000000" doc:"Tasks a chunk; null chooses from measured task time."`
 
-	Timeout     *Duration `json:"timeout" doc:"Longest run of one task, such as 30s; null for none."`
+	Timeout     *Duration `json:"timeout" doc:"Longest run of one task, such as 30s; null for none. A module may load as long as that, and always 5 seconds; without a timeout 5 minutes."`
 	MemoryLimit *Size     `json:"memory_limit" doc:"Most memory of one process, such as 512MiB; null for none."`
 
-	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"How often a failing task is run before it has failed; default 1."`
+	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"How often a failing task is run before it has failed, and each process tries to load a module; default 1."`
 	RetryBackoff *Duration `json:"retry_backoff" doc:"Wait before the second attempt; doubles with each further one; default 1s."`
 
 	MaxFailures *FailureLimit `json:"max_failures" doc:"Failed tasks (a count, or a share such as 5%) past which no further task starts and the job ends as failed; null for no limit."`

@@ -416,39 +416,6 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 	return done - bad, failures
 }
 
-// Refuse ends a job of which no task can be run: one task that is still
-// unclaimed fails with the error, so that it stands among the failures, and no
-// other starts. Claim and record are one transaction, under the lock of the
-// job's progress, so that of many lanes that find out only the first does it.
-func (s *Store) Refuse(ctx context.Context, c Claim, e *jobs.TaskError, reason string) (ended bool, err error) {
-	c.Want, c.Floor, c.Fixed = 1, 1, true
-	var failures map[jobs.ErrorKind]int64
-	err = s.Tx(ctx, func(tx pgx.Tx) error {
-		var b pgx.Batch
-		var claimed Claimed
-		c.queue(&b, &claimed)
-		if err := tx.SendBatch(ctx, &b).Close(); err != nil || claimed.Lease == nil {
-			return wrap("claim chunk", err)
-		}
-		run := jobs.Run{
-			First: claimed.Lease.First, Count: 1,
-			Outputs: jobs.AppendFailure(nil, e), Failed: []int32{0}, Durations: []byte{0, 0},
-		}
-		r := Record{Job: c.Job, Lease: claimed.Lease.ID, Count: 1, Runs: []jobs.Run{run}, Halt: reason}
-		b = pgx.Batch{}
-		var p Progress
-		_, failures = r.queue(&b, &p)
-		s.queueFinish(&b, c.Job, &ended)
-		b.Queue(`select pg_notify($1, $2)`, channel, c.Job)
-		return wrap("record chunk", tx.SendBatch(ctx, &b).Close())
-	})
-	if err == nil {
-		s.counter.recorded(0, failures)
-		s.Feed.Wake(c.Job)
-	}
-	return ended, err
-}
-
 // arrayText is offsets as the text of a Postgres array: an array of arrays
 // cannot have rows of different length.
 func arrayText(offsets []int32) string {

@@ -45,7 +45,9 @@ func (s *Store) InsertTurns(ctx context.Context, tx pgx.Tx, turns []Turn) error 
 	return wrap("insert turns", tx.SendBatch(ctx, &b).Close())
 }
 
-func queueTurns(b *pgx.Batch, turns []Turn) {
+func queueTurns(b *pgx.Batch, turns []Turn) { queueTurnsAfter(b, turns, 0) }
+
+func queueTurnsAfter(b *pgx.Batch, turns []Turn, wait time.Duration) {
 	if len(turns) == 0 {
 		return
 	}
@@ -60,9 +62,9 @@ func queueTurns(b *pgx.Batch, turns []Turn) {
 	}
 	b.Queue(`
 		insert into river_job (kind, args, queue, priority, max_attempts, state, created_at, scheduled_at)
-		select $1, jsonb_build_object('job', job, 'lane', lane), queue, priority, $2, 'available', clock_timestamp(), clock_timestamp()
+		select $1, jsonb_build_object('job', job, 'lane', lane), queue, priority, $2, 'available', clock_timestamp(), clock_timestamp() + $7::bigint * interval '1 microsecond'
 		from unnest($3::text[], $4::int[], $5::text[], $6::smallint[]) as t (job, lane, queue, priority)`,
-		TurnKind, maxTurnAttempts, ids, lanes, queues, priorities)
+		TurnKind, maxTurnAttempts, ids, lanes, queues, priorities, wait.Microseconds())
 	b.Queue(wakeSQL, queues)
 }
 
@@ -90,11 +92,12 @@ func (s *Store) CompleteTurn(ctx context.Context, turn int64) error {
 	return wrap("complete turn", err)
 }
 
-// RequeueTurn ends a turn and puts another one for it at the end of the line.
-func (s *Store) RequeueTurn(ctx context.Context, turn int64, again Turn) error {
+// RequeueTurn ends a turn and puts another one for it at the end of the line, to
+// be fetched after wait.
+func (s *Store) RequeueTurn(ctx context.Context, turn int64, again Turn, wait time.Duration) error {
 	var b pgx.Batch
 	b.Queue(completeTurn, turn)
-	queueTurns(&b, []Turn{again})
+	queueTurnsAfter(&b, []Turn{again}, wait)
 	return wrap("requeue turn", s.Pool.SendBatch(ctx, &b).Close())
 }
 

@@ -19,6 +19,9 @@
 // that is new to the node, or more urgent, makes a lane that has run for a moment
 // give its slot up after the task in hand (see preempt.go).
 //
+// A lane that cannot load its program gives its tasks to the others and tries
+// again later; the job ends when none could load it (see loads.go).
+//
 // # Queues
 //
 // Each node works out for itself, every second and at each change, how many slots

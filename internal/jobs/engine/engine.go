@@ -66,6 +66,7 @@ type Engine struct {
 	active   active
 	nudges   nudges
 	wakes    wakes
+	loads    loads
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	lowMemory atomic.Bool // less is free than MemoryFloor

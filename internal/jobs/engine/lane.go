@@ -48,6 +48,7 @@ type lane struct {
 	lanes     int   // that the job may have, as last heard
 	overdue   bool  // tasks came back because others take long, which still run
 	yield     bool  // the turn goes back to the line
+	loaded    bool  // the program could be loaded
 	ended     bool  // the job has ended
 	failed    error // why the lane cannot go on
 	logs      []jobs.LogLine
@@ -137,7 +138,7 @@ func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 	}
 	var load *exec.LoadError
 	if errors.As(err, &load) {
-		return l.failProgram(ctx, load)
+		return l.notLoaded(ctx, load)
 	}
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("execute: %w", err)
@@ -311,6 +312,7 @@ func (l *lane) report(ctx context.Context, r exec.Report) {
 	switch {
 	case len(r.Runs) > 0:
 		l.overdue = false
+		l.engine.loads.succeeded(l)
 	case len(r.Back) > 0:
 		l.overdue = true
 	}
@@ -462,14 +464,6 @@ func (l *lane) notifyLater() {
 	if err := l.engine.Store.NotifyProgress(ctx, l.work.Job); err != nil && !errors.Is(err, jobs.ErrUnavailable) {
 		l.engine.Logger.Warn("tell of progress", "job", l.work.Job, "error", err)
 	}
-}
-
-// failProgram ends the job of a program that cannot be loaded.
-func (l *lane) failProgram(ctx context.Context, load *exec.LoadError) error {
-	ended, err := l.engine.Store.Refuse(ctx, *l.claim(), &load.TaskError,
-		"the program could not be loaded: "+load.Type+": "+load.Message)
-	l.ended = l.ended || ended
-	return err
 }
 
 // Bounds of the log lines that are held back to be written together.

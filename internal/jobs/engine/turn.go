@@ -133,6 +133,9 @@ func (e *Engine) fetched(ctx context.Context, t *turn) error {
 	if e.Executors[w.Program.Kind()] == nil {
 		return fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
 	}
+	if wait := e.loads.wait(t.Job, t.Lane); wait > 0 {
+		return e.requeueAfter(ctx, t, wait)
+	}
 	fetching := q.fetches.Load()
 	began := time.Now()
 	slot, err := e.slot(ctx, q, fetching, t, *w.Policy.CoresPerProcess)
@@ -256,7 +259,10 @@ func (e *Engine) run(ctx context.Context, t *turn, w *store.Work, q *queue, slot
 	for {
 		err := e.runLane(ctx, l, first)
 		first = nil
+		var unloaded *unloadedError
 		switch {
+		case errors.As(err, &unloaded):
+			return e.requeueAfter(ctx, t, unloaded.wait)
 		case err != nil:
 			return err
 		case l.ended:
@@ -319,8 +325,15 @@ func (e *Engine) runLane(ctx context.Context, l *lane, first *store.Claimed) err
 
 // requeue puts the turn at the end of the line and ends it, in one transaction.
 func (e *Engine) requeue(ctx context.Context, t *turn) error {
-	e.nudges.expect(t.Queue, t.Queue)
-	return t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.RequeueTurn(ctx, id, t.Turn) })
+	return e.requeueAfter(ctx, t, 0)
+}
+
+// requeueAfter is requeue, for the turn to be fetched after wait.
+func (e *Engine) requeueAfter(ctx context.Context, t *turn, wait time.Duration) error {
+	if wait == 0 {
+		e.nudges.expect(t.Queue, t.Queue)
+	}
+	return t.end(ctx, func(ctx context.Context, id int64) error { return e.Store.RequeueTurn(ctx, id, t.Turn, wait) })
 }
 
 // giveUp puts a turn that found no slot here back to where it stood in the line:

@@ -45,8 +45,9 @@ type Executor interface {
 	// has no outcome by then is given back, and Run returns the context's cause
 	// without waiting for in to be closed.
 	//
-	// The error is a *LoadError when the program itself cannot be loaded, and
-	// else says what of the machine failed (no interpreter, no memory to
+	// The error is a *LoadError when the program itself could not be loaded, or
+	// was still loading after the timeout of its tasks, at least 5 s, or 5 min
+	// without one. Another try, or another node, may have more success. It else says what of the machine failed (no interpreter, no memory to
 	// start a process). Either way every chunk received has been reported.
 	Run(ctx context.Context, lane Lane, in <-chan Chunk, report func(Report)) error
 }
@@ -134,8 +135,9 @@ type Usage struct {
 	PeakMemory int64         // bytes resident at most so far in the process's life; 0 when it is not known
 }
 
-// A LoadError says why a program cannot be run at all: its module raised while
-// it was loaded, or its function is missing.
+// A LoadError says why a lane could not load its program: the module raised or
+// ended its process, took too long, or has no such function; the command does not
+// exist.
 type LoadError struct{ jobs.TaskError }
 
 func (e *LoadError) Error() string { return "load program: " + e.TaskError.Type + ": " + e.Message }

@@ -28,17 +28,10 @@ func (t *turn) exited(exit *exitInfo) {
 	blame := t.blame(exit, failure, high)
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
-		case !w.loaded && accident:
+		case !w.loaded && accident && !t.slow:
 			// That says nothing of the program: another process loads it again.
 		case !w.loaded:
-			ended := describeExit(exit.Status)
-			if failure.Kind == jobs.KindMemory {
-				ended = failure.Message
-			}
-			t.err = &exec.LoadError{TaskError: jobs.TaskError{
-				Kind: failure.Kind, Type: failure.Type,
-				Message: "the process ended while the program was loaded: " + ended, Traceback: failure.Traceback,
-			}}
+			t.err = t.loadDeath(exit, failure)
 		case exit.err != nil:
 			t.err = fmt.Errorf("run Python: %w", exit.err)
 		}
@@ -62,7 +55,10 @@ func (t *turn) exited(exit *exitInfo) {
 	if progress {
 		t.deaths = 0
 	} else if t.deaths++; t.deaths >= maxDeaths && t.err == nil && t.ctx.Err() == nil {
-		t.err = fmt.Errorf("run Python: the process ended %d times between tasks: %s", t.deaths, describeExit(exit.Status))
+		t.err = &exec.LoadError{TaskError: jobs.TaskError{
+			Kind: failure.Kind, Type: failure.Type,
+			Message: fmt.Sprintf("the process ended %d times before a task began: %s", t.deaths, describeExit(exit.Status)),
+		}}
 	}
 	if len(t.flight) > 0 && t.err == nil && t.ctx.Err() == nil && t.start() {
 		for _, c := range t.flight {
@@ -70,6 +66,33 @@ func (t *turn) exited(exit *exitInfo) {
 			t.send(c)
 		}
 	}
+}
+
+// loadDeath is why a program cannot be loaded whose process ended meanwhile.
+func (t *turn) loadDeath(exit *exitInfo, failure *jobs.TaskError) error {
+	e := jobs.TaskError{
+		Kind: failure.Kind, Type: failure.Type, Traceback: failure.Traceback,
+		Message: "the process ended while the program was loaded: " + describeExit(exit.Status),
+	}
+	switch {
+	case t.slow:
+		e = jobs.TaskError{Kind: jobs.KindTimeout, Type: "timeout", Message: loadTimeout(t.lane.Timeout)}
+	case failure.Kind == jobs.KindMemory:
+		e.Message = "the process ended while the program was loaded: " + failure.Message
+	}
+	return &exec.LoadError{TaskError: e}
+}
+
+// loadTimeout is the message of a program that loads for too long.
+func loadTimeout(timeout time.Duration) string {
+	text := fmt.Sprintf("the program was still loading after %v", loadLimit(timeout))
+	switch {
+	case timeout <= 0:
+		return text + "; a longer timeout of its tasks is the limit of loading, too"
+	case timeout < shortLoad:
+		return text + fmt.Sprintf("; loading may take as long as a task, %v, but at least %v", timeout, shortLoad)
+	}
+	return text + ", the timeout of its tasks"
 }
 
 // A blame is which tasks may be the reason for the end of their process.

@@ -164,6 +164,7 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 	}
 	w.key, w.job, w.lane, w.turns = k, lane.Job, lane.Number, 1
 	w.several = lane.Threads > 1
+	w.asked = time.Now()
 	limit := ""
 	if lane.MemoryLimit > 0 {
 		limit = exec.MemoryLimit(lane.MemoryLimit, w.process.Grouped())

@@ -31,7 +31,18 @@ const (
 	// maxDeaths is how many processes may die one after the other with no task
 	// in hand and none done.
 	maxDeaths = 3
+	// shortLoad is how long a program may always load, however short the timeout
+	// of its tasks is, and longLoad how long where they have none.
+	shortLoad, longLoad = 5 * time.Second, 5 * time.Minute
 )
+
+// loadLimit is how long a program may load whose tasks have that timeout, or 0.
+func loadLimit(timeout time.Duration) time.Duration {
+	if timeout <= 0 {
+		return longLoad
+	}
+	return max(timeout, shortLoad)
+}
 
 // A turn is one call of Run.
 type turn struct {
@@ -48,6 +59,7 @@ type turn struct {
 	asked  int64    // w.served when a flush was last asked for
 	deaths int      // in a row, with nothing done
 
+	slow    bool      // the program was loading for too long
 	culprit int64     // number of the task that ran out of time, or -1
 	stuck   bool      // one did, but another may hold it up
 	query   time.Time // when it was asked whether that is so; zero before
@@ -182,7 +194,7 @@ func (t *turn) start() bool {
 	t.w = w
 	clear(t.seen)
 	t.asked = -1
-	t.culprit, t.stuck, t.query = -1, false, time.Time{}
+	t.slow, t.culprit, t.stuck, t.query = false, -1, false, time.Time{}
 	return true
 }
 
@@ -207,6 +219,10 @@ func (t *turn) send(c *chunk) {
 func (t *turn) tick() {
 	if t.w == nil || len(t.flight) == 0 {
 		return
+	}
+	if !t.w.loaded && !t.slow && time.Since(t.w.asked) > loadLimit(t.lane.Timeout) {
+		t.slow = true
+		t.w.kill()
 	}
 	cells := t.w.cells
 	if t.over() {

@@ -97,12 +97,13 @@ type worker struct {
 
 	out [3]*pipe // frames, standard output, standard error
 
-	mu     sync.Mutex
-	queue  []event
-	idle   bool // nobody listens; what it prints is dropped
-	more   chan struct{}
-	gone   chan struct{} // closed when everything of it has ended
-	served atomic.Int64  // outcome frames read
+	mu         sync.Mutex
+	queue      []event
+	idle       bool // nobody listens; what it prints is dropped
+	loadedIdle bool // it said while nobody listened that its program is loaded
+	more       chan struct{}
+	gone       chan struct{} // closed when everything of it has ended
+	served     atomic.Int64  // outcome frames read
 
 	// taking is held for reading from before something printed is taken from
 	// its pipe until it is in the queue.
@@ -117,6 +118,7 @@ type worker struct {
 	// The rest is the owner's: of the turn that runs it, or of the pool.
 
 	key         key
+	asked       time.Time // when it was asked to load its program
 	loaded      bool
 	logged      int64 // log records received
 	job         string
@@ -277,6 +279,8 @@ func (w *worker) push(e event) {
 	w.mu.Lock()
 	if !w.idle || e.exit != nil {
 		w.queue = append(w.queue, e)
+	} else if e.loaded() {
+		w.loadedIdle = true
 	}
 	w.mu.Unlock()
 	select {
@@ -284,6 +288,9 @@ func (w *worker) push(e event) {
 	default:
 	}
 }
+
+// loaded reports whether the event acknowledges that the program is loaded.
+func (e event) loaded() bool { return e.kind == frameLoaded && len(e.body) == 0 }
 
 // events are those since the last call, in their order.
 func (w *worker) events() []event {
@@ -300,7 +307,12 @@ func (w *worker) setIdle(idle bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.idle = idle
+	defer func() { w.loaded = w.loaded || w.loadedIdle }()
 	for _, e := range w.queue {
+		if e.loaded() {
+			w.loadedIdle = true // its turn was over before that
+			continue
+		}
 		if e.exit != nil || e.kind != 0 && e.kind != frameLogs {
 			return false
 		}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// A lane that cannot load its program has made an attempt: it tries again after
+// the policy's backoff, as often as the policy allows. Its tasks go back to the
+// other lanes meanwhile. The job ends when the attempts are used up and no other
+// lane has loaded the program or may still load it.
+//
+// Where tasks have run before, other lanes can load the program, though none may
+// be at work just now. Then the lane tries on, rarely, for a bounded number of
+// times.
+const (
+	// lonelyTries is how often a lane fails in a row, while no other lane of the
+	// job lives and though tasks have run before, until the job ends.
+	lonelyTries = 5
+	// idleTries is the same while other turns of the job live but hold no lease.
+	idleTries = 100
+	// loadGrace is how long past the end of its wait a lane on this node counts
+	// as one that may still load the program.
+	loadGrace = 10 * time.Second
+	// forgetLoads is how long a lane's failures are remembered.
+	forgetLoads = time.Hour
+)
+
+// loads remembers which lanes failed to load their programs on this node.
+type loads struct {
+	mu     sync.Mutex
+	failed map[laneKey]*loadFailures
+}
+
+type laneKey struct {
+	job  string
+	lane int
+}
+
+type loadFailures struct {
+	tries int       // in a row
+	alone int       // of them while no other lane held a lease
+	due   time.Time // when the next try may begin
+	left  bool      // the policy allows another one
+}
+
+// of returns the failures of a lane; mu must be held.
+func (s *loads) of(job string, lane int) *loadFailures {
+	if s.failed == nil {
+		s.failed = make(map[laneKey]*loadFailures)
+	}
+	key := laneKey{job, lane}
+	f := s.failed[key]
+	if f == nil {
+		for k, old := range s.failed {
+			if time.Since(old.due) > forgetLoads {
+				delete(s.failed, k)
+			}
+		}
+		f = &loadFailures{}
+		s.failed[key] = f
+	}
+	return f
+}
+
+// succeeded forgets the failures of a lane that has loaded the program.
+func (s *loads) succeeded(l *lane) {
+	if l.loaded {
+		return
+	}
+	l.loaded = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.failed, laneKey{l.work.Job, l.number})
+}
+
+// wait is how long a lane must wait before it may load its program again, at
+// most longestRetry.
+func (s *loads) wait(job string, lane int) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.failed[laneKey{job, lane}]
+	if f == nil {
+		return 0
+	}
+	return min(max(time.Until(f.due), 0), longestRetry)
+}
+
+// forget drops what is known of a job that has ended.
+func (s *loads) forget(job string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.failed {
+		if k.job == job {
+			delete(s.failed, k)
+		}
+	}
+}
+
+// others counts the other lanes of a job that fail on this node too, and reports
+// whether one of them has attempts left; mu must be held.
+func (s *loads) others(job string, lane int) (failing int, left bool) {
+	for k, f := range s.failed {
+		if k.job == job && k.lane != lane {
+			failing++
+			left = left || f.left && time.Until(f.due) > -loadGrace
+		}
+	}
+	return failing, left
+}
+
+// last decides whether the job ends with the failure f of a lane; mu must be held.
+func (s *loads) last(l *lane, f *loadFailures, o store.Others) bool {
+	if o.Working {
+		f.alone = 0
+		return false
+	}
+	f.alone++
+	failing, left := s.others(l.work.Job, l.number)
+	switch {
+	case f.left || left:
+		return false
+	case !o.Ran:
+		return true
+	case o.Turns <= failing+1:
+		return f.alone >= lonelyTries
+	}
+	return f.alone >= idleTries
+}
+
+// unloadedError is the error of a lane that tries later to load its program.
+type unloadedError struct{ wait time.Duration }
+
+func (e *unloadedError) Error() string { return "the program could not be loaded" }
+
+// notLoaded records that the lane could not load the program. It returns an
+// unloadedError when the lane is to try again.
+func (l *lane) notLoaded(ctx context.Context, load *exec.LoadError) error {
+	if ctx.Err() != nil {
+		return nil // it was cancelled, which says nothing of the program
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
+	defer cancel()
+	s, policy := &l.engine.loads, l.work.Policy
+	s.mu.Lock()
+	f := s.of(l.work.Job, l.number)
+	f.tries++
+	f.left = f.tries < *policy.MaxAttempts
+	wait := backoff(policy.RetryBackoff.Value(), f.tries, rand.Float64())
+	if !f.left {
+		wait = max(min(wait, longestRetry), time.Second)
+	}
+	f.due = time.Now().Add(wait)
+	tries := f.tries
+	s.mu.Unlock()
+	refused, err := l.engine.Store.Refuse(ctx, *l.claim(), store.LoadFailure{
+		Error: &load.TaskError, Reason: "the program could not be loaded: " + load.Type + ": " + load.Message,
+		Wait: wait, Limit: *policy.MaxAttempts,
+		Last: func(o store.Others) bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.last(l, f, o)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	log := l.engine.Logger.With("job", l.work.Job, "lane", l.number, "attempt", tries, "error", load.Type+": "+load.Message)
+	l.ended = l.ended || refused.Ended
+	switch {
+	case refused.Last:
+		s.forget(l.work.Job)
+		log.Info("a program cannot be loaded; its job has failed")
+		return nil
+	case !refused.Claimed:
+		return nil
+	}
+	log.Info("a program cannot be loaded; the lane tries again", "wait", wait)
+	return &unloadedError{min(wait, longestRetry)}
+}

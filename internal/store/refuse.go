@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A LoadFailure is what a lane reports that cannot load its job's program.
+type LoadFailure struct {
+	Error  *jobs.TaskError
+	Reason string        // of the job, where it ends with this
+	Wait   time.Duration // before the task that stands for the failure runs again, where it does not
+	Limit  int           // attempts that a task may have
+
+	// Last decides whether the job ends with it. It is called under the lock on
+	// the job's progress, by which no other lane claims or records meanwhile.
+	Last func(Others) bool
+}
+
+// Others is what a lane that cannot load its program must know of the other
+// lanes of the job.
+type Others struct {
+	Working bool // one holds a lease: it has loaded the program, or is about to
+	Ran     bool // a task of the job has an outcome, so that the program could be loaded
+	Turns   int  // that live, the lane's own included
+}
+
+// Refused is what became of a LoadFailure.
+type Refused struct {
+	Claimed bool // a task stood for it; without one nothing can be claimed now
+	Others  Others
+	Last    bool // the job ends with it
+	Ended   bool // the job has ended
+}
+
+// Refuse records that a lane cannot load its job's program. One task that can be
+// claimed stands for it, so that the error is among the failures and the attempts:
+// it fails and the job stops, where that is the last resort, and else it goes back
+// with an attempt less. Claim and record are one transaction under the lock of the
+// job's progress, so that of many lanes only one ends the job.
+func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, error) {
+	c.Want, c.Floor, c.Fixed = 1, 1, true
+	var refused Refused
+	var failures map[jobs.ErrorKind]int64
+	err := s.Tx(ctx, func(tx pgx.Tx) error {
+		refused = Refused{}
+		var b pgx.Batch
+		var claimed Claimed
+		c.queue(&b, &claimed)
+		b.Queue(`select leased > 1, succeeded + failed > 0, turns from progress where job_id = $1`, c.Job).
+			QueryRow(func(row pgx.Row) error {
+				o := &refused.Others
+				return row.Scan(&o.Working, &o.Ran, &o.Turns)
+			})
+		if err := tx.SendBatch(ctx, &b).Close(); err != nil || claimed.Lease == nil {
+			return wrap("claim chunk", err)
+		}
+		refused.Claimed = true
+		refused.Last = f.Last(refused.Others)
+		r := f.record(c.Job, claimed.Lease, refused.Last)
+		b = pgx.Batch{}
+		var p Progress
+		_, failures = r.queue(&b, &p)
+		if err := queueLogs(&b, c.Job, r.Lease, r.Logs); err != nil {
+			return err
+		}
+		s.queueFinish(&b, c.Job, &refused.Ended)
+		b.Queue(`select pg_notify($1, $2)`, channel, c.Job)
+		return wrap("record chunk", tx.SendBatch(ctx, &b).Close())
+	})
+	if err != nil {
+		return Refused{}, fmt.Errorf("refuse program: %w", err)
+	}
+	s.counter.recorded(0, failures)
+	s.Feed.Wake(c.Job)
+	return refused, nil
+}
+
+// record is what becomes of the task that stands for the failure.
+func (f LoadFailure) record(job string, l *Lease, last bool) Record {
+	r := Record{Job: job, Lease: l.ID, Count: 1}
+	text := "the program could not be loaded: " + f.Error.Type + ": " + f.Error.Message
+	if last {
+		r.Halt = f.Reason
+		r.Runs = []jobs.Run{{
+			First: l.First, Count: 1,
+			Outputs: jobs.AppendFailure(nil, f.Error), Failed: []int32{0}, Durations: []byte{0, 0},
+		}}
+	} else {
+		text += fmt.Sprintf("; it is tried again in %v", f.Wait.Round(time.Millisecond))
+		back := Piece{First: l.First, Count: 1, Attempt: l.Attempt, Losses: l.Losses, Wait: f.Wait}
+		if l.Attempt < f.Limit {
+			r.Attempts = []Attempt{{Index: l.First, Attempt: l.Attempt, Error: f.Error}}
+			back.Attempt++
+		}
+		r.Back = []Piece{back}
+	}
+	r.Logs = []jobs.LogLine{{Task: l.First, Stream: "stderr", Line: text, At: jobs.Time{Time: time.Now()}}}
+	return r
+}
