@@ -40,6 +40,10 @@
 // own. Callbacks start and end them, not an asyncio task of ours, which a program
 // could find and cancel. On threads each task has a context of its own, too.
 //
+// An output becomes JSON in C. Its text shows whether a key may have been no text,
+// or two keys may have one name; only then, and when it cannot be encoded, Python
+// looks through the value for the place.
+//
 // print writes its arguments one by one; the runner puts them together until the
 // end of a line, of the task, or of the patience of whoever asks for a flush.
 //

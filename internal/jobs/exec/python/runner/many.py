@@ -266,7 +266,7 @@ class Async(Many):
             if r.forked:
                 os._exit(0)
             ran = perf_counter()
-            line, failed = encoded(value)
+            line, failed = encoded(value, r.note)
             encoding = perf_counter() - ran
             value = None
         spent = perf_counter() - t - encoding

@@ -138,6 +138,12 @@ class Stream:
             text = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, self.name[1:-1])
         self.runner.log.add(task, self.number, time.time(), text)
 
+    def line(self, text):
+        """Adds a line of ours."""
+        self.flush()
+        self.runner.log.add(self.current(), self.number, time.time(), text + "\n")
+        self.runner.cells[DIRTY] = 1
+
     def writelines(self, lines):
         for line in lines:
             self.write(line)

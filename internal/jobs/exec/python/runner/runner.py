@@ -17,6 +17,7 @@ zero = struct.pack("i", 0)
 # After so many reads of the parent what a pipe held is read, and what is there
 # was written since: by something that will not end soon.
 PIPE_READS = 5
+MAX_NOTES = 10000  # lines of ours in the logs of a job's tasks
 STUCK = 1.0  # seconds after which a parent that reads nothing is waited for no longer
 
 
@@ -162,7 +163,7 @@ class Runner:
         if self.forked:
             os._exit(0)
         t = time.perf_counter()
-        line, failed = encoded(r)
+        line, failed = encoded(r, self.note)
         return line, failed, time.perf_counter() - t
 
     def check_kills(self):
@@ -245,6 +246,15 @@ class Runner:
             except OSError:
                 pass  # the task closed or replaced it
 
+    def note(self, text):
+        """Adds a line of ours to the log of the task that the caller runs in."""
+        self.notes += 1
+        if self.notes > MAX_NOTES:
+            return
+        if self.notes == MAX_NOTES:
+            text = "[output: this process has noted %d of these; it notes no more]" % (MAX_NOTES - 1)
+        self.streams[1].line(text)
+
     def flush_logs(self):
         """Sends what was printed; the lock must be held."""
         for stream in self.streams:
@@ -270,4 +280,5 @@ class Runner:
         self.log.forget(n)
 
     mode = None
+    notes = 0
     streams = ()

@@ -7,6 +7,7 @@ from time import perf_counter
 from types import CoroutineType
 
 from .cells import HIGH, MARK, RAW
+from .misfits import text_keys
 from .program import await_coroutine, by_value
 from .values import (BULK, LINES, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, integers, packed,
                      parse, unpacked)
@@ -211,8 +212,8 @@ class Serial:
         except BaseException:
             self.encode = encoder()  # it may hold what it was in the middle of
             text = None
-        if text is None or len(text) > MAX_OUTPUT:
-            self.piece(*encoded(r))
+        if text is None or len(text) > MAX_OUTPUT or not text_keys(r, text):
+            self.piece(*encoded(r, self.runner.note))
         else:
             self.piece(text.encode() + b"\n", False)
         if heavy:
@@ -267,7 +268,7 @@ class Serial:
         except Exception:
             lines = []
             for i, value in enumerate(values):
-                line, failed = encoded(value)
+                line, failed = encoded(value, None)
                 lines.append(line)
                 if failed:
                     self.failed.append(self.count + i)

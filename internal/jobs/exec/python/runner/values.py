@@ -5,6 +5,8 @@ from errno import ENOMEM
 from json.encoder import c_make_encoder, encode_basestring_ascii as encode_string
 from math import isfinite
 
+from .misfits import note as said, survey, text_keys
+
 FILE = "program.py"         # how the program's source is called in tracebacks
 MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run
 
@@ -165,22 +167,34 @@ def failure(kind, name, message, trace=""):
     return json.dumps(error, separators=(",", ":"))
 
 
-def not_json(e):
-    name = type_name(type(e))
-    message = str(e)
-    if isinstance(e, RecursionError):
-        message = "it is nested too deeply"
-    return failure("exception", name, "the output is not JSON: " + message)
+def not_json(e, why):
+    if not why:
+        why = "it is nested too deeply" if isinstance(e, RecursionError) else str(e)
+    return b"!" + failure("exception", type_name(type(e)), "the output is not JSON: " + why).encode() + b"\n"
 
 
-def encoded(r):
-    """The line of an output, and whether it is a failure."""
+def encoded(r, note):
+    """The line of an output, and whether it is a failure. note takes what the task's
+    log is to say of it."""
     try:
         text = encoder()(r)
     except BaseException as e:
-        return b"!" + not_json(e).encode() + b"\n", True
+        why = None
+        try:
+            if "Circular" in str(e):
+                why = "it contains itself"
+            elif not isinstance(e, RecursionError):
+                why = survey(r)[1]
+        except BaseException:
+            pass  # it changes, or has methods that raise
+        return not_json(e, why), True
     if len(text) > MAX_OUTPUT:
         return too_large(len(text)), True
+    if not text_keys(r, text):
+        renamed, why = survey(r)
+        if why:
+            return not_json(ValueError(), why), True
+        note(said(renamed))
     return text.encode() + b"\n", False
 
 
