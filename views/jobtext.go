@@ -53,7 +53,7 @@ func speedUp(p JobPage) (number, unit string) {
 }
 
 func processesOf(p JobPage) string {
-	if n := p.Job.Policy.Processes; n != nil {
+	if n := p.Job.EffectivePolicy.Processes; n != nil {
 		return "of " + thousands(int64(*n))
 	}
 	return ""
@@ -177,7 +177,7 @@ func policyPairs(j *jobs.Job) []pair {
 	return []pair{
 		{"Inputs", inputsWord(j)},
 		{"Queue", fmt.Sprintf("%s, priority %d", j.Queue, j.Priority)},
-		{"Processes at once", count(p.Processes, "as many as the queue has slots")},
+		{"Processes at once", count(p.Processes, slotsWord(j))},
 		{"Threads in each", count(p.Threads, "1")},
 		{"Cores for each", count(p.CoresPerProcess, "1")},
 		{"Tasks a chunk", count(p.ChunkSize, "chosen from measured task time")},
@@ -186,6 +186,15 @@ func policyPairs(j *jobs.Job) []pair {
 		{"Attempts", attemptsWord(p)},
 		{"Failures allowed", text((*string)(p.MaxFailures), "any number")},
 	}
+}
+
+// slotsWord says how many processes a job may have that does not say so itself.
+func slotsWord(j *jobs.Job) string {
+	const word = "as many as the queue has slots"
+	if n := j.EffectivePolicy.Processes; n != nil {
+		return word + ", " + thousands(int64(*n)) + " now"
+	}
+	return word
 }
 
 func attemptsWord(p jobs.Policy) string {
@@ -202,7 +211,7 @@ func attemptsWord(p jobs.Policy) string {
 // specOf is the submission of j, with a placeholder where its inputs are not
 // known here.
 func specOf(j *jobs.Job) jobs.Spec {
-	s := jobs.Spec{Name: j.Name, Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags}
+	s := jobs.Spec{Name: j.GivenName(), Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags}
 	switch {
 	case j.Inputs.Range != nil:
 		s.Inputs.Range = j.Inputs.Range

@@ -48,7 +48,8 @@ const (
 	shownText  = 4096
 )
 
-// essential is s without what equals the default.
+// essential is s without what equals the default, as far as it is not known
+// whether that was given. Of the policy it is.
 func essential(s jobs.Spec) jobs.Spec {
 	if py := s.Program.Python; py != nil && py.Call == jobs.CallValue {
 		python := *py
@@ -70,14 +71,6 @@ func essential(s jobs.Spec) jobs.Spec {
 	}
 	if s.Priority == 2 {
 		s.Priority = 0
-	}
-	for _, n := range []**int{&s.Policy.Threads, &s.Policy.CoresPerProcess, &s.Policy.MaxAttempts} {
-		if *n != nil && **n == 1 {
-			*n = nil
-		}
-	}
-	if b := s.Policy.RetryBackoff; b != nil && *b == "1s" {
-		s.Policy.RetryBackoff = nil
 	}
 	return s
 }

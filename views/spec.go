@@ -94,11 +94,18 @@ func (r *formReader) program() jobs.Program {
 		Env:         r.env("program.python.env", f.PythonEnv),
 	}
 	if p.Function == "" {
-		if defs := topLevelDef.FindAllStringSubmatch(f.Source, -1); defs != nil {
-			p.Function = defs[len(defs)-1][1]
-		}
+		p.Function = lastFunction(f.Source)
 	}
 	return jobs.Program{Python: p}
+}
+
+// lastFunction is the name of the source's last function; empty without one.
+func lastFunction(source string) string {
+	defs := topLevelDef.FindAllStringSubmatch(source, -1)
+	if defs == nil {
+		return ""
+	}
+	return defs[len(defs)-1][1]
 }
 
 func (r *formReader) inputs() jobs.Inputs {
@@ -320,13 +327,17 @@ func FormOf(s jobs.Spec) NewJobForm {
 	return f
 }
 
-// FormOfJob is the form that runs j again. The inputs are j's where the caller
+// FormOfJob is the form that runs j again. What follows from the rest, or from the
+// default, stays empty, so that it goes on following it. The inputs are j's where the caller
 // has them and they are few enough to edit; else nil, and the form offers to
 // take the same ones.
 func FormOfJob(j *jobs.Job, inputs *jobs.Inputs) NewJobForm {
 	f := FormOf(jobs.Spec{
-		Name: j.Name, Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags,
+		Name: j.GivenName(), Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags,
 	})
+	if f.Function == lastFunction(f.Source) {
+		f.Function = ""
+	}
 	f.From, f.FromName, f.FromCount = j.ID, j.Name, j.Counts.Total
 	switch {
 	case inputs != nil:
@@ -392,29 +403,22 @@ func rawBytes(items []json.RawMessage) [][]byte {
 	return out
 }
 
-// setPolicy leaves out what equals the default, so that it goes on following it.
 func (f *NewJobForm) setPolicy(p jobs.Policy) {
-	set := func(field *string, n *int, usual int) {
-		if n != nil && *n != usual {
+	for field, n := range map[*string]*int{
+		&f.Processes: p.Processes, &f.Threads: p.Threads, &f.CoresPerProcess: p.CoresPerProcess,
+		&f.ChunkSize: p.ChunkSize, &f.MaxAttempts: p.MaxAttempts,
+	} {
+		if n != nil {
 			*field = strconv.Itoa(*n)
 		}
 	}
-	set(&f.Processes, p.Processes, 0)
-	set(&f.Threads, p.Threads, 1)
-	set(&f.CoresPerProcess, p.CoresPerProcess, 1)
-	set(&f.ChunkSize, p.ChunkSize, 0)
-	set(&f.MaxAttempts, p.MaxAttempts, 1)
-	if p.Timeout != nil {
-		f.Timeout = string(*p.Timeout)
-	}
-	if p.RetryBackoff != nil && *p.RetryBackoff != "1s" {
-		f.RetryBackoff = string(*p.RetryBackoff)
-	}
-	if p.MemoryLimit != nil {
-		f.MemoryLimit = string(*p.MemoryLimit)
-	}
-	if p.MaxFailures != nil {
-		f.MaxFailures = string(*p.MaxFailures)
+	for field, text := range map[*string]*string{
+		&f.Timeout: (*string)(p.Timeout), &f.RetryBackoff: (*string)(p.RetryBackoff),
+		&f.MemoryLimit: (*string)(p.MemoryLimit), &f.MaxFailures: (*string)(p.MaxFailures),
+	} {
+		if text != nil {
+			*field = *text
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 )
 
 // An event is one server-sent event.
@@ -258,5 +259,32 @@ func TestLogs(t *testing.T) {
 	text := s.get("/api/v1/jobs/" + id + "/logs").text
 	if !strings.HasSuffix(text, "\n{\"cut\":true,\"kept_bytes\":16777216}\n") {
 		t.Errorf("…%s", text[max(len(text)-200, 0):])
+	}
+}
+
+// TestIdleJobsAreSilent: of a job that does nothing there is nothing to tell, as
+// time goes by.
+func TestIdleJobsAreSilent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	paused, open := s.manual(12), s.submit(`{"program":{"command":{"argv":["true"]}},"inputs":{"open":true}}`).ID
+	s.record(paused, s.lease(paused, 4))
+	s.lease(paused, 4) // stays in hand
+	s.call("POST", "/api/v1/jobs/"+paused+"/pause", "")
+	s.call("POST", "/api/v1/jobs/"+open+"/tasks", "1\n2\n", "Content-Type", "application/x-ndjson")
+	claimed, err := s.store.Claim(t.Context(), store.Claim{Job: open, Node: s.node, Want: 2, Floor: 2, Fixed: true, First: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.record(open, claimed.Lease)
+	streams := map[string]*reader{"paused": s.read("/api/v1/jobs/" + paused + "/events"), "open": s.read("/api/v1/jobs/" + open + "/events")}
+	for what, r := range streams {
+		await(t, "the beginning of "+what, func() bool { return r.count("job") > 0 })
+	}
+	time.Sleep(2500 * time.Millisecond) // several looks
+	for what, r := range streams {
+		if n := r.count("job"); n != 1 {
+			t.Errorf("%d events of the job that is %s", n, what)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (s State) Valid() bool {
 type Counts struct {
 	Total     int64 `json:"total"`
 	Waiting   int64 `json:"waiting"`
-	Running   int64 `json:"running" doc:"Tasks in chunks that are leased to a lane now."`
+	Running   int64 `json:"running" doc:"Tasks in chunks that are leased to a lane now: claimed. See executing."`
 	Succeeded int64 `json:"succeeded"`
 	Failed    int64 `json:"failed"`
 	Cancelled int64 `json:"cancelled"`
@@ -58,9 +58,14 @@ type Job struct {
 	Owner    string   `json:"owner" doc:"Name of the user who submitted it."`
 	Counts   Counts   `json:"counts"`
 
+	Executing    int64 `json:"executing" doc:"Tasks that execute now, at most processes × threads. The others of counts.running wait in the processes that claimed them."`
+	ProcessesNow int   `json:"processes_now" doc:"Processes that have tasks of the job now."`
+
 	Program Program     `json:"program"`
 	Inputs  InputsShape `json:"inputs"`
-	Policy  Policy      `json:"policy"`
+	Policy  Policy      `json:"policy" doc:"As it was submitted; null stands for the default."`
+
+	EffectivePolicy Policy `json:"effective_policy" doc:"The policy with every default filled in that has a value. While processes is not given it follows the slots of the queue."`
 
 	Run        int     `json:"run" doc:"1, and one more with each retry. Times and rate are those of this run."`
 	Earlier    Earlier `json:"-"`
@@ -68,11 +73,20 @@ type Job struct {
 	StartedAt  *Time   `json:"started_at" format:"date-time" nullable:"true"`
 	FinishedAt *Time   `json:"finished_at" format:"date-time" nullable:"true"`
 
-	Rate       float64  `json:"rate" doc:"Tasks a second: over the last seconds while it runs, over its whole run when it has ended."`
+	Rate       float64  `json:"rate" doc:"Tasks a second: over the last seconds while it runs, over its whole run when it has ended. 0 while it is paused, or none of its tasks is claimed."`
 	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null when it is not known."`
 	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes so far, in all its runs."`
 	Reason     string   `json:"reason" doc:"Why it failed or waits; else empty."`
 	Waiting    *Waiting `json:"waiting,omitempty" doc:"What holds it back, where it waits or has fewer processes than it may have and that was looked for."`
+}
+
+// GivenName is the job's name as it was submitted: empty where it is the one that
+// the program gives it.
+func (j *Job) GivenName() string {
+	if j.Name == j.Program.defaultName() {
+		return ""
+	}
+	return j.Name
 }
 
 // Elapsed is the time from the start of the job's newest run to its end, or to

@@ -57,6 +57,20 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
+// WithoutDefaults is p without what WithDefaults fills in, as of a policy of which
+// it is not known what was given.
+func (p Policy) WithoutDefaults() Policy {
+	for _, field := range []**int{&p.Threads, &p.CoresPerProcess, &p.MaxAttempts} {
+		if *field != nil && **field == 1 {
+			*field = nil
+		}
+	}
+	if p.RetryBackoff != nil && *p.RetryBackoff == "1s" {
+		p.RetryBackoff = nil
+	}
+	return p
+}
+
 // FailuresAllowed is how many tasks of total may fail before the job is
 // stopped; math.MaxInt64 when there is no limit.
 func (p Policy) FailuresAllowed(total int64) int64 {

@@ -82,9 +82,12 @@ func (s *Store) Pause(ctx context.Context, v Viewer, id string, key *Key) error 
 		`update jobs set state = 'paused' where id = $1`)
 }
 
-// Resume lets a paused job go on; of one that is not paused nothing changes.
+// Resume lets a paused job go on; of one that is not paused nothing changes. Its
+// rate begins anew, without the time that stood still.
 func (s *Store) Resume(ctx context.Context, v Viewer, id string, key *Key) error {
-	return s.hold(ctx, v, id, key, `update progress set halt = null where job_id = $1 and halt = 'paused'`, `
+	return s.hold(ctx, v, id, key, `
+		update progress set halt = null, older_at = null, newer_at = clock_timestamp(), newer_done = succeeded + failed
+		where job_id = $1 and halt = 'paused'`, `
 		update jobs set state = case when not p.sealed then 'open' when started_at is null then 'queued' else 'running' end
 		from progress p where p.job_id = jobs.id and jobs.id = $1 and state = 'paused'`)
 }

@@ -16,8 +16,9 @@ type NewJob struct {
 	ID      string
 	OwnerID string
 	Spec    jobs.Spec
-	Lanes   int // turns that may live at once, where the policy does not say
-	Turns   int // to begin with, for the lanes from 0 on
+	Given   *jobs.Policy // the policy as it was submitted; nil leaves it to be guessed
+	Lanes   int          // turns that may live at once, where the policy does not say
+	Turns   int          // to begin with, for the lanes from 0 on
 
 	// Here are the first claims of those turns, for the lanes from 0 on, that
 	// the inserting node runs at once, as far as there are tasks for them; the
@@ -85,6 +86,12 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode policy: %w", err)
 	}
+	var given []byte
+	if n.Given != nil {
+		if given, err = json.Marshal(n.Given); err != nil {
+			return nil, nil, fmt.Errorf("encode policy: %w", err)
+		}
+	}
 	state, started, ended := jobs.Queued, len(n.Here) > 0, false
 	switch {
 	case shape.Open:
@@ -99,10 +106,10 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 		lanes = *n.Spec.Policy.Processes
 	}
 	b.Queue(`
-		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at)
+		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at, given_policy, created_at)
 		values ($1, $2, $3, $4, (select name from queues where name = $5 and not deleted for key share),
-			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end)`,
-		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended)
+			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end, $13, $14)`,
+		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended, given, createdAt(n.ID))
 	begun, claimed := n.claim(shape.Count, lanes)
 	if claimed == shape.Count {
 		n.Turns = len(begun)

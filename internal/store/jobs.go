@@ -16,6 +16,12 @@ import (
 // NewID is a fresh id: a UUIDv7 (RFC 9562), which grows with time.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
+// createdAt is when an id was made. Jobs are listed in the order of their ids, so
+// this and no other clock is the time of their creation.
+func createdAt(id string) time.Time {
+	return time.Unix(uuid.MustParse(id).Time().UnixTime()).Truncate(time.Millisecond)
+}
+
 // ValidID reports whether id has the form of an id; anything else need not be
 // looked for.
 func ValidID(id string) bool {
@@ -37,13 +43,25 @@ func As(user *jobs.User) Viewer {
 
 // jobColumns are what scanJob reads, from jobs j, users u and progress p.
 const jobColumns = `
-	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.reason,
+	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.given_policy, j.reason,
 	j.created_at, j.started_at, j.finished_at,
 	j.run, j.retried_at, j.run_after_chunk, j.earlier_succeeded, p.earlier_failed, j.earlier_cancelled, j.earlier_user_us + j.earlier_system_us,
 	p.lanes, p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
-	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp()`
+	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp(),
+	x.processes, x.executing`
 
-const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id `
+// jobTables has in x what of a job executes: of the chunks that a lane has claimed
+// only the first does, as many tasks of it at once as there are threads. All
+// leased chunks of all jobs are few; they must not be looked for among the many
+// that a job has.
+const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id
+	cross join lateral (
+		select count(*) as processes, coalesce(sum(least(count, coalesce((j.policy->>'threads')::int, 1))), 0)::bigint as executing from (
+			select distinct on (node_id, lane) count
+			from (select job_id, node_id, lane, id, count from chunks where state = 'leased' limit 20000) c
+			where p.leased > 0 and job_id = j.id order by node_id, lane, id
+		) c
+	) x `
 
 const oneJob = `select ` + jobColumns + ` from ` + jobTables + ` where j.id = $1 and ($2 or j.owner_id = $3)`
 
@@ -63,6 +81,7 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 	var (
 		j                        jobs.Job
 		program, inputs, policy  []byte
+		given                    []byte
 		created                  time.Time
 		started, finished, since *time.Time
 		retried                  *time.Time
@@ -74,24 +93,33 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 		now                      time.Time
 		c, e                     = &j.Counts, &j.Earlier
 	)
-	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &j.Reason,
+	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &given, &j.Reason,
 		&created, &started, &finished,
 		&j.Run, &retried, &e.LastChunk, &e.Succeeded, &e.Failed, &e.Cancelled, &earlierCPU,
-		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now)
+		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now,
+		&j.ProcessesNow, &j.Executing)
 	if err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {
 		data []byte
 		into any
-	}{{program, &j.Program}, {inputs, &j.Inputs}, {policy, &j.Policy}} {
+	}{{program, &j.Program}, {inputs, &j.Inputs}, {policy, &j.EffectivePolicy}, {given, &j.Policy}} {
+		if part.data == nil { // only older jobs have no policy as it was given
+			j.Policy = j.EffectivePolicy.WithoutDefaults()
+			continue
+		}
 		if err := json.Unmarshal(part.data, part.into); err != nil {
 			return nil, fmt.Errorf("decode job %s: %w", j.ID, err)
 		}
 	}
-	if j.Policy.Processes == nil {
-		j.Policy.Processes = &lanes
+	j.EffectivePolicy = j.EffectivePolicy.WithDefaults()
+	if j.EffectivePolicy.Processes == nil {
+		j.EffectivePolicy.Processes = &lanes
 	}
+	// Lanes that became too many end their turns soon.
+	j.ProcessesNow = min(j.ProcessesNow, lanes)
+	j.Executing = min(j.Executing, int64(lanes)*int64(*j.EffectivePolicy.Threads))
 	j.Inputs.Count, j.Inputs.Open = c.Total, !sealed
 	c.Waiting = c.Total - c.Running - c.Done()
 	j.CreatedAt = jobs.Time{Time: created}
@@ -116,8 +144,9 @@ func jobTime(t *time.Time) *jobs.Time {
 
 // rate fills in Rate and ETASeconds: over the last seconds (since the time at
 // which sinceDone tasks had ended), over the whole run where none ended in them.
+// It is 0 while nothing can end: a rate by the clock would fall and fall.
 func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
-	if j.StartedAt == nil {
+	if j.StartedAt == nil || !j.State.Ended() && (j.State == jobs.Paused || j.Counts.Running == 0) {
 		return
 	}
 	done := j.Counts.Succeeded + j.Counts.Failed

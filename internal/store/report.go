@@ -20,7 +20,7 @@ const (
 // Report says how well a job's tasks were spread. It reads when chunks ran and
 // how long tasks took, row by row, and holds neither.
 func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error) {
-	p := job.Policy.WithDefaults()
+	p := job.EffectivePolicy
 	facts := jobs.ReportFacts{
 		Ended: job.State.Ended(), Total: job.RunCounts().Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
 		Threads: *p.Threads, Interpreter: job.Program.Python != nil, FixedChunks: p.ChunkSize != nil,

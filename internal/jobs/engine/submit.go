@@ -121,6 +121,7 @@ func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec 
 // newJob is what is to be inserted for a submission without violations, what a
 // lane must know of it, and what is known of its program.
 func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jobs.Spec) (n store.NewJob, w *store.Work, guess *stats, err error) {
+	given := spec.Policy
 	spec = spec.WithDefaults()
 	slots, err := e.slotsOf(ctx, spec.Queue)
 	if err != nil {
@@ -135,7 +136,7 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 	}
 	guess = e.stats.guess(keyOf(w))
-	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
+	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
 }
 
 // submitted makes a job that was committed known on this node. turns says that
