@@ -203,8 +203,9 @@ func (a *api) refusal(ctx context.Context, err error) error {
 // bodies are read by [Site.readSpec], which finds more than huma does.
 func (a *api) documentBody(path, schema string) {
 	a.OpenAPI().Paths[apiPrefix+path].Post.RequestBody = &huma.RequestBody{
-		Required: true,
-		Content:  map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schema}}},
+		Required:    true,
+		Description: "At most 32 MiB, else the answer is 413: send more inputs to an open job.",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: schema}}},
 	}
 }
 

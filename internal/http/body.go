@@ -5,15 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"mime"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,62 +19,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of a request's body.
-const (
-	maxBodyBytes = 32 << 20 // of the API
-	maxFormBytes = 64 << 20 // of a form without a file
-	maxDepth     = 500      // of nested arrays and objects
-	bodyTimeout  = 2 * time.Minute
-)
-
-// limitBody bounds how much a body may hold and how long it may take to arrive.
-func (s *Site) limitBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body == nil || r.Body == http.NoBody {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if takesStream(r) {
-			r.Body = body{patientBody{r.Body, http.NewResponseController(w), s.bodyTimeout}}
-			next.ServeHTTP(w, r)
-			return
-		}
-		most := int64(maxFormBytes)
-		if isAPI(r) {
-			most = maxBodyBytes
-		}
-		// The deadline holds until the body's end is reached. Without support
-		// there is no connection that could be held.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.bodyTimeout))
-		r.Body = body{http.MaxBytesReader(w, r.Body, most)}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// A body tells by its errors why it could not be read.
-type body struct{ io.ReadCloser }
-
-func (b body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	return n, bodyError(err)
-}
-
-// bodyError tells apart why a body could not be read. It hides the connection's
-// error: the store would take that of a body that streams into it for one of its
-// own connections to the database.
-func bodyError(err error) error {
-	var tooLarge *http.MaxBytesError
-	var timeout net.Error
-	switch {
-	case err == nil || err == io.EOF:
-		return err
-	case errors.As(err, &tooLarge):
-		return fmt.Errorf("%w: more than %d bytes", errTooLarge, tooLarge.Limit)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("%w: %v", errSlowBody, err)
-	}
-	return fmt.Errorf("%w: %v", errBrokenBody, err)
-}
+// maxDepth bounds nested arrays and objects.
+const maxDepth = 500
 
 // readJSON reads the whole body of a request that must be JSON.
 func readJSON(r *http.Request) ([]byte, error) {
@@ -86,11 +29,6 @@ func readJSON(r *http.Request) ([]byte, error) {
 		if err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 			return nil, fmt.Errorf("%w: %q", errMediaType, header)
 		}
-	}
-	if r.ContentLength > maxBodyBytes {
-		// A client that is not listened to sees a reset instead of the answer.
-		_, _ = io.Copy(io.Discard, r.Body)
-		return nil, errTooLarge
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {

@@ -9,9 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
-	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -191,30 +188,6 @@ func jsonLine(p jobs.Program) func([]byte) ([]byte, string) {
 		}
 		return compact, message
 	}
-}
-
-// takesStream reports whether a request's body may be of any length: inputs for
-// an open job, or the form of a new job, which may have a file in it.
-func takesStream(r *http.Request) bool {
-	if r.Method != http.MethodPost {
-		return false
-	}
-	return isAPI(r) && strings.HasSuffix(r.URL.Path, "/tasks") ||
-		r.URL.Path == "/jobs/new" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data")
-}
-
-// A patientBody may be of any length, as long as something of it comes within
-// the timeout.
-type patientBody struct {
-	io.ReadCloser
-	connection *http.ResponseController
-	timeout    time.Duration
-}
-
-func (b patientBody) Read(p []byte) (int, error) {
-	// Without support there is no connection that could be held.
-	_ = b.connection.SetReadDeadline(time.Now().Add(b.timeout))
-	return b.ReadCloser.Read(p)
 }
 
 type timelineInput struct {

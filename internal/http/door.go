@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -52,7 +53,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.ServeHTTP(w, r)
 		return
 	}
-	secure(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answerEarly(w, r, bodyTimeout, context.Background(), secure(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/healthz" {
 			writeHealth(w)
 			return
@@ -72,5 +73,5 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			writeUnready(w, reason)
 		}
-	})).ServeHTTP(w, r)
+	})))
 }

@@ -15,7 +15,7 @@ import (
 // is well.
 func (s *Site) routes() chi.Router {
 	r := chi.NewRouter()
-	r.Use(s.observe, middleware.GetHead, secure, s.sameOrigin, s.limitBody)
+	r.Use(s.observe, middleware.GetHead, secure, s.limitBody, s.sameOrigin)
 	r.NotFound(s.plain(notFound))
 	r.MethodNotAllowed(s.plain(methodNotAllowed(r)))
 

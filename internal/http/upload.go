@@ -85,7 +85,7 @@ func (f *postedForm) advance() error {
 			return formError(err)
 		}
 		if f.room -= len(text) + len(name) + fieldOverhead; f.room < 0 {
-			return errTooLarge
+			return tooLarge("/jobs/new", maxFieldBytes)
 		}
 		f.values.Add(name, string(text))
 	}
