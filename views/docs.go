@@ -64,6 +64,7 @@ var resultRows = [][2]string{
 	{"?format=outputs", "one JSON array of the outputs, null where a task failed"},
 	{"?format=csv", "CSV: index, state, output, error"},
 	{"?state=failed", "only those"},
+	{"?group=ID", "only tasks that failed in that group of the job's errors"},
 	{"?after=INDEX", "only those past that index, to go on where you stopped"},
 	{"?follow=true", "stays open until the job has ended, like imap"},
 	{"?follow=true&order=completion", "the same, in the order in which tasks end, like imap_unordered"},

@@ -21,6 +21,9 @@ type resultsInput struct {
 	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: as tasks end."`
 	After  int64    `query:"after" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only tasks past this index, to go on where a stream broke; in index order only."`
 	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or parted by commas."`
+	Group  string   `query:"group" doc:"Only tasks that failed in this group: id of one of the job's errors."`
+
+	group jobs.GroupID
 }
 
 // Resolve finds what is wrong with the parameters beyond their types.
@@ -31,6 +34,15 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 		case jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskCancelled:
 		default:
 			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of succeeded, failed, cancelled", Value: name})
+		}
+	}
+	if in.Group != "" {
+		var err error
+		if in.group, err = jobs.ParseGroupID(in.Group); err != nil {
+			found = append(found, jobs.Violation{Location: "query.group", Message: "must be the id of a group of the job's errors, of 16 hexadecimal digits", Value: in.Group})
+		}
+		if states := commaList(in.State); len(states) > 0 && !slices.Contains(states, string(jobs.TaskFailed)) {
+			found = append(found, jobs.Violation{Location: "query.state", Message: "must be failed where there is a group", Value: in.State[0]})
 		}
 	}
 	if in.Order == orderCompletion && in.After >= 0 {
@@ -54,6 +66,11 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error
 		return nil, err
 	}
 	q.job = job.ID
+	if in.Group != "" {
+		if err := q.pick(ctx, in.group); err != nil {
+			return nil, err
+		}
+	}
 	viewer := store.As(callOf(ctx).user)
 	return func(ctx context.Context, w *streamWriter) error {
 		w.header.Set("Content-Type", q.format.mime)
@@ -78,6 +95,7 @@ type resultQuery struct {
 	job    string
 	format format
 	only   []jobs.TaskState // empty for all
+	group  *groupPick       // nil for all
 	limit  int              // bytes to write at most; 0 for any number
 	write  func([]byte) error
 
@@ -88,6 +106,25 @@ type resultQuery struct {
 	begun   bool
 	wrote   int
 	row     []byte
+}
+
+// A groupPick picks the failures of one group.
+type groupPick struct {
+	id     jobs.GroupID
+	groups store.Groups
+}
+
+// pick narrows the query to the failures of a group.
+func (q *resultQuery) pick(ctx context.Context, id jobs.GroupID) error {
+	groups, err := q.site.store.Groups(ctx, q.job)
+	if err != nil {
+		return err
+	}
+	if !groups[id] {
+		return fmt.Errorf("the job has no group %v of errors: %w", id, jobs.ErrNotFound)
+	}
+	q.only, q.group = []jobs.TaskState{jobs.TaskFailed}, &groupPick{id, groups}
+	return nil
 }
 
 func (q *resultQuery) wants(state jobs.TaskState) bool {
@@ -161,13 +198,19 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 			return err
 		}
 	}
-	failedOnly := !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed
+	var pick store.Pick
+	if !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed {
+		pick.Failed = true
+		if q.group != nil {
+			pick = q.group.groups.Pick(q.group.id)
+		}
+	}
 	for q.next < job.Counts.Total {
 		blocks := q.first
 		q.first = nil
 		if len(blocks) == 0 {
 			var err error
-			if blocks, err = q.site.store.Outcomes(ctx, q.job, q.next, failedOnly); err != nil {
+			if blocks, err = q.site.store.Outcomes(ctx, q.job, q.next, pick); err != nil {
 				return err
 			}
 		}
@@ -229,17 +272,18 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 // Of a large block it holds a part at a time.
 func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 	index, data, read := b.First, b.Outputs, int64(len(b.Outputs))
+	groups := b.Groups
 	var begun []byte // a line whose end is in what comes next
 	for {
 		if end := bytes.IndexByte(data, '\n'); len(begun) > 0 && end >= 0 {
-			if err := q.outcome(index, jobs.Line(append(begun, data[:end]...))); err != nil {
+			if err := q.outcome(index, jobs.Line(append(begun, data[:end]...)), &groups); err != nil {
 				return err
 			}
 			index, data, begun = index+1, data[end+1:], nil
 		}
 		whole := bytes.LastIndexByte(data, '\n') + 1
 		for _, line := range jobs.Lines(data[:whole]) {
-			if err := q.outcome(index, line); err != nil {
+			if err := q.outcome(index, line, &groups); err != nil {
 				return err
 			}
 			index++
@@ -259,10 +303,18 @@ func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 	}
 }
 
-func (q *resultQuery) outcome(index int64, line jobs.Line) error {
+// outcome writes one outcome. groups are those of the failures from it on.
+func (q *resultQuery) outcome(index int64, line jobs.Line, groups *[]jobs.GroupID) error {
 	state := jobs.TaskSucceeded
 	if line.Failed() {
 		state = jobs.TaskFailed
+		if len(*groups) > 0 {
+			group := (*groups)[0]
+			*groups = (*groups)[1:]
+			if q.group != nil && q.group.groups.Of(group) != q.group.id {
+				return nil
+			}
+		}
 	}
 	if index < q.next || !q.wants(state) {
 		return nil

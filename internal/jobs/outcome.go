@@ -216,17 +216,6 @@ type Bar struct {
 	PeakMemory int64   `json:"peak_memory_bytes" doc:"Most that the process had resident; 0 when it is not known, as of a command that had less than the node's own program."`
 }
 
-// A FailureGroup is the failures of a job that have kind, type and message in
-// common.
-type FailureGroup struct {
-	Kind       ErrorKind  `json:"kind" enum:"exception,exit,timeout,memory,crash,lost"`
-	Type       string     `json:"type"`
-	Message    string     `json:"message"`
-	Count      int64      `json:"count"`
-	FirstIndex int64      `json:"first_index"`
-	Example    *TaskError `json:"example"`
-}
-
 // An Attempt is a failed run of a task that was followed by another.
 type Attempt struct {
 	Attempt int        `json:"attempt" doc:"From 1; the same again where its process died and that was not yet held against it."`

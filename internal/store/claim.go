@@ -3,10 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -261,9 +260,9 @@ with c as (
 	from c where progress.job_id = c.job_id
 	returning progress.*
 ), o as (
-	insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
-	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.outputs, r.durations
-	from p, unnest($13::bigint[], $14::int[], $15::text[], $23::bytea[], $16::bytea[]) with ordinality as r (first, count, failed, outputs, durations, n)
+	insert into outcomes (job_id, first, count, seq, chunk_id, failed, groups, outputs, durations)
+	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.groups::bigint[], r.outputs, r.durations
+	from p, unnest($13::bigint[], $14::int[], $15::text[], $23::text[], $24::bytea[], $16::bytea[]) with ordinality as r (first, count, failed, groups, outputs, durations, n)
 ), b as (
 	insert into backlog (job_id, first, count, attempt, losses, due_at)
 	select p.job_id, b.first, b.count, b.attempt, b.losses, clock_timestamp() + b.wait * interval '1 microsecond'
@@ -322,7 +321,10 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	var b pgx.Batch
 	var p Progress
 	var claimed Claimed
-	succeeded, failures := r.queue(&b, &p)
+	succeeded, failures, err := r.queue(&b, &p)
+	if err != nil {
+		return Progress{}, Claimed{}, err
+	}
 	if len(r.Logs) > 0 {
 		if err := queueLogs(&b, r.Job, r.Lease, r.Logs); err != nil {
 			return Progress{}, Claimed{}, err
@@ -362,18 +364,20 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 
 // queue queues what Record writes. It returns the outcomes in it: how many
 // succeeded, and how many failed by kind.
-func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64) {
+func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64, err error) {
 	var (
 		firsts    = make([]int64, len(r.Runs))
 		counts    = make([]int32, len(r.Runs))
 		failed    = make([]string, len(r.Runs))
 		outputs   = make([][]byte, len(r.Runs))
 		durations = make([][]byte, len(r.Runs))
+		groups    = make([]string, len(r.Runs))
+		failing   = newFailures()
 		done, bad int
 	)
 	for i, run := range r.Runs {
 		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, jobs.PackDurations(run.Durations)
-		failed[i] = arrayText(run.Failed)
+		failed[i], groups[i] = arrayText(run.Failed), arrayText(signed(failing.add(run)))
 		done += run.Count
 		bad += len(run.Failed)
 	}
@@ -395,6 +399,7 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		r.User.Microseconds(), r.System.Microseconds(), r.Tasks.Microseconds(), r.Moving.Microseconds(), r.PeakMemory,
 		firsts, counts, failed, durations,
 		backFirsts, backCounts, backAttempt, r.Halt, backLosses, backWaits,
+		groups,
 		outputs, // last, so that what is large is copied once when the message grows
 	).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
@@ -408,120 +413,27 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		return rows.Err()
 	})
 	if bad > 0 {
-		failures = r.queueFailures(b)
+		if err := failing.queue(b, r.Job, r.Lease); err != nil {
+			return 0, nil, err
+		}
 	}
 	if len(r.Attempts) > 0 {
 		r.queueAttempts(b)
 	}
-	return done - bad, failures
+	return done - bad, failing.kinds, nil
 }
 
-// arrayText is offsets as the text of a Postgres array: an array of arrays
+// arrayText is numbers as the text of a Postgres array: an array of arrays
 // cannot have rows of different length.
-func arrayText(offsets []int32) string {
+func arrayText[T int32 | int64](numbers []T) string {
 	text := []byte{'{'}
-	for i, offset := range offsets {
+	for i, n := range numbers {
 		if i > 0 {
 			text = append(text, ',')
 		}
-		text = fmt.Append(text, offset)
+		text = strconv.AppendInt(text, int64(n), 10)
 	}
 	return string(append(text, '}'))
-}
-
-// Bounds of the groups of failures that are kept of one job.
-const (
-	maxGroups        = 1000 // further messages are counted together
-	maxGroupsAtOnce  = 50   // that one chunk may add
-	otherMessages    = "(other messages)"
-	maxGroupMessage  = 500 // bytes of a message that tell groups apart
-	exampleTraceback = 16 << 10
-)
-
-// groupSQL adds to the groups of failures, if the lease was ours: then this
-// transaction has just left it to done. Lease 0 stands for failures that a retry
-// keeps.
-const groupSQL = `
-with f as (
-	select f.*, exists (select from failure_groups g where g.job_id = $1 and g.key = f.key)
-		or (select count(*) from failure_groups g where g.job_id = $1) < $9 as own
-	from unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::jsonb[])
-		as f (key, kind, type, message, count, first_index, example)
-	where $10::bigint = 0 or exists (select from chunks c where c.id = $10 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
-), g as (
-	select case when own then key else '' end as key,
-		min(kind) as kind, case when bool_and(own) then min(type) else '' end as type,
-		case when bool_and(own) then min(message) else $11 end as message,
-		sum(count) as count, min(first_index) as first_index, (array_agg(example order by first_index))[1] as example
-	from f group by case when own then key else '' end
-)
-insert into failure_groups as old (job_id, key, kind, type, message, count, first_index, example)
-select $1, key, kind, type, message, count, first_index, example from g
-on conflict (job_id, key) do update set
-	count = old.count + excluded.count,
-	example = case when excluded.first_index < old.first_index then excluded.example else old.example end,
-	first_index = least(old.first_index, excluded.first_index)`
-
-func (r Record) queueFailures(b *pgx.Batch) (kinds map[jobs.ErrorKind]int64) {
-	kinds = make(map[jobs.ErrorKind]int64)
-	type group struct {
-		key     []byte
-		example jobs.TaskError
-		count   int64
-		first   int64
-	}
-	groups := make(map[string]*group)
-	for _, run := range r.Runs {
-		if len(run.Failed) == 0 {
-			continue
-		}
-		for i, line := range jobs.Lines(run.Outputs) {
-			if !line.Failed() {
-				continue
-			}
-			var e jobs.TaskError
-			if err := json.Unmarshal(line.Value(), &e); err != nil {
-				e = jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
-			}
-			e.Message = cut(e.Message, maxGroupMessage)
-			e.Traceback = cut(e.Traceback, exampleTraceback)
-			e.Output = ""
-			key := sha256.Sum256([]byte(string(e.Kind) + "\x00" + e.Type + "\x00" + e.Message))
-			id := string(key[:16])
-			if groups[id] == nil && len(groups) >= maxGroupsAtOnce {
-				id = ""
-				e = jobs.TaskError{Kind: e.Kind, Message: otherMessages}
-			}
-			if groups[id] == nil {
-				groups[id] = &group{key: []byte(id), example: e, first: run.First + int64(i)}
-			}
-			groups[id].count++
-			kinds[e.Kind]++
-		}
-	}
-	var (
-		keys            [][]byte
-		kind, types     []string
-		messages        []string
-		counts, indexes []int64
-		examples        []string
-	)
-	for _, g := range groups {
-		text, err := json.Marshal(g.example)
-		if err != nil {
-			continue // a TaskError is always JSON
-		}
-		keys = append(keys, g.key)
-		kind, types, messages = append(kind, string(g.example.Kind)), append(types, g.example.Type), append(messages, g.example.Message)
-		counts, indexes, examples = append(counts, g.count), append(indexes, g.first), append(examples, string(escapeNUL(text)))
-	}
-	b.Queue(groupSQL, r.Job, keys, kind, types, messages, counts, indexes, examples, maxGroups, r.Lease, otherMessages)
-	return kinds
-}
-
-// escapeNUL makes JSON fit for jsonb, which cannot hold U+0000.
-func escapeNUL(text []byte) []byte {
-	return bytes.ReplaceAll(text, []byte(`\u0000`), []byte(`\ufffd`))
 }
 
 // cut shortens s to at most n bytes, on a character's border, without NULs,

@@ -57,10 +57,10 @@ func TestPackedOutcomes(t *testing.T) {
 		}
 		return next
 	}
-	blocks, err := s.Outcomes(t.Context(), id, 10, false)
+	blocks, err := s.Outcomes(t.Context(), id, 10, store.Pick{})
 	next := check(blocks, err)
 	if next < n {
-		blocks, err = s.Outcomes(t.Context(), id, next, false)
+		blocks, err = s.Outcomes(t.Context(), id, next, store.Pick{})
 		next = check(blocks, err)
 	}
 	if next != n {
@@ -99,7 +99,7 @@ func TestRetryOfPackedDurations(t *testing.T) {
 	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := s.Outcomes(t.Context(), id, 0, false)
+	blocks, err := s.Outcomes(t.Context(), id, 0, store.Pick{})
 	if err != nil || len(blocks) != 2 {
 		t.Fatal(blocks, err)
 	}

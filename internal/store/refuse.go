@@ -65,7 +65,11 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 		r := f.record(c.Job, claimed.Lease, refused.Last)
 		b = pgx.Batch{}
 		var p Progress
-		_, failures = r.queue(&b, &p)
+		_, kinds, err := r.queue(&b, &p)
+		if err != nil {
+			return err
+		}
+		failures = kinds
 		if err := queueLogs(&b, c.Job, r.Lease, r.Logs); err != nil {
 			return err
 		}

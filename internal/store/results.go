@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,16 +21,22 @@ const (
 // A Block is a run of outcomes as stored.
 type Block struct {
 	jobs.Run
-	Seq  int64 // order of completion within the job, from 1
-	Size int64 // bytes of all its Outputs, which has the first MiB at most of those not packed; see [Store.MoreOutputs]
+	Seq    int64          // order of completion within the job, from 1
+	Groups []jobs.GroupID // of each of Failed
+	Size   int64          // bytes of all its Outputs, which has the first MiB at most of those not packed; see [Store.MoreOutputs]
 }
 
-// scan takes the columns first, count, seq, failed, outputs, their length,
-// durations and more, and unpacks them: Outputs are lines.
+// scan takes the columns first, count, seq, failed, groups, outputs, their
+// length, durations and more, and unpacks them: Outputs are lines.
 func (b *Block) scan(row pgx.Row, more ...any) error {
-	columns := append([]any{&b.First, &b.Count, &b.Seq, &b.Failed, &b.Outputs, &b.Size, &b.Durations}, more...)
+	var groups []int64
+	columns := append([]any{&b.First, &b.Count, &b.Seq, &b.Failed, &groups, &b.Outputs, &b.Size, &b.Durations}, more...)
 	if err := row.Scan(columns...); err != nil {
 		return err
+	}
+	b.Groups = make([]jobs.GroupID, len(groups))
+	for i, id := range groups {
+		b.Groups[i] = jobs.GroupID(id)
 	}
 	b.Durations = jobs.UnpackDurations(b.Durations, b.Count)
 	if jobs.Packed(b.Outputs) {
@@ -43,18 +48,28 @@ func (b *Block) scan(row pgx.Row, more ...any) error {
 
 // $5 is the longest line of a packed number.
 const boundedBlocks = `
-	select first, count, seq, failed, substr(outputs, 1, $4::int), octet_length(outputs), durations from (
+	select first, count, seq, failed, groups, substr(outputs, 1, $4::int), octet_length(outputs), durations from (
 		select *, sum(size) over (order by %[1]s) - size as before
 		from (select *, greatest(octet_length(outputs), count * $5::int) as size from outcomes where job_id = $1 and %[2]s order by %[1]s limit $3) page
 	) page where before < $4::int order by %[1]s`
 
+// A Pick says which blocks Outcomes reads: those with a failure, and those with
+// one of a group.
+type Pick struct {
+	Failed bool
+	Group  jobs.GroupID // 0 for any
+}
+
 // Outcomes reads the next outcomes of a job in the order of their indexes, from
 // task index from on; the first block may begin before it. It holds no
-// transaction afterwards. failedOnly leaves out blocks without a failure.
-func (s *Store) Outcomes(ctx context.Context, job string, from int64, failedOnly bool) ([]Block, error) {
+// transaction afterwards.
+func (s *Store) Outcomes(ctx context.Context, job string, from int64, pick Pick) ([]Block, error) {
 	condition := `first >= coalesce((select max(o.first) from outcomes o where o.job_id = $1 and o.first <= $2), 0)
 		and first + count > $2`
-	if failedOnly {
+	switch {
+	case pick.Group != 0:
+		condition = fmt.Sprintf(`first + count > $2 and failed <> '{}' and %d = any(groups)`, int64(pick.Group))
+	case pick.Failed:
 		condition = `first + count > $2 and failed <> '{}'`
 	}
 	return s.blocks(ctx, fmt.Sprintf(boundedBlocks, "first", condition), job, from)
@@ -215,31 +230,6 @@ func (s *Store) Timeline(ctx context.Context, job string, after int64, limit int
 	return bars, wrap("read timeline", err)
 }
 
-// FailureGroups reads a job's failures, those with the most tasks first.
-func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
-	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
-}
-
-// FailureGroupsAfter is FailureGroups from behind the group that has so many
-// tasks and begins at a task: no two groups have one in common.
-func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
-	rows, err := s.Pool.Query(ctx, `
-		select kind, type, message, count, first_index, example from failure_groups
-		where job_id = $1 and (count < $2 or count = $2 and first_index > $3)
-		order by count desc, first_index limit $4`, job, count, first, limit)
-	if err != nil {
-		return nil, wrap("read failures", err)
-	}
-	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g jobs.FailureGroup, err error) {
-		var example []byte
-		if err = row.Scan(&g.Kind, &g.Type, &g.Message, &g.Count, &g.FirstIndex, &example); err != nil {
-			return g, err
-		}
-		return g, json.Unmarshal(example, &g.Example)
-	})
-	return groups, wrap("read failures", err)
-}
-
 // Task reads one task of a job, with its last log lines.
 func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Task, error) {
 	if index < 0 || index >= job.Counts.Total {
@@ -306,7 +296,7 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finis
 		}
 		if !line.Failed() {
 			t.State = jobs.TaskSucceeded
-			t.Output = append(json.RawMessage(nil), line.Value()...)
+			t.Output = jobs.AppendUnicode(nil, line.Value())
 			break
 		}
 		t.State = jobs.TaskFailed
@@ -346,7 +336,7 @@ func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) erro
 		return wrap("read input", err)
 	}
 	line := appendLines(nil, data, first, t.Index, t.Index+1)
-	t.Input = json.RawMessage(line[:max(len(line)-1, 0)])
+	t.Input = jobs.Unicode(line[:max(len(line)-1, 0)])
 	return nil
 }
 

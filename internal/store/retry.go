@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -53,7 +52,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 		rows, err := tx.Query(ctx, `
 			delete from outcomes where (job_id, first) in (
 				select job_id, first from outcomes where job_id = $1 and failed <> '{}' and first >= $3 order by first limit $2)
-			returning first, count, seq, failed, outputs, octet_length(outputs), durations, chunk_id`, id, maxRetryBlocks, after)
+			returning first, count, seq, failed, groups, outputs, octet_length(outputs), durations, chunk_id`, id, maxRetryBlocks, after)
 		if err != nil {
 			return nil, 0, wrap("take out failures", err)
 		}
@@ -71,6 +70,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 			return again, kept, nil
 		}
 		var b pgx.Batch
+		failing := newFailures()
 		for _, block := range taken {
 			after = max(after, block.First+int64(block.Count))
 			stay, dropped := block.Run.Without(func(offset int32, line jobs.Line) bool {
@@ -82,28 +82,19 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 			for _, run := range stay {
 				b.Queue(`
 					with p as (update progress set records = records + 1 where job_id = $1 returning records)
-					insert into outcomes (job_id, first, count, seq, chunk_id, failed, outputs, durations)
-					select $1, $2, $3, p.records, $4, $5, $6, $7 from p`,
-					id, run.First, run.Count, block.chunk, append([]int32{}, run.Failed...), run.Outputs, jobs.PackDurations(run.Durations))
+					insert into outcomes (job_id, first, count, seq, chunk_id, failed, groups, outputs, durations)
+					select $1, $2, $3, p.records, $4, $5, $6, $7, $8 from p`,
+					id, run.First, run.Count, block.chunk, append([]int32{}, run.Failed...), signed(failing.add(run)), run.Outputs, jobs.PackDurations(run.Durations))
 				kept += int64(len(run.Failed))
 			}
-			if len(dropped) < len(block.Failed) {
-				Record{Job: id, Runs: stay}.queueFailures(&b)
-			}
+		}
+		if err := failing.queue(&b, id, 0); err != nil {
+			return nil, 0, err
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return nil, 0, wrap("keep other outcomes", err)
 		}
 	}
-}
-
-// readFailure is the error in the line of a failed task.
-func readFailure(line jobs.Line) *jobs.TaskError {
-	e := new(jobs.TaskError)
-	if err := json.Unmarshal(line.Value(), e); err != nil {
-		return &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
-	}
-	return e
 }
 
 // appendTask appends a task that is behind all of the spans.

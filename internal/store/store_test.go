@@ -162,7 +162,7 @@ func TestJobFromSubmitToEnd(t *testing.T) {
 	}
 	next := int64(0)
 	for {
-		blocks, err := s.Outcomes(t.Context(), id, next, false)
+		blocks, err := s.Outcomes(t.Context(), id, next, store.Pick{})
 		if err != nil {
 			t.Fatal(err)
 		}

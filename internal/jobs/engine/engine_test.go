@@ -100,7 +100,7 @@ func (n *node) outputs(t testing.TB, id string) []string {
 	t.Helper()
 	var all []string
 	for {
-		blocks, err := n.store.Outcomes(context.Background(), id, int64(len(all)), false)
+		blocks, err := n.store.Outcomes(context.Background(), id, int64(len(all)), store.Pick{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,328 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of the groups of failures that are kept of one job.
+const (
+	maxPlaces        = 100 // kinds, types and frames; what fails at further ones is one group
+	maxPatterns      = 20  // at each place; what fails there with further messages is one group
+	maxMessages      = 5   // different messages of a group
+	otherMessages    = "(other messages)"
+	otherFailures    = "(other failures)"
+	maxGroupMessage  = 500 // bytes of a message
+	exampleTraceback = 16 << 10
+)
+
+// A failures is what failed in a record, by group.
+type failures struct {
+	kinds  map[jobs.ErrorKind]int64
+	groups map[jobs.GroupID]*failureGroup
+	places map[jobs.GroupID]int // patterns of each place whose groups have an example
+}
+
+// A failureGroup is a group in a record, as groupSQL takes it.
+type failureGroup struct {
+	ID       int64           `json:"id"`
+	Pattern  string          `json:"pattern"`
+	Frame    *jobs.Frame     `json:"frame"`
+	Count    int64           `json:"count"`
+	First    int64           `json:"first_index"`
+	Example  *jobs.TaskError `json:"example"` // of the first; nil in a group that will be counted with others
+	Messages []jobs.Message  `json:"messages"`
+}
+
+func newFailures() *failures {
+	return &failures{
+		kinds:  make(map[jobs.ErrorKind]int64),
+		groups: make(map[jobs.GroupID]*failureGroup),
+		places: make(map[jobs.GroupID]int),
+	}
+}
+
+// add counts the failures of a run, and returns the group of each of them.
+func (f *failures) add(run jobs.Run) []jobs.GroupID {
+	if len(run.Failed) == 0 {
+		return nil
+	}
+	ids := make([]jobs.GroupID, 0, len(run.Failed))
+	for i, line := range jobs.Lines(run.Outputs) {
+		if !line.Failed() {
+			continue
+		}
+		e := readFailure(line)
+		grouping := jobs.Group(e)
+		f.kinds[e.Kind]++
+		f.count(e, grouping, run.First+int64(i))
+		ids = append(ids, grouping.ID)
+	}
+	return ids
+}
+
+// readFailure reads the line of a task that failed.
+func readFailure(line jobs.Line) *jobs.TaskError {
+	var e jobs.TaskError
+	if err := json.Unmarshal(line.Value(), &e); err != nil {
+		return &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
+	}
+	return &e
+}
+
+func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64) {
+	g := f.groups[grouping.ID]
+	if g == nil {
+		g = &failureGroup{ID: int64(grouping.ID), Pattern: cut(grouping.Pattern, maxGroupMessage), Frame: grouping.Frame, First: index, Messages: []jobs.Message{}}
+		f.groups[grouping.ID] = g
+		// Some more than are kept are examples of the others.
+		if place := grouping.ID.Other(); f.places[place] < maxPatterns+maxMessages {
+			f.places[place]++
+			short := *e
+			short.Type, short.Message, short.Traceback, short.Output = cut(e.Type, maxGroupMessage), cut(e.Message, maxGroupMessage), cut(e.Traceback, exampleTraceback), ""
+			g.Example = &short
+		}
+	}
+	g.Count++
+	if g.Example == nil || len(g.Messages) == maxMessages {
+		return
+	}
+	text := cut(e.Message, maxGroupMessage)
+	if !slices.ContainsFunc(g.Messages, func(m jobs.Message) bool { return m.Text == text }) {
+		g.Messages = append(g.Messages, jobs.Message{Index: index, Text: text})
+	}
+}
+
+// groupSQL adds to the groups of failures, if the lease was ours: then this
+// transaction has just left it to done. A failure belongs to the group of its id
+// if there is one, else to the others at its place if there are, else to all
+// others: [Groups.Of] says the same. So no group comes into being whose failures
+// may be counted with others already. The lock of the job's progress, which this
+// transaction holds, keeps others from adding groups meanwhile.
+const groupSQL = `
+with have as (
+	select id >> 32 as place, count(*) filter (where id <> id >> 32 << 32) as patterns, bool_or(id = id >> 32 << 32) as other
+	from failure_groups where job_id = $1 group by 1
+), f as (
+	select f.*, f.id >> 32 as place, g.id is not null as known
+	from jsonb_to_recordset($2::jsonb) as f (id bigint, pattern text, frame jsonb, count bigint, first_index bigint, example jsonb, messages jsonb)
+	left join failure_groups g on g.job_id = $1 and g.id = f.id
+	where $3 = 0 or exists (select from chunks c where c.id = $3 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
+), numbered as (
+	select f.*, coalesce(h.patterns, 0) as patterns, coalesce(h.other, false) as other, h.place is null as new_place,
+		row_number() over (partition by f.place, f.known order by f.example is null, f.first_index) as pattern_number,
+		dense_rank() over (partition by h.place is null order by f.place) as place_number
+	from f left join have h on h.place = f.place
+), placed as (
+	select *, case
+		when known then id
+		when new_place and (select count(*) from have) + place_number > $5 then 0
+		when not other and patterns + pattern_number <= $4 then id
+		else place << 32 end as target
+	from numbered
+), g as (
+	select target, bool_and(id = target) as own, sum(count) as count, min(first_index) as first_index,
+		(array_agg(example order by example is null, first_index))[1] as example,
+		(array_agg(pattern))[1] as pattern,
+		(array_agg(frame order by example is null))[1] as frame,
+		(array_agg(messages))[1] as messages,
+		jsonb_path_query_array(jsonb_agg(messages order by first_index), '$[*][0]') as first_messages
+	from placed group by target
+)
+insert into failure_groups as old (job_id, id, version, kind, type, message, pattern, frame, count, first_index, example, messages)
+select $1, target, $7, coalesce(example ->> 'kind', ''), case when target = 0 then '' else coalesce(example ->> 'type', '') end,
+	case when target = 0 then $9 when own then coalesce(example ->> 'message', '') else $8 end,
+	case when target = 0 then $9 when own then pattern else $8 end,
+	case when target <> 0 then frame end, count, first_index, coalesce(example, '{}'),
+	case when own then messages else jsonb_path_query_array(first_messages, '$[0 to 4]') end
+from g
+on conflict (job_id, id) do update set
+	count = old.count + excluded.count,
+	example = case when excluded.first_index < old.first_index and excluded.example <> '{}' then excluded.example else old.example end,
+	message = case when excluded.first_index < old.first_index and excluded.example <> '{}' then excluded.message else old.message end,
+	messages = case when jsonb_array_length(old.messages) >= $6 then old.messages else (
+		select jsonb_agg(m order by n) from (
+			select m, n from (
+				select distinct on (m ->> 'text') m, n from jsonb_array_elements(old.messages || excluded.messages) with ordinality as e (m, n)
+				order by m ->> 'text', n) d
+			order by n limit $6) l) end,
+	first_index = least(old.first_index, excluded.first_index)`
+
+// queue adds what failed to the groups of a job, as long as the lease is held;
+// lease 0 stands for no condition.
+func (f *failures) queue(b *pgx.Batch, job string, lease int64) error {
+	rows := make([]*failureGroup, 0, len(f.groups))
+	for _, g := range f.groups {
+		rows = append(rows, g)
+	}
+	text, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("encode groups of failures: %w", err)
+	}
+	b.Queue(groupSQL, job, escapeNUL(text), lease, maxPatterns, maxPlaces, maxMessages, jobs.GroupingVersion, otherMessages, otherFailures)
+	return nil
+}
+
+// escapeNUL makes JSON fit for jsonb, which cannot hold U+0000.
+func escapeNUL(text []byte) []byte {
+	return bytes.ReplaceAll(text, []byte(`\u0000`), []byte(`\ufffd`))
+}
+
+// FailureGroups reads a job's failures, those with the most tasks first.
+func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
+	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
+}
+
+// FailureGroupsAfter is FailureGroups from behind the group that has so many
+// tasks and begins at a task: no two groups have one in common.
+func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select id, kind, type, message, pattern, frame, count, first_index, example, messages from failure_groups
+		where job_id = $1 and (count < $2 or count = $2 and first_index > $3)
+		order by count desc, first_index limit $4`, job, count, first, limit)
+	if err != nil {
+		return nil, wrap("read failures", err)
+	}
+	groups, err := pgx.CollectRows(rows, scanGroup)
+	return groups, wrap("read failures", err)
+}
+
+func scanGroup(row pgx.CollectableRow) (g jobs.FailureGroup, err error) {
+	var id int64
+	err = row.Scan(&id, &g.Kind, &g.Type, &g.Message, &g.Pattern, &g.Frame, &g.Count, &g.FirstIndex, &g.Example, &g.Messages)
+	g.ID = jobs.GroupID(id)
+	return g, err
+}
+
+// Groups are the groups of a job's failures that there are.
+type Groups map[jobs.GroupID]bool
+
+// Groups reads which groups a job's failures have.
+func (s *Store) Groups(ctx context.Context, job string) (Groups, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `select id from failure_groups where job_id = $1`, job)
+	if err != nil {
+		return nil, wrap("read groups", err)
+	}
+	groups := make(Groups)
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { groups[jobs.GroupID(id)] = true; return nil })
+	return groups, wrap("read groups", err)
+}
+
+// Of returns the group in which a failure is counted whose own would be id.
+func (g Groups) Of(id jobs.GroupID) jobs.GroupID {
+	for _, id := range [...]jobs.GroupID{id, id.Other()} {
+		if g[id] {
+			return id
+		}
+	}
+	return 0
+}
+
+// Pick returns which blocks have failures of a group.
+func (g Groups) Pick(id jobs.GroupID) Pick {
+	if id == id.Other() { // whatever is in no group of its own
+		return Pick{Failed: true}
+	}
+	return Pick{Failed: true, Group: id}
+}
+
+// FailureGroup reads one group of a job's failures.
+func (s *Store) FailureGroup(ctx context.Context, job string, id jobs.GroupID) (*jobs.FailureGroup, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select id, kind, type, message, pattern, frame, count, first_index, example, messages from failure_groups
+		where job_id = $1 and id = $2`, job, int64(id))
+	if err != nil {
+		return nil, wrap("read group", err)
+	}
+	g, err := pgx.CollectExactlyOneRow(rows, scanGroup)
+	if err != nil {
+		return nil, wrap("read group", err)
+	}
+	return &g, nil
+}
+
+// maxRegroupRows is how many rows of outcomes are held in memory at once while
+// groups are made anew.
+const maxRegroupRows = 64
+
+// regroup makes the groups of a job anew where they were made by another rule,
+// as before an upgrade.
+func (s *Store) regroup(ctx context.Context, job string) error {
+	const stale = `select exists (select from failure_groups where job_id = $1 and version <> $2)`
+	var old bool
+	if err := s.Pool.QueryRow(ctx, stale, job, jobs.GroupingVersion).Scan(&old); err != nil || !old {
+		return wrap("read groups", err)
+	}
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from progress where job_id = $1 for update`, job); err != nil {
+			return wrap("lock job", err)
+		}
+		if err := tx.QueryRow(ctx, stale, job, jobs.GroupingVersion).Scan(&old); err != nil || !old {
+			return wrap("read groups", err)
+		}
+		if _, err := tx.Exec(ctx, `delete from failure_groups where job_id = $1`, job); err != nil {
+			return wrap("delete groups", err)
+		}
+		for next := int64(0); ; {
+			more, err := s.regroupRows(ctx, tx, job, &next)
+			if err != nil || !more {
+				return err
+			}
+		}
+	})
+}
+
+// regroupRows groups the failures of the next rows of outcomes.
+func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *int64) (more bool, err error) {
+	rows, err := tx.Query(ctx, `
+		select first, count, outputs from outcomes where job_id = $1 and first >= $2 and failed <> '{}' order by first limit $3`,
+		job, *next, maxRegroupRows)
+	if err != nil {
+		return false, wrap("read failures", err)
+	}
+	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run jobs.Run, err error) {
+		err = row.Scan(&run.First, &run.Count, &run.Outputs)
+		run.Failed = []int32{0} // some
+		return run, err
+	})
+	if err != nil || len(runs) == 0 {
+		return false, wrap("read failures", err)
+	}
+	var b pgx.Batch
+	f := newFailures()
+	for _, run := range runs {
+		b.Queue(`update outcomes set groups = $3 where job_id = $1 and first = $2`, job, run.First, signed(f.add(run)))
+		*next = run.First + int64(run.Count)
+	}
+	if err := f.queue(&b, job, 0); err != nil {
+		return false, err
+	}
+	return true, wrap("group failures", tx.SendBatch(ctx, &b).Close())
+}
+
+// signed are ids as the database keeps them.
+func signed(ids []jobs.GroupID) []int64 {
+	out := make([]int64, len(ids))
+	for i, id := range ids {
+		out[i] = int64(id)
+	}
+	return out
+}

@@ -1,0 +1,137 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
+)
+
+// failing makes a run of failures with these messages, raised at a line of the
+// program.
+func failing(first int64, line int, messages ...string) jobs.Run {
+	run := jobs.Run{First: first, Count: len(messages), Durations: make([]byte, 2*len(messages))}
+	for i, message := range messages {
+		run.Failed = append(run.Failed, int32(i))
+		run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: message,
+			Traceback: fmt.Sprintf("Traceback (most recent call last):\n  File \"program.py\", line %d, in f\nValueError: %s\n", line, message)})
+	}
+	return run
+}
+
+// words are messages of one pattern each.
+func words(n int, prefix string) (out []string) {
+	for i := range n {
+		out = append(out, prefix+string(rune('a'+i/26/26%26))+string(rune('a'+i/26%26))+string(rune('a'+i%26)))
+	}
+	return out
+}
+
+// groupsOf reads a job's groups, and holds that each has as many tasks as are
+// counted in it.
+func groupsOf(t *testing.T, s *store.Store, id string) []jobs.FailureGroup {
+	t.Helper()
+	groups, err := s.FailureGroups(t.Context(), id, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := s.Groups(t.Context(), id)
+	if err != nil || len(known) != len(groups) {
+		t.Fatalf("%d groups, %d ids, %v", len(groups), len(known), err)
+	}
+	counts := make(map[jobs.GroupID]int64)
+	blocks, err := s.Outcomes(t.Context(), id, 0, store.Pick{Failed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blocks {
+		if len(b.Groups) != len(b.Failed) {
+			t.Fatalf("block %d has %d failures and %d groups", b.First, len(b.Failed), len(b.Groups))
+		}
+		for _, group := range b.Groups {
+			counts[known.Of(group)]++
+		}
+	}
+	for _, g := range groups {
+		if counts[g.ID] != g.Count {
+			t.Errorf("group %v %q counts %d, and has %d", g.ID, g.Pattern, g.Count, counts[g.ID])
+		}
+	}
+	return groups
+}
+
+func TestFailureGroups(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	id := insert(t, s, admin, pythonSpec(rangeOf(1000)))
+	fail := func(line int, messages ...string) {
+		t.Helper()
+		lease := claim(t, s, id, len(messages))
+		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{failing(lease.First, line, messages...)}}); !p.Held {
+			t.Fatal("not held")
+		}
+	}
+	var values []string
+	for i := range 100 {
+		values = append(values, fmt.Sprintf("bad value %d", i))
+	}
+	fail(3, values...)
+	fail(3, values[:50]...)
+	fail(4, "bad value 7\x00", "bad value 7\x00")
+	groups := groupsOf(t, s, id)
+	if len(groups) != 2 {
+		t.Fatalf("%d groups: %+v", len(groups), groups)
+	}
+	g := groups[0]
+	if g.Count != 150 || g.FirstIndex != 0 || g.Message != "bad value 0" || g.Pattern != "bad value <number>" || g.Frame.String() != "program.py:3 in f" ||
+		len(g.Messages) != 5 || g.Messages[4].Text != "bad value 4" || g.Messages[4].Index != 4 || g.Example.Message != "bad value 0" {
+		t.Errorf("%+v", g)
+	}
+	if g := groups[1]; g.Count != 2 || g.FirstIndex != 150 || len(g.Messages) != 1 {
+		t.Errorf("%+v", g)
+	}
+	one, err := s.FailureGroup(t.Context(), id, g.ID)
+	if err != nil || one.Count != 150 {
+		t.Errorf("%+v, %v", one, err)
+	}
+	if _, err := s.FailureGroup(t.Context(), id, 12); !errors.Is(err, jobs.ErrNotFound) {
+		t.Errorf("a group that is not there: %v", err)
+	}
+
+	// More patterns than are kept at a place: whatever comes in which order, each
+	// failure is counted where it is found.
+	fail(9, words(15, "no ")...)
+	fail(9, words(70, "no ")...)
+	fail(9, words(30, "no ")...)
+	groups = groupsOf(t, s, id)
+	if len(groups) != 2+20+1 || groups[0].ID != groups[0].ID.Other() && groups[1].ID != groups[1].ID.Other() {
+		t.Errorf("%d groups, first %+v", len(groups), groups[0])
+	}
+	for _, g := range groups {
+		if g.ID == g.ID.Other() && (g.Pattern != "(other messages)" || g.Frame.String() != "program.py:9 in f" || len(g.Messages) != 5 || g.Count != 60 || g.Type != "ValueError") {
+			t.Errorf("%+v", g)
+		}
+	}
+	// And more places.
+	for line := range 110 {
+		fail(100+line, "x", "y")
+	}
+	groups = groupsOf(t, s, id)
+	if last, err := s.FailureGroup(t.Context(), id, 0); err != nil || last.Pattern != "(other failures)" || last.Count != 2*13 || last.Frame != nil {
+		t.Errorf("%+v, %v", last, err)
+	}
+
+	// Those that were made by another rule are made anew.
+	if _, err := s.Pool.Exec(t.Context(), `update failure_groups set version = 0, id = id + 1`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pool.Exec(t.Context(), `update outcomes set groups = '{}'`); err != nil {
+		t.Fatal(err)
+	}
+	again := groupsOf(t, s, id)
+	if len(again) != len(groups) || again[0].Count != groups[0].Count {
+		t.Errorf("made anew: %d groups, before %d", len(again), len(groups))
+	}
+}
