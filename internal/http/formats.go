@@ -37,7 +37,7 @@ func ndjsonLine(dst []byte, index int64, state jobs.TaskState, value []byte) []b
 	case jobs.TaskFailed:
 		dst = append(dst, `,"error":`...)
 	}
-	dst = append(dst, value...)
+	dst = jobs.AppendUnicode(dst, value)
 	return append(dst, "}\n"...)
 }
 
@@ -45,7 +45,7 @@ func outputLine(dst []byte, _ int64, state jobs.TaskState, value []byte) []byte 
 	if state != jobs.TaskSucceeded {
 		return append(dst, "null"...)
 	}
-	return append(dst, value...)
+	return jobs.AppendUnicode(dst, value)
 }
 
 // csvLine writes a text output as the text itself, which is what a spreadsheet
@@ -58,7 +58,7 @@ func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte
 	dst = append(dst, ',')
 	switch state {
 	case jobs.TaskSucceeded:
-		text := string(value)
+		text := string(jobs.Unicode(value))
 		if len(value) > 0 && value[0] == '"' && jobs.LoneSurrogate(value) < 0 {
 			if decoded, err := jobs.DecodeText(value); err == nil {
 				text = decoded
