@@ -39,6 +39,7 @@ var wordRows = [][2]string{
 var pythonRows = [][2]string{
 	{"async def", "Each task is an asyncio task of its own, in a context of its own. With several threads that many run at once in one event loop. A task sees and cancels its own asyncio tasks only. What it leaves in the loop goes on until its process ends."},
 	{"multiprocessing", "The program's module has a name and a file, so that Pool, Process, Manager and ProcessPoolExecutor find it by every start method. Its __name__ is not __main__: a guarded block at its end does not run."},
+	{"sys.stdout, sys.stderr", "Text files over descriptors 1 and 2, whose lines become the task's log. A program may wrap, detach, reconfigure or replace them; closing them closes nothing. What is flushed comes before what a child prints next."},
 	{"outputs", "What JSON has: objects with text as keys, arrays, text, numbers, true, false, null. Tuples become arrays, numpy's values numbers and arrays. Keys that are numbers, True, False or None become text, and the task's log names their place, such as [3].score; two keys of one name fail the task. So do NaN, Infinity, whole numbers of more than 4300 digits, sets, bytes, dates, Decimal and other objects: the message names the place and the type."},
 	{"hash()", "All processes, on all nodes, have the same PYTHONHASHSEED, so that they agree on hash() of text and on the order of sets. A program that reads hostile keys sets PYTHONHASHSEED to random in its environment."},
 }

@@ -44,7 +44,10 @@
 // or two keys may have one name; only then, and when it cannot be encoded, Python
 // looks through the value for the place.
 //
-// print writes its arguments one by one; the runner puts them together until the
+// sys.stdout and sys.stderr are text files over descriptors 1 and 2 whose methods to
+// write keep the text with the number of its task instead. When a program redirects
+// a descriptor with os.dup2, and in forked processes, they do write to it. print
+// writes its arguments one by one; the runner puts them together until the
 // end of a line, of the task, or of the patience of whoever asks for a flush.
 //
 // # How a process ends

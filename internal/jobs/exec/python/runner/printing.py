@@ -1,10 +1,13 @@
 """What takes the place of sys.stdout and sys.stderr."""
-import struct, threading, time
+import io, os, struct, threading, time
+from codecs import getincrementaldecoder
+from functools import partial, wraps
 
 from .cells import DIRTY, ROOM, SENT, UNSENT
 
 MAX_TASK_LOG, MAX_LOG = 256 << 10, 1 << 20  # characters, of a task's stream and in all
 MAX_PIECES = 1000  # of a line that does not end, and characters of one
+utf_8_decoder = getincrementaldecoder("utf-8")
 RECORD = struct.Struct("<qBdI")             # number, stream, time, bytes of text
 
 
@@ -27,7 +30,7 @@ class Log:
             self.size += len(text)
             n, free = 0, ROOM - self.used - RECORD.size
             if free > 0:
-                data = text[:free // 4 if 4 * len(text) > free else None].encode("utf-8", "replace")
+                data = text[:free // 4 if 4 * len(text) > free else None].encode("utf-8", "backslashreplace")
                 n = RECORD.size + len(data)
                 self.room[self.used:self.used + n] = RECORD.pack(number, stream, at, len(data)) + data
                 self.used += n
@@ -55,25 +58,35 @@ class Log:
             self.cells[UNSENT] = left
 
 
-class Stream:
+class Stream(io.TextIOWrapper):
     """sys.stdout or sys.stderr of a program: text goes to the parent with the task's
     number. print writes what it prints in many pieces; they are put together first.
-    Nothing at all is written as an end that is none, so that is an end of pieces, too."""
+    Nothing at all is written as an end that is none, so that is an end of pieces, too.
 
-    encoding, errors, newlines, closed, mode = "utf-8", "replace", None, False, "w"
-    current = staticmethod(lambda: -1)  # the number of the task that the caller runs in
-    several = False                     # tasks run at once
+    It is a text file over descriptor 1 or 2, as programs expect. Once the descriptor
+    leads elsewhere, and in processes that a task forks, text is really written to it."""
+
+    # What each write reads is in slots, which are fastest.
+    __slots__ = "runner", "number", "current", "several", "pieces", "of", "busy", "used", "bar", "split", "pipe", "real"
 
     def __init__(self, runner, number):
+        raw = io.FileIO(number + 1, "w", closefd=False)
+        raw.name = ("<stdout>", "<stderr>")[number]
+        super().__init__(Bytes(raw), "utf-8", "backslashreplace", "\n")
+        self.buffer.stream = self
+        self.mode = "w"
         self.runner = runner
         self.number = number
-        self.name = ("<stdout>", "<stderr>")[number]
-        self.buffer = Bytes(self)
-        self.pieces = []  # of a line of which the end has not come
-        self.of = -1      # the task that wrote them
+        self.current = lambda: -1  # the number of the task that the caller runs in
+        self.several = False       # tasks run at once
+        self.pieces = []    # of a line of which the end has not come
+        self.of = -1        # the task that wrote them
         self.busy = False
-        self.used = {}    # characters printed by tasks in hand
-        self.bar = -1, 0  # the task that wrote a line to be written over, and its characters
+        self.used = {}      # characters printed by tasks in hand
+        self.bar = -1, 0    # the task that wrote a line to be written over, and its characters
+        self.split = False  # the buffer was given a part of a character
+        self.pipe = identity(number + 1)
+        self.real = False
 
     def write(self, text):
         if not isinstance(text, str):
@@ -86,10 +99,8 @@ class Stream:
     def collect(self, text):
         """Takes a piece. Another thread, or a signal handler, may do so at the same time."""
         pieces, task = self.pieces, self.current()
-        if task != self.of:
-            if pieces:
-                self.commit()
-            self.of = task
+        if task != self.of or self.split:
+            self.change(task)
         pieces.append(text)
         if "\n" in text or not text or "\r" in text or len(text) > MAX_PIECES or len(pieces) > MAX_PIECES:
             self.commit()
@@ -97,13 +108,25 @@ class Stream:
             self.runner.cells[DIRTY] = 1
         return len(text)
 
+    def change(self, task):
+        """Ends what another task has begun, and a character of which no more comes."""
+        if self.split:
+            self.split = False
+            self.pieces.append(self.buffer.decode(b"", True))
+        if task != self.of:
+            self.commit()
+            self.of = task
+
     def commit(self):
         """Takes the pieces to be sent."""
-        r, task = self.runner, self.of
+        if not self.pieces:
+            return
+        r = self.runner
         with r.log.lock:
             if self.busy or not self.pieces:
                 return
             self.busy = True
+            task = self.of  # that of the pieces until they are taken
             try:
                 n = len(self.pieces)
                 text = "".join(self.pieces[:n])
@@ -111,11 +134,8 @@ class Stream:
                 self.keep(text, task)
             finally:
                 self.busy = False
-        if (r.log.size > MAX_LOG or r.log.used > ROOM // 2) and r.lock.acquire(blocking=False):
-            try:
-                r.flush_logs()
-            finally:
-                r.lock.release()
+        if r.log.size > MAX_LOG or r.log.used > ROOM // 2:
+            r.send_logs()
         r.cells[DIRTY] = 1
 
     def keep(self, text, task):
@@ -135,76 +155,120 @@ class Stream:
             return
         self.used[task] = used + len(text)
         if used + len(text) > MAX_TASK_LOG:
-            text = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, self.name[1:-1])
+            name = ("stdout", "stderr")[self.number]
+            text = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, name)
         self.runner.log.add(task, self.number, time.time(), text)
 
     def line(self, text):
         """Adds a line of ours."""
-        self.flush()
+        self.commit()
         self.runner.log.add(self.current(), self.number, time.time(), text + "\n")
         self.runner.cells[DIRTY] = 1
 
-    def writelines(self, lines):
-        for line in lines:
-            self.write(line)
-
     def flush(self):
-        if self.pieces:
-            self.commit()
+        """Sends what was printed, so that it comes before what the program writes to the
+        descriptor next, or lets what it starts write."""
+        self.commit()
+        self.runner.hurry()
 
     def close(self):
-        pass
+        """Closes nothing: other tasks print, too."""
+        self.flush()
 
-    def fileno(self):
-        return self.number + 1
-
-    def isatty(self):
-        return False
-
-    def readable(self):
-        return False
-
-    def writable(self):
-        return True
-
-    def seekable(self):
-        return False
+    def detach(self):
+        self.flush()
+        return self.buffer
 
     def reconfigure(self, **options):
-        pass
+        super().reconfigure(**options)
+        if options and not self.real:
+            self.write = self.write_configured
 
-    @property
-    def line_buffering(self):
-        return False
+    def write_configured(self, text):
+        """write, once the program asked for something else."""
+        Stream.write(self, text.encode(self.encoding, self.errors).decode(self.encoding, "replace"))
+        if self.write_through or self.line_buffering and ("\n" in text or "\r" in text):
+            self.flush()
+        return len(text)
 
-    def __enter__(self):
-        return self
+    def follow(self):
+        """Looks where the descriptor leads, after it may have changed."""
+        if (identity(self.number + 1) != self.pipe) != self.real:
+            if self.real:
+                io.TextIOWrapper.flush(self)
+                self.real = False
+                for o in (self, self.buffer):
+                    for name in ("write", "flush"):
+                        o.__dict__.pop(name, None)
+            else:
+                self.commit()
+                self.become_real()
 
-    def __exit__(self, *exc):
-        return None
+    def become_real(self):
+        """Writes to the descriptor from now on."""
+        self.real = True
+        for o, cls in ((self, io.TextIOWrapper), (self.buffer, io.BufferedWriter)):
+            o.write, o.flush = partial(cls.write, o), partial(cls.flush, o)
+
+    def fork(self):
+        """In a process that a task forked."""
+        self.pieces = []
+        if not self.real:
+            self.become_real()
+            io.TextIOWrapper.reconfigure(self, line_buffering=True)
 
 
-class Bytes:
-    """The .buffer of a Stream."""
+class Bytes(io.BufferedWriter):
+    """The buffer of a Stream."""
 
-    mode, closed = "wb", False
-
-    def __init__(self, stream):
-        self.stream = stream
+    def __init__(self, raw):
+        super().__init__(raw)
+        self.decoder = utf_8_decoder("replace")
+        self.decode = self.decoder.decode
 
     def write(self, data):
-        data = bytes(data)
-        self.stream.write(data.decode("utf-8", "replace"))
+        data = memoryview(data).tobytes()
+        stream = self.stream
+        with stream.runner.log.lock:
+            task = stream.current()
+            if task != stream.of:
+                stream.change(task)
+            stream.split = False
+            text = self.decode(data)
+            if text:
+                stream.collect(text)
+            stream.split = self.decoder.getstate()[0] != b""
         return len(data)
 
     def flush(self):
         self.stream.flush()
 
-    def fileno(self):
-        return self.stream.fileno()
+    def close(self):
+        self.flush()
 
-    def isatty(self):
-        return False
+    def detach(self):
+        self.flush()
+        return self.raw
 
-    def writable(self):
-        return True
+
+def identity(fd):
+    """Which file a descriptor leads to; None where it is closed."""
+    try:
+        s = os.fstat(fd)
+    except OSError:
+        return None
+    return s.st_dev, s.st_ino
+
+
+def watch_dup2(streams):
+    """Lets the streams notice that a program redirects their descriptors."""
+    dup2 = os.dup2
+
+    @wraps(dup2)
+    def watched(fd, fd2, inheritable=True):
+        result = dup2(fd, fd2, inheritable)
+        if fd2 == 1 or fd2 == 2:
+            streams[fd2 - 1].follow()
+        return result
+
+    os.dup2 = watched

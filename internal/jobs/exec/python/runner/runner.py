@@ -6,7 +6,7 @@ from types import CoroutineType
 
 from .cells import ANSWERS, DIRTY, RAW, ROOM, TRACE
 from .many import Async, Threads
-from .printing import RECORD, Log, Stream
+from .printing import RECORD, Log, Stream, watch_dup2
 from .program import CALLS, Program, await_coroutine, checking_kills, is_async
 from .serial import Serial
 from .values import FILE, describe, encoded
@@ -17,6 +17,7 @@ zero = struct.pack("i", 0)
 # After so many reads of the parent what a pipe held is read, and what is there
 # was written since: by something that will not end soon.
 PIPE_READS = 5
+FLUSHES = 500    # a second that are sent at once
 MAX_NOTES = 10000  # lines of ours in the logs of a job's tasks
 STUCK = 1.0  # seconds after which a parent that reads nothing is waited for no longer
 
@@ -68,8 +69,10 @@ class Runner:
         """Writes one frame; the lock must be held."""
         size = sum(map(len, parts))
         data = memoryview(b"".join((struct.pack("<IB", size, ord(kind)),) + parts))
+        self.writing = True
         while data:
             data = data[os.write(4, data):]
+        self.writing = False
 
     # --- life ---
 
@@ -208,7 +211,8 @@ class Runner:
                 os.close(fd)
             except OSError:
                 pass
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.plain
+        for stream in self.streams:
+            stream.fork()
 
     def usage(self):
         own, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
@@ -218,6 +222,9 @@ class Runner:
 
     def end(self, base, done, began, in_tasks, moving):
         """Says that a chunk has ended; the lock must be held."""
+        for stream in self.streams:
+            if stream.split and not stream.several:
+                stream.change(-1)
         self.flush_logs()
         user, system, peak = self.usage()
         self.write("E", struct.pack("<qqdddddq", base, done, began, in_tasks, moving, user, system, peak))
@@ -225,12 +232,9 @@ class Runner:
     # --- logs ---
 
     def capture(self):
-        for name in ("__stdout__", "__stderr__"):
-            stream = getattr(sys, name)
-            if stream is not None:
-                stream.reconfigure(errors="backslashreplace", write_through=True)
-        self.plain = sys.__stdout__, sys.__stderr__
+        self.plain = sys.__stdout__, sys.__stderr__  # somebody may have them
         self.streams = Stream(self, 0), Stream(self, 1)
+        watch_dup2(self.streams)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.streams
 
     def drain(self):
@@ -246,6 +250,28 @@ class Runner:
             except OSError:
                 pass  # the task closed or replaced it
 
+    def send_logs(self):
+        """Sends what was printed unless that must wait. A signal handler may print in
+        the middle of a frame."""
+        if self.lock.acquire(blocking=False):
+            try:
+                if not self.writing:
+                    self.flush_logs()
+            finally:
+                self.lock.release()
+
+    def hurry(self):
+        """Sends what was printed, as the program flushes it, unless it does so all the
+        time: then the parent asks for it."""
+        if not self.log.records:
+            return
+        now = time.perf_counter()
+        self.flushes = min(self.flushes + (now - self.flushed) * FLUSHES, FLUSHES)
+        self.flushed = now
+        if self.flushes >= 1:
+            self.flushes -= 1
+            self.send_logs()
+
     def note(self, text):
         """Adds a line of ours to the log of the task that the caller runs in."""
         self.notes += 1
@@ -258,7 +284,7 @@ class Runner:
     def flush_logs(self):
         """Sends what was printed; the lock must be held."""
         for stream in self.streams:
-            stream.flush()
+            stream.commit()
         if not self.log.records:
             return
         records, sent = self.log.take()
@@ -272,7 +298,7 @@ class Runner:
                 j += 1
             if j > i + 1:
                 text = "".join([record[3] for record in records[i:j]])
-            data = text.encode("utf-8", "replace")
+            data = text.encode("utf-8", "backslashreplace")
             parts.append(RECORD.pack(number, stream, at, len(data)))
             parts.append(data)
             i = j
@@ -281,4 +307,6 @@ class Runner:
 
     mode = None
     notes = 0
+    writing = False
+    flushes, flushed = 0.0, 0.0  # by the program: how many are sent at once, as of when
     streams = ()
