@@ -77,9 +77,13 @@
 //	POST /jobs/new            multipart or urlencoded, see [NewJobForm]; with
 //	                          [FieldTry] it only tries the first input and
 //	                          renders the page with a [TryResult] (200), with
-//	                          [FieldCheck] it looks at all but the file (204);
+//	                          [FieldCheck] it submits nothing (204), with
+//	                          [FieldPart] the file is only its beginning;
 //	                          the file is read as it arrives, so the fields
-//	                          about it come before it
+//	                          about it come before it. The same [FieldKey]
+//	                          with the same form leads to the same job
+//	POST /jobs/new/file       the form's fields about its file and the file, or
+//	                          its beginning, answered by [FileInputs]
 //	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry
 //	POST /queues, /queues/{name}        a new queue, a queue's limits: [QueueForm]
 //	POST /queues/{name}/VERB            no fields; pause, resume or delete

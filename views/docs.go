@@ -60,6 +60,14 @@ var inputRows = [][2]string{
 	{`{"open": true}`, "As many as you like, later: POST …/tasks takes one JSON value a line, and all of a request or nothing of it. Tasks run meanwhile; ?seal=true, or POST …/seal, says that those were the last."},
 }
 
+var fileRows = [][2]string{
+	{".csv .tsv", "The cells of one column, as texts. Commas, semicolons, tabs or vertical bars separate the cells, whichever parts all records alike."},
+	{".ndjson .jsonl", "One JSON value a line."},
+	{".json", "The elements of an array, or NDJSON where each line is a JSON value."},
+	{".txt", "Each line is a text, unless the lines are JSON objects or arrays."},
+	{"(other)", "Whichever of these the content is."},
+}
+
 var resultRows = [][2]string{
 	{"(none)", "NDJSON: one line a task that has ended, with index, state, and output or error"},
 	{"?format=outputs", "one JSON array of the outputs, null where a task failed"},

@@ -42,7 +42,8 @@ var (
 		{jobs.OutputText, "The text it prints"}, {jobs.OutputLines, "The lines it prints, as an array"}, {jobs.OutputJSON, "The JSON value it prints"},
 	}
 	formatOptions = []option{
-		{FormatLines, "Lines, each an input"}, {FormatNDJSON, "NDJSON, each line a JSON value"}, {FormatCSV, "CSV, one column of it"},
+		{FormatAuto, "What its name and content say"}, {FormatLines, "Lines, each an input"}, {FormatNDJSON, "NDJSON, each line a JSON value"},
+		{FormatJSON, "A JSON array, each element an input"}, {FormatCSV, "CSV, one column of it"},
 	}
 	priorityOptions = []option{{"1", "1, first"}, {"2", "2, usual"}, {"3", "3, later"}, {"4", "4, last"}}
 )

@@ -3,6 +3,7 @@ package views
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 const (
 	FieldTry   = "try"
 	FieldCheck = "check"
+	FieldPart  = "part" // the file is only its beginning; comes before it
+	FieldKey   = "key"  // makes sending the form again harmless
 
 	FieldName     = "name"
 	FieldQueue    = "queue"
@@ -41,7 +44,7 @@ const (
 	FieldRangeStop  = "range_stop"
 	FieldRangeStep  = "range_step"
 	FieldFile       = "file"        // the uploaded file
-	FieldFileFormat = "file_format" // FormatLines, FormatNDJSON or FormatCSV
+	FieldFileFormat = "file_format" // one of FormatAuto …
 	FieldCSVColumn  = "csv_column"  // a column's name, or its number counted from 1
 	FieldCSVHeader  = "csv_header"  // "on" when the first line names the columns
 	FieldFrom       = "from"        // id of the job whose inputs InputsSame takes
@@ -74,8 +77,10 @@ const (
 
 // Values of [FieldFileFormat].
 const (
+	FormatAuto   = "auto" // by the file's name and content
 	FormatLines  = "lines"
 	FormatNDJSON = "ndjson"
+	FormatJSON   = "json" // an array
 	FormatCSV    = "csv"
 )
 
@@ -86,6 +91,73 @@ type NewJobPage struct {
 	Queues  []jobs.Queue // to choose from
 	Try     *TryResult   // what became of the first input, after a try
 	Example string       // name of the example that prefilled the form; may be empty
+}
+
+// A FilePreview is how the server reads a chosen file, from its beginning;
+// rendered by [FileInputs].
+type FilePreview struct {
+	Format  string   // one of FormatLines …
+	Dialect string   // more of the format, such as "separated by semicolons"; may be empty
+	Columns []string // of a CSV file that names them
+	Column  int      // of Columns that is taken, from 0; -1 for none
+	Inputs  []string // the first, as JSON
+	Count   int64    // of all inputs; -1 where the file goes on
+	Wrong   []string // why it cannot be read
+}
+
+// columnsShown is how many columns of a CSV file are offered to choose from.
+const columnsShown = 30
+
+// columnChoice is what to type for column i: its name where that is enough.
+func (p FilePreview) columnChoice(i int) string {
+	name := strings.TrimSpace(p.Columns[i])
+	for j, other := range p.Columns {
+		if name == "" || j != i && strings.TrimSpace(other) == name {
+			return strconv.Itoa(i + 1)
+		}
+	}
+	return name
+}
+
+// details is what follows the format's name: its dialect and how many inputs
+// there are.
+func (p FilePreview) details() string {
+	var b strings.Builder
+	if p.Dialect != "" {
+		b.WriteString(" " + p.Dialect)
+	}
+	if p.Count > 0 {
+		b.WriteString(": " + plural(p.Count, "input", "inputs"))
+	}
+	return b.String()
+}
+
+func columnLabel(i int, name string) string {
+	if strings.TrimSpace(name) == "" {
+		return "no. " + strconv.Itoa(i+1)
+	}
+	return clip(name, 40)
+}
+
+// inputLines is the first inputs, one a line.
+func (p FilePreview) inputLines() string {
+	lines := make([]string, len(p.Inputs))
+	for i, input := range p.Inputs {
+		lines[i] = clip(input, 200)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func formatWord(format string) string {
+	switch format {
+	case FormatCSV:
+		return "CSV"
+	case FormatJSON:
+		return "a JSON array"
+	case FormatNDJSON:
+		return "NDJSON, one JSON value a line"
+	}
+	return "lines of text"
 }
 
 // A TryResult is what became of the first input when it was tried.

@@ -38,6 +38,14 @@ type Page struct {
 // may reports whether the user has the rights of role.
 func (p Page) may(role jobs.Role) bool { return p.User != nil && p.User.Role.Allows(role) }
 
+// userName is the name of who is signed in; empty for nobody.
+func (p Page) userName() string {
+	if p.User == nil {
+		return ""
+	}
+	return p.User.Name
+}
+
 func (p Page) theme() string {
 	if p.Theme == "light" || p.Theme == "dark" {
 		return p.Theme

@@ -121,8 +121,12 @@ func (r *formReader) inputs() jobs.Inputs {
 			r.fail("inputs.items", "is not a JSON array: "+jsonProblem(f.Items, err), nil)
 			return jobs.Inputs{}
 		}
+		if len(items) == 0 {
+			r.fail("inputs.items", "has no element, so there is nothing to run", nil)
+		}
 		return jobs.Inputs{Items: items}
 	case InputsRange:
+		before := len(r.found)
 		start, stop, step := r.whole("inputs.range.start", f.RangeStart), r.whole("inputs.range.stop", f.RangeStop), r.whole("inputs.range.step", f.RangeStep)
 		if strings.TrimSpace(f.RangeStop) == "" {
 			r.fail("inputs.range.stop", "must be a whole number; the range ends before it", nil)
@@ -130,11 +134,17 @@ func (r *formReader) inputs() jobs.Inputs {
 		if strings.TrimSpace(f.RangeStep) == "" {
 			step = 1
 		}
+		if len(r.found) == before && step != 0 && (jobs.Range{Start: start, Stop: stop, Step: step}).Len() == 0 {
+			r.fail("inputs.range.stop", "leaves the range empty, so there is nothing to run", nil)
+		}
 		return jobs.Inputs{Range: &jobs.Range{Start: start, Stop: stop, Step: step}}
 	case InputsFile:
 		r.fail("inputs.file", "choose a file", nil)
 	case InputsSame:
 	default:
+		if strings.TrimSpace(f.Lines) == "" {
+			r.fail("inputs.lines", "is empty: each line is an input, so there is nothing to run", nil)
+		}
 		return jobs.Inputs{Lines: &f.Lines}
 	}
 	return jobs.Inputs{}
@@ -302,7 +312,7 @@ func NewForm() NewJobForm {
 		RangeStart: "0",
 		RangeStop:  "1000",
 		RangeStep:  "1",
-		FileFormat: FormatLines,
+		FileFormat: FormatAuto,
 		CSVColumn:  "1",
 		CSVHeader:  "on",
 		Queue:      "cpu",

@@ -126,7 +126,7 @@ func formPage(path string) string {
 	switch {
 	case parts[0] == "queues" || parts[0] == "nodes":
 		return "/" + parts[0]
-	case parts[0] == "jobs" && len(parts) > 2:
+	case parts[0] == "jobs" && len(parts) > 2: // of a job, or of the form for a new one
 		return "/jobs/" + parts[1]
 	}
 	return path

@@ -8,11 +8,13 @@ import (
 	"io"
 )
 
-// A csvReader reads records of RFC 4180 and keeps what stands in quotes as it
+// A csvReader reads records of RFC 4180, whose cells may have another separator
+// than commas, and keeps what stands in quotes as it
 // is. (encoding/csv makes a line feed of each CRLF, in quotes, too.) Records end
 // in LF or CRLF. Empty lines are passed over.
 type csvReader struct {
-	file *bufio.Reader
+	file      *bufio.Reader
+	separator byte
 
 	line  int // of the next byte, from 1
 	left  int // bytes that the record may still have
@@ -31,7 +33,9 @@ type csvError struct {
 
 func (e *csvError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.message) }
 
-func newCSVReader(file *bufio.Reader) *csvReader { return &csvReader{file: file, line: 1} }
+func newCSVReader(file *bufio.Reader, separator byte) *csvReader {
+	return &csvReader{file: file, separator: separator, line: 1}
+}
 
 // fields is the number of fields of the record.
 func (r *csvReader) fields() int { return len(r.ends) }
@@ -96,7 +100,7 @@ func (r *csvReader) readField() (more bool, err error) {
 			return false, err
 		case !ok:
 			return false, nil
-		case c == ',':
+		case c == r.separator:
 			return true, nil
 		case c == '\n':
 			r.text = r.text[:from+len(bytes.TrimSuffix(r.text[from:], []byte{'\r'}))]
@@ -135,7 +139,7 @@ func (r *csvReader) readQuoted(line int) (more bool, err error) {
 			return false, err
 		case !ok || c == '\n':
 			return false, nil
-		case c == ',':
+		case c == r.separator:
 			return true, nil
 		case c != '"':
 			return false, &csvError{closed, "something follows a cell's closing quote"}

@@ -14,7 +14,7 @@ import (
 )
 
 func readCSVText(text string) (records [][]string, err error) {
-	r := newCSVReader(bufio.NewReader(iotest.OneByteReader(strings.NewReader(text))))
+	r := newCSVReader(bufio.NewReader(iotest.OneByteReader(strings.NewReader(text))), ',')
 	for {
 		if err := r.read(); err != nil {
 			if err == io.EOF {

@@ -66,5 +66,8 @@
 // server can be shut down, and [Site.Wait] waits for that.
 //
 // Inputs stream the other way (control.go, upload.go): into the database as they
-// arrive, in one transaction, so that all of them are there or none.
+// arrive, in one transaction, so that all of them are there or none. A form's file
+// is text in UTF-8 or UTF-16 (filetext.go), whose format follows from its name
+// and its first 64 KiB unless the form says it (fileformat.go), and of which the
+// inputs are read (fileinputs.go).
 package web

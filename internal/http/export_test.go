@@ -27,3 +27,9 @@ func (s *Site) Streams() (guests, hubs int) {
 
 // Recheck makes sure at once that who opened streams is let in.
 func (s *Site) Recheck() { s.usher.recheck() }
+
+// InferFormat is the format and the separator that inferFormat reports.
+func InferFormat(asked, name, head string) (kind string, separator byte) {
+	f := inferFormat(asked, name, []byte(head))
+	return f.kind, f.separator
+}

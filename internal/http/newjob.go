@@ -2,9 +2,11 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -113,31 +115,13 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	user := callOf(r.Context()).user
-	var up *upload
-	var refused jobs.Invalid
-	if early := views.ParseNewJobForm(form.values); form.file != nil && early.Inputs == views.InputsFile {
-		up = newUpload(form.file, early)
-		id, err := s.engine.SubmitStream(r.Context(), user, up.values(), func(int64) (jobs.Spec, error) {
-			if err := form.rest(); err != nil {
-				return jobs.Spec{}, err
-			}
-			full := views.ParseNewJobForm(form.values)
-			spec, found := full.Spec(&jobs.Inputs{Stored: up.stored()})
-			if len(found) > 0 || form.values.Get(views.FieldTry) != "" {
-				return spec, errNotYet
-			}
-			if !up.oneLine { // lines that were edited would become others
-				spec.Inputs.Stored.Kind = "items"
-			}
-			return spec, nil
-		})
-		if err == nil {
-			http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
-			return nil
-		}
-		if !errors.As(err, &refused) && !errors.Is(err, errNotYet) {
-			return err
-		}
+	up, id, refused, err := s.takeFile(r.Context(), user, form)
+	if err != nil {
+		return err
+	}
+	if id != "" {
+		http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
+		return nil
 	}
 	if err := form.rest(); err != nil {
 		return err
@@ -151,7 +135,7 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if checking && p.Form.Inputs == views.InputsFile {
+	if checking && up == nil && p.Form.Inputs == views.InputsFile {
 		inputs = &jobs.Inputs{Stored: newUpload(nil, p.Form).stored()}
 	}
 	spec, found := p.Form.Spec(inputs)
@@ -178,7 +162,11 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	default:
 		found = refused
 	}
-	job, err := s.submit(r.Context(), user, spec, nil, inBody(found), 0)
+	key, err := form.key(user, nil)
+	if err != nil {
+		return err
+	}
+	job, err := s.submit(r.Context(), user, spec, key, inBody(found), 0)
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		p.Form.Reject(invalid)
@@ -189,6 +177,65 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, "/jobs/"+job.ID, http.StatusSeeOther)
 	return nil
+}
+
+// takeFile reads the form's file, if its inputs are there, and submits the form
+// with it unless it is only tried or wrong: then id is empty, and refused is what
+// the engine found wrong. Without a file up is nil.
+func (s *Site) takeFile(ctx context.Context, user *jobs.User, form *postedForm) (up *upload, id string, refused jobs.Invalid, err error) {
+	early := views.ParseNewJobForm(form.values)
+	if form.file == nil || early.Inputs != views.InputsFile {
+		return nil, "", nil, nil
+	}
+	up = newUpload(form.file, early)
+	if form.values.Get(views.FieldPart) != "" {
+		up.part = true
+		return up, "", nil, up.look()
+	}
+	var content hash.Hash
+	if form.values.Get(views.FieldKey) != "" {
+		content = sha256.New()
+		up.file = io.TeeReader(up.file, content)
+	}
+	id, err = s.engine.SubmitStream(ctx, user, up.values(), func(int64) (jobs.Spec, *store.Key, error) {
+		if err := form.rest(); err != nil {
+			return jobs.Spec{}, nil, err
+		}
+		full := views.ParseNewJobForm(form.values)
+		spec, found := full.Spec(&jobs.Inputs{Stored: up.stored()})
+		if len(found) > 0 || form.values.Get(views.FieldTry) != "" || form.values.Get(views.FieldCheck) != "" {
+			return spec, nil, errNotYet
+		}
+		if !up.oneLine { // lines that were edited would become others
+			spec.Inputs.Stored.Kind = "items"
+		}
+		key, err := form.key(user, content)
+		return spec, key, err
+	})
+	if errors.As(err, &refused) || errors.Is(err, errNotYet) {
+		err = nil
+	}
+	return up, id, refused, err
+}
+
+// previewFile answers how the beginning of a chosen file is read.
+func (s *Site) previewFile(w http.ResponseWriter, r *http.Request) error {
+	if err := require(r, jobs.Submitter); err != nil {
+		return err
+	}
+	form, err := openForm(r)
+	if err != nil {
+		return err
+	}
+	if form.file == nil {
+		return jobs.Invalid{{Location: "body." + views.FieldFile, Message: "is required"}}
+	}
+	up := newUpload(form.file, views.ParseNewJobForm(form.values))
+	up.part = form.values.Get(views.FieldPart) != ""
+	if err := up.look(); err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, views.FileInputs(up.preview()))
 }
 
 // withoutInputs leaves out what follows only from inputs that could not be
@@ -223,6 +270,9 @@ func (s *Site) formInputs(r *http.Request, f *views.NewJobForm, up *upload) (*jo
 			return nil, nil, err
 		}
 		f.FromName, f.FromCount = job.Name, job.Counts.Total
+		if job.Counts.Total == 0 {
+			return nil, jobs.Invalid{{Location: "inputs", Message: "that job had no inputs, so there is nothing to run"}}, nil
+		}
 		return sameInputs(job), nil, nil
 	}
 	return nil, nil, nil // without a file the form says that one must be chosen
@@ -302,7 +352,10 @@ func (s *Site) forget(ctx context.Context, v store.Viewer, id string) {
 func (s *Site) firstInput(ctx context.Context, v store.Viewer, in jobs.Inputs, up *upload) (json.RawMessage, error) {
 	switch {
 	case up != nil:
-		return up.first, nil
+		if len(up.first) == 0 {
+			return nil, nil
+		}
+		return up.first[0], nil
 	case in.Count() == 0:
 		return nil, nil
 	case in.Range != nil:

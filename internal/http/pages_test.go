@@ -1,13 +1,15 @@
 package web_test
 
 import (
-	"bytes"
 	"fmt"
+	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,20 +70,27 @@ func (s *server) post(path string, v url.Values) *answer {
 // upload sends the form of a new job with a file.
 func (s *server) upload(v url.Values, name, content string) *answer {
 	s.t.Helper()
-	var b bytes.Buffer
-	w := multipart.NewWriter(&b)
-	for key := range v {
+	var b strings.Builder
+	w, kind := multipartOf(s.t, &b, v, name, content)
+	w.Close()
+	return s.call("POST", "/jobs/new", b.String(), "Content-Type", kind)
+}
+
+// multipartOf writes the fields of a form and then its file.
+func multipartOf(t testing.TB, to io.Writer, v url.Values, name, content string) (w *multipart.Writer, kind string) {
+	t.Helper()
+	w = multipart.NewWriter(to)
+	for _, key := range slices.Sorted(maps.Keys(v)) {
 		if err := w.WriteField(key, v.Get(key)); err != nil {
-			s.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
 	part, err := w.CreateFormFile(views.FieldFile, name)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	fmt.Fprint(part, content)
-	w.Close()
-	return s.call("POST", "/jobs/new", b.String(), "Content-Type", w.FormDataContentType())
+	return w, w.FormDataContentType()
 }
 
 // posted is the job that the answer to a form leads to.
@@ -374,7 +383,7 @@ func TestNewJobForm(t *testing.T) {
 		t.Error(got)
 	}
 	doc = document(t, s.post("/jobs/new", with(views.FieldTry, "1", views.FieldRangeStop, "0")), 422)
-	if got := text(doc, "#errors"); !strings.Contains(got, "no first input") {
+	if got := text(doc, "#errors"); !strings.Contains(got, "nothing to run") {
 		t.Error(got)
 	}
 	doc = document(t, s.post("/jobs/new", with(views.FieldTry, "1", views.FieldSource, "def work(x:")), 422)

@@ -36,6 +36,7 @@ func (s *Site) routes() chi.Router {
 	s.live(r, "/live", s.jobsLive)
 	r.Get("/jobs/new", s.page(s.newJobPage))
 	r.Post("/jobs/new", s.page(s.createJob))
+	r.Post("/jobs/new/file", s.page(s.previewFile))
 	r.Get("/jobs/{id}", s.page(s.jobPage))
 	s.live(r, "/jobs/{id}/live", s.jobLive)
 	pause := s.verb("pause", s.engine.Pause, "The job has already ended, or is being stopped.")

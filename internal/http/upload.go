@@ -3,21 +3,23 @@ package web
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
 
@@ -51,6 +53,24 @@ func openForm(r *http.Request) (*postedForm, error) {
 	}
 	f := &postedForm{values: url.Values{}, parts: parts, room: maxFieldBytes}
 	return f, f.advance()
+}
+
+// key makes the form, with what file has hashed of its file, harmless to send
+// again: the same job answers. It is nil for a form without a key, as browsers
+// without scripts send it. A key with other content is another key, so a form
+// that was changed is never taken for the one before.
+func (f *postedForm) key(user *jobs.User, file hash.Hash) (*store.Key, error) {
+	given := f.values.Get(views.FieldKey)
+	if given == "" {
+		return nil, nil
+	}
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%q\n%s\n", given, f.values.Encode())
+	if file != nil {
+		sum.Write(file.Sum(nil))
+	}
+	request := sum.Sum(nil)
+	return newKey("form-"+hex.EncodeToString(request), user, request)
 }
 
 // rest reads what comes after the file, and what is left of the file itself.
@@ -91,43 +111,63 @@ func (f *postedForm) advance() error {
 	}
 }
 
+// previewed is how many inputs are read of a file that is only looked at.
+const previewed = 3
+
 // An upload is inputs in a form's file.
 type upload struct {
 	file    io.Reader
+	name    string           // of the file
 	form    views.NewJobForm // as far as it came before the file
 	program jobs.Program
+	part    bool // the file is only the beginning of one: no more than previewed inputs are read
+
+	text     *bufio.Reader // of the file; nil before it is read
+	encoding string        // that text was read from, if it was not UTF-8
+	format   fileFormat    // once text is there
+	columns  []string      // of a CSV file, or nil where it names none
+	column   int           // of a CSV file that is taken, from 0; -1 before that is known
 
 	count   int64
-	first   json.RawMessage // input of all; nil until one was read
-	wrong   jobs.Invalid    // with the file
-	oneLine bool            // no input that was read has a line break
+	first   []json.RawMessage // inputs, at most previewed
+	wrong   jobs.Invalid      // with the file
+	oneLine bool              // no input that was read has a line break
+	blank   bool              // every input that was read is an empty text
 }
 
-func newUpload(file io.Reader, f views.NewJobForm) *upload {
-	u := &upload{file: file, form: f, oneLine: true}
-	spec, _ := f.Spec(&jobs.Inputs{Stored: u.stored()}) // what is wrong with it is told later
+// newUpload is the inputs in file, or without one those of a file that is still
+// to come.
+func newUpload(file *multipart.Part, f views.NewJobForm) *upload {
+	u := &upload{form: f, format: fileFormat{kind: f.FileFormat}, column: -1, oneLine: true, blank: true}
+	if file != nil {
+		u.file, u.name = file, file.FileName()
+	}
+	spec, _ := f.Spec(&jobs.Inputs{Stored: u.stored()}) // what is wrong with it is reported later
 	u.program = spec.Program
 	return u
 }
 
 // stored is the inputs as the database has them, when all were read.
 func (u *upload) stored() *jobs.Stored {
-	kind := "lines"
-	if u.form.FileFormat == views.FormatNDJSON {
-		kind = "items"
+	kind := "items"
+	if u.format.kind == views.FormatLines || u.format.kind == views.FormatCSV {
+		kind = "lines"
 	}
 	return &jobs.Stored{Kind: kind, Count: u.count}
 }
 
 // values yields the inputs as they arrive, in compact JSON. It stops yielding
 // at the first line that is wrong, reads on to list others, and ends with
-// jobs.Invalid.
+// jobs.Invalid. A whole file without inputs is wrong, too.
 func (u *upload) values() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for value, err := range u.read() {
 			var invalid jobs.Invalid
 			switch {
 			case errors.As(err, &invalid):
+				if u.cut() {
+					return
+				}
 				u.wrong = append(u.wrong, invalid...)
 			case err != nil:
 				yield(nil, err)
@@ -135,11 +175,12 @@ func (u *upload) values() iter.Seq2[[]byte, error] {
 			case u.count == jobs.MaxTasks:
 				u.wrong = append(u.wrong, inFile("has more than %d inputs", int64(jobs.MaxTasks))...)
 			case u.wrong == nil:
-				if u.first == nil {
-					u.first = bytes.Clone(value)
+				if len(u.first) < previewed {
+					u.first = append(u.first, bytes.Clone(value))
 				}
 				u.count++
-				if !yield(value, nil) {
+				u.blank = u.blank && string(value) == `""`
+				if !yield(value, nil) || u.part && u.count == previewed {
 					return
 				}
 			}
@@ -147,111 +188,88 @@ func (u *upload) values() iter.Seq2[[]byte, error] {
 				break
 			}
 		}
+		if u.wrong == nil && u.blank && !u.part {
+			u.wrong = inFile("%s", u.emptiness())
+		}
 		if u.wrong != nil {
 			yield(nil, u.wrong)
 		}
 	}
 }
 
+// look reads the inputs without submitting any. What is wrong with them is in
+// wrong; the error is why they could not be read.
+func (u *upload) look() error {
+	for _, err := range u.values() {
+		var invalid jobs.Invalid
+		if err != nil && !errors.As(err, &invalid) {
+			return err
+		}
+	}
+	return nil
+}
+
+// preview is what the form shows of the file after look.
+func (u *upload) preview() views.FilePreview {
+	p := views.FilePreview{Format: u.format.kind, Columns: u.columns, Column: u.column, Count: u.count}
+	if u.part {
+		p.Count = -1
+	}
+	if u.format.kind == views.FormatCSV {
+		p.Dialect = "separated by " + separatorWord(u.format.separator)
+	}
+	if u.encoding != "" {
+		p.Dialect = strings.TrimPrefix(p.Dialect+", in "+u.encoding, ", ")
+	}
+	for _, input := range u.first {
+		p.Inputs = append(p.Inputs, string(input))
+	}
+	for _, v := range u.wrong {
+		p.Wrong = append(p.Wrong, v.Message)
+	}
+	return p
+}
+
+// cut reports whether the file's beginning was read to its end, so that what
+// seems wrong there may be right in the whole file.
+func (u *upload) cut() bool {
+	if !u.part || u.text == nil {
+		return false
+	}
+	_, err := u.text.Peek(1)
+	return err == io.EOF
+}
+
+// emptiness says in what way a file has no inputs.
+func (u *upload) emptiness() string {
+	switch {
+	case u.count > 0 && u.format.kind == views.FormatCSV:
+		return "has only empty cells in this column"
+	case u.count > 0:
+		return "has only blank lines"
+	case u.format.kind == views.FormatJSON:
+		return "has an empty array: there is nothing to run"
+	case u.columns != nil:
+		return "has a line of column names but no records"
+	}
+	return "is empty: there is nothing to run"
+}
+
 // read yields inputs and what is wrong with those that cannot be taken.
 func (u *upload) read() iter.Seq2[[]byte, error] {
-	reader := bufio.NewReaderSize(u.file, 64<<10)
-	switch u.form.FileFormat {
+	var err error
+	if u.text, u.encoding, err = fileText(u.file); err != nil {
+		return func(yield func([]byte, error) bool) { yield(nil, err) }
+	}
+	head, _ := u.text.Peek(sniffed) // what ends it is found by reading
+	u.format = inferFormat(u.form.FileFormat, u.name, head)
+	switch u.format.kind {
 	case views.FormatNDJSON:
-		return inputLines(reader, atFile, jsonLine(u.program))
+		return inputLines(u.text, atFile, jsonLine(u.program))
+	case views.FormatJSON:
+		return u.readArray()
 	case views.FormatCSV:
-		return u.readCSV(reader)
+		return u.readCSV()
 	}
-	return inputLines(reader, atFile, textLine)
-}
-
-// atFile is where violations of an uploaded file stand.
-const atFile = "inputs.file"
-
-func inFile(format string, args ...any) jobs.Invalid {
-	return jobs.Invalid{{Location: atFile, Message: fmt.Sprintf(format, args...)}}
-}
-
-// textLine makes an input of a line of text.
-func textLine(line []byte) (compact []byte, message string) {
-	return jobs.TextInput(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'}))
-}
-
-// readCSV takes one column, by its name or its number counted from 1. Each cell
-// is a text.
-func (u *upload) readCSV(file *bufio.Reader) iter.Seq2[[]byte, error] {
-	column, header := strings.TrimSpace(u.form.CSVColumn), u.form.CSVHeader != ""
-	return func(yield func([]byte, error) bool) {
-		if !skipMark(file) {
-			yield(nil, inFile(wrongEncoding))
-			return
-		}
-		index := -1
-		if n, err := strconv.Atoi(column); err == nil && n >= 1 {
-			index = n - 1
-		} else if !header {
-			yield(nil, inFile("the column must be a number from 1 on, as the first line names none"))
-			return
-		}
-		r := newCSVReader(file)
-		for ; ; header = false {
-			began := r.line
-			var malformed *csvError
-			switch err := r.read(); {
-			case err == io.EOF:
-				return
-			case errors.As(err, &malformed):
-				yield(nil, inFile("is not CSV: %s", malformed))
-				return
-			case errors.Is(err, errLongRecord):
-				yield(nil, inFile("after line %d comes a record that is longer than %d bytes; is a quote not closed?", began-1, maxLine))
-				return
-			case err != nil:
-				yield(nil, err)
-				return
-			}
-			if header {
-				if index = columnOf(r, column, index); index < 0 {
-					yield(nil, inFile("has no column %q; its columns are %s", column, strings.Join(columns(r), ", ")))
-					return
-				}
-				continue
-			}
-			var cell []byte
-			line := r.lines[0]
-			if index < r.fields() {
-				cell, line = r.field(index), r.lines[index]
-			}
-			u.oneLine = u.oneLine && !bytes.ContainsAny(cell, "\r\n")
-			value, err := []byte(nil), error(nil)
-			if utf8.Valid(cell) {
-				value = jobs.AppendString(nil, string(cell))
-			} else {
-				err = inFile("line %d must be UTF-8", line)
-			}
-			if !yield(value, err) {
-				return
-			}
-		}
-	}
-}
-
-// columnOf is the index of the column of a name in the record that names them,
-// else number where there are so many columns, else -1.
-func columnOf(r *csvReader, name string, number int) int {
-	if i := slices.Index(columns(r), name); i >= 0 {
-		return i
-	}
-	if number < r.fields() {
-		return number
-	}
-	return -1
-}
-
-func columns(r *csvReader) []string {
-	names := make([]string, r.fields())
-	for i := range names {
-		names[i] = string(r.field(i))
-	}
-	return names
+	return inputLines(u.text, atFile, textLine)
 }

@@ -108,15 +108,15 @@ func (s *Store) appendAnd(ctx context.Context, v Viewer, id string, values iter.
 // InsertStreamed writes a job whose inputs come from values, in one transaction:
 // first the inputs as they come, then the job that describe makes of their
 // number. It must have the given id, and as its inputs a jobs.Stored of that
-// number. An error that comes with a value or from describe ends the call and is
-// returned, and nothing is kept.
-func (s *Store) InsertStreamed(ctx context.Context, id string, values iter.Seq2[[]byte, error], describe func(count int64) (NewJob, error)) error {
+// number. describe may write in the same transaction. An error that comes with a
+// value or from describe ends the call and is returned, and nothing is kept.
+func (s *Store) InsertStreamed(ctx context.Context, id string, values iter.Seq2[[]byte, error], describe func(tx pgx.Tx, count int64) (NewJob, error)) error {
 	return s.streamTx(ctx, func(tx pgx.Tx) error {
 		count, err := copyInputs(ctx, tx, id, values)
 		if err != nil {
 			return err
 		}
-		n, err := describe(count)
+		n, err := describe(tx, count)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -106,7 +107,7 @@ func TestCreatedInOrder(t *testing.T) {
 	slow := store.NewID()
 	quick := insert(t, s, admin, pythonSpec(rangeOf(1)))
 	err := s.InsertStreamed(t.Context(), slow, func(yield func([]byte, error) bool) { yield([]byte("1"), nil) },
-		func(count int64) (store.NewJob, error) {
+		func(_ pgx.Tx, count int64) (store.NewJob, error) {
 			spec := pythonSpec(jobs.Inputs{Stored: &jobs.Stored{Kind: "items", Count: count}}).WithDefaults()
 			return store.NewJob{ID: slow, OwnerID: admin.ID, Spec: spec, Lanes: 1}, nil
 		})

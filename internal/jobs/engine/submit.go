@@ -163,16 +163,27 @@ func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
 
 // SubmitStream is Submit for inputs that come from values, in any number, of a
 // submission that is known only when they have ended: spec is asked for it with
-// their number. Until then nothing of the job can be seen, and if values or spec
-// end with an error, which is returned, nothing of it is kept.
-func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.Seq2[[]byte, error], spec func(count int64) (jobs.Spec, error)) (id string, err error) {
+// their number, and for the key of the request, or nil. Until then nothing of the
+// job can be seen, and if values or spec end with an error, which is returned,
+// nothing of it is kept. Nor is it when an equal request has taken the key: then
+// the id is that of the job that answered it.
+func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.Seq2[[]byte, error], spec func(count int64) (jobs.Spec, *store.Key, error)) (id string, err error) {
 	var n store.NewJob
 	var work *store.Work
+	var earlier string
 	id = store.NewID()
-	err = e.Store.InsertStreamed(ctx, id, values, func(count int64) (store.NewJob, error) {
-		s, err := spec(count)
+	err = e.Store.InsertStreamed(ctx, id, values, func(tx pgx.Tx, count int64) (store.NewJob, error) {
+		s, key, err := spec(count)
 		if err != nil {
 			return n, err
+		}
+		if key != nil {
+			if earlier, err = e.Store.ClaimKey(ctx, tx, key, id); err != nil {
+				return n, err
+			}
+			if key.Replayed {
+				return n, errReplayed
+			}
 		}
 		found, err := e.Check(ctx, &s)
 		if err != nil {
@@ -184,12 +195,18 @@ func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.
 		n, work, _, err = e.newJob(ctx, id, user, s)
 		return n, err
 	})
+	if errors.Is(err, errReplayed) {
+		return earlier, nil
+	}
 	if err != nil {
 		return "", err
 	}
 	e.submitted(work, n.Turns > 0)
 	return id, nil
 }
+
+// errReplayed ends the transaction of a request that was answered before.
+var errReplayed = errors.New("the request was answered before")
 
 // checkStored looks whether the inputs of an earlier job fit the program. Those
 // that fitted the same way of being called do.
