@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,16 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
+// arrive waits for an element of the page to which a script leads. The page may
+// change under each look at it.
+func (b *tab) arrive(selector string) {
+	b.t.Helper()
+	await(b.t, "a page with "+selector, func() bool {
+		there, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q) !== null`, selector)))
+		return err == nil && there
+	})
+}
+
 func TestBrowser(t *testing.T) {
 	t.Parallel()
 	b := openTab(t)
@@ -129,8 +140,8 @@ func TestBrowser(t *testing.T) {
 		chromedp.SetValue(chromedp.CSS(`#function`), "slow"),
 		chromedp.SetValue(chromedp.CSS(`#range_stop`), "600"),
 		chromedp.Click(chromedp.CSS(`#newjob button.primary`)),
-		chromedp.WaitVisible(chromedp.CSS(`#job-progress`)),
 	)
+	b.arrive("#job-progress")
 	// The bar moves and the page is not loaded again.
 	eval[bool](b, `window.loadedOnce = true`)
 	id := strings.TrimPrefix(eval[string](b, `location.pathname`), "/jobs/")

@@ -46,7 +46,9 @@ func TestBrowserUpload(t *testing.T) {
 
 	// A bad line stands at the file, which stays chosen, as does what was typed.
 	b.chooseFile(s.url, file("bad.ndjson", good+"{nope\n"+good))
-	await(t, "the format that the file's name tells", func() bool { return eval[string](b, `document.getElementById("file_format").value`) == "ndjson" })
+	await(t, "the format that the file's name tells", func() bool {
+		return eval[string](b, `document.getElementById("file-preview").dataset.format ?? ""`) == "ndjson"
+	})
 	eval[bool](b, `(() => {
 		window.stayed = true; window.told = [];
 		const note = () => { if (!document.getElementById("upload").hidden) told.push(document.getElementById("upload-text").textContent) };
@@ -81,7 +83,7 @@ func TestBrowserUpload(t *testing.T) {
 	file("bad.ndjson", "1\n")
 	b.do(submit)
 	await(t, "the word that the file has changed", func() bool {
-		return strings.Contains(eval[string](b, `document.getElementById("busy").textContent`), "has changed since it was chosen")
+		return strings.Contains(eval[string](b, `document.getElementById("unsent").textContent`), "has changed since it was chosen")
 	})
 	if rows := s.kept(); rows != [3]int{} {
 		t.Errorf("%v jobs, progress and blocks of inputs are kept", rows)
@@ -132,8 +134,9 @@ func TestBrowserUpload(t *testing.T) {
 		b.do(
 			chromedp.SetValue(chromedp.CSS(`#file_format`), "csv"),
 			chromedp.SetValue(chromedp.CSS(`#csv_column`), "text"),
-			submit, chromedp.WaitVisible(chromedp.CSS(`#job-progress`)),
+			submit,
 		)
+		b.arrive("#job-progress")
 		var j job
 		s.get("/api/v1/jobs/"+strings.TrimPrefix(eval[string](b, `location.pathname`), "/jobs/")).into(t, &j)
 		if j.Counts.Total != 100_000 || j.Name != "typed" || j.Inputs.Kind != "lines" {

@@ -1,0 +1,198 @@
+package web_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// typeSource types a source into the form of a new job.
+func (b *tab) typeSource(source string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`(() => {
+		const area = document.getElementById("source");
+		area.value = %q;
+		area.dispatchEvent(new InputEvent("input", { bubbles: true }));
+		return true;
+	})()`, source))
+}
+
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return eval[string](b, fmt.Sprintf(`document.querySelector(%q)?.textContent ?? ""`, selector))
+}
+
+// press clicks the button that says word.
+func (b *tab) press(within, word string) {
+	b.t.Helper()
+	found := eval[bool](b, fmt.Sprintf(`(() => {
+		const button = [...document.querySelectorAll(%q)].find((e) => e.textContent.trim() === %q);
+		button?.click();
+		return !!button;
+	})()`, within+" button", word))
+	if !found {
+		b.t.Fatalf("no button %q in %s: %q", word, within, b.text(within))
+	}
+}
+
+func (b *tab) visit(url, selector string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS(selector)))
+}
+
+// offline makes the server answer nothing, as one that is down.
+func (b *tab) offline(is bool) {
+	b.t.Helper()
+	var rules []*network.Conditions
+	if is {
+		rules = append(rules, &network.Conditions{Offline: true})
+	}
+	_, err := chromedp.Call(b.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: rules})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+const typedSource = "def mine(x):\n    return x + 41\n"
+
+// What is typed into the form is never lost, whatever comes between.
+func TestBrowserKeepsWhatIsTyped(t *testing.T) {
+	t.Parallel()
+	b := openTab(t)
+	s := serve(t, true)
+	source := func() string { return eval[string](b, `document.getElementById("source").value`) }
+	b.visit(s.url+"/login?token="+adminToken+"&next=/jobs/new", "#source")
+	served := source()
+	if got := b.text("#draft"); got != "" {
+		t.Errorf("a fresh form says %q", got)
+	}
+	b.typeSource(typedSource)
+	eval[bool](b, `(document.getElementById("timeout").value = "5s", document.getElementById("inputs-lines").click(), document.getElementById("lines").value = "one\ntwo", true)`)
+
+	// Leaving and coming back, by a link and in another tab's place.
+	b.visit(s.url+"/queues", "#queues")
+	b.visit(s.url+"/jobs/new", "#source")
+	if got := b.text("#draft"); !strings.HasPrefix(got, "Restored what you typed just now.") {
+		t.Errorf("the notice is %q", got)
+	}
+	state := func() string {
+		return eval[string](b, `[document.getElementById("timeout").value, document.getElementById("policy").open, document.getElementById("inputs-lines").checked, document.getElementById("lines").value, document.getElementById("function").value].join("|")`)
+	}
+	const want = "5s|true|true|one\ntwo|mine"
+	if source() != typedSource || state() != want {
+		t.Errorf("after coming back: %q, %q", source(), state())
+	}
+	eval[bool](b, `(sessionStorage.clear(), true)`)
+	b.visit(s.url+"/jobs/new", "#source")
+	if source() != typedSource {
+		t.Errorf("in another tab: %q", source())
+	}
+	b.press("#draft", "Discard")
+	if got := source(); got != served {
+		t.Errorf("discarded: %q", got)
+	}
+	b.press("#draft", "Undo")
+	if source() != typedSource || state() != want {
+		t.Errorf("the discarding undone: %q, %q", source(), state())
+	}
+
+	// An example asks first, and can be undone.
+	example := chromedp.Click(chromedp.CSS(`.examples a[href$="threads"]`))
+	b.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
+	b.press("#replace", "Keep what I typed")
+	if got := source(); got != typedSource {
+		t.Errorf("kept: %q", got)
+	}
+	b.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
+	b.press("#replace", "Replace it")
+	await(t, "the example", func() bool { return strings.Contains(source(), "def fetch") })
+	b.press("#draft", "Undo")
+	if source() != typedSource || state() != want {
+		t.Errorf("the example undone: %q, %q", source(), state())
+	}
+
+	// A server that does not answer.
+	submit := func() { b.press(".submit", "Submit") }
+	says := func(part string) {
+		t.Helper()
+		await(t, part, func() bool {
+			return eval[bool](b, `!document.getElementById("unsent").hidden`) && strings.Contains(b.text("#unsent"), part)
+		})
+		if source() != typedSource || state() != want || eval[string](b, `location.pathname`) != "/jobs/new" {
+			t.Errorf("%s: %q, %q", part, source(), state())
+		}
+	}
+	jobsMade := func(n int) {
+		t.Helper()
+		if rows := s.kept(); rows[0] != n {
+			t.Errorf("%d jobs, want %d", rows[0], n)
+		}
+	}
+	b.offline(true)
+	submit()
+	says("The server does not answer. Nothing you typed is lost.")
+	b.offline(false)
+	// One that refuses, by a page and without one.
+	eval[bool](b, `(() => {
+		window.real = window.fetch;
+		window.fetch = async () => {
+			window.fetch = real;
+			const answer = new Response("<div class=failure><h1>x</h1><p>The database does not answer.</p></div>", { status: 503 });
+			Object.defineProperty(answer, "url", { value: location.origin + "/jobs/new" });
+			return answer;
+		};
+		return true;
+	})()`)
+	b.press("#unsent", "Try again")
+	says("The server answered 503: The database does not answer.")
+	jobsMade(0)
+	// An answer that is lost: the job is there, and trying again makes no other, even
+	// after the page was loaded again.
+	eval[bool](b, `(() => {
+		window.fetch = async (...given) => {
+			window.fetch = real;
+			await real(...given);
+			throw new TypeError("lost");
+		};
+		return true;
+	})()`)
+	submit()
+	says("does not answer")
+	jobsMade(1)
+	b.visit(s.url+"/jobs/new", "#source")
+	submit()
+	b.arrive("#job-progress")
+	jobsMade(1)
+	// What was submitted is no draft.
+	b.visit(s.url+"/jobs/new", "#source")
+	if source() != served || b.text("#draft") != "" {
+		t.Errorf("after submitting: %q, %q", b.text("#draft"), source())
+	}
+	// A double click is one job.
+	b.typeSource(typedSource)
+	eval[bool](b, `(() => { const button = document.querySelector(".submit .primary"); button.click(); button.click(); return true })()`)
+	b.arrive("#job-progress")
+	jobsMade(2)
+	// A session that has ended.
+	b.visit(s.url+"/jobs/new", "#source")
+	b.typeSource(typedSource)
+	if _, err := s.store.Pool.Exec(t.Context(), `delete from sessions`); err != nil {
+		t.Fatal(err)
+	}
+	submit()
+	await(t, "the word that the session has ended", func() bool { return strings.Contains(b.text("#unsent"), "session has ended") })
+	if got := source(); got != typedSource {
+		t.Errorf("signed out: %q", got)
+	}
+	if got := eval[string](b, `document.querySelector("#unsent a").target`); got != "_blank" {
+		t.Errorf("the sign-in opens in %q", got)
+	}
+	eval[bool](b, fmt.Sprintf(`(window.signedIn = false, fetch("/login?token=%s").then(() => { window.signedIn = true }), true)`, adminToken))
+	await(t, "another session", func() bool { return eval[bool](b, `window.signedIn`) })
+	b.press("#unsent", "Try again")
+	b.arrive("#job-progress")
+	jobsMade(3)
+}
