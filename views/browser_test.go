@@ -193,7 +193,7 @@ func TestRowsAreMorphed(t *testing.T) {
 	}
 	b.wait(`document.body.textContent.includes("813,344")`)
 	b.wait(`document.getElementById("live").dataset.state === "ended"`)
-	if got := eval[string](b, `document.querySelector("#jobs tbody th").textContent`); got != "the new one" {
+	if got := eval[string](b, `document.querySelector("#jobs tbody a[data-open]").textContent`); got != "the new one" {
 		t.Errorf("the first row is %q", got)
 	}
 	if n := eval[int](b, `document.querySelectorAll("#jobs tbody tr").length`); n != len(page.Jobs) {

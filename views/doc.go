@@ -32,7 +32,7 @@
 // with "data: back", the client shows a banner. Where nothing changes for 15 s an
 // "event: still" shows that the stream is open. The pages' streams are
 //
-//	/live?q=…&cursor=…              of /
+//	/live?q=…&sort=…&cursor=…       of /
 //	/jobs/{id}/live                 of /jobs/{id}
 //	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
 //	/queues/live, /nodes/live       of /queues, /nodes
@@ -51,7 +51,9 @@
 //
 // # Links
 //
-//	/?q=&cursor=                    q in the syntax of [ParseSearch]
+//	/?q=&sort=&cursor=              q in the syntax of [jobs.ParseSearch], sort in that
+//	                                of [jobs.ParseOrder]; before= for the page that
+//	                                ends before a cursor: see [ListQuery]
 //	/jobs/new?example=NAME          prefilled by [Example]
 //	/jobs/new?from=ID               prefilled from a job (run again with changes)
 //	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N; N is typed

@@ -9,25 +9,43 @@ import (
 // A JobsPage is the list of jobs at /, rendered by [Jobs].
 type JobsPage struct {
 	Page
-	Jobs   []jobs.Job           // newest first
-	Filter Search               // what the list is filtered by
-	Counts map[jobs.State]int64 // jobs a state that the rest of the filter (queue, tag, text) leaves
+	Query  ListQuery            // what is listed, in which order
+	Jobs   []jobs.Job           // in that order
+	Counts map[jobs.State]int64 // jobs by state that the search's other terms let pass
+	More   bool                 // there are more jobs than Counts has
+	Before int64                // jobs of the list before these
 	Any    bool                 // whether the user may see any job at all, filtered or not
-	Cursor string               // where this list begins; empty at the newest
-	Next   string               // cursor of the next older ones; empty when there are none
+	Next   string               // cursor of the following page; empty on the last one
+	Prev   string               // cursor of the page before; empty on the first one
 }
 
-// page is the page with the filter in the search box.
+// page is the page with the search in its box.
 func (p JobsPage) page() Page {
 	page := p.with("Jobs", NavJobs)
-	if page.Search == "" {
-		page.Search = p.Filter.String()
-	}
+	page.Search = p.Query.Text
+	page.SearchWrong = len(p.Query.Wrong) > 0
 	return page
 }
 
-// all is the number of jobs of any state under the filter's other terms.
-func (p JobsPage) all() int64 {
+// matching is the number of jobs in the list, over all its pages.
+func (p JobsPage) matching() int64 {
+	n := int64(0)
+	for _, state := range p.Query.Search.States() {
+		n += p.Counts[state]
+	}
+	return n
+}
+
+// matchingWord is matching for readers.
+func (p JobsPage) matchingWord() string {
+	if p.More {
+		return "more than " + thousands(p.matching())
+	}
+	return thousands(p.matching())
+}
+
+// All is the number of jobs of any state under the search's other terms.
+func (p JobsPage) All() int64 {
 	n := int64(0)
 	for _, k := range p.Counts {
 		n += k
@@ -35,18 +53,85 @@ func (p JobsPage) all() int64 {
 	return n
 }
 
+// position says which jobs of the list are shown: "51–100 of 1,234".
+func (p JobsPage) position() string {
+	first, last := p.Before+1, p.Before+int64(len(p.Jobs))
+	rows := thousands(first) + "–" + thousands(last)
+	if first == last {
+		rows = thousands(first)
+	}
+	if p.matching() < last { // counted before the rows were read
+		return rows
+	}
+	return rows + " of " + p.matchingWord()
+}
+
+// selected reports whether the list is of one state, and of which.
+func (p JobsPage) selected() jobs.State {
+	return jobs.State(p.Query.Search.Only(jobs.SearchState))
+}
+
 // Fragments are the parts of the page that change.
 func (p JobsPage) Fragments() []Fragment {
 	var rows []Fragment
-	shape := p.Next + "\n" + p.Filter.String()
+	var shape strings.Builder
+	shape.WriteString(p.Next + "\n" + p.Prev + "\n" + p.position())
 	for i := range p.Jobs {
 		rows = append(rows, Fragment{ID: rowID(p.Jobs[i].ID), Component: jobRow(p.Page, &p.Jobs[i])})
-		shape += "\n" + p.Jobs[i].ID
+		shape.WriteString("\n" + p.Jobs[i].ID)
 	}
 	return []Fragment{
 		{ID: "states", Component: stateLinks(p)},
-		{ID: "jobs", Component: jobList(p), Parts: rows, Shape: shape},
+		{ID: "jobs", Component: jobList(p), Parts: rows, Shape: shape.String()},
 	}
 }
 
 func rowID(job string) string { return "job-" + strings.ToLower(job) }
+
+// A sortColumn is a column by which the list can be sorted.
+type sortColumn struct {
+	key   jobs.OrderKey
+	label string
+	class string
+}
+
+// sorted is the column's aria-sort: the age grows as the time of creation falls.
+func (c sortColumn) sorted(o jobs.Order) string {
+	switch {
+	case o.By() != c.key:
+		return "none"
+	case o.Ascending != (c.key == jobs.ByCreated):
+		return "ascending"
+	}
+	return "descending"
+}
+
+// hint says what a click on the column's header does.
+func (c sortColumn) hint(o jobs.Order) string {
+	words := map[jobs.OrderKey][2]string{
+		jobs.ByCreated:  {"newest first", "oldest first"},
+		jobs.ByDuration: {"longest first", "shortest first"},
+		jobs.ByFailures: {"most failures first", "fewest failures first"},
+	}[c.key]
+	if o.By() == c.key && !o.Ascending {
+		return "Sort: " + words[1]
+	}
+	return "Sort: " + words[0]
+}
+
+// orderWord is the order of the list for its caption.
+func orderWord(o jobs.Order) string {
+	switch {
+	case o.By() == jobs.ByDuration && o.Ascending:
+		return "shortest first"
+	case o.By() == jobs.ByDuration:
+		return "longest first"
+	case o.By() == jobs.ByFailures && o.Ascending:
+		return "fewest failures first"
+	case o.By() == jobs.ByFailures:
+		return "most failures first"
+	case o.Ascending:
+		return "oldest first"
+	}
+	return "newest first"
+}

@@ -27,12 +27,14 @@ type Page struct {
 	Nav     Nav        // the current entry of the header; empty for the page's own
 	User    *jobs.User // who is signed in; nil for nobody
 	Theme   string     // "light" or "dark" from the cookie; anything else follows the system
-	Search  string     // what stands in the search box
+	Search  string     // what stands in the search box, as typed
 	Live    string     // address of the page's stream; empty when nothing will change
 	Retry   bool       // it is only shown because the one that was asked for cannot be; it asks again by itself
 	BaseURL string     // scheme and host as the browser sees them, for examples: https://allcores.example
 	Version string     // of the server; may be empty
 	Now     time.Time  // the time that relative times are relative to
+
+	SearchWrong bool // what stands in the search box is wrong; #search-error says why
 }
 
 // may reports whether the user has the rights of role.

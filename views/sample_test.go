@@ -101,6 +101,10 @@ func sampleJobsPage() JobsPage {
 	return p
 }
 
+func sampleQuery(q string) ListQuery {
+	return ParseListQuery(url.Values{"q": {q}}, func(string) bool { return false })
+}
+
 // sampleCells spreads a job's counts over cells: done from the left, failures
 // here and there.
 func sampleCells(j *jobs.Job) []Cell {
@@ -421,10 +425,13 @@ type sample struct {
 func samples() []sample {
 	list := sampleJobsPage()
 	filtered := list
-	filtered.Filter = ParseSearch(`state:failed tag:x queue:io ` + hostile)
-	filtered.Cursor, filtered.Jobs, filtered.Next = "c", filtered.Jobs[5:6], ""
+	filtered.Query = sampleQuery(`state:failed tag:x queue:io ` + hostile)
+	filtered.Query.Cursor, filtered.Query.Order = "c", jobs.Order{Key: jobs.ByFailures}
+	filtered.Jobs, filtered.Next, filtered.Prev, filtered.Before = filtered.Jobs[5:6], "", "p", 50
 	nothing := filtered
-	nothing.Jobs = nil
+	nothing.Jobs, nothing.Query.Cursor = nil, ""
+	wrong := nothing
+	wrong.Query = sampleQuery("stat:failed state:done " + hostile)
 	empty := JobsPage{Page: samplePage("/live")}
 	viewer := empty
 	viewer.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
@@ -432,6 +439,7 @@ func samples() []sample {
 		{"jobs", Jobs(list), list.Fragments()},
 		{"jobs-filtered", Jobs(filtered), filtered.Fragments()},
 		{"jobs-nothing", Jobs(nothing), nothing.Fragments()},
+		{"jobs-wrong", Jobs(wrong), nil},
 		{"jobs-empty", Jobs(empty), empty.Fragments()},
 		{"jobs-viewer", Jobs(viewer), viewer.Fragments()},
 	}

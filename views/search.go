@@ -7,71 +7,61 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A Search is a filter of the list of jobs.
-type Search struct {
-	State jobs.State // empty for all
-	Queue string
-	Tag   string
-	Text  string // words of the name or the program
+// A ListQuery is what the address of the list of jobs asks for.
+type ListQuery struct {
+	Text   string       // the search as typed
+	Search jobs.Search  // what was read of it
+	Wrong  jobs.Invalid // what is wrong with it; then nothing is listed
+	Order  jobs.Order
+	Cursor string // the page begins behind it, or ends before it
+	Back   bool   // the page ends before the cursor
 }
 
-// ParseSearch reads what stands in the search box: state:failed queue:io tag:x
-// and words. A term that is no such filter, and a state that there is not,
-// counts as text. Of two terms of one kind the last one counts.
-func ParseSearch(q string) Search {
-	var s Search
-	var words []string
-	for _, term := range strings.Fields(q) {
-		key, value, found := strings.Cut(term, ":")
-		switch {
-		case found && key == "state" && jobs.State(value).Valid():
-			s.State = jobs.State(value)
-		case found && key == "queue" && value != "":
-			s.Queue = value
-		case found && key == "tag" && value != "":
-			s.Tag = value
-		default:
-			words = append(words, term)
+// Parameters of the list's address.
+const (
+	queryText   = "q"
+	querySort   = "sort"
+	queryAfter  = "cursor"
+	queryBefore = "before"
+)
+
+// ParseListQuery reads the address of the list. An order or a cursor that makes
+// no sense is left out; valid reports whether a cursor does.
+func ParseListQuery(v url.Values, valid func(cursor string) bool) ListQuery {
+	text := strings.ReplaceAll(strings.ToValidUTF8(v.Get(queryText), ""), "\x00", "")
+	q := ListQuery{Text: text}
+	q.Search, q.Wrong = jobs.ParseSearch(text)
+	q.Order, _ = jobs.ParseOrder(v.Get(querySort))
+	if before := v.Get(queryBefore); valid(before) {
+		q.Cursor, q.Back = before, true
+	} else if after := v.Get(queryAfter); valid(after) {
+		q.Cursor = after
+	}
+	return q
+}
+
+// Empty reports whether the query filters nothing.
+func (q ListQuery) Empty() bool { return strings.TrimSpace(q.Text) == "" }
+
+// URL is the address of the list.
+func (q ListQuery) URL() string { return q.url("/") }
+
+// LiveURL is the address of the stream of the list.
+func (q ListQuery) LiveURL() string { return q.url("/live") }
+
+func (q ListQuery) url(path string) string {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
 		}
 	}
-	s.Text = strings.Join(words, " ")
-	return s
-}
-
-// String is s as it is typed into the search box.
-func (s Search) String() string {
-	var terms []string
-	if s.State != "" {
-		terms = append(terms, "state:"+string(s.State))
-	}
-	if s.Queue != "" {
-		terms = append(terms, "queue:"+s.Queue)
-	}
-	if s.Tag != "" {
-		terms = append(terms, "tag:"+s.Tag)
-	}
-	if s.Text != "" {
-		terms = append(terms, s.Text)
-	}
-	return strings.Join(terms, " ")
-}
-
-// Empty reports whether s filters nothing.
-func (s Search) Empty() bool { return s == Search{} }
-
-// URL is the address of the list of jobs under s, from cursor on.
-func (s Search) URL(cursor string) string { return listURL("/", s, cursor) }
-
-// LiveURL is the address of the stream of the list under s, from cursor on.
-func (s Search) LiveURL(cursor string) string { return listURL("/live", s, cursor) }
-
-func listURL(path string, s Search, cursor string) string {
-	v := url.Values{}
-	if q := s.String(); q != "" {
-		v.Set("q", q)
-	}
-	if cursor != "" {
-		v.Set("cursor", cursor)
+	set(queryText, q.Text)
+	set(querySort, q.Order.String())
+	if q.Back {
+		set(queryBefore, q.Cursor)
+	} else {
+		set(queryAfter, q.Cursor)
 	}
 	if len(v) == 0 {
 		return path
@@ -79,8 +69,39 @@ func listURL(path string, s Search, cursor string) string {
 	return path + "?" + v.Encode()
 }
 
-// in is s for the jobs of another state.
-func (s Search) in(state jobs.State) Search {
-	s.State = state
-	return s
+// First is the query for the first page of the list.
+func (q ListQuery) First() ListQuery { return q.at("", false) }
+
+// at is the query for another page of the list.
+func (q ListQuery) at(cursor string, back bool) ListQuery {
+	q.Cursor, q.Back = cursor, back
+	return q
+}
+
+// in is the query for the jobs of a state; of any where it is empty.
+func (q ListQuery) in(state jobs.State) ListQuery {
+	q = q.First()
+	q.Text = q.Search.Without(jobs.SearchState).String()
+	if state != "" {
+		q.Text = strings.TrimSpace(q.Text + " " + jobs.SearchFor(jobs.SearchState, string(state)))
+	}
+	return q
+}
+
+// by is the query for the list sorted by key: from the highest down, or the
+// other way where it is sorted so already.
+func (q ListQuery) by(key jobs.OrderKey) ListQuery {
+	ascending := q.Order.By() == key && !q.Order.Ascending
+	q = q.First()
+	q.Order = jobs.Order{Key: key, Ascending: ascending}
+	if key == jobs.ByCreated {
+		q.Order.Key = ""
+	}
+	return q
+}
+
+// searchURL is the address of the list of jobs that a search with these terms
+// selects.
+func searchURL(terms ...string) string {
+	return ListQuery{Text: strings.Join(terms, " ")}.URL()
 }

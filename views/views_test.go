@@ -228,29 +228,39 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-func TestSearch(t *testing.T) {
-	for q, want := range map[string]Search{
-		"":                                 {},
-		"  two words ":                     {Text: "two words"},
-		"state:failed tag:x queue:io word": {State: jobs.Failed, Tag: "x", Queue: "io", Text: "word"},
-		"state:odd tag: queue:":            {Text: "state:odd tag: queue:"},
-		"state:failed state:running":       {State: jobs.Running},
-		"http://x":                         {Text: "http://x"},
+func TestListQuery(t *testing.T) {
+	valid := func(cursor string) bool { return strings.HasPrefix(cursor, "c") }
+	for address, want := range map[string]string{
+		"":                                    "/",
+		"q=":                                  "/",
+		"q=state%3Afailed+a%26b&cursor=c1":    "/?cursor=c1&q=state%3Afailed+a%26b",
+		"q=++two++%22words%22+&sort=-created": "/?q=++two++%22words%22+",
+		"sort=-duration&before=c2&cursor=c1":  "/?before=c2&sort=-duration",
+		"sort=odd&cursor=x&before=y":          "/",
+		"q=%ff%00x":                           "/?q=x",
 	} {
-		got := ParseSearch(q)
+		values, err := url.ParseQuery(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := ParseListQuery(values, valid)
+		if got := q.URL(); got != want {
+			t.Errorf("%s leads to %s, want %s", address, got, want)
+		}
+	}
+	q := ParseListQuery(url.Values{"q": {`-tag:"a b"  state:failed,open x`}, "cursor": {"c1"}}, valid)
+	for got, want := range map[string]string{
+		q.in(jobs.Running).Text:                                  `-tag:"a b" x state:running`,
+		q.in("").Text:                                            `-tag:"a b" x`,
+		q.by(jobs.ByFailures).URL():                              "/?q=-tag%3A%22a+b%22++state%3Afailed%2Copen+x&sort=-failures",
+		q.by(jobs.ByCreated).Order.String():                      "created",
+		q.by(jobs.ByDuration).by(jobs.ByDuration).Order.String(): "duration",
+		searchURL(jobs.SearchFor("tag", "a,b")):                  "/?q=tag%3A%22a%2Cb%22",
+		ListQuery{}.LiveURL():                                    "/live",
+	} {
 		if got != want {
-			t.Errorf("ParseSearch(%q) = %+v, want %+v", q, got, want)
+			t.Errorf("%q, want %q", got, want)
 		}
-		if again := ParseSearch(got.String()); again != got {
-			t.Errorf("%q does not survive: %+v", q, again)
-		}
-	}
-	s := Search{State: jobs.Failed, Text: "a&b"}
-	if got, want := string(s.URL("c=1")), "/?cursor=c%3D1&q=state%3Afailed+a%26b"; got != want {
-		t.Errorf("URL is %q, want %q", got, want)
-	}
-	if got := (Search{}).LiveURL(""); got != "/live" {
-		t.Errorf("LiveURL is %q", got)
 	}
 }
 

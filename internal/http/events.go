@@ -249,10 +249,11 @@ func (t *allTelling) look(ctx context.Context) (*view, error) {
 // changedJobs reads the jobs that may have changed: the active ones, those
 // that were, and those that are new.
 func (t *allTelling) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
-	list, _, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{States: activeStates, Limit: activeSeen})
+	active, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{States: activeStates, Limit: activeSeen})
 	if err != nil {
 		return nil, err
 	}
+	list := active.Jobs
 	seen := make(map[string]bool, len(list))
 	for _, job := range list {
 		seen[job.ID] = true
@@ -263,21 +264,23 @@ func (t *allTelling) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 			list = append(list, job)
 		}
 	}
-	for before, first := "", true; ; first = false {
-		page, next, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{Before: before, Limit: newestSeen})
+	for cursor, first := "", true; ; first = false {
+		page, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{Cursor: cursor, Limit: newestSeen})
 		if err != nil {
 			return nil, err
 		}
-		for _, job := range page {
+		old := false
+		for _, job := range page.Jobs {
+			old = old || job.ID <= t.newest
 			if first || job.ID > t.newest {
 				add(job)
 			}
 		}
 		// At first the newest page is enough; later every page of new jobs.
-		if next == "" || t.newest == "" || next <= t.newest || len(list) > 2*activeSeen {
+		if page.Next == "" || t.newest == "" || old || len(list) > 2*activeSeen {
 			break
 		}
-		before = next
+		cursor = page.Next
 	}
 	for id, was := range t.jobs {
 		if was.job.State.Ended() || seen[id] {

@@ -209,10 +209,13 @@ func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job, first []store.Bl
 
 type listJobsInput struct {
 	Paging
-	State []string `query:"state,explode" doc:"Only jobs in one of these states; repeated or parted by commas."`
-	Queue string   `query:"queue"`
-	Tag   string   `query:"tag"`
-	Text  string   `query:"q" maxLength:"1000" doc:"Words that the name or the program contains, or that the id begins with."`
+	State []string `query:"state,explode" doc:"Only jobs in one of these states; repeated or separated by commas."`
+	Queue []string `query:"queue,explode" doc:"Only jobs in this queue; where it is repeated, in all of them."`
+	Tag   []string `query:"tag,explode" doc:"Only jobs with this tag; where it is repeated, with all of them."`
+	Text  []string `query:"q,explode" doc:"A search: words of the name or the program, qualifiers (state: tag: queue: owner: name: id: age: created: priority:), - before what must not hold, a list after a qualifier for any of it, quotes around spaces."`
+	Sort  string   `query:"sort" default:"-created" doc:"created, duration or failures; after - from the highest down."`
+
+	filter store.Filter
 }
 
 // Resolve finds what is wrong with the parameters beyond their types.
@@ -220,30 +223,59 @@ func (in *listJobsInput) Resolve(huma.Context) []error {
 	var found jobs.Invalid
 	for _, name := range commaList(in.State) {
 		if !jobs.State(name).Valid() {
-			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of open, queued, running, paused, succeeded, failed, cancelled", Value: name})
+			found = append(found, jobs.Violation{Location: "query.state", Message: "must be one of " + jobs.StateNames(), Value: name})
+		}
+		in.filter.States = append(in.filter.States, jobs.State(name))
+	}
+	for _, p := range []struct {
+		name   string
+		values []string
+	}{{jobs.SearchQueue, in.Queue}, {jobs.SearchTag, in.Tag}} {
+		for _, value := range p.values {
+			if !storable(value) {
+				found = append(found, jobs.Violation{Location: "query." + p.name, Message: "must be UTF-8 without NUL characters"})
+			} else if value != "" {
+				in.filter.Search = append(in.filter.Search, jobs.SearchTerm{Key: p.name, Values: []string{jobs.Fold(value)}})
+			}
 		}
 	}
-	for _, text := range []struct{ name, value string }{{"queue", in.Queue}, {"tag", in.Tag}, {"q", in.Text}} {
-		if !storable(text.value) {
-			found = append(found, jobs.Violation{Location: "query." + text.name, Message: "must be UTF-8 without NUL characters"})
-		}
+	if len(in.Queue)+len(in.Tag)+len(in.State) > maxFilters {
+		found = append(found, jobs.Violation{Location: "query", Message: fmt.Sprintf("at most %d filters", maxFilters)})
 	}
-	return unresolved(append(found, badCursor(in.Cursor)...))
+	search, wrong := jobs.ParseSearch(strings.Join(in.Text, " "))
+	in.filter.Search = append(in.filter.Search, search...)
+	found = append(found, at("query.q", wrong)...)
+	var ok bool
+	if in.filter.Order, ok = jobs.ParseOrder(in.Sort); !ok {
+		found = append(found, jobs.Violation{Location: "query.sort", Message: "must be one of " + strings.Join(jobs.OrderNames, ", "), Value: in.Sort})
+	}
+	if in.filter.Cursor = in.Cursor; in.Cursor != "" && !store.ValidCursor(in.Cursor) {
+		found = append(found, jobs.Violation{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: in.Cursor})
+	}
+	in.filter.Limit = in.Limit
+	return unresolved(found)
+}
+
+// maxFilters bounds how many values of filters a list is asked for.
+const maxFilters = 50
+
+// at puts violations of a search at the place where it was given.
+func at(location string, found jobs.Invalid) jobs.Invalid {
+	for i := range found {
+		found[i].Location = location
+	}
+	return found
 }
 
 func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jobs.Job], error) {
-	f := store.Filter{Queue: in.Queue, Tag: in.Tag, Text: in.Text, Before: in.Cursor, Limit: in.Limit}
-	for _, name := range commaList(in.State) {
-		f.States = append(f.States, jobs.State(name))
-	}
-	items, next, err := s.store.Jobs(ctx, store.As(callOf(ctx).user), f)
+	list, err := s.store.Jobs(ctx, store.As(callOf(ctx).user), in.filter)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.explainAll(ctx, items, true); err != nil {
+	if err := s.explainAll(ctx, list.Jobs, true); err != nil {
 		return nil, err
 	}
-	return listOf(items, next), nil
+	return listOf(list.Jobs, list.Next), nil
 }
 
 // commaList is the values of a parameter that may be repeated or parted by
@@ -262,13 +294,6 @@ func commaList(values []string) []string {
 
 // storable reports whether the database can compare with text.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
-
-func badCursor(cursor string) jobs.Invalid {
-	if cursor == "" || store.ValidID(cursor) {
-		return nil
-	}
-	return jobs.Invalid{{Location: "query.cursor", Message: "is not a next_cursor of this list", Value: cursor}}
-}
 
 // JobPath is the address of a job. (Embedded types must be exported for huma to
 // see their fields.)

@@ -175,8 +175,16 @@ func (t *pageTelling) look(ctx context.Context) (*view, error) {
 	return t.view, nil
 }
 
+// sortedGap is between looks at a list that is sorted by what no index has: rows
+// that move often are hard to read, too.
+const sortedGap = 2 * time.Second
+
 func (s *Site) jobsLive(r *http.Request) (watch, fillFunc) {
-	return watch{gap: eventGap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	gap := eventGap
+	if order, _ := jobs.ParseOrder(r.URL.Query().Get("sort")); order.By() != jobs.ByCreated {
+		gap = sortedGap
+	}
+	return watch{gap: gap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.jobsModel(ctx, r)
 		return p.Fragments(), false, err
 	}

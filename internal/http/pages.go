@@ -65,33 +65,46 @@ func viewer(r *http.Request) store.Viewer { return store.As(callOf(r.Context()).
 const listed = 50
 
 func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, error) {
-	q := r.URL.Query()
-	text := strings.ReplaceAll(strings.ToValidUTF8(q.Get("q"), ""), "\x00", "")
-	p := views.JobsPage{Page: s.base(r), Filter: views.ParseSearch(text)}
-	if cursor := q.Get("cursor"); store.ValidID(cursor) {
-		p.Cursor = cursor
+	q := views.ParseListQuery(r.URL.Query(), store.ValidCursor)
+	p := views.JobsPage{Page: s.base(r), Query: q}
+	p.Live = q.LiveURL()
+	if len(q.Wrong) > 0 {
+		p.Live = ""
+		return p, nil
 	}
-	f := store.Filter{Queue: p.Filter.Queue, Tag: p.Filter.Tag, Text: p.Filter.Text, Before: p.Cursor, Limit: listed}
-	if p.Filter.State != "" {
-		f.States = []jobs.State{p.Filter.State}
-	}
-	p.Live = p.Filter.LiveURL(p.Cursor)
-	list, next, err := s.store.Jobs(ctx, viewer(r), f)
+	f := store.Filter{Search: q.Search, Order: q.Order, Cursor: q.Cursor, Back: q.Back, Limit: listed}
+	list, err := s.store.Jobs(ctx, viewer(r), f)
 	if err != nil {
 		return p, err
 	}
-	if err := s.explainAll(ctx, list, true); err != nil {
+	if q.Back && list.Prev == "" && len(list.Jobs) < listed { // what is left before it is no whole page
+		f.Cursor, f.Back = "", false
+		p.Query = q.First()
+		if list, err = s.store.Jobs(ctx, viewer(r), f); err != nil {
+			return p, err
+		}
+	}
+	if err := s.explainAll(ctx, list.Jobs, true); err != nil {
 		return p, err
 	}
-	p.Next, p.Any = next, len(list) > 0
-	for _, job := range list {
+	p.Next, p.Prev, p.Any = list.Next, list.Prev, len(list.Jobs) > 0
+	for _, job := range list.Jobs {
 		p.Jobs = append(p.Jobs, *job)
 	}
-	if p.Counts, err = s.store.CountJobs(ctx, viewer(r), f); err != nil || p.Any {
+	if p.Before, err = s.store.JobsBefore(ctx, viewer(r), f); err != nil {
 		return p, err
 	}
-	some, _, err := s.store.Jobs(ctx, viewer(r), store.Filter{Limit: 1})
-	p.Any = len(some) > 0
+	if f.Back {
+		p.Before = max(p.Before-int64(len(p.Jobs)), 0)
+	}
+	if p.Counts, err = s.store.CountJobs(ctx, viewer(r), f); err != nil || p.Any {
+		p.More = p.All() >= store.MaxCounted
+		return p, err
+	}
+	some, err := s.store.Jobs(ctx, viewer(r), store.Filter{Limit: 1})
+	if err == nil {
+		p.Any = len(some.Jobs) > 0
+	}
 	return p, err
 }
 

@@ -120,7 +120,7 @@ func TestFirstJobByOneClick(t *testing.T) {
 		t.Errorf("%d rows: %s", got, text(doc, "#jobs"))
 	}
 	doc = s.page("/?q=state:failed+nothing", 200)
-	if got := text(doc, "#jobs"); !strings.Contains(got, "No job is like that") {
+	if got := text(doc, "#jobs"); !strings.Contains(got, "No jobs match") {
 		t.Error(got)
 	}
 	for _, odd := range []string{"/?q=%ff%00", "/?cursor=x", "/?q=" + strings.Repeat("x", 3000)} {

@@ -70,6 +70,15 @@ func (p Program) Title() string {
 	return ""
 }
 
+// SearchText is what words of a search are looked for in: the function's name, or
+// the arguments.
+func (p Program) SearchText() string {
+	if p.Python != nil {
+		return p.Python.Function
+	}
+	return p.Title()
+}
+
 // withDefaults fills in what was left out.
 func (p Program) withDefaults() Program {
 	if p.Python != nil {

@@ -32,11 +32,11 @@ func TestExecuting(t *testing.T) {
 	}
 	expect := func(what string, running, executing int64, processes int) {
 		t.Helper()
-		list, _, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Limit: 10})
+		list, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, j := range append(list, read(t, s, admin, id)) {
+		for _, j := range append(list.Jobs, read(t, s, admin, id)) {
 			if j.ID == id && (j.Counts.Running != running || j.Executing != executing || j.ProcessesNow != processes) {
 				t.Errorf("%s: %d running, %d executing in %d processes, want %d, %d, %d", what, j.Counts.Running, j.Executing, j.ProcessesNow, running, executing, processes)
 			}
@@ -115,14 +115,14 @@ func TestCreatedInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := insert(t, s, admin, pythonSpec(rangeOf(1)))
-	list, _, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Limit: 10})
+	list, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ids []string
-	for i, j := range list {
+	for i, j := range list.Jobs {
 		ids = append(ids, j.ID)
-		if i > 0 && j.CreatedAt.After(list[i-1].CreatedAt.Time) || time.Since(j.CreatedAt.Time).Abs() > time.Minute {
+		if i > 0 && j.CreatedAt.After(list.Jobs[i-1].CreatedAt.Time) || time.Since(j.CreatedAt.Time).Abs() > time.Minute {
 			t.Errorf("%s was created at %v, after the one before in the list", j.ID, j.CreatedAt)
 		}
 	}

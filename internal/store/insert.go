@@ -106,10 +106,12 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 		lanes = *n.Spec.Policy.Processes
 	}
 	b.Queue(`
-		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at, given_policy, created_at)
+		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at, given_policy, created_at,
+			folded_name, folded_program, folded_tags)
 		values ($1, $2, $3, $4, (select name from queues where name = $5 and not deleted for key share),
-			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end, $13, $14)`,
-		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended, given, createdAt(n.ID))
+			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end, $13, $14, $15, $16, $17)`,
+		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended, given, createdAt(n.ID),
+		jobs.Fold(n.Spec.Name), jobs.Fold(n.Spec.Program.SearchText()), jobs.FoldAll(n.Spec.Tags))
 	begun, claimed := n.claim(shape.Count, lanes)
 	if claimed == shape.Count {
 		n.Turns = len(begun)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,7 +76,8 @@ func (s *Store) Job(ctx context.Context, v Viewer, id string) (*jobs.Job, error)
 	return job, nil
 }
 
-func scanJob(row pgx.Row) (*jobs.Job, error) {
+// scanJob reads a job, and what the row has beside jobColumns.
+func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 	var (
 		j                        jobs.Job
 		program, inputs, policy  []byte
@@ -93,12 +93,12 @@ func scanJob(row pgx.Row) (*jobs.Job, error) {
 		now                      time.Time
 		c, e                     = &j.Counts, &j.Earlier
 	)
-	err := row.Scan(&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &given, &j.Reason,
+	into := []any{&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &given, &j.Reason,
 		&created, &started, &finished,
 		&j.Run, &retried, &e.LastChunk, &e.Succeeded, &e.Failed, &e.Cancelled, &earlierCPU,
 		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now,
-		&j.ProcessesNow, &j.Executing)
-	if err != nil {
+		&j.ProcessesNow, &j.Executing}
+	if err := row.Scan(append(into, beside...)...); err != nil {
 		return nil, err
 	}
 	for _, part := range []struct {
@@ -166,97 +166,6 @@ func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
 		eta := float64(left) / j.Rate
 		j.ETASeconds = &eta
 	}
-}
-
-// A Filter says which jobs are listed. Empty fields let all pass.
-type Filter struct {
-	States []jobs.State
-	Queue  string
-	Tag    string
-	Text   string // words, each of which the name or the program contains or the id begins with
-	Before string // id of the last job of the page before
-	Limit  int    // at most so many, 1…1000
-}
-
-// minIDPrefix is how many hexadecimal digits make a word the beginning of an id.
-const minIDPrefix = 8
-
-// where is the condition of f over jobs j, with arguments from $1 on.
-func (f Filter) where(v Viewer) (string, []any) {
-	conditions := []string{"true"}
-	var args []any
-	add := func(condition string, arg any) {
-		args = append(args, arg)
-		conditions = append(conditions, strings.ReplaceAll(condition, "?", fmt.Sprintf("$%d", len(args))))
-	}
-	if !v.All {
-		add("j.owner_id = ?", v.UserID)
-	}
-	if len(f.States) > 0 {
-		add("j.state = any(?)", f.States)
-	}
-	if f.Queue != "" {
-		add("j.queue = ?", f.Queue)
-	}
-	if f.Tag != "" {
-		add("j.tags @> array[?::text]", f.Tag)
-	}
-	for _, word := range strings.Fields(f.Text) {
-		pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(word) + "%"
-		if len(word) >= minIDPrefix && strings.Trim(word, "0123456789abcdef-") == "" {
-			pattern = pattern[1:]
-			add("j.id::text like ?", pattern)
-			continue
-		}
-		add("(j.name ilike ? or j.program->'python'->>'function' ilike ? or j.program->'command'->>'argv' ilike ?)", pattern)
-	}
-	return strings.Join(conditions, " and "), args
-}
-
-// Jobs lists jobs, newest first. next is the cursor of the following page, or
-// empty.
-func (s *Store) Jobs(ctx context.Context, v Viewer, f Filter) (list []*jobs.Job, next string, err error) {
-	where, args := f.where(v)
-	if f.Before != "" {
-		args = append(args, f.Before)
-		where += fmt.Sprintf(" and j.id < $%d", len(args))
-	}
-	limit := min(max(f.Limit, 1), 1000)
-	args = append(args, limit+1)
-	rows, err := s.Pool.Query(ctx, `select `+jobColumns+` from `+jobTables+
-		` where `+where+fmt.Sprintf(` order by j.id desc limit $%d`, len(args)), args...)
-	if err != nil {
-		return nil, "", wrap("list jobs", err)
-	}
-	list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*jobs.Job, error) { return scanJob(row) })
-	if err != nil {
-		return nil, "", wrap("list jobs", err)
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		next = list[limit-1].ID
-	}
-	return list, next, nil
-}
-
-// maxCounted bounds how many jobs CountJobs looks at.
-const maxCounted = 100_000
-
-// CountJobs counts the jobs that f lets pass, but for its states, by state.
-// It looks at the newest 100,000 only.
-func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.State]int64, error) {
-	f.States = nil
-	where, args := f.where(v)
-	rows, err := s.Pool.Query(ctx, `select state, count(*) from (select j.state from jobs j where `+where+
-		fmt.Sprintf(` order by j.id desc limit %d) newest group by state`, maxCounted), args...)
-	if err != nil {
-		return nil, wrap("count jobs", err)
-	}
-	counts := make(map[jobs.State]int64)
-	var state jobs.State
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&state, &n}, func() error { counts[state] = n; return nil })
-	return counts, wrap("count jobs", err)
 }
 
 // DeleteJob removes an ended job and all that is kept of it. It is ErrConflict
