@@ -84,8 +84,11 @@ var verdictRows = [][2]string{
 	{"interpreter_lock", "Processes of several threads kept one core busy each. Python lets one thread compute at a time: use processes."},
 	{"waiting_on_io", "Tasks computed for less than a quarter of their time. More threads, or the queue io, let more of them wait at once."},
 	{"data_movement", "More time went to inputs and outputs than to tasks. Return less, or pass the name of a file."},
-	{"one_long_task", "Lanes were idle at the end for a fifth of the time or more, while one task, or the last few, went on. Split it, or put it first."},
+	{"one_long_task", "Lanes were idle at the end for a fifth of the time or more, while one task went on. Split it, or put it first."},
+	{"idle_tail", "Lanes were idle at the end for a fifth of the time or more, while the last tasks went on, none of them long. Use more and shorter tasks, or smaller chunks."},
 	{"too_little_work", "Handing a task out cost more than running it, or getting processes ready more than all tasks. Do more in each task."},
+	{"waiting_for_slots", "For a third of the time or more the lanes had no slot, as other work had them."},
+	{"nothing_to_claim", "For a third of the time or more there was nothing to claim: the job was paused, had no inputs yet, or waited for a retry."},
 }
 
 var waitRows = [][2]string{

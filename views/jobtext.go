@@ -40,10 +40,13 @@ func elapsedWord(j *jobs.Job) string {
 	return "Elapsed"
 }
 
-// speedUp is how many tasks were in hand at once, on average; before that is
-// known, how many cores there are.
+// speedUp is how many tasks were in hand at once, on average; before that can be
+// judged, how many cores there are.
 func speedUp(p JobPage) (number, unit string) {
-	if p.Report == nil || p.Report.SpeedUp <= 0 {
+	if p.Report == nil || !judged(p.Report) || p.Report.SpeedUp <= 0 {
+		if p.Job.State.Ended() {
+			return "–", "too short to judge"
+		}
 		if p.Cores > 0 {
 			unit = "of " + plural(int64(p.Cores), "core", "cores")
 		}

@@ -29,8 +29,14 @@ func verdictWord(kind jobs.VerdictKind) string {
 		return "Dominated by data movement"
 	case jobs.OneLongTask:
 		return "One long task sets the pace"
+	case jobs.IdleTail:
+		return "Idle at the end"
 	case jobs.TooLittleWork:
 		return "Too little work per task"
+	case jobs.WaitingForSlots:
+		return "Waiting for slots"
+	case jobs.NothingToClaim:
+		return "Nothing to claim"
 	}
 	return string(kind)
 }
@@ -41,6 +47,17 @@ func verdictClass(kind jobs.VerdictKind) string {
 		return "succeeded"
 	}
 	return "paused"
+}
+
+// judged reports whether a job did enough for its speed-up to mean something.
+func judged(r *jobs.Report) bool { return r.Verdict != nil }
+
+// upperFirst is text with a capital at its beginning.
+func upperFirst(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // A share is one part of the lanes' time.
@@ -99,12 +116,22 @@ func reportPairs(r *jobs.Report) []pair {
 	pairs := []pair{
 		{"Wall time", span(toSpan(r.WallSeconds))},
 		{"Task time", span(toSpan(r.TaskSeconds)) + ", added up"},
-		{"Speed-up", significant(r.SpeedUp) + " of " + plural(int64(r.AtOnce), "task", "tasks") + " at once"},
-		{"Efficiency", sharePercent(r.Efficiency)},
-		{"Ideal", span(toSpan(r.IdealSeconds)) + " wall time with as many at once"},
-		{"CPU", span(toSpan(r.UserSeconds)) + " user, " + span(toSpan(r.SystemSeconds)) + " system: " +
-			significant(r.CoresBusy) + " of " + plural(int64(r.Cores), "core", "cores") + " busy"},
 	}
+	cpu := pair{"CPU", span(toSpan(r.UserSeconds)) + " user, " + span(toSpan(r.SystemSeconds)) + " system"}
+	if judged(r) {
+		pairs = append(pairs,
+			pair{"Speed-up", significant(r.SpeedUp) + " of " + plural(int64(r.AtOnce), "task", "tasks") + " at once"},
+			pair{"Efficiency", sharePercent(r.Efficiency)},
+			pair{"Ideal", span(toSpan(r.IdealSeconds)) + " wall time with as many at once"})
+		cpu.value += ": " + significant(r.CoresBusy)
+		if r.Cores > 0 {
+			cpu.value += " of " + plural(int64(r.Cores), "core", "cores")
+		} else {
+			cpu.value += " cores"
+		}
+		cpu.value += " busy"
+	}
+	pairs = append(pairs, cpu)
 	switch {
 	case r.InputBytes > 0:
 		pairs = append(pairs, pair{"Data", size(r.InputBytes) + " in, " + size(r.OutputBytes) + " out"})

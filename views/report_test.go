@@ -63,7 +63,7 @@ func TestReport(t *testing.T) {
 func TestVerdictWords(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, kind := range []jobs.VerdictKind{jobs.WellSpread, jobs.InterpreterLock, jobs.WaitingOnIO, jobs.DataMovement, jobs.OneLongTask, jobs.TooLittleWork} {
+	for _, kind := range jobs.VerdictKinds {
 		word := verdictWord(kind)
 		if seen[word] || strings.Contains(word, "_") {
 			t.Errorf("%s is called %q", kind, word)

@@ -213,7 +213,7 @@ func sampleReport(ended bool) *jobs.Report {
 			end = wall
 		}
 		f.Lanes.Add(jobs.ChunkTime{
-			Lane: lane, Count: 1250, Started: 30 * time.Millisecond, Finished: end,
+			Lane: lane, First: int64(1250 * lane), Count: 1250, Started: 30 * time.Millisecond, Finished: end,
 			Tasks: end - 200*time.Millisecond, Moving: 120 * time.Millisecond, User: end - 300*time.Millisecond, System: 40 * time.Millisecond, PeakMemory: 31 << 20,
 		})
 	}

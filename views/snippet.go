@@ -194,21 +194,22 @@ func curl(base string, s jobs.Spec) string {
 	return fmt.Sprintf(`curl -sS %s/api/v1/jobs \
   -H "Authorization: Bearer $ALLCORES_TOKEN" \
   -H "Content-Type: application/json" \
-  -H "Prefer: wait=10" -d @- <<'END'
+  -H "Prefer: wait=60" -d @- <<'END'
 %sEND
 `, base, body(s))
 }
 
+// pythonSnippet submits the first example.
 func pythonSnippet(base string) string {
 	return fmt.Sprintf(`import json, os, urllib.request
 
+SOURCE = '''
+%s'''
+
 job = {
-    "name": "squares",
-    "program": {"python": {
-        "source": "def square(x):\n    return x * x\n",
-        "function": "square",
-    }},
-    "inputs": {"range": {"stop": 1000}},
+    "name": "primes",
+    "program": {"python": {"source": SOURCE, "function": "count_primes"}},
+    "inputs": {"range": {"stop": 500_000, "step": 2_500}},
 }
 request = urllib.request.Request(
     "%s/api/v1/jobs",
@@ -216,10 +217,10 @@ request = urllib.request.Request(
     {
         "Authorization": "Bearer " + os.environ["ALLCORES_TOKEN"],
         "Content-Type": "application/json",
-        "Prefer": "wait=10",
+        "Prefer": "wait=60",
     },
 )
 answer = json.load(urllib.request.urlopen(request))
-print(answer["state"], answer["outputs"][:5])
-`, base)
+print(answer["state"], sum(answer["outputs"]), "primes")
+`, firstSpec().Program.Python.Source, base)
 }

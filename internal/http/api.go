@@ -56,12 +56,14 @@ func (s *Site) newAPI(r chi.Router) *api {
 func describeTypes(r huma.Registry) {
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.Time](), reflect.TypeFor[time.Time]())
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.FailureLimit](), reflect.TypeFor[failureLimitSchema]())
-	for _, t := range []reflect.Type{reflect.TypeFor[jobs.Spec](), reflect.TypeFor[jobs.Job](), reflect.TypeFor[jobs.Task]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[jobs.Spec](), reflect.TypeFor[jobs.Job](), reflect.TypeFor[jobs.Task](), reflect.TypeFor[jobs.Report]()} {
 		r.Schema(t, true, "")
 	}
 	all := r.Map()
 	all["Policy"].Required = nil
 	all["Range"].Required = []string{"stop"}
+	verdict := all["Report"].Properties["verdict"]
+	*verdict = huma.Schema{Description: verdict.Description, AnyOf: []*huma.Schema{{Ref: verdict.Ref}, {Type: "null"}}}
 	for _, s := range all {
 		s.PrecomputeMessages()
 	}

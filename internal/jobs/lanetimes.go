@@ -175,3 +175,19 @@ func (l *LaneTimes) threadsIdle(threads, longest float64) (seconds float64) {
 	}
 	return seconds
 }
+
+// endsWith reports whether a lane's last chunk has the task, and ended no sooner
+// than so much before the last of all.
+func (l *LaneTimes) endsWith(index int64, before time.Duration) bool {
+	var latest, ended time.Duration
+	found := false
+	for _, tracks := range l.lanes {
+		for _, t := range tracks {
+			latest = max(latest, t.until)
+			if first := t.last.First; index >= first && index < first+int64(t.last.Count) {
+				found, ended = true, max(ended, t.until)
+			}
+		}
+	}
+	return found && ended >= latest-before
+}

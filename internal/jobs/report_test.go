@@ -3,7 +3,9 @@ package jobs
 import (
 	"encoding/binary"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,7 @@ type made struct {
 	cpu     float64   // and of processors
 
 	count   int64   // tasks; 100 where it is 0
-	longest float64 // one of them; the others share the rest of the time
+	longest float64 // the last of them; the others share the rest of the time
 	bytes   int64
 	total   int64 // tasks of the job, where not all have ended
 
@@ -47,9 +49,10 @@ func (m made) facts() ReportFacts {
 		f.Cores = len(m.ends)
 	}
 	parts := float64(len(m.ends))
+	border := func(lane int) int64 { return int64(lane) * m.count / int64(len(m.ends)) }
 	for lane, end := range m.ends {
 		f.Lanes.Add(ChunkTime{
-			Lane: lane, Started: at(m.started), Finished: at(end),
+			Lane: lane, First: border(lane), Count: int(border(lane+1) - border(lane)), Started: at(m.started), Finished: at(end),
 			Tasks: at(m.tasks / parts), Moving: at(m.moving / parts), User: at(m.cpu / parts),
 		})
 	}
@@ -111,15 +114,20 @@ func TestVerdicts(t *testing.T) {
 		{"a long tail", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 5}, OneLongTask, "Task 99 took 5.0 s, 50 % of the wall time; lanes without work were idle for 21 % of all lanes' time."},
 		{"a long tail of waiting", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: .1, longest: 5}, OneLongTask, "Task 99"},
 		{"a long tail of which one task explains half", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2.2}, OneLongTask, "Task 99 took 2.2 s"},
-		{"a long tail that no task explains", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2}, OneLongTask, "The last tasks set the pace: lanes without work were idle for 21 % of all lanes' time; the longest task is 99 with 2.0 s."},
+		{"a long tail that no task explains", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2}, IdleTail, "Lanes that had no work left were idle for 21 % of all lanes' time, while the last tasks ran; none of them was long: the longest task took 2.0 s."},
+		{"a long tail, and a long task that ended before it", made{wall: 10, ends: []float64{10, 5.8}, tasks: 15.6, cpu: 15.6, longest: 5}, IdleTail, "the longest task took 5.0 s"},
 		{"nothing but a tail", made{wall: 10, ends: []float64{1, 1, 1, 10}, tasks: 12, cpu: 12, longest: 9.5}, OneLongTask, "95 % of the wall time"},
 		{"threads that compute, one of them at the end", made{wall: 10, ends: []float64{3, 10}, tasks: 12, cpu: 12, longest: 7, threads: 4}, OneLongTask, ""},
 		{"a thread at the end of one chunk for all", made{wall: 10, ends: []float64{10}, tasks: 19, cpu: 1, longest: 7, threads: 4}, OneLongTask, "Task 99 took 7.0 s, 70 % of the wall time; lanes without work were idle for 52 %"},
 		{"one task that is not much", made{wall: 10, ends: []float64{10}, tasks: .1, count: 1}, TooLittleWork, ""},
 
+		{"no slot for a third of the time", made{wall: 10, ends: []float64{3.3, 10}, tasks: 13.2, cpu: 13.2, running: true, left: true, total: 1000}, WaitingForSlots, "For 34 % of the time of 2 lanes there was no slot: other work had them. That leaves a speed-up of 1.32, where 2 is the most."},
+		{"no slot for most of the time", made{wall: 10, ends: []float64{2, 2.2}, tasks: 4.2, cpu: 4.2, running: true, left: true, total: 1000}, WaitingForSlots, "For 79 %"},
+		{"no slot, but handling took more", made{wall: 10, ends: []float64{3, 10}, tasks: 2, cpu: 2, running: true, left: true, total: 1000}, TooLittleWork, ""},
 		{"runs, more is to come", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 5, running: true, left: true, total: 1000}, WellSpread, "For 21 % of the time they had no slot."},
 		{"runs, nothing more to claim", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 5, running: true}, OneLongTask, ""},
-		{"paused", made{wall: 10, ends: []float64{2, 2}, tasks: 3.9, cpu: 3.9, running: true, left: true, paused: true, total: 1000}, WellSpread, "98 %"},
+		{"paused", made{wall: 10, ends: []float64{2, 2}, tasks: 3.9, cpu: 3.9, running: true, left: true, paused: true, total: 1000}, NothingToClaim, "For 80 % of the time of 2 lanes there was nothing to claim"},
+		{"paused for a while", made{wall: 10, ends: []float64{8, 8}, tasks: 15.8, cpu: 15.8, running: true, left: true, paused: true, total: 1000}, WellSpread, "Tasks filled 99 % of the time that 2 lanes had a slot and something to claim: a speed-up of 1.58, where 2 is the most. For 20 % of the time there was nothing to claim."},
 	} {
 		r := c.job.facts().Report()
 		if r.Verdict == nil || r.Verdict.Kind != c.want || !strings.Contains(r.Verdict.Sentence, c.sentence) {
@@ -128,6 +136,35 @@ func TestVerdicts(t *testing.T) {
 		}
 		if (r.Verdict.Advice == "") != (c.want == WellSpread) {
 			t.Errorf("%s: the advice is %q", c.what, r.Verdict.Advice)
+		}
+	}
+}
+
+// TestTooShort: what is over within a second is not judged.
+func TestTooShort(t *testing.T) {
+	t.Parallel()
+	two := func(wall float64) []float64 { return []float64{wall, wall} }
+	for _, c := range []struct {
+		what, reason string
+		job          made
+	}{
+		{"ten milliseconds", "too short to judge: 10 ms", made{wall: .01, ends: two(.01), tasks: .00001, cpu: .033, longest: .00001}},
+		{"a second of work in half of one", "", made{wall: .51, ends: two(.51), tasks: 1.01, cpu: 1}},
+		{"less than a second of work in half of one", "too short to judge: 980 ms", made{wall: .51, ends: two(.51), tasks: .98, cpu: 1}},
+		{"a second of handling", "", made{wall: 1.1, ends: two(1.1), tasks: .01, cpu: 1}},
+		{"a short job that waited", "too short to judge: 200 ms", made{wall: 10, ends: two(.1), tasks: .2}},
+		{"one that has just begun", "too early to judge: 300 ms so far", made{wall: .3, ends: two(.3), tasks: .2, running: true, left: true, total: 1000}},
+	} {
+		f := c.job.facts()
+		if c.what == "a short job that waited" {
+			f.Lanes.lastClaim, f.Lanes.waited = f.Wall, 2*f.Wall
+		}
+		r := f.Report()
+		if r.VerdictReason != c.reason || (r.Verdict == nil) != (c.reason != "") {
+			t.Errorf("%s: %q, %+v", c.what, r.VerdictReason, r.Verdict)
+		}
+		if r.CoresBusy > float64(r.Cores) {
+			t.Errorf("%s: %g of %d cores busy", c.what, r.CoresBusy, r.Cores)
 		}
 	}
 }
@@ -273,42 +310,74 @@ func TestLaneTimes(t *testing.T) {
 	}
 }
 
-// TestSharesAddUp makes reports of chunks that need not make sense.
-func TestSharesAddUp(t *testing.T) {
+var percentages = regexp.MustCompile(`([0-9.]+) %`)
+
+// TestNoMoreThanThereIs makes reports of chunks that need not make sense.
+func TestNoMoreThanThereIs(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		wall := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "wall"))
+		wall := time.Duration(math.Exp2(rapid.Float64Range(0, 45).Draw(t, "log of wall")))
 		within := rapid.Custom(func(t *rapid.T) time.Duration {
 			return time.Duration(rapid.Int64Range(-10, int64(wall)+10).Draw(t, "time"))
 		})
 		f := ReportFacts{
 			Ended: rapid.Bool().Draw(t, "ended"), Left: rapid.Bool().Draw(t, "left"), Paused: rapid.Bool().Draw(t, "paused"),
 			Wall: wall, Total: rapid.Int64Range(1, 50).Draw(t, "total"), Threads: rapid.IntRange(1, 9).Draw(t, "threads"),
-			Interpreter: true, Cores: 2, Lanes: NewLaneTimes(wall), Durations: NewDurations(),
+			Interpreter: rapid.Bool().Draw(t, "interpreter"), Cores: rapid.IntRange(0, 5).Draw(t, "cores"), MostLanes: rapid.IntRange(0, 3).Draw(t, "most"),
+			Lanes: NewLaneTimes(wall), Durations: NewDurations(), OutputBytes: rapid.Int64Range(0, 1<<40).Draw(t, "bytes"),
 		}
 		for range rapid.IntRange(1, 30).Draw(t, "chunks") {
 			leased := within.Draw(t, "leased")
 			c := ChunkTime{
-				Lane: rapid.IntRange(0, 3).Draw(t, "lane"), Count: 1,
-				InHand: !f.Ended && rapid.Bool().Draw(t, "in hand"), Leased: leased, Started: leased, Finished: leased + within.Draw(t, "took")/8,
-				Waited: within.Draw(t, "waited") / 4,
+				Lane: rapid.IntRange(0, 3).Draw(t, "lane"), First: rapid.Int64Range(0, 50).Draw(t, "first"), Count: rapid.IntRange(1, 9).Draw(t, "count"),
+				InHand: !f.Ended && rapid.Bool().Draw(t, "in hand"), Leased: leased, Started: leased + within.Draw(t, "start")/8,
+				Finished: leased + within.Draw(t, "took")/8, Waited: within.Draw(t, "waited") / 4,
 			}
-			c.Tasks = max(c.Finished-c.Leased, 0) * time.Duration(rapid.IntRange(0, f.Threads).Draw(t, "at once"))
-			c.Moving = max(within.Draw(t, "moving")/100, 0)
+			c.Tasks = max(c.Finished-c.Leased, 0) * time.Duration(rapid.IntRange(0, f.Threads+1).Draw(t, "at once"))
+			c.Moving = max(within.Draw(t, "moving")/20, 0)
+			c.User, c.System = max(within.Draw(t, "user"), 0), max(within.Draw(t, "system"), 0)
 			f.Lanes.Add(c)
-			f.Durations.Add(0, []byte{byte(rapid.IntRange(0, 255).Draw(t, "code")), 90})
+			f.Durations.Add(c.First, binary.LittleEndian.AppendUint16(nil, EncodeDuration(within.Draw(t, "longest"))))
 		}
 		r := f.Report()
 		s := r.Shares
 		sum := 0.0
-		for _, share := range []float64{s.Tasks, s.Moving, s.Waiting, s.Tail, s.Idle, s.Other} {
-			if !(share >= -1e-9 && share <= 1+1e-9) {
-				t.Fatalf("shares %+v", s)
+		for _, share := range []float64{s.Tasks, s.Moving, s.Waiting, s.Tail, s.Idle, s.Other, r.Efficiency} {
+			if !(share >= 0 && share <= 1+1e-9) {
+				t.Fatalf("shares %+v, efficiency %g", s, r.Efficiency)
 			}
 			sum += share
 		}
-		if math.Abs(sum-1) > 1e-9 || r.AtOnce == r.Lanes*r.Threads && !(r.Efficiency <= 1.06) || r.Efficiency < 0 || r.Verdict == nil && r.Shares.Tasks > 0 {
-			t.Fatalf("shares add up to %v; %+v", sum, r)
+		places := float64(r.AtOnce)
+		switch {
+		case math.Abs(sum-r.Efficiency-1) > 1e-9:
+			t.Fatalf("shares add up to %v: %+v", sum-r.Efficiency, s)
+		case r.AtOnce > r.Lanes*r.Threads || r.AtOnce > int(f.Total) || f.MostLanes > 0 && r.Lanes > f.MostLanes:
+			t.Fatalf("%d at once in %d lanes", r.AtOnce, r.Lanes)
+		case !(r.SpeedUp >= 0 && r.SpeedUp <= places+1e-9), !(r.TaskSeconds <= places*r.WallSeconds*(1+1e-9)), !(r.IdealSeconds <= r.WallSeconds*(1+1e-9)):
+			t.Fatalf("%+v", r)
+		case f.Cores > 0 && !(r.CoresBusy <= float64(f.Cores)):
+			t.Fatalf("%g of %d cores busy", r.CoresBusy, f.Cores)
+		case r.Longest != nil && !(r.Longest.ShareOfWall <= 1):
+			t.Fatalf("%+v", r.Longest)
+		case (r.Verdict == nil) != (r.VerdictReason != ""):
+			t.Fatalf("%+v with the reason %q", r.Verdict, r.VerdictReason)
+		case r.Verdict == nil:
+			return
+		case max(r.TaskSeconds, r.WallSeconds) < leastWork.Seconds()-1e-9:
+			t.Fatalf("a verdict on %+v", r)
+		case r.Verdict.Kind == WellSpread && r.Efficiency < mostlyLost-1e-9 && r.CoresBusy < coresFull*float64(f.Cores):
+			t.Fatalf("well spread with an efficiency of %g: %+v", r.Efficiency, r)
+		case s.Waiting > 0.5+1e-9 && r.Verdict.Kind != WaitingForSlots:
+			t.Fatalf("%s, with %g of the time without a slot", r.Verdict.Kind, s.Waiting)
+		}
+		for _, p := range percentages.FindAllStringSubmatch(r.Verdict.Sentence, -1) {
+			if v, err := strconv.ParseFloat(p[1], 64); err != nil || v > 100 {
+				t.Fatalf("%q", r.Verdict.Sentence)
+			}
+		}
+		if strings.Contains(r.Verdict.Sentence, "NaN") || strings.Contains(r.Verdict.Sentence, "Inf") {
+			t.Fatalf("%q", r.Verdict.Sentence)
 		}
 	})
 }

@@ -24,7 +24,8 @@ func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error)
 	facts := jobs.ReportFacts{
 		Ended: job.State.Ended(), Total: job.RunCounts().Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
 		Threads: *p.Threads, Interpreter: job.Program.Python != nil, FixedChunks: p.ChunkSize != nil,
-		Lanes: jobs.NewLaneTimes(0), Durations: jobs.NewDurations(),
+		MostLanes: mostLanes(job),
+		Lanes:     jobs.NewLaneTimes(0), Durations: jobs.NewDurations(),
 	}
 	if job.StartedAt == nil {
 		return facts.Report(), nil
@@ -136,4 +137,13 @@ func (s *Store) durations(ctx context.Context, job *jobs.Job, into *jobs.Duratio
 		return nil
 	})
 	return outputs, wrap("read durations", err)
+}
+
+// mostLanes is how many lanes a job had at once at most; 0 where that may have
+// changed with its queue.
+func mostLanes(job *jobs.Job) int {
+	if n := job.Policy.Processes; n != nil {
+		return *n
+	}
+	return 0
 }

@@ -1,0 +1,86 @@
+package jobs
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+func placesText(r *Report) string {
+	text := counted(r.Lanes, "lane")
+	if r.Threads > 1 {
+		text += fmt.Sprintf(" of %d threads", r.Threads)
+	}
+	return text
+}
+
+// waited adds how long lanes had no slot, or nothing to claim, where that is worth
+// a word.
+func waited(r *Report) (text string) {
+	if r.Shares.Waiting >= 0.05 {
+		text += fmt.Sprintf(" For %s of the time they had no slot.", percent(r.Shares.Waiting))
+	}
+	if r.Shares.Idle >= 0.05 {
+		text += fmt.Sprintf(" For %s of the time there was nothing to claim.", percent(r.Shares.Idle))
+	}
+	return text
+}
+
+func counted(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return strconv.Itoa(n) + " " + word
+}
+
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
+
+// percent is a share of 1 as text, with a digit after the point below 10 %.
+func percent(share float64) string {
+	p := 100 * share
+	if p > 0 && p < 9.95 {
+		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
+	}
+	return strconv.FormatFloat(max(p, 0), 'f', 0, 64) + " %"
+}
+
+// ratio is a factor as text, with two digits after the point below 10.
+func ratio(v float64) string {
+	if v < 9.95 {
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
+
+// spell is a duration as text, with two significant digits at least.
+func spell(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}, {1, "ns"}} {
+		if d < u.unit && u.unit > 1 {
+			continue
+		}
+		v := float64(d) / float64(u.unit)
+		if v < 9.95 && u.unit > 1 {
+			return strconv.FormatFloat(v, 'f', 1, 64) + " " + u.name
+		}
+		return strconv.FormatFloat(v, 'f', 0, 64) + " " + u.name
+	}
+	return "0 s"
+}
+
+// byteSize is a number of bytes as text, in powers of 1024.
+func byteSize(bytes float64) string {
+	unit := 0
+	for bytes >= 1023.5 && unit < 4 {
+		bytes /= 1024
+		unit++
+	}
+	text := strconv.FormatFloat(bytes, 'f', 0, 64)
+	if unit > 0 && bytes < 99.95 {
+		text = strconv.FormatFloat(bytes, 'f', 1, 64)
+	}
+	return text + " " + []string{"bytes", "KiB", "MiB", "GiB", "TiB"}[unit]
+}
