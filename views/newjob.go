@@ -1,6 +1,7 @@
 package views
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -238,11 +239,15 @@ func ParseNewJobForm(values url.Values) NewJobForm {
 
 // Reject keeps the violations of a submission with the form.
 func (f *NewJobForm) Reject(violations jobs.Invalid) {
-	for _, v := range violations {
+	listed, more := violations.Brief()
+	for i, v := range listed {
 		if f.Errors == nil {
 			f.Errors = map[string][]string{}
 		}
 		f.Errors[v.Location] = append(f.Errors[v.Location], v.Message)
+		if more > 0 && i == len(listed)-1 {
+			f.Errors[v.Location] = append(f.Errors[v.Location], fmt.Sprintf("and %s more", thousands(int64(more))))
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ var topLevelDef = regexp.MustCompile(`(?m)^(?:async[ \t]+)?def[ \t]+([^\W\d]\w*)
 // caller gives them. Without them InputsFile is a violation, and InputsSame
 // leaves the inputs empty for the caller to copy.
 func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
-	r := formReader{form: f}
+	f, found := f.clipped()
+	r := formReader{form: f, found: found}
 	s := jobs.Spec{
 		Name:    strings.TrimSpace(f.Name),
 		Program: r.program(),
@@ -44,6 +45,34 @@ func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
 	return s, r.found
 }
 
+// fieldBytes is how long the text of a field may be where it is not shortBytes; 0
+// for any length.
+var fieldBytes = map[string]int{
+	FieldSource: jobs.MaxSourceBytes, FieldLines: 0, FieldItems: 0,
+	FieldCommand: 4 * jobs.MaxArgvBytes, FieldPythonEnv: 2 * jobs.MaxEnvBytes, FieldCommandEnv: 2 * jobs.MaxEnvBytes,
+}
+
+const shortBytes = 4096
+
+// clipped is f without the text of fields that is too long to be valid, before
+// time is spent on it.
+func (f *NewJobForm) clipped() (*NewJobForm, jobs.Invalid) {
+	var found jobs.Invalid
+	out := *f
+	values := out.fields()
+	for _, p := range places {
+		most, known := fieldBytes[p.field]
+		if !known {
+			most = shortBytes
+		}
+		if value := values[p.field]; value != nil && most > 0 && len(*value) > most {
+			found.Add(jobs.Violation{Location: p.at, Message: fmt.Sprintf("at most %d bytes; it has %d", most, len(*value))})
+			*value = ""
+		}
+	}
+	return &out, found
+}
+
 // A formReader reads typed text and collects what it cannot make sense of.
 type formReader struct {
 	form  *NewJobForm
@@ -54,16 +83,19 @@ type formReader struct {
 // a part of it: then v is only what follows from that.
 func (r *formReader) add(v jobs.Violation) {
 	for _, old := range r.found {
+		if old.More > 0 || v.More > 0 {
+			break
+		}
 		rest, ok := strings.CutPrefix(old.Location, v.Location)
 		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && old.Message != v.Message {
 			return
 		}
 	}
-	r.found = append(r.found, v)
+	r.found.Add(v)
 }
 
 func (r *formReader) fail(location, message string, value any) {
-	r.found = append(r.found, jobs.Violation{Location: location, Message: message, Value: value})
+	r.found.Add(jobs.Violation{Location: location, Message: message, Value: value})
 }
 
 func (r *formReader) program() jobs.Program {

@@ -2,14 +2,13 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"mime"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -40,40 +39,39 @@ func readJSON(r *http.Request) ([]byte, error) {
 	return bytes.TrimPrefix(b.Bytes(), []byte(jobs.ByteOrderMark)), nil
 }
 
-const (
-	specSchema = "#/components/schemas/Spec"
-	opaque     = "body.inputs.items[]" // what nobody looks into
-)
+const specSchema = "#/components/schemas/Spec"
 
 // parseSpec reads a submission. What is wrong with its form is returned as
 // violations, together with as much of the submission as could be read, so that
-// what is wrong with that can be listed too.
-func parseSpec(schemas huma.Registry, text []byte) (jobs.Spec, jobs.Invalid) {
-	var spec jobs.Spec
+// what is wrong with that can be listed too. The error is ctx's.
+func parseSpec(ctx context.Context, schemas huma.Registry, text []byte) (spec jobs.Spec, found jobs.Invalid, err error) {
 	if v := malformed(text); v != nil {
-		return spec, jobs.Invalid{*v}
+		return spec, jobs.Invalid{*v}, nil
 	}
-	tree := &treeReader{Decoder: json.NewDecoder(bytes.NewReader(text))}
-	tree.UseNumber()
-	root := tree.value("body")
+	schema := &huma.Schema{Ref: specSchema}
+	tree := newTreeReader(ctx, schemas, text)
+	root, err := tree.read(schema)
+	if err != nil {
+		return spec, nil, err
+	}
 	result := &huma.ValidateResult{}
 	path := huma.NewPathBuffer(nil, 0)
 	path.Push("body")
-	huma.Validate(schemas, &huma.Schema{Ref: specSchema}, path, huma.ModeWriteToServer, root, result)
-	found := fromSchema(result.Errors)
+	huma.Validate(schemas, schema, path, huma.ModeWriteToServer, root, result)
+	found = fromSchema(result.Errors)
 	for _, v := range tree.found {
-		if !slices.ContainsFunc(found, func(f jobs.Violation) bool { return f.Location == v.Location }) {
-			found = append(found, v)
+		if v.More > 0 || !found.Has(v.Location) {
+			found.Add(v)
 		}
 	}
 
 	var mismatch *json.UnmarshalTypeError
-	if err := json.Unmarshal(text, &spec); errors.As(err, &mismatch) && len(found) == 0 {
-		found = append(found, jobs.Violation{Location: strings.TrimSuffix("body."+mismatch.Field, "."), Message: "must not be " + mismatch.Value})
+	if err := json.Unmarshal(tree.reduced(), &spec); errors.As(err, &mismatch) && len(found) == 0 {
+		found.Add(jobs.Violation{Location: strings.TrimSuffix("body."+mismatch.Field, "."), Message: "must not be " + mismatch.Value})
 	} else if err != nil && len(found) == 0 {
-		found = append(found, jobs.Violation{Location: "body", Message: err.Error()})
+		found.Add(jobs.Violation{Location: "body", Message: err.Error()})
 	}
-	return spec, found
+	return spec, found, ctx.Err()
 }
 
 // malformed says why text is not JSON that can be read at all.
@@ -135,86 +133,12 @@ func tooDeep(text []byte) int {
 	return -1
 }
 
-// A treeReader reads JSON that is known to be well-formed into the tree that
-// huma validates, and finds names that stand twice in an object, and whole
-// numbers that are none of ours because they take more than 64 bits.
-type treeReader struct {
-	*json.Decoder
-	found jobs.Invalid
-}
-
-func (t *treeReader) token() json.Token {
-	token, err := t.Token()
-	if err != nil {
-		panic(err) // text was found to be well-formed
-	}
-	return token
-}
-
-func (t *treeReader) value(path string) any {
-	switch token := t.token().(type) {
-	case json.Delim:
-		if token == '[' {
-			return t.array(path)
-		}
-		return t.object(path)
-	case json.Number:
-		if _, err := strconv.ParseInt(string(token), 10, 64); errors.Is(err, strconv.ErrRange) {
-			t.found = append(t.found, jobs.Violation{Location: path, Message: "must fit in 64 bits"})
-		}
-		return number(string(token))
-	default:
-		return token
-	}
-}
-
-func (t *treeReader) array(path string) []any {
-	items := []any{}
-	for t.More() {
-		if path+"[]" == opaque {
-			var skipped json.RawMessage
-			if err := t.Decode(&skipped); err != nil {
-				panic(err)
-			}
-			items = append(items, nil)
-			continue
-		}
-		items = append(items, t.value(path+"["+strconv.Itoa(len(items))+"]"))
-	}
-	t.token()
-	return items
-}
-
-func (t *treeReader) object(path string) map[string]any {
-	object := map[string]any{}
-	for t.More() {
-		name := t.token().(string)
-		if _, twice := object[name]; twice {
-			t.found = append(t.found, jobs.Violation{Location: path + "." + name, Message: "stands twice in its object"})
-		}
-		object[name] = t.value(path + "." + name)
-	}
-	t.token()
-	return object
-}
-
-// number is a number as huma validates it. All our numbers are whole, and are
-// read as such: what has a point or an exponent is no integer.
-func number(literal string) float64 {
-	if strings.ContainsAny(literal, ".eE") {
-		return math.NaN()
-	}
-	n, err := strconv.ParseFloat(literal, 64)
-	if err != nil {
-		return math.NaN()
-	}
-	return n
-}
-
 // inBody gives the violations of a submission their place in the request.
 func inBody(found jobs.Invalid) jobs.Invalid {
 	for i := range found {
-		found[i].Location = "body." + found[i].Location
+		if found[i].More == 0 {
+			found[i].Location = "body." + found[i].Location
+		}
 	}
 	return found
 }
@@ -234,7 +158,7 @@ func merge(form, content jobs.Invalid) jobs.Invalid {
 		follows := false
 		for i, f := range form {
 			switch {
-			case f.Location == v.Location:
+			case f.Location == v.Location && f.Location != "":
 				follows = true
 				if !slices.Contains(ofType, f.Message) && !slices.Contains(choices, v.Location) {
 					out[i].Message = v.Message
@@ -244,7 +168,7 @@ func merge(form, content jobs.Invalid) jobs.Invalid {
 			}
 		}
 		if !follows {
-			out = append(out, v)
+			out.Add(v)
 		}
 	}
 	return out

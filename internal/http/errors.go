@@ -72,7 +72,7 @@ func tell(err, kind error, message string) error {
 type failure struct {
 	status     int
 	message    string
-	violations jobs.Invalid
+	violations jobs.Invalid // at most MaxViolations
 }
 
 // judge finds out what to tell the user of err.
@@ -80,7 +80,8 @@ func judge(err error) failure {
 	var invalid jobs.Invalid
 	switch {
 	case errors.As(err, &invalid):
-		return failure{http.StatusUnprocessableEntity, violationsWord(len(invalid)), invalid}
+		listed, more := invalid.Brief()
+		return failure{http.StatusUnprocessableEntity, violationsWord(len(listed), more), listed}
 	case errors.Is(err, store.ErrKeyReused):
 		const message = "was used with another request within the last 24 hours"
 		return failure{http.StatusUnprocessableEntity, "The idempotency key " + message + ".",
@@ -100,11 +101,16 @@ func judge(err error) failure {
 	return f
 }
 
-func violationsWord(n int) string {
-	if n == 1 {
+// violationsWord counts violations: those that are listed and those that are
+// not.
+func violationsWord(listed, more int) string {
+	switch {
+	case more > 0:
+		return fmt.Sprintf("%d violations: %d are listed, and %d more", listed+more, listed, more)
+	case listed == 1:
 		return "1 violation"
 	}
-	return strconv.Itoa(n) + " violations"
+	return strconv.Itoa(listed) + " violations"
 }
 
 // fail tells the operator the cause of err and prepares the headers; it returns
@@ -183,10 +189,7 @@ func echo(v any) any {
 	const most = 200
 	switch v := v.(type) {
 	case string:
-		if len(v) > most {
-			return strings.ToValidUTF8(v[:most], "") + "…"
-		}
-		return strings.ToValidUTF8(v, "\uFFFD")
+		return strings.ToValidUTF8(jobs.Cut(v, most), "\uFFFD")
 	case fmt.Stringer, nil:
 		return nil
 	case float64:
@@ -209,23 +212,24 @@ func tidy(ctx huma.Context, _ string, v any) (any, error) {
 	if !ok || p.Detail != "validation failed" {
 		return v, nil
 	}
-	p.Errors = append(p.Errors, details(callOf(ctx.Context()).odd)...)
-	p.Detail = violationsWord(len(p.Errors))
-	slices.SortStableFunc(p.Errors, func(a, b *huma.ErrorDetail) int { return strings.Compare(a.Location, b.Location) })
-	for _, e := range p.Errors {
-		e.Value = echo(e.Value)
+	found := fromSchema(p.Errors)
+	for _, v := range callOf(ctx.Context()).odd {
+		found.Add(v)
 	}
+	listed, more := found.Brief()
+	slices.SortStableFunc(listed, func(a, b jobs.Violation) int { return strings.Compare(a.Location, b.Location) })
+	p.Detail, p.Errors = violationsWord(len(listed), more), details(listed)
 	return p, nil
 }
 
 // fromSchema turns what huma found wrong with a body into violations, each at
 // the place itself rather than at the object around it.
-func fromSchema(errs []error) jobs.Invalid {
+func fromSchema[E error](errs []E) jobs.Invalid {
 	var found jobs.Invalid
 	for _, err := range errs {
-		detail, ok := err.(*huma.ErrorDetail)
+		detail, ok := any(err).(*huma.ErrorDetail)
 		if !ok {
-			found = append(found, jobs.Violation{Location: "body", Message: err.Error()})
+			found.Add(jobs.Violation{Location: "body", Message: err.Error()})
 			continue
 		}
 		v := jobs.Violation{Location: detail.Location, Message: detail.Message, Value: detail.Value}
@@ -239,7 +243,7 @@ func fromSchema(errs []error) jobs.Invalid {
 		case validation.MsgExpectedMatchAtLeastOneSchema:
 			v.Message = `must be a whole number, or a share such as "5%"`
 		}
-		found = append(found, v)
+		found.Add(v)
 	}
 	return found
 }

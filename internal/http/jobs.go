@@ -54,8 +54,13 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	var found jobs.Invalid
 	key, err := newKey(in.Key, c.user, text)
 	errors.As(err, &found)
-	spec, malformed := parseSpec(s.schemas, text)
-	found = append(found, malformed...)
+	spec, malformed, err := parseSpec(ctx, s.schemas, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range malformed {
+		found.Add(v)
+	}
 	wait, asked := waitPreference(c.r.Header.Values("Prefer"))
 	answer, err := s.submit(ctx, c.user, spec, key, found, wait)
 	if err != nil {

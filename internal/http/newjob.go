@@ -247,7 +247,7 @@ func withoutInputs(found, wrong jobs.Invalid) jobs.Invalid {
 	var out jobs.Invalid
 	for _, v := range found {
 		if !strings.HasPrefix(v.Location, "inputs") {
-			out = append(out, v)
+			out.Add(v)
 		}
 	}
 	return out

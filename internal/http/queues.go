@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,7 +67,7 @@ func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error
 		q = before.Body
 	}
 	paused := q.Paused
-	found := readQueue(text, &q, in.Name, before == nil)
+	found := readQueue(ctx, text, &q, in.Name, before == nil)
 	if len(found) > 0 {
 		return nil, found
 	}
@@ -110,9 +109,12 @@ func (a *api) documentQueueBody() {
 	}
 }
 
+// queueBody is a body of putQueue as far as a treeReader must know it.
+var queueBody = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{}}
+
 // readQueue changes q as a body of putQueue says, and lists what is wrong with
 // it.
-func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid {
+func readQueue(ctx context.Context, text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid {
 	if v := malformed(text); v != nil {
 		return jobs.Invalid{*v}
 	}
@@ -120,13 +122,14 @@ func readQueue(text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid
 	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
 		return jobs.Invalid{{Location: "body", Message: "must be a JSON object with per_core, pinned and max_processes"}}
 	}
-	tree := &treeReader{Decoder: json.NewDecoder(bytes.NewReader(text))}
-	tree.UseNumber()
-	tree.value("body")
+	tree := newTreeReader(ctx, nil, text)
+	if _, err := tree.read(queueBody); err != nil {
+		return jobs.Invalid{{Location: "body", Message: err.Error()}}
+	}
 	var found jobs.Invalid
 	add := func(v jobs.Violation) {
-		if !slices.ContainsFunc(found, func(f jobs.Violation) bool { return f.Location == v.Location }) {
-			found = append(found, v)
+		if v.More > 0 || !found.Has(v.Location) {
+			found.Add(v)
 		}
 	}
 	var named string

@@ -26,12 +26,11 @@ type Spec struct {
 
 // Bounds of a submission beyond those of its tags.
 const (
-	MaxSourceBytes  = 1 << 20   // of a Python source
-	MaxArgvBytes    = 128 << 10 // of a command's arguments together
-	MaxEnvBytes     = 128 << 10 // of environment variables together
-	MaxLinesBytes   = 16 << 20  // of inputs.lines
-	maxTagRunes     = 50
-	maxListedInputs = 20 // violations listed of one kind among the inputs
+	MaxSourceBytes = 1 << 20   // of a Python source
+	MaxArgvBytes   = 128 << 10 // of a command's arguments together
+	MaxEnvBytes    = 128 << 10 // of environment variables together
+	MaxLinesBytes  = 16 << 20  // of inputs.lines
+	maxTagRunes    = 50
 )
 
 var (
@@ -66,7 +65,6 @@ func (s *Spec) Validate() Invalid {
 	c.text("name", s.Name, 200)
 	c.program(s.Program)
 	c.inputs(s.Inputs)
-	c.shape(s.Program, s.Inputs)
 	if s.Queue != "" && !ValidName(s.Queue) {
 		c.add("queue", "must be a name of lower-case letters, digits, - and _", s.Queue)
 	}
@@ -77,7 +75,7 @@ func (s *Spec) Validate() Invalid {
 	if len(s.Tags) > 20 {
 		c.add("tags", "at most 20 tags", len(s.Tags))
 	}
-	for i, tag := range s.Tags {
+	for i, tag := range s.Tags[:min(len(s.Tags), 20)] {
 		location := fmt.Sprintf("tags[%d]", i)
 		if strings.TrimSpace(tag) == "" {
 			c.add(location, "must not be empty", tag)
@@ -87,6 +85,9 @@ func (s *Spec) Validate() Invalid {
 		}
 		c.text(location, tag, maxTagRunes)
 	}
+	// Last, as there may be thousands of them.
+	c.items(s.Inputs.Items)
+	c.shape(s.Program, s.Inputs)
 	return c.found
 }
 
@@ -97,7 +98,7 @@ func ValidName(name string) bool { return namePattern.MatchString(name) }
 type checker struct{ found Invalid }
 
 func (c *checker) add(location, message string, value any) {
-	c.found = append(c.found, Violation{location, message, value})
+	c.found.Add(Violation{Location: location, Message: message, Value: value})
 }
 
 func (c *checker) between(location string, n, least, most int64) {
@@ -153,8 +154,10 @@ func (c *checker) program(p Program) {
 		const at = "program.command."
 		size := 0
 		for i, arg := range cmd.Argv {
+			if size += len(arg) + 1; i >= 1000 {
+				continue
+			}
 			c.opaque(fmt.Sprintf("%sargv[%d]", at, i), arg, MaxArgvBytes)
-			size += len(arg) + 1
 		}
 		switch {
 		case len(cmd.Argv) == 0:
@@ -206,7 +209,6 @@ func (c *checker) inputs(in Inputs) {
 	if len(in.Items) > MaxInlineItems {
 		c.add("inputs.items", fmt.Sprintf("at most %d inline; send more as lines, a range, or to an open job", MaxInlineItems), len(in.Items))
 	}
-	c.items(in.Items)
 	if r := in.Range; r != nil {
 		if r.Step == 0 {
 			c.add("inputs.range.step", "must not be 0", r.Step)
@@ -222,16 +224,13 @@ func (c *checker) inputs(in Inputs) {
 
 // items checks the inline inputs and compacts them in place.
 func (c *checker) items(items []json.RawMessage) {
-	listed := 0
-	for i, item := range items {
+	for i, item := range items[:min(len(items), MaxInlineItems)] {
 		compact, message := CompactInput(item)
 		if message == "" {
 			items[i] = compact
 			continue
 		}
-		if listed++; listed <= maxListedInputs {
-			c.add(fmt.Sprintf("inputs.items[%d]", i), message, nil)
-		}
+		c.add(fmt.Sprintf("inputs.items[%d]", i), message, nil)
 	}
 }
 
@@ -269,15 +268,12 @@ func (c *checker) shape(p Program, in Inputs) {
 	if what, _ := p.wantsInput(); what != "" && (in.Range != nil || in.Lines != nil || in.Stored != nil && in.Stored.Kind == "lines") {
 		c.add("program.python.call", "is "+p.Python.Call+", so each input must be "+what+"; a range or lines cannot be", p.Python.Call)
 	}
-	listed := 0
-	for i, item := range in.Items {
+	for i, item := range in.Items[:min(len(in.Items), MaxInlineItems)] {
 		message := p.WrongInput(item)
 		if message == "" {
 			continue
 		}
-		if listed++; listed <= maxListedInputs {
-			c.add(fmt.Sprintf("inputs.items[%d]", i), message, nil)
-		}
+		c.add(fmt.Sprintf("inputs.items[%d]", i), message, nil)
 	}
 }
 
