@@ -25,6 +25,12 @@ type call struct {
 	odd  jobs.Invalid // parameters that the operation does not have
 }
 
+// unanswered reports whether nothing of the answer was sent.
+func (c *call) unanswered() bool {
+	seen, ok := c.w.(*seenWriter)
+	return ok && seen.status == 0
+}
+
 type callKey struct{}
 
 // callOf is the call in ctx; there is always one below observe.

@@ -99,6 +99,11 @@ type resultQuery struct {
 	limit  int              // bytes to write at most; 0 for any number
 	write  func([]byte) error
 
+	// seen is the job as it was last read. What is inferred from a missing
+	// outcome holds only while it is unchanged: see verify.
+	seen     *jobs.Job
+	verified bool // since the last outcomes were read
+
 	first   []store.Block // what was read already, from the first task on
 	next    int64         // index of the next task, in index order
 	seq     int64         // of the last block, in order of completion
@@ -136,18 +141,19 @@ func (q *resultQuery) whole(ctx context.Context, job *jobs.Job) error {
 	if err := q.forward(ctx, job, false); err != nil {
 		return err
 	}
-	return q.end()
+	return q.end(ctx)
 }
 
 // completedWhole is whole in order of completion.
 func (q *resultQuery) completedWhole(ctx context.Context, job *jobs.Job) error {
+	q.seen = job
 	if err := q.completed(ctx); err != nil {
 		return err
 	}
 	if err := q.cancelled(ctx, job); err != nil {
 		return err
 	}
-	return q.end()
+	return q.end(ctx)
 }
 
 // follow writes outcomes as they come until the job has ended.
@@ -161,6 +167,7 @@ func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewe
 		if err != nil {
 			return err
 		}
+		q.seen, q.verified = job, false
 		if byCompletion {
 			err = q.completed(ctx)
 			if err == nil && job.State.Ended() {
@@ -184,12 +191,13 @@ func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewe
 	if !ended {
 		return errors.New("cut before the job has ended")
 	}
-	return q.end()
+	return q.end(ctx)
 }
 
 // forward writes outcomes in index order from next on. With strict it stops at
 // the first task that has none yet.
 func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) error {
+	q.seen = job
 	ended := job.State.Ended()
 	strict = strict && !ended
 	if strict && q.blocked {
@@ -210,6 +218,7 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 		q.first = nil
 		if len(blocks) == 0 {
 			var err error
+			q.verified = false
 			if blocks, err = q.site.store.Outcomes(ctx, q.job, q.next, pick); err != nil {
 				return err
 			}
@@ -243,6 +252,7 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 // completed writes outcomes in the order of their completion.
 func (q *resultQuery) completed(ctx context.Context) error {
 	for {
+		q.verified = false
 		blocks, err := q.site.store.Completed(ctx, q.job, q.seq)
 		if err != nil || len(blocks) == 0 {
 			return err
@@ -331,6 +341,9 @@ func (q *resultQuery) gap(ctx context.Context, to int64, ended bool) error {
 			q.next = to
 			return nil
 		}
+		if err := q.verify(ctx); err != nil {
+			return err
+		}
 		if q.next%4096 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -357,7 +370,23 @@ func (q *resultQuery) put(index int64, state jobs.TaskState, value []byte) error
 	return q.write(q.row)
 }
 
-func (q *resultQuery) end() error {
+// verify makes sure that what is missing among the outcomes that were read was
+// not there, rather than removed in the meantime: the job was deleted or
+// retried. Outcomes are never changed otherwise.
+func (q *resultQuery) verify(ctx context.Context) error {
+	if q.verified {
+		return nil
+	}
+	err := q.site.store.Unchanged(ctx, q.seen)
+	q.verified = err == nil
+	return err
+}
+
+// end writes what ends the answer, once it is sure that nothing is missing.
+func (q *resultQuery) end(ctx context.Context) error {
+	if err := q.verify(ctx); err != nil {
+		return err
+	}
 	if !q.begun {
 		if err := q.write([]byte(q.format.begin)); err != nil {
 			return err

@@ -53,7 +53,8 @@ func (w timedWriter) Write(b []byte) (int, error) {
 }
 
 // serveStream runs write in the handler and sees to the stream's end. An error in the middle
-// breaks the connection, so that the client cannot take a part for the whole.
+// breaks the connection, so that the client cannot take a part for the whole;
+// before anything was sent it is the answer.
 func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, wake chan struct{}, write streamFunc) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -75,6 +76,12 @@ func (s *Site) serveStream(w http.ResponseWriter, r *http.Request, wake chan str
 	if err == nil || r.Method == http.MethodHead {
 		// The next request on the connection has its own deadlines.
 		_ = control.SetWriteDeadline(time.Time{})
+		return
+	}
+	known := errors.Is(err, jobs.ErrNotFound) || errors.Is(err, jobs.ErrConflict) || errors.Is(err, jobs.ErrUnavailable)
+	if known && callOf(r.Context()).unanswered() {
+		w.Header().Del("Content-Type")
+		s.refuse(w, r, err)
 		return
 	}
 	s.log.Debug("stream cut", "request", requestID(r.Context()), "path", r.URL.Path, "error", err)

@@ -81,8 +81,8 @@ func TestValidateListsNotEveryItem(t *testing.T) {
 	for range MaxInlineItems + 1 {
 		s.Inputs.Items = append(s.Inputs.Items, json.RawMessage("\"\xff\""))
 	}
-	if got := len(s.Validate()); got != maxListedInputs+1 {
-		t.Errorf("%d violations, want %d of items and one of their number", got, maxListedInputs)
+	if got := len(s.Validate()); got != MaxViolations+1 {
+		t.Errorf("%d violations, want %d of items and one of their number", got, MaxViolations)
 	}
 }
 

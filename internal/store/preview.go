@@ -94,6 +94,9 @@ func (s *Store) Inputs(ctx context.Context, job *jobs.Job, maxBytes int64) (jobs
 	if err != nil {
 		return jobs.Inputs{}, wrap("read inputs", err)
 	}
+	if err := s.Unchanged(ctx, job); err != nil {
+		return jobs.Inputs{}, err
+	}
 	if isLines {
 		lines := text.String()
 		in = jobs.Inputs{Lines: &lines}

@@ -83,20 +83,37 @@ func (s *Store) JobWithOutcomes(ctx context.Context, v Viewer, id string, small 
 		return nil, nil, fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
 	}
 	var b pgx.Batch
-	b.Queue(oneJob, id, v.All, v.UserID).QueryRow(func(row pgx.Row) (err error) {
-		job, err = scanJob(row)
-		return err
-	})
 	const condition = `first >= $2 and (select p.ended and p.total <= $6 from progress p where p.job_id = $1)`
 	b.Queue(fmt.Sprintf(boundedBlocks, "first", condition), id, 0, maxOutcomeRows, maxOutcomeBytes, jobs.MaxNumberLine, small).
 		Query(func(rows pgx.Rows) (err error) {
 			first, err = collectBlocks(rows)
 			return err
 		})
+	// After its outcomes: a job that is deleted in between is not found, rather
+	// than found without outcomes.
+	b.Queue(oneJob, id, v.All, v.UserID).QueryRow(func(row pgx.Row) (err error) {
+		job, err = scanJob(row)
+		return err
+	})
 	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, nil, wrap("read job", err)
 	}
 	return job, first, nil
+}
+
+// Unchanged makes sure that the outcomes which job had when it was read are still
+// there. It is ErrNotFound when the job was deleted since, and ErrConflict when it
+// had ended and was retried.
+func (s *Store) Unchanged(ctx context.Context, job *jobs.Job) error {
+	var finished *time.Time
+	err := s.Pool.QueryRow(ctx, `select finished_at from jobs where id = $1`, job.ID).Scan(&finished)
+	if err != nil {
+		return wrap("read job", err)
+	}
+	if job.FinishedAt != nil && (finished == nil || !finished.Equal(job.FinishedAt.Time)) {
+		return fmt.Errorf("the job was retried: %w", jobs.ErrConflict)
+	}
+	return nil
 }
 
 // Completed reads the next outcomes of a job in the order of their completion,
@@ -188,6 +205,9 @@ func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error)
 		return nil, wrap("read strip", err)
 	}
 	if job.State.Ended() {
+		if err := s.Unchanged(ctx, job); err != nil {
+			return nil, err
+		}
 		for i := range cells {
 			c := &cells[i]
 			c.Cancelled = c.Count - c.Succeeded - c.Failed
@@ -270,6 +290,9 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 	case job.State.Ended():
 		t.State = jobs.TaskCancelled
 		t.Core = nil
+		if err := s.Unchanged(ctx, job); err != nil {
+			return nil, err
+		}
 	default:
 		t.Core = nil
 		if err := s.taskInHand(ctx, t); err != nil {
