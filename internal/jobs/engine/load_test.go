@@ -157,3 +157,32 @@ func (lacking) Run(ctx context.Context, l exec.Lane, in <-chan exec.Chunk, repor
 	report(exec.Report{Chunk: c.ID, Ended: true, Back: []exec.Span{{First: c.First, Count: c.Count}}})
 	return &exec.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
 }
+
+// A task that speaks to the server in the runner's place is found among its
+// neighbours and fails alone.
+func TestForgingTaskFailsAlone(t *testing.T) {
+	t.Parallel()
+	n := startReal(t, template.New(t))
+	const total, bad = 300, 170
+	for _, define := range []string{"def", "async def"} {
+		for _, forged := range []string{
+			`b"\xff" * 5`,
+			`struct.pack("<IBqqdddddq", 64, ord("E"), 1 << 40, 0, 0, 0, 0, 0, 0, 0)`,
+		} {
+			id := n.submit(t, python(fmt.Sprintf(`
+import os, struct
+%s f(x):
+    if x == %d: os.write(4, %s)
+    return x * x
+`, define, bad, forged), "f", rangeOf(total)))
+			j := n.end(t, id, 60*time.Second)
+			task, err := n.store.Task(t.Context(), j, bad)
+			if err != nil || task.Error == nil || task.Error.Kind != jobs.KindCrash || !strings.Contains(task.Error.Message, "the process broke the protocol: ") {
+				t.Errorf("%s %s: %+v, %v", define, forged, task, err)
+			}
+			if j.State != jobs.Failed || j.Counts.Failed != 1 || j.Counts.Succeeded != total-1 {
+				t.Errorf("%s %s: %+v", define, forged, j.Counts)
+			}
+		}
+	}
+}

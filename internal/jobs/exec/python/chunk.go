@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -21,6 +22,7 @@ type chunk struct {
 	cut       int64 // given back from there on
 	over      bool  // no further task starts
 	logs      []jobs.LogLine
+	logBytes  int
 
 	// Outcomes in order, of a process that runs one task at a time. received
 	// counts them, and those of several at once too.
@@ -46,6 +48,14 @@ func (c *chunk) has(number int64) bool {
 		return c.single[number-c.base].line != nil
 	}
 	return number-c.base < int64(c.received)
+}
+
+// complete reports whether the first n tasks have outcomes.
+func (c *chunk) complete(n int) bool {
+	if c.single == nil {
+		return n <= c.received
+	}
+	return !slices.ContainsFunc(c.single[:n], func(o outcome) bool { return o.line == nil })
 }
 
 // add takes the outcomes that follow those it has.

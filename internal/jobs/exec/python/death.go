@@ -2,6 +2,7 @@ package python
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,16 +20,16 @@ func (t *turn) exited(exit *exitInfo) {
 	w := t.w
 	cells := w.cells
 	for _, l := range cells.unsent(w.logged) {
-		w.printedLines(false, l, t.log)
+		w.printedLines(false, t.dated(l), t.log)
 	}
 	w.finishLines(w.next, t.log)
-	high := cells.load(cellHigh)
+	high := t.begun()
 	failure := t.verdict(exit)
 	accident := t.accident(exit, failure)
 	blame := t.blame(exit, failure, high)
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
-		case !w.loaded && accident && !t.slow:
+		case !w.loaded && accident:
 			// That says nothing of the program: another process loads it again.
 		case !w.loaded:
 			t.err = t.loadDeath(exit, failure)
@@ -36,7 +37,7 @@ func (t *turn) exited(exit *exitInfo) {
 			t.err = fmt.Errorf("run Python: %w", exit.err)
 		}
 	}
-	progress := blame.alone >= 0 || len(blame.inHand) > 0
+	progress := t.chunk(blame.alone) != nil || len(blame.inHand) > 0
 	var waiting []*chunk
 	for _, c := range t.flight {
 		if t.err == nil && t.ctx.Err() == nil && !c.over && high <= c.base && c.received == 0 {
@@ -44,7 +45,7 @@ func (t *turn) exited(exit *exitInfo) {
 			continue
 		}
 		progress = progress || c.received > 0
-		if c2 := t.chunk(blame.alone); blame.alone >= 0 && c2 == c {
+		if t.chunk(blame.alone) == c {
 			c.addOne(outcome{number: blame.alone, spent: t.spent(blame.alone), failed: true, line: jobs.AppendFailure(nil, failure)})
 		}
 		progress = t.abandon(c, blame, exit) || progress
@@ -77,6 +78,8 @@ func (t *turn) loadDeath(exit *exitInfo, failure *jobs.TaskError) error {
 	switch {
 	case t.slow:
 		e = jobs.TaskError{Kind: jobs.KindTimeout, Type: "timeout", Message: loadTimeout(t.lane.Timeout)}
+	case t.broke != "":
+		e.Message = t.broke + ", while the program was loaded"
 	case failure.Kind == jobs.KindMemory:
 		e.Message = "the process ended while the program was loaded: " + failure.Message
 	}
@@ -110,13 +113,13 @@ func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame 
 	}
 	var inHand []int64
 	for i := range t.seen {
-		if m := t.w.cells.mark(i); m >= 0 {
-			if c := t.chunk(m); c != nil && !c.has(m) {
-				inHand = append(inHand, m)
-			}
+		if m := t.inHand(i); m >= 0 && !slices.Contains(inHand, m) {
+			inHand = append(inHand, m)
 		}
 	}
 	switch {
+	case t.broke != "" && failure.Kind == jobs.KindCrash:
+		// It need not be the one in hand that wrote what was read by now.
 	case exit.Status.Exited() && exit.Status.ExitStatus() == statusBroken:
 		// Whatever it was that a task broke, it need not be the one in hand.
 	case t.culprit >= 0:
@@ -135,7 +138,7 @@ func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame 
 	if n != 1 {
 		return blame{alone: -1, begun: high}
 	}
-	if failure.Kind == jobs.KindCrash {
+	if failure.Kind == jobs.KindCrash && t.broke == "" {
 		failure.Message = "the process died after the task: " + describeExit(exit.Status)
 	}
 	return blame{alone: only, begun: -1}
@@ -144,7 +147,21 @@ func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame 
 // accident reports whether the process may have been killed by somebody else,
 // which says nothing of its program unless it comes again and again.
 func (t *turn) accident(exit *exitInfo, failure *jobs.TaskError) bool {
-	return killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.deaths+1 < maxDeaths
+	return killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.broke == "" && !t.slow && t.deaths+1 < maxDeaths
+}
+
+// begun is the number below which tasks have begun. Where the process cannot be
+// believed in that, or too many have died of what they never showed, it is the end
+// of the first chunk in flight.
+func (t *turn) begun() int64 {
+	high := t.high()
+	if len(t.flight) == 0 || !t.w.loaded || high > t.flight[0].base {
+		return high
+	}
+	if t.broke != "" || t.deaths+1 >= maxDeaths {
+		return t.flight[0].end
+	}
+	return high
 }
 
 // unfinished counts the tasks below a number that are at the process and have no
@@ -176,7 +193,7 @@ func (t *turn) abandon(c *chunk, b blame, exit *exitInfo) bool {
 	now := time.Now()
 	usage := exec.Usage{
 		StartedAt: c.begun, FinishedAt: now,
-		User: exit.User - t.w.user, System: exit.System - t.w.system,
+		User: max(exit.User-t.w.user, 0), System: max(exit.System-t.w.system, 0),
 		InTasks: now.Sub(c.begun), PeakMemory: exit.Peak,
 	}
 	if c.begun.IsZero() {
@@ -228,6 +245,8 @@ func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
 			Kind: jobs.KindTimeout, Type: "timeout",
 			Message: fmt.Sprintf("still running after %v", t.lane.Timeout),
 		}
+	case t.broke != "":
+		return &jobs.TaskError{Kind: jobs.KindCrash, Type: "protocol", Message: t.broke}
 	case t.w.lackedMemory(exit):
 		return &jobs.TaskError{
 			Kind: jobs.KindMemory, Type: exitType(exit),

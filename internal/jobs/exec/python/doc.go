@@ -67,6 +67,18 @@
 // runner looks, after each task that took long enough to have started something,
 // whether that has happened, and ends itself before the task has an outcome.
 //
+// # A process that is not believed
+//
+// A program can write to the runner's descriptors and into its cells. So what comes
+// from a process counts only as far as the chunks in flight bear it out, its times
+// are cut to the life of the process, and memory grows with what has come, not with
+// what is announced. A process that says what no runner says is killed, and its
+// task fails as a crash; where several had begun they are run again apart from each
+// other, as above. Nothing here waits for a process without a bound: a frame that
+// has begun ends within 10 s; a process that has tasks has one in hand within 30 s;
+// where tasks have a timeout one ends within twice that and 30 s more; a program is
+// loaded within the timeout, or 5 min. Writing to a process never blocks.
+//
 // # Limits of what is exact
 //
 // Tasks much shorter than 0.2 ms are run and timed in batches: their durations

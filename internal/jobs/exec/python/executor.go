@@ -36,6 +36,7 @@ type Executor struct {
 	turns  int
 	groups *cgroup.Tree
 
+	bounds  bounds
 	reading func() // see worker
 
 	mu           sync.Mutex
@@ -70,6 +71,7 @@ func New(o Options) *Executor {
 		interpreters: make(map[string]string),
 		checks:       make(map[[32]byte]checkResult),
 		checking:     make(chan struct{}, 1),
+		bounds:       usualBounds,
 	}
 	if e.log == nil {
 		e.log = slog.Default()
@@ -369,7 +371,7 @@ func (e *Executor) newSpare() (*worker, error) {
 // spawn starts a process that Close waits for.
 func (e *Executor) spawn(s process.Spec) (*worker, error) {
 	s.Groups = e.groups
-	w, err := spawn(s, e.reading)
+	w, err := spawn(s, e.bounds.frame, e.reading)
 	if err != nil {
 		return nil, fmt.Errorf("start Python: %w", err)
 	}

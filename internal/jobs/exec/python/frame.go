@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -57,40 +59,78 @@ const headSize = 5
 // one more of the largest.
 const maxFrame = 128 << 20
 
+// maxShort bounds the frames that carry no outputs, prints or answers to a check.
+const maxShort = 1 << 20
+
 // errFrame is the error of a frame that no runner of ours sends.
-var errFrame = errors.New("malformed frame from the worker process")
+var errFrame = errors.New("a frame of it is malformed")
 
 type frame struct {
 	kind byte
 	body []byte
 }
 
-// readFrame reads the next frame. The error is io.EOF at the end, also within
-// a frame, as a process may die while it writes.
-func readFrame(r *bufio.Reader) (frame, error) {
-	var head [headSize]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+// limitOf is how many bytes a frame of a type may have; negative for a type that
+// no runner sends.
+func limitOf(kind byte) int {
+	switch kind {
+	case frameHello, frameLoaded, frameEnd:
+		return maxShort
+	case frameOutcomes, frameInts, frameFloats, frameOutcome, frameLogs, frameCheck:
+		return maxFrame
+	}
+	return -1
+}
+
+// readFrame reads the next frame. Before it waits for the rest of one that has
+// begun, it calls bound(true), and bound(false) afterwards; reading fails with
+// errLate when it takes too long. The error is io.EOF at the end, also within a frame, as a process
+// may die while it writes; else it wraps errFrame.
+func readFrame(r *bufio.Reader, bound func(bool)) (frame, error) {
+	if _, err := r.Peek(1); err != nil {
 		return frame{}, io.EOF
 	}
-	size := binary.LittleEndian.Uint32(head[:])
-	if size > maxFrame {
-		return frame{}, fmt.Errorf("%w: %d bytes", errFrame, size)
-	}
-	// A length out of the blue must not take memory before the data is there.
-	const trusted = 1 << 20
-	body := make([]byte, min(size, trusted))
-	if _, err := io.ReadFull(r, body); err != nil {
-		return frame{}, io.EOF
-	}
-	if size > trusted {
-		rest := make([]byte, size)
-		copy(rest, body)
-		if _, err := io.ReadFull(r, rest[trusted:]); err != nil {
-			return frame{}, io.EOF
+	bounded := false
+	defer func() {
+		if bounded {
+			bound(false)
 		}
-		body = rest
+	}()
+	fill := func(b []byte) error {
+		if !bounded && r.Buffered() < len(b) {
+			bounded = true
+			bound(true)
+		}
+		if _, err := io.ReadFull(r, b); errors.Is(err, errLate) {
+			return fmt.Errorf("%w: it has begun, but does not end", errFrame)
+		} else if err != nil {
+			return io.EOF
+		}
+		return nil
 	}
-	return frame{head[4], body}, nil
+	var head [headSize]byte
+	if err := fill(head[:]); err != nil {
+		return frame{}, err
+	}
+	size, kind := binary.LittleEndian.Uint32(head[:]), head[4]
+	if limit := limitOf(kind); limit < 0 {
+		return frame{}, fmt.Errorf("%w: its type is %q", errFrame, kind)
+	} else if int64(size) > int64(limit) {
+		return frame{}, fmt.Errorf("%w: it announces %d bytes", errFrame, size)
+	}
+	// A length out of the blue takes no more memory than twice what has come.
+	const trusted = 1 << 20
+	body := make([]byte, min(int(size), trusted))
+	err := fill(body)
+	for err == nil && len(body) < int(size) {
+		have := len(body)
+		body = slices.Grow(body, min(have, int(size)-have))[:min(2*have, int(size))]
+		err = fill(body[have:])
+	}
+	if err != nil {
+		return frame{}, err
+	}
+	return frame{kind, body}, nil
 }
 
 // appendFrame appends a frame with the body.
@@ -206,13 +246,57 @@ func parseOutcomes(f frame) (outcomes, error) {
 		return outcomes{}, errFrame
 	}
 	if o.kind == frameOutcomes {
-		if bytes.Count(o.outputs, []byte{'\n'}) != o.count || o.outputs[len(o.outputs)-1] != '\n' {
+		if bytes.Count(o.outputs, []byte{'\n'}) != o.count || o.outputs[len(o.outputs)-1] != '\n' || !o.marked(failed) {
 			return outcomes{}, errFrame
 		}
-	} else if len(o.outputs) != 8*o.count || failed > 0 {
+	} else if len(o.outputs) != 8*o.count || failed > 0 || o.kind == frameFloats && !finite(o.outputs) {
 		return outcomes{}, errFrame
 	}
 	return o, nil
+}
+
+// marked reports whether the lines of the n tasks that are said to have failed,
+// and no others, are those of failures.
+func (o outcomes) marked(n int) bool {
+	marks := bytes.Count(o.outputs, []byte("\n!"))
+	if o.outputs[0] == '!' {
+		marks++
+	}
+	if marks != n {
+		return false
+	}
+	at, rest := 0, o.outputs
+	for b := o.failed; len(b) > 0; b = b[4:] {
+		offset := int(int32(binary.LittleEndian.Uint32(b)))
+		if offset < at || offset >= o.count {
+			return false
+		}
+		for ; at < offset; at++ {
+			rest = rest[indexByte(rest, '\n')+1:]
+		}
+		end := indexByte(rest, '\n')
+		if !isFailure(rest[:end]) {
+			return false
+		}
+		rest, at = rest[end+1:], at+1
+	}
+	return true
+}
+
+// finite reports whether packed floats are all numbers.
+func finite(floats []byte) bool {
+	const exponent = 0x7ff << 52
+	for ; len(floats) >= 8; floats = floats[8:] {
+		if binary.LittleEndian.Uint64(floats)&exponent == exponent {
+			return false
+		}
+	}
+	return true
+}
+
+// isFailure reports whether a line without its end is that of a failure.
+func isFailure(line []byte) bool {
+	return len(line) > 1 && line[0] == '!' && line[1] == '{' && json.Valid(line[1:])
 }
 
 // outcome is one task that has ended.
@@ -226,7 +310,10 @@ type outcome struct {
 func (r *reader) outcome() (outcome, error) {
 	o := outcome{number: r.i64(), spent: r.seconds(), failed: r.u8() != 0}
 	o.line = r.take(int(r.u32()))
-	if r.bad || len(o.line) < 2 {
+	if r.bad || len(o.line) < 2 || indexByte(o.line, '\n') != len(o.line)-1 {
+		return outcome{}, errFrame
+	}
+	if text := o.line[:len(o.line)-1]; o.failed != (text[0] == '!') || o.failed && !isFailure(text) {
 		return outcome{}, errFrame
 	}
 	return o, nil

@@ -38,7 +38,7 @@ func FuzzFrames(f *testing.F) {
 		c := newChunk(exec.Chunk{First: 100, Count: 10})
 		c.end, c.cut = 10, 10
 		for {
-			frame, err := readFrame(stream)
+			frame, err := readFrame(stream, func(bool) {})
 			if err != nil {
 				break
 			}

@@ -40,7 +40,7 @@ func (t *turn) cut(i int) {
 	if t.w == nil || i >= len(t.flight) {
 		return
 	}
-	high := t.w.cells.load(cellHigh)
+	high := t.high()
 	for j, c := range t.flight[i:] {
 		// A later one that has begun has a budget of its own.
 		if t.stopped || j == 0 || high <= c.base {
@@ -55,7 +55,7 @@ func (t *turn) cut(i int) {
 
 // reclaim gives back the tasks that a cut chunk will not start.
 func (t *turn) reclaim() {
-	high := t.w.cells.load(cellHigh)
+	high := t.high()
 	kept := t.flight[:0]
 	for _, c := range t.flight {
 		if c.over {

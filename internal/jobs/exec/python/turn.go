@@ -2,12 +2,9 @@ package python
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/exec"
 	"github.com/allcores/allcores/internal/jobs/exec/reports"
 )
@@ -18,6 +15,9 @@ const (
 	// maxBacklog is how many ended chunks may wait to be recorded before no
 	// further one is taken.
 	maxBacklog = 2
+	// maxLogs is how many bytes of log lines may wait to be recorded before no more
+	// are taken, and maxChunkLogs how many are collected for one report.
+	maxLogs, maxChunkLogs = 32 << 20, 1 << 20
 	// tick is how often the marks are looked at, and how long log lines stay in
 	// the process.
 	tick = 50 * time.Millisecond
@@ -59,13 +59,20 @@ type turn struct {
 	asked  int64    // w.served when a flush was last asked for
 	deaths int      // in a row, with nothing done
 
-	slow    bool      // the program was loading for too long
-	culprit int64     // number of the task that ran out of time, or -1
-	stuck   bool      // one did, but another may hold it up
-	query   time.Time // when it was asked whether that is so; zero before
-	answers int64     // what cellAnswers was then
-	stopped bool      // no more tasks: halted or cancelled
-	err     error
+	slow      bool          // the program was loading for too long
+	broke     string        // what the process did that no runner of ours does, or empty
+	idle      time.Duration // since when it has tasks but runs none
+	quiet     time.Duration // since when it has tasks but none has ended
+	looked    time.Time     // when that was last looked at
+	throttled bool          // nothing of the process is taken in, as too much of it waits to be recorded
+	strays    int           // what it said that belongs to no chunk in flight
+	empty     int           // chunks in a row that ended with no task done
+	culprit   int64         // number of the task that ran out of time, or -1
+	stuck     bool          // one did, but another may hold it up
+	query     time.Time     // when it was asked whether that is so; zero before
+	answers   int64         // what cellAnswers was then
+	stopped   bool          // no more tasks: halted or cancelled
+	err       error
 }
 
 // seen is since when a thread has had a task in hand.
@@ -109,6 +116,9 @@ func (t *turn) loop() {
 			events = t.w.more
 		}
 		in, room := t.in, (<-chan struct{})(nil)
+		if t.throttled = t.reports.LogBytes() > maxLogs; t.throttled {
+			events, room = nil, t.reports.Room
+		}
 		switch {
 		case t.stopped: // what comes goes back at once
 		case len(t.flight) >= inFlight || t.over():
@@ -136,6 +146,11 @@ func (t *turn) loop() {
 				t.handle(e)
 				if t.w == nil {
 					break
+				}
+			}
+			for _, c := range t.flight {
+				if c.logBytes > maxChunkLogs {
+					t.reportLogs(c)
 				}
 			}
 			t.arm(budget)
@@ -194,7 +209,9 @@ func (t *turn) start() bool {
 	t.w = w
 	clear(t.seen)
 	t.asked = -1
-	t.slow, t.culprit, t.stuck, t.query = false, -1, false, time.Time{}
+	t.slow, t.broke, t.culprit, t.stuck, t.query = false, "", -1, false, time.Time{}
+	t.strays, t.empty = 0, 0
+	t.progressed()
 	return true
 }
 
@@ -212,7 +229,9 @@ func (t *turn) send(c *chunk) {
 		c.begun = time.Now()
 	}
 	head := appendChunk(make([]byte, 0, chunkHeadSize+len(c.Inputs)), c.base, c.Count, c.cell, c.Failures, c.Range, len(c.Inputs))
-	w.send(append(head, c.Inputs...))
+	if !w.send(append(head, c.Inputs...)) {
+		t.breach("the process reads nothing of what it is sent")
+	}
 }
 
 // tick looks at what the process does.
@@ -224,11 +243,10 @@ func (t *turn) tick() {
 		t.slow = true
 		t.w.kill()
 	}
-	cells := t.w.cells
 	if t.over() {
 		t.reclaim()
 	}
-	high := cells.load(cellHigh)
+	high := t.high()
 	for _, c := range t.flight {
 		if c.begun.IsZero() && high > c.base {
 			c.begun = time.Now()
@@ -240,7 +258,9 @@ func (t *turn) tick() {
 	} else {
 		t.asked = served
 	}
-	t.watch(time.Now())
+	now := time.Now()
+	t.watch(now)
+	t.stall(now)
 }
 
 // unsent reports whether the process has something for us.
@@ -263,20 +283,18 @@ func (t *turn) unsent() bool {
 // watch notes what is in hand, and ends the process when a task has been for
 // too long.
 func (t *turn) watch(now time.Time) {
-	if t.culprit >= 0 || t.stuck {
+	if t.culprit >= 0 || t.stuck || t.broke != "" {
 		return
 	}
 	overdue := false
 	for i := range t.seen {
-		mark := t.w.cells.mark(i)
+		mark := t.inHand(i)
 		s := &t.seen[i]
 		if mark < 0 || mark != s.number || s.since.IsZero() {
 			*s = seen{mark, now}
 			continue
 		}
-		if c := t.chunk(mark); c != nil {
-			c.slow = mark
-		}
+		t.chunk(mark).slow = mark
 		if t.lane.Timeout <= 0 || now.Sub(s.since) < t.lane.Timeout {
 			continue
 		}
@@ -290,7 +308,7 @@ func (t *turn) watch(now time.Time) {
 			t.w.flush()
 			time.Sleep(5 * time.Millisecond)
 		}
-		if t.w.cells.mark(i) != mark {
+		if t.inHand(i) != mark {
 			continue
 		}
 		if answered {
@@ -329,61 +347,13 @@ func (t *turn) handle(e event) {
 		t.exited(e.exit)
 	case e.log != nil:
 		t.w.printedLines(true, *e.log, t.log)
-	default:
+	case e.bad != nil:
+		t.breach(brokeProtocol(e.bad))
+	case t.broke == "":
 		if err := t.frame(e.frame); err != nil {
-			t.w.kill()
-			t.err = err
+			t.breach(brokeProtocol(err))
 		}
 	}
-}
-
-func (t *turn) frame(f frame) error {
-	switch f.kind {
-	case frameLoaded:
-		if len(f.body) > 1 {
-			t.loadFailed(f.body[1:])
-		}
-		t.w.loaded = true
-		if len(t.flight) > 0 {
-			t.flight[0].begun = time.Now()
-		}
-	case frameOutcomes, frameInts, frameFloats:
-		o, err := parseOutcomes(f)
-		if err != nil {
-			return err
-		}
-		if c := t.chunk(o.first); c != nil {
-			return c.add(o)
-		}
-	case frameOutcome:
-		r := reader{rest: f.body}
-		for len(r.rest) > 0 {
-			o, err := r.outcome()
-			if err != nil {
-				return err
-			}
-			if c := t.chunk(o.number); c != nil {
-				c.addOne(o)
-			}
-		}
-	case frameLogs:
-		r := reader{rest: f.body}
-		t.w.logged = r.i64()
-		for len(r.rest) > 0 {
-			l, err := r.log()
-			if err != nil {
-				return err
-			}
-			t.w.printedLines(false, l, t.log)
-		}
-	case frameEnd:
-		e, err := parseEnding(f.body)
-		if err != nil {
-			return err
-		}
-		t.ended(e)
-	}
-	return nil
 }
 
 // chunk is the one in flight that has the task of that number, or nil.
@@ -409,53 +379,19 @@ func (t *turn) log(number int64, stream, text string, at time.Time) {
 		number = c.base
 	}
 	c.logs = append(c.logs, logLine(c.index(number), stream, text, at))
+	c.logBytes += len(text) + reports.LineCost
 }
 
 func (t *turn) reportLogs(c *chunk) {
 	if len(c.logs) > 0 {
 		t.reports.Add(exec.Report{Chunk: c.ID, Logs: c.logs})
-		c.logs = nil
-	}
-}
-
-// ended finishes the chunk of which the process says that it has ended.
-func (t *turn) ended(e ending) {
-	w := t.w
-	usage := exec.Usage{
-		StartedAt: e.began, FinishedAt: time.Now(),
-		User: e.user - w.user, System: e.system - w.system,
-		InTasks: e.inTasks, Moving: e.moving, PeakMemory: e.peak,
-	}
-	for i, c := range t.flight {
-		if c.base != e.base {
-			continue // one that was given back as a whole has left the flight
-		}
-		w.user, w.system = e.user, e.system
-		w.finishLines(c.base+e.done, t.log)
-		t.flight = append(t.flight[:i:i], t.flight[i+1:]...)
-		t.giveBack(c, c.base+e.done)
-		t.end(c, usage)
-		t.deaths = 0
-		break
-	}
-	if len(t.flight) > 0 && t.flight[0].begun.IsZero() {
-		t.flight[0].begun = time.Now()
+		c.logs, c.logBytes = nil, 0
 	}
 }
 
 // end reports a chunk of which nothing more will be heard.
 func (t *turn) end(c *chunk, usage exec.Usage) {
 	t.reports.Add(exec.Report{Chunk: c.ID, Ended: true, Runs: c.runs(), Logs: c.logs, Usage: usage})
-}
-
-// loadFailed notes why the program cannot be loaded.
-func (t *turn) loadFailed(body []byte) {
-	var failure jobs.TaskError
-	if err := json.Unmarshal(body, &failure); err != nil {
-		t.err = fmt.Errorf("read load error: %w", err)
-		return
-	}
-	t.err = &exec.LoadError{TaskError: failure}
 }
 
 // cancel gives back what was not started and stops the process.

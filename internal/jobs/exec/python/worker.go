@@ -72,16 +72,20 @@ const (
 	maxThreads = 256
 )
 
+// maxQueued is how many bytes of frames may wait for the owner until none is read.
+const maxQueued = 64 << 20
+
 // An event is something that a worker says, or that is seen of it.
 type event struct {
 	frame           // kind is 0 for the other events
 	log   *logText  // printed past sys.stdout
+	bad   error     // it sent what no runner sends, and is being killed
 	exit  *exitInfo // it has ended; the last event
 }
 
 type exitInfo struct {
 	process.Exit
-	err error // of its frames, or of waiting for it
+	err error // of waiting for it
 }
 
 // A worker is a Python process with the runner in it.
@@ -90,7 +94,6 @@ type worker struct {
 	cells   *cells
 	memory  int64  // bytes that it may take; 0 for no limit
 	dir     string // its working directory
-	room    int    // bytes that the frames' pipe holds
 
 	in   *os.File // frames to it
 	poke *os.File // asks it to flush
@@ -99,8 +102,10 @@ type worker struct {
 
 	mu         sync.Mutex
 	queue      []event
-	idle       bool // nobody listens; what it prints is dropped
-	loadedIdle bool // it said while nobody listened that its program is loaded
+	queued     int        // bytes of the frames in it
+	room       *sync.Cond // there may be room for another frame
+	idle       bool       // nobody listens; what it prints is dropped
+	loadedIdle bool       // it said while nobody listened that its program is loaded
 	more       chan struct{}
 	gone       chan struct{} // closed when everything of it has ended
 	served     atomic.Int64  // outcome frames read
@@ -109,7 +114,8 @@ type worker struct {
 	// its pipe until it is in the queue.
 	taking sync.RWMutex
 
-	reading func() // called before each frame is read; nil except in tests
+	reading   func()        // called before each frame is read; nil except in tests
+	frameTime time.Duration // from the first byte of a frame to its last one
 
 	writes  chan []byte   // large frames, for the writing goroutine
 	ended   chan struct{} // closed when nobody reads frames any more
@@ -118,6 +124,7 @@ type worker struct {
 	// The rest is the owner's: of the turn that runs it, or of the pool.
 
 	key         key
+	born        time.Time
 	asked       time.Time // when it was asked to load its program
 	loaded      bool
 	logged      int64 // log records received
@@ -137,7 +144,7 @@ type worker struct {
 
 // spawn starts an interpreter that has no program yet: s.Path, in the
 // environment and with the limits of s.
-func spawn(s process.Spec, reading func()) (w *worker, err error) {
+func spawn(s process.Spec, frameTime time.Duration, reading func()) (w *worker, err error) {
 	root, err := process.Root()
 	if err != nil {
 		return nil, err
@@ -147,9 +154,11 @@ func spawn(s process.Spec, reading func()) (w *worker, err error) {
 		return nil, err
 	}
 	w = &worker{
-		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, 8), ended: make(chan struct{}),
-		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory, reading: reading,
+		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, maxUnread), ended: make(chan struct{}),
+		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory, frameTime: frameTime, reading: reading,
+		born: time.Now(),
 	}
+	w.room = sync.NewCond(&w.mu)
 	var theirs []int
 	defer func() {
 		for _, fd := range theirs {
@@ -196,7 +205,7 @@ func spawn(s process.Spec, reading func()) (w *worker, err error) {
 		}
 		switch p.file {
 		case &w.in:
-			w.room = process.Enlarge(ours, pipeSize)
+			process.Enlarge(ours, pipeSize)
 		case &out[0]:
 			process.Enlarge(ours, pipeSize)
 		}
@@ -252,8 +261,7 @@ func (w *worker) closeFiles() {
 
 func (w *worker) start() {
 	var reading, writing sync.WaitGroup
-	var broken error
-	reading.Go(func() { broken = w.readFrames() })
+	reading.Go(w.readFrames)
 	reading.Go(func() { w.readPrinted(w.out[1], "stdout") })
 	reading.Go(func() { w.readPrinted(w.out[2], "stderr") })
 	writing.Go(w.write)
@@ -266,7 +274,7 @@ func (w *worker) start() {
 		w.in.Close()
 		close(w.ended)
 		writing.Wait()
-		w.push(event{exit: &exitInfo{exit, errors.Join(err, broken)}})
+		w.push(event{exit: &exitInfo{exit, err}})
 		w.process.Sweep()
 		os.RemoveAll(w.dir)
 		w.closeFiles()
@@ -279,6 +287,7 @@ func (w *worker) push(e event) {
 	w.mu.Lock()
 	if !w.idle || e.exit != nil {
 		w.queue = append(w.queue, e)
+		w.queued += len(e.body)
 	} else if e.loaded() {
 		w.loadedIdle = true
 	}
@@ -297,8 +306,19 @@ func (w *worker) events() []event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	queue := w.queue
-	w.queue = nil
+	w.queue, w.queued = nil, 0
+	w.room.Broadcast()
 	return queue
+}
+
+// admit waits until there is room for another frame: a process that sends more
+// than its owner can take must wait in its turn.
+func (w *worker) admit() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.queued > maxQueued && !w.idle {
+		w.room.Wait()
+	}
 }
 
 // setIdle says whether somebody listens. It reports false when the process has
@@ -307,34 +327,44 @@ func (w *worker) setIdle(idle bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.idle = idle
+	w.room.Broadcast()
 	defer func() { w.loaded = w.loaded || w.loadedIdle }()
 	for _, e := range w.queue {
 		if e.loaded() {
 			w.loadedIdle = true // its turn was over before that
 			continue
 		}
-		if e.exit != nil || e.kind != 0 && e.kind != frameLogs {
+		if e.exit != nil || e.bad != nil || e.kind != 0 && e.kind != frameLogs {
 			return false
 		}
 	}
-	w.queue = nil
+	w.queue, w.queued = nil, 0
 	return true
 }
 
-func (w *worker) readFrames() error {
+func (w *worker) readFrames() {
 	r := bufio.NewReaderSize(w.out[0], 64<<10)
+	bound := func(begun bool) {
+		var until time.Time
+		if begun {
+			until = time.Now().Add(w.frameTime)
+		}
+		w.out[0].deadline(until)
+	}
 	for {
 		if w.reading != nil {
 			w.reading()
 		}
-		f, err := readFrame(r)
+		f, err := readFrame(r, bound)
 		if errors.Is(err, errFrame) {
+			w.push(event{bad: err})
 			w.process.Kill()
-			return err
+			return
 		}
 		if err != nil {
-			return nil
+			return
 		}
+		w.admit()
 		if slices.Contains(outcomeFrames, f.kind) {
 			w.served.Add(1)
 		}
@@ -350,20 +380,50 @@ func (w *worker) readFrames() error {
 	}
 }
 
-// send writes frames without waiting for the process: what surely fits in the
-// pipe at once, the rest on a goroutine of its own.
-func (w *worker) send(data []byte) {
-	if w.writing.Load() == 0 && len(data) <= w.room/4 {
-		// At most two chunks and a turn are on their way, so there is room. An
-		// error means that the process has ended, which is seen elsewhere.
-		w.in.Write(data)
-		return
+// maxUnread is how many frames may wait for a process to read them. At most two
+// chunks and a turn are on their way to one that does.
+const maxUnread = 16
+
+// send writes frames without waiting for the process: what fits in the pipe at
+// once, the rest on a goroutine of its own. It reports false when the process
+// reads nothing.
+func (w *worker) send(data []byte) bool {
+	if w.writing.Load() == 0 {
+		// An error means that the process has ended, which is seen elsewhere.
+		if data = data[writeSome(w.in, data):]; len(data) == 0 {
+			return true
+		}
 	}
-	w.writing.Add(1)
+	if w.writing.Add(1) > maxUnread {
+		return false
+	}
 	select {
 	case w.writes <- data:
 	case <-w.ended:
 	}
+	return true
+}
+
+// writeSome writes what fits in the pipe now, and returns how much that was.
+func writeSome(pipe *os.File, data []byte) (n int) {
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	conn.Write(func(fd uintptr) bool {
+		for n < len(data) {
+			m, err := syscall.Write(int(fd), data[n:])
+			if err == syscall.EINTR {
+				continue
+			}
+			if m <= 0 || err != nil {
+				break
+			}
+			n += m
+		}
+		return true
+	})
+	return n
 }
 
 func (w *worker) write() {
@@ -378,8 +438,9 @@ func (w *worker) write() {
 	}
 }
 
-// flush asks the process for what it has not sent yet.
-func (w *worker) flush() { w.poke.Write([]byte{1}) }
+// flush asks the process for what it has not sent yet. Where it has left so many
+// requests unread that the pipe is full, another one is of no use.
+func (w *worker) flush() { writeSome(w.poke, []byte{1}) }
 
 // kill ends the process and all that it started, now.
 func (w *worker) kill() { w.process.Kill() }
@@ -406,6 +467,10 @@ func (w *worker) destroy() {
 // bury waits until everything of the process has ended, and frees the cells,
 // which the owner must not read any more.
 func (w *worker) bury() {
+	w.mu.Lock()
+	w.idle = true
+	w.room.Broadcast()
+	w.mu.Unlock()
 	<-w.gone
 	w.cells.close()
 }

@@ -12,13 +12,14 @@ import (
 // A Queue hands reports on in their order. Its methods may be called from any
 // goroutine.
 type Queue struct {
-	// Room receives a value, at most one at a time, after a report with Ended
-	// was handed on.
+	// Room receives a value, at most one at a time, after a report with Ended, or
+	// with log lines, was handed on.
 	Room chan struct{}
 
 	mu      sync.Mutex
 	waiting []exec.Report
 	ended   int  // reports with Ended that are not yet handed on
+	logs    int  // bytes of log lines that are not yet handed on
 	closed  bool // no more will come
 	more    chan struct{}
 	done    chan struct{}
@@ -42,8 +43,26 @@ func (q *Queue) Add(r exec.Report) {
 	if r.Ended {
 		q.ended++
 	}
+	q.logs += logBytes(r)
 	q.mu.Unlock()
 	signal(q.more)
+}
+
+// LineCost is what a log line takes besides its text, in bytes.
+const LineCost = 64
+
+func logBytes(r exec.Report) (n int) {
+	for _, l := range r.Logs {
+		n += len(l.Line) + LineCost
+	}
+	return n
+}
+
+// LogBytes is about the size of the log lines that are not yet handed on.
+func (q *Queue) LogBytes() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.logs
 }
 
 // Backlog is the number of ended chunks that are not yet handed on.
@@ -71,12 +90,17 @@ func (q *Queue) run(report func(exec.Report)) {
 		q.mu.Unlock()
 		for _, r := range batch {
 			report(r)
-			if r.Ended {
-				q.mu.Lock()
-				q.ended--
-				q.mu.Unlock()
-				signal(q.Room)
+			logs := logBytes(r)
+			if !r.Ended && logs == 0 {
+				continue
 			}
+			q.mu.Lock()
+			if r.Ended {
+				q.ended--
+			}
+			q.logs -= logs
+			q.mu.Unlock()
+			signal(q.Room)
 		}
 		if len(batch) > 0 {
 			continue
