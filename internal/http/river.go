@@ -49,17 +49,26 @@ func (s *Site) newRiverPages() (*riverPages, error) {
 	return p, nil
 }
 
+// riverBanner stands on River's pages: they have no way back, and show work that
+// is none of their readers'.
+const riverBanner = `<aside id="allcores" aria-label="Allcores">
+<a href="/">← Allcores</a>
+<p>River's own pages, for admins. Its jobs are the internal turns of Allcores: cancel, pause and retry your jobs <a href="/">in Allcores</a>, its queues <a href="/queues">there</a>.</p>
+</aside>`
+
 // read fetches the page and puts a script of ours before its own: a library of
-// theirs would try whether the policy allows eval, and the browser complain.
+// theirs would try whether the policy allows eval, and the browser complain. Our
+// style sheet and the banner come with it.
 func (p *riverPages) read() ([]byte, error) {
 	var w memory
 	p.handler.ServeHTTP(&w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: riverPrefix + "/"}, Header: make(http.Header)})
-	const head = "<head>"
-	before, after, found := strings.Cut(w.String(), head)
-	if !found {
-		return nil, errors.New("it has no head")
+	const head, root = "<head>", `<div id="root"`
+	ours := `<script src="` + static.URL("river.js") + `"></script><link rel="stylesheet" href="` + static.URL("river.css") + `">`
+	page := w.String()
+	if strings.Count(page, head) != 1 || strings.Count(page, root) != 1 {
+		return nil, errors.New("it has no head or no root")
 	}
-	return []byte(before + head + `<script src="` + static.URL("river.js") + `"></script>` + after), nil
+	return []byte(strings.NewReplacer(head, head+ours, root, riverBanner+root).Replace(page)), nil
 }
 
 // memory is an answer that is kept.

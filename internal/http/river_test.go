@@ -222,6 +222,12 @@ func TestRiverInBrowser(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS(`a[href*="/admin/river/jobs/"]`)))
 	await(t, "the turn is shown", func() bool { return eval[bool](b, `document.body.innerText.includes("Job Details")`) })
 	b.do(chromedp.Navigate(s.url + "/admin/river/queues/cpu"))
+	if got := b.text("#allcores"); !strings.Contains(got, "internal turns of Allcores") || !eval[bool](b, `(() => {
+		const link = document.querySelector("#allcores > a"), box = link.getBoundingClientRect();
+		return link.pathname === "/" && document.elementFromPoint(box.x + 5, box.y + 5) === link;
+	})()`) {
+		t.Errorf("the banner says %q, or its link is covered", got)
+	}
 	press := func(label string) {
 		t.Helper()
 		await(t, label, func() bool {
