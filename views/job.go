@@ -28,6 +28,9 @@ type JobPage struct {
 	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsCut bool           // lines were dropped because the job's logs are capped
 
+	Goto      string // typed as the index of the task to open, where that is refused
+	GotoError string // why
+
 	Processes int         // of the job that run now
 	Cores     int         // that all living nodes have together
 	Nodes     []jobs.Node // for where it runs now

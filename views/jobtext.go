@@ -33,6 +33,15 @@ func progressTitle(j *jobs.Job) string {
 	return j.Name
 }
 
+// NoSuchTask says that none of a job's tasks, total of them, has the index that
+// was typed. goto.js says the same.
+func NoSuchTask(typed string, total int64) string {
+	if typed == "" {
+		typed = "without an index"
+	}
+	return fmt.Sprintf("There is no task %s: indexes go from 0 to %s.", clip(typed, 40), thousands(total-1))
+}
+
 func elapsedWord(j *jobs.Job) string {
 	if j.State.Ended() {
 		return "Took"

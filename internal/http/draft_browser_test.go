@@ -196,3 +196,42 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	b.arrive("#job-progress")
 	jobsMade(3)
 }
+
+// A job's header says what it is, and its field for a task's index refuses in
+// place what no task has.
+func TestBrowserJobHeader(t *testing.T) {
+	t.Parallel()
+	b := openTab(t)
+	s := serve(t)
+	id := s.submit(program(squares, `{"range":{"stop":30}}`, `,"queue":"io","priority":3,"tags":["one","two"]`)).ID
+	s.ended(id)
+	b.visit(s.url+"/login?token="+adminToken+"&next=/jobs/"+id, "#strip")
+	facts := eval[string](b, `[...document.querySelectorAll(".facts > div")].map((e) => e.innerText.replace(/\s+/g, " ")).join("; ")`)
+	for _, want := range []string{"Queue io", "Priority 3", "Owner admin", "Submitted ", "Tags one two", "Id " + id} {
+		if !strings.Contains(facts, want) {
+			t.Errorf("no %q in %q", want, facts)
+		}
+	}
+	if got := eval[string](b, `document.querySelector(".facts [data-copy=job-id]").textContent`); !strings.Contains(got, "Copy the id") {
+		t.Errorf("the copy button says %q", got)
+	}
+	for _, typed := range []string{"30", "-1", "1.5", ""} {
+		want := "There is no task " + typed + ": indexes go from 0 to 29."
+		if typed == "" {
+			want = "There is no task without an index: indexes go from 0 to 29."
+		}
+		eval[bool](b, fmt.Sprintf(`(() => { const box = document.getElementById("goto"); box.value = %q; box.form.requestSubmit(); return true })()`, typed))
+		if got := eval[string](b, `[document.getElementById("goto-error").textContent, document.activeElement.id, document.getElementById("goto").getAttribute("aria-invalid"), location.pathname].join("|")`); got != want+"|goto|true|/jobs/"+id {
+			t.Errorf("%q: %s", typed, got)
+		}
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS(`#goto`), "2"))
+	if got := b.text("#goto-error"); got != "" {
+		t.Errorf("while typing it still says %q", got)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS(`#goto`), "0\r"))
+	b.arrive("#task")
+	if got := eval[string](b, `location.pathname`); got != "/jobs/"+id+"/tasks/20" {
+		t.Errorf("at %s", got)
+	}
+}

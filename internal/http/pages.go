@@ -292,22 +292,31 @@ func fromForm(role jobs.Role, param, page string, call func(ctx context.Context,
 	}
 }
 
-// gotoTask leads from the field for a task's index to the task.
+// gotoTask leads from the field for a task's index to the task. An index that no
+// task has is refused on the job's page, at the field.
 func (s *Site) gotoTask(w http.ResponseWriter, r *http.Request) error {
-	typed := strings.NewReplacer(",", "", " ", "", "_", "").Replace(r.URL.Query().Get("index"))
-	index, err := strconv.ParseInt(typed, 10, 64)
-	if err != nil {
-		return jobs.Invalid{{Location: "query.index", Message: "must be the index of a task, counted from 0", Value: typed}}
-	}
-	job, err := s.store.Job(r.Context(), viewer(r), chi.URLParam(r, "id"))
+	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
+	typed := strings.TrimSpace(r.URL.Query().Get("index"))
+	index, err := strconv.ParseInt(strings.NewReplacer(",", "", " ", "", "_", "").Replace(typed), 10, 64)
+	wrong := err != nil
+	job, err := s.store.Job(r.Context(), viewer(r), m.id)
 	if err != nil {
 		return err
 	}
-	if index < 0 || index >= job.Counts.Total {
-		return jobs.Invalid{{Location: "query.index", Message: fmt.Sprintf("must be from 0 to %d", job.Counts.Total-1), Value: index}}
+	if !wrong && index >= 0 && index < job.Counts.Total {
+		http.Redirect(w, r, fmt.Sprintf("/jobs/%s/tasks/%d", job.ID, index), http.StatusSeeOther)
+		return nil
 	}
-	http.Redirect(w, r, fmt.Sprintf("/jobs/%s/tasks/%d", job.ID, index), http.StatusSeeOther)
-	return nil
+	p, err := m.fill(r.Context())
+	if err != nil {
+		return err
+	}
+	p.Goto = strings.ToValidUTF8(typed, "\uFFFD")
+	p.GotoError = "There are no tasks yet."
+	if total := job.Counts.Total; total > 0 {
+		p.GotoError = views.NoSuchTask(p.Goto, total)
+	}
+	return s.render(w, r, http.StatusUnprocessableEntity, views.Job(p))
 }
 
 func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, error) {

@@ -151,6 +151,12 @@ func TestJobPages(t *testing.T) {
 	if got := text(doc, "#job-logs"); !strings.Contains(got, "line of") {
 		t.Error(got)
 	}
+	if got := text(doc, ".facts"); !strings.Contains(got, j.ID) || !strings.Contains(got, "cpu") || !strings.Contains(got, "admin") || !strings.Contains(got, "Priority2") {
+		t.Errorf("the header says %q", got)
+	}
+	if title := doc.Find(".facts time").AttrOr("title", ""); !strings.Contains(title, j.CreatedAt.UTC().Format("15:04:05")) {
+		t.Errorf("submitted %q, want %v", title, j.CreatedAt)
+	}
 	cells, _ := doc.Find("#strip").Attr("data-cells")
 	failed, _ := doc.Find("#strip").Attr("data-failed")
 	if len(cells) != 334 || strings.Count(cells, "f") != 20 || !strings.HasPrefix(failed, "2:1@7,19:1@57,") {
@@ -172,6 +178,11 @@ func TestJobPages(t *testing.T) {
 	for typed, status := range map[string]int{"7": 303, "1%2C0": 303, "1000": 422, "-1": 422, "x": 422, "": 422} {
 		if a := s.get("/jobs/" + j.ID + "/tasks?index=" + typed); a.StatusCode != status {
 			t.Errorf("index %q: %d", typed, a.StatusCode)
+		} else if status == 422 {
+			doc := document(t, a, 422)
+			if got := text(doc, "#goto-error"); !strings.HasPrefix(got, "There is no task ") || !strings.HasSuffix(got, ": indexes go from 0 to 999.") || doc.Find("#goto[aria-invalid]").Length() != 1 {
+				t.Errorf("index %q: %q", typed, got)
+			}
 		}
 	}
 	s.page("/jobs/"+j.ID+"/tasks/1000", 404)
