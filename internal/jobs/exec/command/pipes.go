@@ -23,6 +23,10 @@ func (s *slot) pipes(stdin *input) (*descriptors, error) {
 	if d.stdout, d.theirs[1], err = process.Pipe(); err == nil {
 		d.stderr, d.theirs[2], err = process.Pipe()
 	}
+	if err == nil {
+		// Another reader of the pipe, as a command may be, can take what was there.
+		err = errors.Join(syscall.SetNonblock(d.stdout, true), syscall.SetNonblock(d.stderr, true))
+	}
 	if err == nil && s.program.Stdin {
 		if d.theirs[0], stdin.pipe, err = process.Pipe(); err == nil {
 			err = syscall.SetNonblock(stdin.pipe, true)

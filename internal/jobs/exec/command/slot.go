@@ -276,7 +276,7 @@ func (s *slot) readStderr(fds *descriptors, lines *stderrLog) {
 // end.
 func (s *slot) read(fd *int) []byte {
 	n, err := syscall.Read(*fd, s.buf)
-	if err == syscall.EINTR {
+	if err == syscall.EINTR || err == syscall.EAGAIN {
 		return nil
 	}
 	if n <= 0 {
