@@ -16,8 +16,8 @@ import (
 // that says what no runner says is killed, and the task that made it so fails as a
 // crash: at once where it was alone, else as soon as it is (see blame).
 
-// maxStrays is how many frames may speak of tasks that are not in flight: chunks
-// that were given back as a whole are spoken of for a while.
+// maxStrays is how many frames in a row may speak of tasks that are not in flight:
+// chunks that were given back as a whole are spoken of for a while.
 const maxStrays = 1000
 
 // maxEmpty is how many chunks in a row may end with no task done.
@@ -268,7 +268,7 @@ type bounds struct {
 var usualBounds = bounds{frame: 10 * time.Second, stall: 30 * time.Second, end: 30 * time.Second}
 
 // progressed notes that the process went on with its tasks.
-func (t *turn) progressed() { t.idle, t.quiet = 0, 0 }
+func (t *turn) progressed() { t.idle, t.quiet, t.strays = 0, 0, 0 }
 
 // stall ends a process that goes on with nothing: one that was stopped between
 // tasks, whose loop has ended, or whose marks change without end so that no task

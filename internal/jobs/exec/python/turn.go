@@ -210,7 +210,7 @@ func (t *turn) start() bool {
 	clear(t.seen)
 	t.asked = -1
 	t.slow, t.broke, t.culprit, t.stuck, t.query = false, "", -1, false, time.Time{}
-	t.strays, t.empty = 0, 0
+	t.empty = 0
 	t.progressed()
 	return true
 }
