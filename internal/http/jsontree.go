@@ -26,8 +26,8 @@ const maxMembers = jobs.MaxEnvBytes
 // huma validates, as far as a schema describes it: it passes over unknown
 // fields, what is nested where nothing should be, and elements past an array's
 // limit, so that a hostile body costs one pass over its bytes. It finds those,
-// names that stand twice in an object, and whole numbers that take more than 64
-// bits.
+// names that stand twice in an object, lone surrogates, and whole numbers that
+// take more than 64 bits.
 type treeReader struct {
 	ctx     context.Context
 	schemas huma.Registry
@@ -167,6 +167,9 @@ func (t *treeReader) value(s *huma.Schema) any {
 		var text string
 		if err := json.Unmarshal(raw, &text); err != nil {
 			panic(err) // text was found to be well-formed
+		}
+		if jobs.LoneSurrogate(raw) >= 0 { // the decoder puts U+FFFD in its place
+			t.add("", `must be Unicode text; it has a lone surrogate (\ud800 to \udfff)`)
 		}
 		return text
 	case 't', 'f':

@@ -1,0 +1,262 @@
+package jobs
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// quoteForShell replaces the placeholders of a script by parameters of the
+// shell, quoted as the place asks for, from the number first on. values are what
+// the parameters stand for.
+func quoteForShell(script string, first int) (safe string, values []string) {
+	var out strings.Builder
+	contexts := []byte{0} // 0 for plain text, ' and " for quotes, ( for $(…), # for $((…))
+	for i := 0; i < len(script); {
+		in := &contexts[len(contexts)-1]
+		plain := *in == 0 || *in == '('
+		if name := inputAt(script[i:]); name != "" {
+			n := slices.Index(values, name)
+			if n < 0 {
+				n, values = len(values), append(values, name)
+			}
+			out.WriteString(parameter(first+n, *in))
+			i += len(name)
+			continue
+		}
+		c, length := script[i], 1
+		switch {
+		case *in == '\'':
+			if c == '\'' {
+				contexts = contexts[:len(contexts)-1]
+			}
+		case c == '\\' && inputAt(script[i+1:]) != "": // the parameter's quotes do what it did
+			i++
+			continue
+		case c == '\\' && i+1 < len(script):
+			length = 2
+		case strings.HasPrefix(script[i:], "$(("):
+			contexts, length = append(contexts, '#'), 3
+		case *in == '#' && strings.HasPrefix(script[i:], "))"):
+			contexts, length = contexts[:len(contexts)-1], 2
+		case strings.HasPrefix(script[i:], "$("):
+			contexts, length = append(contexts, '('), 2
+		case *in == '(' && c == ')':
+			contexts = contexts[:len(contexts)-1]
+		case *in == '"' && c == '"':
+			contexts = contexts[:len(contexts)-1]
+		case plain && (c == '\'' || c == '"'):
+			contexts = append(contexts, c)
+		}
+		out.WriteString(script[i : i+length])
+		i += length
+	}
+	return out.String(), values
+}
+
+// inputAt is the placeholder of an input with which text begins, or empty.
+func inputAt(text string) string {
+	for _, name := range placeholders {
+		if name != PlaceholderIndex && strings.HasPrefix(text, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// parameter is a shell's parameter by its number, for a context.
+func parameter(n int, context byte) string {
+	name := "$" + strconv.Itoa(n)
+	if n > 9 {
+		name = "${" + strconv.Itoa(n) + "}"
+	}
+	switch context {
+	case '"', '#':
+		return name
+	case '\'':
+		return `'"` + name + `"'`
+	}
+	return `"` + name + `"`
+}
+
+// ShellCommand is the arguments of a shell that runs a script, with its inputs as
+// arguments of their own. An input that stands nowhere in the script is its last
+// word, unless it is written to standard input.
+func ShellCommand(script string, stdin bool) []string {
+	safe, values := quoteForShell(script, 1)
+	if len(values) == 0 && !stdin && !strings.Contains(script, PlaceholderIndex) {
+		safe, values = strings.TrimSpace(safe)+` "$1"`, []string{PlaceholderInput}
+	}
+	return append([]string{"sh", "-c", safe, "sh"}, values...)
+}
+
+// ShellSyntax returns what in a typed command only a shell understands, such as
+// a pipe, and is not quoted; empty for nothing.
+func ShellSyntax(command string) string {
+	var quote byte
+	for i := 0; i < len(command); i++ {
+		rest := command[i:]
+		switch c := command[i]; {
+		case quote == '\'':
+			if c == '\'' {
+				quote = 0
+			}
+		case c == '\\':
+			i++
+		case c == quote:
+			quote = 0
+		case strings.HasPrefix(rest, "$(") || c == '`':
+			return rest[:min(len(rest), 2-strings.Count(rest[:1], "`"))]
+		case len(rest) > 1 && c == '$' && (rest[1] == '_' || rest[1] >= 'A' && rest[1] <= 'Z' || rest[1] >= 'a' && rest[1] <= 'z'):
+			return variable.FindString(rest)
+		case quote != 0:
+		case c == '\'' || c == '"':
+			quote = c
+		case c == '|' || c == '<' || c == '>' || strings.HasPrefix(rest, "&&"):
+			return strings.TrimRight(rest[:min(len(rest), 2)], " \t\n{./_"+letters)
+		case c == ';' && !findsFiles(command), c == '&' && standsAlone(command, i):
+			return rest[:1]
+		case c == '*' && !strings.Contains(wordAt(command, i), "://"):
+			return wordAt(command, i)
+		}
+	}
+	return ""
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+var variable = regexp.MustCompile(`^\$\w+`)
+
+// findsFiles reports whether a command is find, which takes ; as an argument.
+func findsFiles(command string) bool {
+	name, _, _ := strings.Cut(strings.TrimSpace(command), " ")
+	return path.Base(name) == "find"
+}
+
+// standsAlone reports whether the character at i is a word or ends the command.
+func standsAlone(command string, i int) bool {
+	after := command[i+1:]
+	return strings.TrimSpace(after) == "" || (i == 0 || command[i-1] == ' ') && after[0] == ' '
+}
+
+// wordAt is the word around offset i.
+func wordAt(command string, i int) string {
+	from := strings.LastIndexAny(command[:i], " \t\n") + 1
+	to := strings.IndexAny(command[i:], " \t\n")
+	if to < 0 {
+		return command[from:]
+	}
+	return command[from : i+to]
+}
+
+var (
+	connects = []string{"|", "||", "|&", "&&", ";"}
+	redirect = regexp.MustCompile(`^(?:(?:[012]?>>?|&>>?|<|<<<)|[012]?>&[012]|(?:[12]>>?|&>>?)[A-Za-z_./{~-].*|>>?[\w~-]*[./{].*)$`)
+	glob     = regexp.MustCompile(`^[\w./*?-]*\*[\w./*?-]*$`)
+	command  = regexp.MustCompile(`^[A-Za-z./_][\w./+-]+$`)
+
+	// literal take operators as arguments.
+	literal = strings.Fields("expr test [ [[ jq yq dc bc")
+	// patterned take a pattern as their first operands.
+	patterned = map[string]int{"grep": 1, "egrep": 1, "fgrep": 1, "zgrep": 1, "rg": 1, "ag": 1, "ack": 1, "sed": 1, "tr": 2}
+	// plain take the names of files and expand none themselves.
+	plain = strings.Fields(`cat chmod chown cp cut diff du echo file gunzip gzip head ls md5sum mkdir mv nl rm sha1sum sha256sum
+		sort stat tac tail touch uniq wc xz zcat bzip2`)
+)
+
+// shellSyntax checks that no argument is what only a shell understands. It takes
+// for that what is hardly meant as text; what is meant so stands behind env.
+func (c *checker) shellSyntax(cmd Command) {
+	i := shellSyntaxAt(cmd.Argv)
+	if i == 0 {
+		return
+	}
+	c.add(fmt.Sprintf("program.command.argv[%d]", i), fmt.Sprintf(
+		"is passed on as the text %s, as no shell is involved; to use one: %s; to pass it on as it is, put env before the program",
+		strconv.Quote(clipped(cmd.Argv[i])), argvText(ShellCommand(scriptOf(cmd.Argv), cmd.Stdin))), nil)
+}
+
+// shellSyntaxAt is the index of the first argument that only a shell
+// understands, or 0.
+func shellSyntaxAt(argv []string) int {
+	if len(argv) < 2 {
+		return 0
+	}
+	name := path.Base(argv[0])
+	if _, ok := interpreterOf(name); ok || slices.Contains(wrappers, name) || slices.Contains(literal, name) {
+		return 0
+	}
+	operands := 0
+	for i, arg := range argv[1:] {
+		i++
+		if !strings.HasPrefix(arg, "-") {
+			operands++
+		}
+		if operands <= patterned[name] && !strings.HasPrefix(arg, "-") {
+			continue
+		}
+		ofOption := len(argv[i-1]) == 2 && argv[i-1][0] == '-' // such as -d '|'
+		last := i == len(argv)-1
+		switch {
+		case isGlob(name, arg):
+			return i
+		case ofOption:
+		case slices.Contains(connects, arg) && !last && command.MatchString(argv[i+1]),
+			arg == "&" && last, arg == ";" && last,
+			redirect.MatchString(arg) && (!last || len(strings.Trim(arg, "0123&<>")) > 0 || strings.Contains(arg, ">&")),
+			strings.HasPrefix(arg, "$(") && strings.HasSuffix(arg, ")"),
+			len(arg) > 2 && arg[0] == '`' && arg[len(arg)-1] == '`':
+			return i
+		}
+	}
+	return 0
+}
+
+func isGlob(name, arg string) bool { return slices.Contains(plain, name) && glob.MatchString(arg) }
+
+// scriptOf is argv as a script in which the shell's syntax means what it says.
+func scriptOf(argv []string) string {
+	quoted := make([]string, len(argv))
+	for i, arg := range argv {
+		switch {
+		case i > 0 && (slices.Contains(connects, arg) || arg == "&" || redirect.MatchString(arg) || isGlob(path.Base(argv[0]), arg) ||
+			strings.HasPrefix(arg, "$(") || strings.HasPrefix(arg, "`")):
+			quoted[i] = arg
+		default:
+			quoted[i] = ShellQuote(arg)
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:./{}-][\w@%+=:./{}#-]*$|^[\w@%+=:,./-]+$`)
+
+// ShellQuote quotes a word for a shell where it must be.
+func ShellQuote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// Offer is the arguments of a shell that do what the command seems to mean, or
+// nil: its input is part of a script, or it has a shell's syntax without one.
+func (c Command) Offer() []string {
+	if len(c.Argv) == 0 {
+		return nil
+	}
+	argv := c.whole()
+	if at, start := inputAsSource(argv); at > 0 {
+		if it, _ := interpreterOf(argv[start]); it.shell {
+			return safeScript(argv, at, start)
+		}
+		return nil
+	}
+	if shellSyntaxAt(c.Argv) > 0 {
+		return ShellCommand(scriptOf(c.Argv), c.Stdin)
+	}
+	return nil
+}
