@@ -239,8 +239,17 @@ func ParseNewJobForm(values url.Values) NewJobForm {
 
 // Reject keeps the violations of a submission with the form.
 func (f *NewJobForm) Reject(violations jobs.Invalid) {
+	offered, typed := f.offer() != "", f.Kind == KindCommand && jobs.ShellSyntax(f.Command) != ""
 	listed, more := violations.Brief()
 	for i, v := range listed {
+		if strings.HasPrefix(strings.TrimPrefix(v.Location, "body."), "program.command.argv[") {
+			if typed {
+				continue // that of the command as it is typed says it better
+			}
+			if offered { // and shown as a command rather than as JSON
+				v.Message, _, _ = strings.Cut(v.Message, `: ["`)
+			}
+		}
 		if f.Errors == nil {
 			f.Errors = map[string][]string{}
 		}

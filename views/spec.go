@@ -104,6 +104,8 @@ func (r *formReader) program() jobs.Program {
 		argv, err := splitWords(f.Command)
 		if err != nil {
 			r.fail("program.command.argv", err.Error(), f.Command)
+		} else if syntax := jobs.ShellSyntax(f.Command); syntax != "" {
+			r.fail("program.command.argv", syntax+" is for a shell, and none is involved: use one, or quote it to pass it on as text", nil)
 		}
 		c := &jobs.Command{
 			Argv:   argv,
@@ -138,6 +140,22 @@ func lastFunction(source string) string {
 		return ""
 	}
 	return defs[len(defs)-1][1]
+}
+
+// offer is a command for a shell that does what the typed one seems to mean;
+// empty where that needs none, or is a mistake of another kind.
+func (f *NewJobForm) offer() string {
+	if f.Kind != KindCommand {
+		return ""
+	}
+	argv, err := splitWords(f.Command)
+	switch {
+	case err != nil:
+		return ""
+	case jobs.ShellSyntax(f.Command) != "":
+		return joinWords(jobs.ShellCommand(f.Command, f.Stdin != ""))
+	}
+	return joinWords(jobs.Command{Argv: argv, Stdin: f.Stdin != ""}.Offer())
 }
 
 func (r *formReader) inputs() jobs.Inputs {
@@ -318,16 +336,11 @@ func splitWords(text string) ([]string, error) {
 	return argv, nil
 }
 
-var plainWord = regexp.MustCompile(`^[\w@%+=:,./{}#-]+$`)
-
 // joinWords is the text that splitWords parts into argv.
 func joinWords(argv []string) string {
 	quoted := make([]string, len(argv))
 	for i, arg := range argv {
-		quoted[i] = arg
-		if !plainWord.MatchString(arg) {
-			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
+		quoted[i] = jobs.ShellQuote(arg)
 	}
 	return strings.Join(quoted, " ")
 }

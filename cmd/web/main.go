@@ -134,7 +134,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	defer py.Close()
 	if c.role != engine.RoleWeb {
 		py.Warm()
-		o.Executors = map[string]exec.Executor{"python": py, "command": &command.Executor{Groups: groups}}
+		commands := &command.Executor{Groups: groups}
+		o.Executors = map[string]exec.Executor{"python": py, "command": commands}
+		o.CheckCommand = commands.Check
 	}
 	o.CheckPython = checkPython(py, c.role)
 	e, err := engine.New(starting, o)

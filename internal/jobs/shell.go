@@ -97,6 +97,9 @@ func ShellCommand(script string, stdin bool) []string {
 // a pipe, and is not quoted; empty for nothing.
 func ShellSyntax(command string) string {
 	var quote byte
+	name, _, _ := strings.Cut(strings.TrimSpace(command), " ")
+	_, interprets := interpreterOf(name)
+	interprets = interprets || slices.Contains(wrappers, path.Base(name)) // what stands in quotes is theirs
 	for i := 0; i < len(command); i++ {
 		rest := command[i:]
 		switch c := command[i]; {
@@ -108,6 +111,7 @@ func ShellSyntax(command string) string {
 			i++
 		case c == quote:
 			quote = 0
+		case quote != 0 && interprets:
 		case strings.HasPrefix(rest, "$(") || c == '`':
 			return rest[:min(len(rest), 2-strings.Count(rest[:1], "`"))]
 		case len(rest) > 1 && c == '$' && (rest[1] == '_' || rest[1] >= 'A' && rest[1] <= 'Z' || rest[1] >= 'a' && rest[1] <= 'z'):
@@ -117,7 +121,7 @@ func ShellSyntax(command string) string {
 			quote = c
 		case c == '|' || c == '<' || c == '>' || strings.HasPrefix(rest, "&&"):
 			return strings.TrimRight(rest[:min(len(rest), 2)], " \t\n{./_"+letters)
-		case c == ';' && !findsFiles(command), c == '&' && standsAlone(command, i):
+		case c == ';' && path.Base(name) != "find", c == '&' && standsAlone(command, i):
 			return rest[:1]
 		case c == '*' && !strings.Contains(wordAt(command, i), "://"):
 			return wordAt(command, i)
@@ -129,12 +133,6 @@ func ShellSyntax(command string) string {
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 var variable = regexp.MustCompile(`^\$\w+`)
-
-// findsFiles reports whether a command is find, which takes ; as an argument.
-func findsFiles(command string) bool {
-	name, _, _ := strings.Cut(strings.TrimSpace(command), " ")
-	return path.Base(name) == "find"
-}
 
 // standsAlone reports whether the character at i is a word or ends the command.
 func standsAlone(command string, i int) bool {

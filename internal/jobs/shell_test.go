@@ -152,7 +152,7 @@ func TestShellSyntaxOfTypedCommands(t *testing.T) {
 	for text, want := range map[string]string{
 		`echo {} | tr a b`: "|", `echo {}|tr a b`: "|", `a || b`: "||", `cat {} > x`: ">", `cat {} >>x`: ">>", `cat 2>/dev/null`: ">", `sort <{}`: "<",
 		`a && b`: "&&", `a; b`: ";", `sleep {} &`: "&", `echo $(date)`: "$(", `echo "$(date)"`: "$(", "echo `date`": "`", `ls *.txt`: "*.txt", `echo *`: "*", `$HOME/x {}`: "$HOME", `echo "$HOME"`: "$HOME",
-		`echo '|' "a > b" \; '$(x)' '*' \*`: "", `curl http://x/?a=1&b={}`: "", `curl http://x/*`: "", `find {} -exec rm {} ;`: "", `sha256sum {}`: "", `echo {#} a$1 5$`: "", `sh -c 'cat "$1" | wc' sh {}`: "",
+		`echo '|' "a > b" \; '$(x)' '*' \*`: "", `curl http://x/?a=1&b={}`: "", `curl http://x/*`: "", `find {} -exec rm {} ;`: "", `sha256sum {}`: "", `echo {#} a$1 5$`: "", `sh -c 'cat "$1" | wc' sh {}`: "", `bash -c "echo $x | $(date)" sh {}`: "", `sh -c "a" | wc`: "|",
 	} {
 		if got := jobs.ShellSyntax(text); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)

@@ -166,6 +166,9 @@ func (c *checker) program(p Program) {
 			c.add(at+"argv[0]", "must not be empty", nil)
 		case len(cmd.Argv) > 1000 || size > MaxArgvBytes:
 			c.add(at+"argv", fmt.Sprintf("at most 1000 elements of together %d bytes", MaxArgvBytes), nil)
+		default:
+			c.source(*cmd)
+			c.shellSyntax(*cmd)
 		}
 		c.oneOf(at+"output", cmd.Output, OutputText, OutputJSON, OutputLines)
 		c.env(at+"env", cmd.Env)

@@ -48,6 +48,9 @@ type Options struct {
 	// CheckPython lists what is wrong with a Python program without running
 	// it. Nil where this node cannot tell.
 	CheckPython func(context.Context, jobs.Python) ([]jobs.Violation, error)
+	// CheckCommand lists what is wrong with a command on this node without
+	// running it. Nil where this node executes nothing.
+	CheckCommand func(context.Context, jobs.Command) ([]jobs.Violation, error)
 }
 
 // An Engine is the part of one node that submits and executes. Submit and the

@@ -33,7 +33,7 @@ func TestMemoryLimitFailsOneTask(t *testing.T) {
 		}})
 		eater := python("def f(x):\n    return len(bytearray((300 << 20) if x == 5 else 1 << 20))", "f", rangeOf(40))
 		shell := jobs.Spec{
-			Program: jobs.Program{Command: &jobs.Command{Argv: []string{"python3", "-c", "bytearray((300 << 20) if {} == 5 else 1 << 20)"}}},
+			Program: jobs.Program{Command: &jobs.Command{Argv: []string{"python3", "-c", "import sys; bytearray((300 << 20) if sys.argv[1] == '5' else 1 << 20)", "{}"}}},
 			Inputs:  rangeOf(8),
 		}
 		for _, spec := range []jobs.Spec{eater, shell} {

@@ -28,7 +28,7 @@ func startReal(t testing.TB, url string) *node {
 	return start(t, url, engine.Options{
 		Logger:      logger,
 		Executors:   map[string]exec.Executor{"python": py, "command": command.New()},
-		CheckPython: py.Check,
+		CheckPython: py.Check, CheckCommand: command.New().Check,
 	})
 }
 

@@ -31,6 +31,21 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 			}
 		}
 	}
+	if cmd := spec.Program.Command; cmd != nil && e.CheckCommand != nil && len(found) == 0 {
+		more, err := e.CheckCommand(ctx, *cmd)
+		if err != nil {
+			return nil, fmt.Errorf("check command: %w", err)
+		}
+		if len(more) > 0 {
+			alone, err := e.alone(ctx, spec.WithDefaults().Queue)
+			if err != nil {
+				return nil, err
+			}
+			if alone {
+				found = append(found, more...)
+			}
+		}
+	}
 	if in := spec.Inputs.Stored; in != nil && in.From != "" {
 		more, err := e.checkStored(ctx, *in, spec.Program)
 		if err != nil {
@@ -49,6 +64,24 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 		}
 	}
 	return found, nil
+}
+
+// alone reports whether this node, and no other that is alive, serves a queue.
+// Only then is a program that this node lacks one that no task will find.
+func (e *Engine) alone(ctx context.Context, queue string) (bool, error) {
+	nodes, err := e.Store.Nodes(ctx)
+	if err != nil {
+		return false, err
+	}
+	var here, elsewhere bool
+	for _, n := range nodes {
+		if n.Role == RoleWeb || !n.Alive || n.Serves != nil && !slices.Contains(n.Serves, queue) {
+			continue
+		}
+		here = here || n.ID == e.NodeID()
+		elsewhere = elsewhere || n.ID != e.NodeID()
+	}
+	return here && !elsewhere, nil
 }
 
 // Submit makes a job of a submission: the job, its inputs and its turns are
