@@ -2,6 +2,8 @@ package web_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -141,5 +143,45 @@ func TestUnicodeOfResults(t *testing.T) {
 	}
 	if !strings.Contains(string(j.Outputs), "数据") {
 		t.Errorf("outputs of the job: %s", j.Outputs)
+	}
+}
+
+// A retry of a group runs its tasks, and leaves the other failures as they are.
+func TestRetryOfGroup(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	flag := filepath.Join(t.TempDir(), "fixed")
+	source := fmt.Sprintf("import os\ndef f(x):\n    if x %% 3 == 1 and not os.path.exists(%q): raise OSError(f'no file {x}')\n    if x %% 3 == 0: raise ValueError(x)\n", flag)
+	j := s.submit(program(source, `{"range":{"stop":30}}`), "Prefer", "wait=30")
+	groups := s.errors(j.ID)
+	if len(groups) != 2 || groups[1].Type != "OSError" || groups[1].Count != 10 {
+		t.Fatalf("%+v", groups)
+	}
+	if err := os.WriteFile(flag, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := "/api/v1/jobs/" + j.ID + "/retry?group="
+	for id, status := range map[string]int{"nothing": 422, "0123456789abcdef": 409} {
+		if a := s.call("POST", path+id, ""); a.StatusCode != status {
+			t.Errorf("group %s: %d %s", id, a.StatusCode, a.text)
+		}
+	}
+	id := groups[1].ID.String()
+	if a := s.call("POST", path+id, "", "Idempotency-Key", "k"); a.StatusCode != 200 {
+		t.Fatalf("%d %s", a.StatusCode, a.text)
+	}
+	if c := s.ended(j.ID).Counts; c.Succeeded != 20 || c.Failed != 10 {
+		t.Errorf("%+v", c)
+	}
+	left := s.errors(j.ID)
+	if len(left) != 1 || left[0].ID != groups[0].ID || left[0].Count != 10 || left[0].FirstIndex != 0 {
+		t.Errorf("%+v", left)
+	}
+	// With its key it is done once, also when the group is gone.
+	if a := s.call("POST", path+id, "", "Idempotency-Key", "k"); a.StatusCode != 200 || a.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("again: %d %s", a.StatusCode, a.text)
+	}
+	if a := s.call("POST", path+left[0].ID.String(), "", "Idempotency-Key", "k"); a.StatusCode != 422 {
+		t.Errorf("another group with the key: %d %s", a.StatusCode, a.text)
 	}
 }

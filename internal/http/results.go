@@ -39,7 +39,7 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 	if in.Group != "" {
 		var err error
 		if in.group, err = jobs.ParseGroupID(in.Group); err != nil {
-			found = append(found, jobs.Violation{Location: "query.group", Message: "must be the id of a group of the job's errors, of 16 hexadecimal digits", Value: in.Group})
+			found = append(found, badGroup(in.Group)...)
 		}
 		if states := commaList(in.State); len(states) > 0 && !slices.Contains(states, string(jobs.TaskFailed)) {
 			found = append(found, jobs.Violation{Location: "query.state", Message: "must be failed where there is a group", Value: in.State[0]})

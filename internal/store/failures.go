@@ -86,12 +86,16 @@ func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64)
 		// Some more than are kept are examples of the others.
 		if place := grouping.ID.Other(); f.places[place] < maxPatterns+maxMessages {
 			f.places[place]++
-			short := *e
-			short.Type, short.Message, short.Traceback, short.Output = cut(e.Type, maxGroupMessage), cut(e.Message, maxGroupMessage), cut(e.Traceback, exampleTraceback), ""
-			g.Example = &short
+			g.Example = example(e)
 		}
 	}
 	g.Count++
+	if index < g.First { // runs come in any order
+		g.First = index
+		if g.Example != nil {
+			g.Example = example(e)
+		}
+	}
 	if g.Example == nil || len(g.Messages) == maxMessages {
 		return
 	}
@@ -99,6 +103,11 @@ func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64)
 	if !slices.ContainsFunc(g.Messages, func(m jobs.Message) bool { return m.Text == text }) {
 		g.Messages = append(g.Messages, jobs.Message{Index: index, Text: text})
 	}
+}
+
+// example is e as far as it is kept with its group.
+func example(e *jobs.TaskError) *jobs.TaskError {
+	return &jobs.TaskError{Kind: e.Kind, Type: cut(e.Type, maxGroupMessage), Message: cut(e.Message, maxGroupMessage), Traceback: cut(e.Traceback, exampleTraceback)}
 }
 
 // groupSQL adds to the groups of failures, if the lease was ours: then this
