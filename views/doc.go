@@ -34,6 +34,7 @@
 //
 //	/live?q=…&sort=…&cursor=…       of /
 //	/jobs/{id}/live                 of /jobs/{id}
+//	/jobs/{id}/results/live?…       of /jobs/{id}/results
 //	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
 //	/queues/live, /nodes/live       of /queues, /nodes
 //
@@ -58,6 +59,9 @@
 //	/jobs/new?from=ID               prefilled from a job (run again with changes)
 //	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N; N is typed
 //	                                by people: 1,234 and 1234 are the same
+//	/jobs/{id}/results?state=&group=&from=  results from a task on; with to=N
+//	                                the last ones before it
+//	/api/v1/jobs/{id}/tasks/{index}/output  the whole of a large value; also /input
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
 //	/api/v1/jobs/{id}/stream        what stream.js draws of a job
@@ -86,7 +90,8 @@
 //	                          with the same form leads to the same job
 //	POST /jobs/new/file       the form's fields about its file and the file, or
 //	                          its beginning, answered by [FileInputs]
-//	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry
+//	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry;
+//	                          retry?group=ID only retries a group of failures
 //	POST /queues, /queues/{name}        a new queue, a queue's limits: [QueueForm]
 //	POST /queues/{name}/VERB            no fields; pause, resume or delete
 //	POST /nodes/{id}/VERB               no fields; drain or resume

@@ -178,7 +178,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<p>Text is UTF-8, also where the program wrote <code>\\u</code> escapes. Only control characters, line ends such as U+2028, and halves of surrogate pairs, which UTF-8 cannot have, stay escaped.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<p>The page of a job shows the first 100 results beside their inputs; <b>All results</b> goes through all of them, by state or by cause of failure. Pages show the beginning of a large value: <code>GET …/tasks/INDEX/output</code> and <code>…/input</code> are the whole.</p><p>Text is UTF-8, also where the program wrote <code>\\u</code> escapes. Only control characters, line ends such as U+2028, and halves of surrogate pairs, which UTF-8 cannot have, stay escaped.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -218,7 +218,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>A Python module that cannot be loaded is tried again like a task that fails: as often as <code>max_attempts</code> says, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when none of them could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, and always 5 seconds; without a timeout it may take 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures: those of one kind and type, raised at one line of the program, whose messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. At most 20 patterns are kept at each line, and 100 lines; further failures are counted together. <code>GET …/results?group=ID</code> lists the tasks of a group.</p><p>A request that is wrong is answered by <code>application/problem+json</code> with every violation in <code>errors</code>, each with the place in the request where it stands:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>A Python module that cannot be loaded is tried again like a task that fails: as often as <code>max_attempts</code> says, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when none of them could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, and always 5 seconds; without a timeout it may take 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures: those of one kind and type, raised at one line of the program, whose messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. At most 20 patterns are kept at each line, and 100 lines; further failures are counted together. <code>GET …/results?group=ID</code> lists the tasks of a group, and <code>POST …/retry?group=ID</code> runs them again, but no other failed task.</p><p>A request that is wrong is answered by <code>application/problem+json</code> with every violation in <code>errors</code>, each with the place in the request where it stands:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -280,7 +280,7 @@ func chapter(id string) templ.Component {
 		var templ_7745c5c3_Var6 string
 		templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 67, Col: 12}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 68, Col: 12}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 		if templ_7745c5c3_Err != nil {
@@ -293,7 +293,7 @@ func chapter(id string) templ.Component {
 		var templ_7745c5c3_Var7 string
 		templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(chapterTitle(id))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 67, Col: 33}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 68, Col: 33}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 		if templ_7745c5c3_Err != nil {
@@ -335,7 +335,7 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 		var templ_7745c5c3_Var9 string
 		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(caption)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 73, Col: 36}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 74, Col: 36}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 		if templ_7745c5c3_Err != nil {
@@ -348,7 +348,7 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 		var templ_7745c5c3_Var10 string
 		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(left)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 76, Col: 27}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 77, Col: 27}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 		if templ_7745c5c3_Err != nil {
@@ -361,7 +361,7 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(right)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 77, Col: 28}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 78, Col: 28}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {
@@ -379,7 +379,7 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 			var templ_7745c5c3_Var12 string
 			templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(row[0])
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 83, Col: 36}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 84, Col: 36}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 			if templ_7745c5c3_Err != nil {
@@ -392,7 +392,7 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 			var templ_7745c5c3_Var13 string
 			templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(row[1])
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 84, Col: 18}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 85, Col: 18}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 			if templ_7745c5c3_Err != nil {

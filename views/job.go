@@ -7,24 +7,22 @@ import (
 // MaxCells is how many cells the strip of all tasks has at most.
 const MaxCells = 400
 
-// ResultsShown is how many results the page of a job previews.
-const ResultsShown = 100
-
 // LogLinesShown is how many of the last log lines the page of a job shows.
 const LogLinesShown = 200
 
 // A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
 type JobPage struct {
 	Page
-	Job      jobs.Job
-	Steer    bool                // whether the user may cancel it: it is theirs, or they are an admin
-	Failures []jobs.FailureGroup // most frequent first
-	Cells    []Cell              // [CellSize] tasks each, in order, over all tasks
+	Job          jobs.Job
+	Steer        bool                // whether the user may cancel it: it is theirs, or they are an admin
+	Failures     []jobs.FailureGroup // most frequent first
+	MoreFailures bool                // there are more groups
+	Cells        []Cell              // [CellSize] tasks each, in order, over all tasks
 
 	Report *jobs.Report // nil while nothing is known
 
 	Stream  StreamView
-	Results []jobs.Task    // the first ResultsShown that have ended, ascending; without logs, input optional
+	Results []jobs.TaskRow // the first ResultsShown that have ended, ascending
 	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsCut bool           // lines were dropped because the job's logs are capped
 

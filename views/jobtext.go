@@ -3,7 +3,6 @@ package views
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +14,6 @@ import (
 
 func taskURL(job string, index int64) templ.SafeURL {
 	return templ.SafeURL("/jobs/" + job + "/tasks/" + strconv.FormatInt(index, 10))
-}
-
-func resultsURL(job, query string) templ.SafeURL {
-	return templ.SafeURL("/api/v1/jobs/" + job + "/results" + query)
 }
 
 // progressTitle is what the browser's tab says, so that a job can be watched
@@ -115,10 +110,6 @@ func taskErrorText(e *jobs.TaskError) string {
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return line
-}
-
-func hasInputs(tasks []jobs.Task) bool {
-	return slices.ContainsFunc(tasks, func(t jobs.Task) bool { return len(t.Input) > 0 })
 }
 
 // fileName is a name to save a download of j as.

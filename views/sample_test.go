@@ -135,8 +135,8 @@ func sampleCells(j *jobs.Job) []Cell {
 	return cells
 }
 
-func sampleResults(j *jobs.Job, n int) []jobs.Task {
-	var out []jobs.Task
+func sampleResults(j *jobs.Job, n int) []jobs.TaskRow {
+	var out []jobs.TaskRow
 	for i := range int64(n) {
 		t := jobs.Task{Job: j.ID, Index: i, State: jobs.TaskSucceeded, Output: fmt.Appendf(nil, "%d", i*i), DurationMS: ptr(float64(i%7)*3.3 + .021)}
 		if i == 7 {
@@ -146,7 +146,12 @@ func sampleResults(j *jobs.Job, n int) []jobs.Task {
 		if i == 9 {
 			t.Output = json.RawMessage(`{"word":"` + strings.Repeat("long ", 90) + `"}`)
 		}
-		out = append(out, t)
+		row := jobs.TaskRow{Task: t, OutputBytes: int64(len(t.Output))}
+		row.Input = fmt.Appendf(nil, `"photos/%d.jpg"`, i)
+		if i == 11 {
+			row.OutputBytes = 2 << 20
+		}
+		out = append(out, row)
 	}
 	return out
 }
@@ -174,8 +179,8 @@ func sampleRunning() JobPage {
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
 	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16), Ink: "job-c"}
 	p.Failures = []jobs.FailureGroup{
-		{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
-		{Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
+		{ID: 0x0101010102020202, Kind: jobs.KindExit, Type: "exit 1", Pattern: "convert: no decode delegate for this image format <path>", Messages: []jobs.Message{{Index: 77, Text: "convert: no decode delegate for this image format a.cr3"}, {Index: 78, Text: "convert: no decode delegate for this image format b.cr3"}}, Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
+		{ID: 0x0101010202020202, Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
 	}
 	p.Results = sampleResults(&j, 100)
 	for i := range int64(40) {
@@ -192,7 +197,8 @@ func sampleRunning() JobPage {
 func sampleFailed() JobPage {
 	j := sampleJobs()[5]
 	p := JobPage{Page: samplePage(""), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 12)}
-	p.Failures = []jobs.FailureGroup{{Kind: jobs.KindException, Type: "ValueError", Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
+	p.Failures = []jobs.FailureGroup{{ID: 0x0101010302020202, Kind: jobs.KindException, Type: "ValueError", Pattern: "invalid literal for int() with base <number>: '<text>'", Frame: &jobs.Frame{File: "program.py", Line: 7, Function: "parse"},
+		Messages: []jobs.Message{{Index: 7, Text: "invalid literal for int() with base 10: 'twelve'"}, {Index: 9, Text: "invalid literal for int() with base 10: 'dreizehn'"}}, Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
 	p.LogsCut = true
 	p.Report = sampleReport(true)
 	p.Stream = sampleStream(&j, 2)
@@ -239,6 +245,18 @@ func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
 	}
 	j := sampleJob(n, "small one", state, c, 4*time.Second, took)
 	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Stream: sampleStream(&j, 0), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
+}
+
+func sampleResultsPage(group bool) ResultsPage {
+	failed := sampleFailed()
+	j := failed.Job
+	p := ResultsPage{Page: samplePage(""), Job: j, Steer: true, Rows: sampleResults(&j, 100), Prev: -1, Next: 100}
+	if group {
+		p.Group = &failed.Failures[0]
+		p.Filter = ResultsFilter{State: jobs.TaskFailed, Group: p.Group.ID.String(), From: 7}
+		p.Rows, p.Prev, p.Next = p.Rows[7:8], 7, -1
+	}
+	return p
 }
 
 func sampleTask() TaskPage {
@@ -460,10 +478,17 @@ func samples() []sample {
 	waits := sampleSmall(15, jobs.Running, jobs.Counts{Total: 100, Succeeded: 88})
 	waits.Job.Explain(&jobs.Waiting{Kind: jobs.WaitRetry, Message: "12 tasks wait for their next attempt; the first is due at 15:10:00 UTC.", Until: sampleTime(-34 * time.Second)})
 	out = append(out, sample{"job-waits", Job(waits), waits.Fragments()})
+	for name, p := range map[string]ResultsPage{
+		"results": sampleResultsPage(false), "results-group": sampleResultsPage(true),
+		"results-none": {Page: samplePage("/x"), Job: sampleJobs()[1], Filter: ResultsFilter{State: jobs.TaskFailed, From: 5}, Prev: 5, Next: -1},
+	} {
+		out = append(out, sample{name, Results(p), p.Fragments()})
+	}
 	evil := sampleFailed()
 	evil.Job = sampleJobs()[9]
 	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile
-	evil.Failures[0].Message = hostile
+	evil.Failures[0].Message, evil.Failures[0].Pattern = hostile, hostile
+	evil.Failures[0].Messages[0].Text = hostile
 	evil.Logs = []jobs.LogLine{{Line: hostile, Stream: "stdout"}}
 	out = append(out, sample{"job-hostile", Job(evil), evil.Fragments()})
 	failed, done := sampleTask(), sampleDone()

@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
@@ -37,6 +38,17 @@ func pretty(value json.RawMessage) string {
 		return string(value)
 	}
 	return b.String()
+}
+
+// maxShown is how many bytes of a value the page of a task shows.
+const maxShown = 32 << 10
+
+// shown is as much of a text as a page shows of it.
+func shown(text string) (short string, cut bool) {
+	if len(text) <= maxShown {
+		return text, false
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…", true
 }
 
 func traceback(t *jobs.Task) string {

@@ -44,6 +44,8 @@ var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs|report)$`),
 	regexp.MustCompile(`^/queues/[a-z][a-z0-9_-]*(/(pause|resume|delete))?$`),
 	regexp.MustCompile(`^/nodes/[0-9a-f-]{36}/(drain|resume)$`),
+	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}/(results|logs)$`),
+	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(errors|tasks/[0-9]+/(input|output))$`),
 	regexp.MustCompile(`^/admin/river/$`),
 	regexp.MustCompile(`^/api/v1/openapi\.json$`),
 }

@@ -122,7 +122,7 @@ type jobModel struct {
 	r    *http.Request
 	id   string
 
-	results []jobs.Task
+	results []jobs.TaskRow
 	settled bool // results cannot change any more
 
 	report    reportModel
@@ -130,9 +130,6 @@ type jobModel struct {
 	explained time.Time
 	stream    streamTable
 }
-
-// outputShown is how many bytes of an output the preview of results is given.
-const outputShown = 1 << 10
 
 func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	s := m.site
@@ -148,10 +145,13 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	if !job.State.Ended() {
 		p.Live = "/jobs/" + job.ID + "/live"
 	}
-	p.Steer = p.User.Role.Allows(jobs.Submitter) && (p.User.Role.Allows(jobs.Admin) || p.User.Name == job.Owner)
+	p.Steer = steers(p.User, job)
 	if job.Counts.Failed > 0 {
-		if p.Failures, err = s.store.FailureGroups(ctx, job.ID, groupsShown); err != nil {
+		if p.Failures, err = s.store.FailureGroups(ctx, job.ID, groupsShown+1); err != nil {
 			return p, err
+		}
+		if p.MoreFailures = len(p.Failures) > groupsShown; p.MoreFailures {
+			p.Failures = p.Failures[:groupsShown]
 		}
 	}
 	if p.Cells, err = m.cells(ctx, job); err != nil {
@@ -213,49 +213,27 @@ func (m *jobModel) cells(ctx context.Context, job *jobs.Job) ([]views.Cell, erro
 	return cells, nil
 }
 
+// firstBytes bounds the outputs that are read for the first results.
+const firstBytes = 4 << 20
+
 // firstResults are the first outcomes in index order.
-func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task, error) {
+func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.TaskRow, error) {
 	if m.settled || job.Counts.Succeeded+job.Counts.Failed == 0 {
 		return m.results, nil
 	}
-	blocks, err := m.site.store.FirstOutcomes(ctx, job.ID, views.ResultsShown)
+	page, err := m.site.store.TaskPage(ctx, job, store.TaskQuery{Limit: views.ResultsShown, Bytes: firstBytes})
 	if err != nil {
 		return nil, err
 	}
-	m.results = preview(job.ID, blocks)
-	n := len(m.results)
-	m.settled = n == views.ResultsShown && m.results[n-1].Index == int64(n-1) || job.State.Ended()
+	m.results = page.Rows
+	m.settled = settled(m.results, 0) && len(m.results) == views.ResultsShown || job.State.Ended()
 	return m.results, nil
 }
 
-// preview is the first outcomes of blocks as far as the page of a job shows
-// them: up to the place where a block is not whole.
-func preview(job string, blocks []store.Block) []jobs.Task {
-	var out []jobs.Task
-	for _, b := range blocks {
-		for i, line := range jobs.Lines(b.Outputs) {
-			if len(out) == views.ResultsShown {
-				return out
-			}
-			t := jobs.Task{Job: job, Index: b.First + int64(i), State: jobs.TaskSucceeded}
-			if took, known := b.Duration(i); known {
-				ms := took.Seconds() * 1000
-				t.DurationMS = &ms
-			}
-			value := line.Value()
-			if line.Failed() {
-				t.State = jobs.TaskFailed
-				t.Error = readError(value)
-			} else {
-				t.Output = append(t.Output, value[:min(len(value), outputShown)]...)
-			}
-			out = append(out, t)
-		}
-		if int64(len(b.Outputs)) < b.Size {
-			return out
-		}
-	}
-	return out
+// settled reports whether nothing can come between tasks any more that begin at
+// an index.
+func settled(rows []jobs.TaskRow, from int64) bool {
+	return len(rows) > 0 && rows[0].Index == from && rows[len(rows)-1].Index == from+int64(len(rows))-1
 }
 
 func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {

@@ -95,7 +95,7 @@ type resultQuery struct {
 	job    string
 	format format
 	only   []jobs.TaskState // empty for all
-	group  *groupPick       // nil for all
+	group  *store.GroupPick // nil for all
 	limit  int              // bytes to write at most; 0 for any number
 	write  func([]byte) error
 
@@ -113,12 +113,6 @@ type resultQuery struct {
 	row     []byte
 }
 
-// A groupPick picks the failures of one group.
-type groupPick struct {
-	id     jobs.GroupID
-	groups store.Groups
-}
-
 // pick narrows the query to the failures of a group.
 func (q *resultQuery) pick(ctx context.Context, id jobs.GroupID) error {
 	groups, err := q.site.store.Groups(ctx, q.job)
@@ -128,7 +122,7 @@ func (q *resultQuery) pick(ctx context.Context, id jobs.GroupID) error {
 	if !groups[id] {
 		return fmt.Errorf("the job has no group %v of errors: %w", id, jobs.ErrNotFound)
 	}
-	q.only, q.group = []jobs.TaskState{jobs.TaskFailed}, &groupPick{id, groups}
+	q.only, q.group = []jobs.TaskState{jobs.TaskFailed}, &store.GroupPick{ID: id, Groups: groups}
 	return nil
 }
 
@@ -210,7 +204,7 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 	if !strict && len(q.only) == 1 && q.only[0] == jobs.TaskFailed {
 		pick.Failed = true
 		if q.group != nil {
-			pick = q.group.groups.Pick(q.group.id)
+			pick = q.group.Groups.Pick(q.group.ID)
 		}
 	}
 	for q.next < job.Counts.Total {
@@ -321,7 +315,7 @@ func (q *resultQuery) outcome(index int64, line jobs.Line, groups *[]jobs.GroupI
 		if len(*groups) > 0 {
 			group := (*groups)[0]
 			*groups = (*groups)[1:]
-			if q.group != nil && q.group.groups.Of(group) != q.group.id {
+			if !q.group.Has(group) {
 				return nil
 			}
 		}

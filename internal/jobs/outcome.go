@@ -246,3 +246,9 @@ type Task struct {
 	DurationMS *float64        `json:"duration_ms"`
 	Logs       []LogLine       `json:"logs" nullable:"false"`
 }
+
+// A TaskRow is a task in a list: Input and Output have their beginnings at most.
+type TaskRow struct {
+	Task
+	InputBytes, OutputBytes int64 // of the whole
+}

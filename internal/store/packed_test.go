@@ -68,9 +68,11 @@ func TestPackedOutcomes(t *testing.T) {
 	}
 	blocks, err = s.Completed(t.Context(), id, 1)
 	check(blocks, err)
-	blocks, err = s.FirstOutcomes(t.Context(), id, 100)
-	check(blocks, err)
 	job := read(t, s, admin, id)
+	page, err := s.TaskPage(t.Context(), job, store.TaskQuery{From: n, Back: true, Limit: 100, Bytes: 1 << 20})
+	if err != nil || len(page.Rows) != 100 || string(page.Rows[99].Output) != fmt.Sprint((n-1)*(n-1)) || page.More != n-100 {
+		t.Errorf("the last page: %+v, %v", page, err)
+	}
 	for _, x := range []int64{0, 77, n - 1} {
 		task, err := s.Task(t.Context(), job, x)
 		if err != nil || string(task.Output) != fmt.Sprint(x*x) || task.DurationMS == nil || *task.DurationMS < 2990 || *task.DurationMS > 3010 {

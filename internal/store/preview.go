@@ -103,21 +103,3 @@ func (s *Store) Inputs(ctx context.Context, job *jobs.Job, maxBytes int64) (jobs
 	}
 	return in, nil
 }
-
-// previewBytes bounds how much of each row FirstOutcomes reads.
-const previewBytes = 1 << 20
-
-// FirstOutcomes reads the first outcomes of a job in the order of their
-// indexes, of about n tasks. Outputs longer than 1 MiB are cut: see [Block].
-func (s *Store) FirstOutcomes(ctx context.Context, job string, n int) ([]Block, error) {
-	rows, err := s.Pool.Query(ctx, `
-		select first, count, seq, failed, groups, substr(outputs, 1, $3), octet_length(outputs), durations from (
-			select *, sum(count) over (order by first) - count as tasks, sum(least(octet_length(outputs), $3)) over (order by first) as bytes
-			from (select * from outcomes where job_id = $1 order by first limit $2) page
-		) page where tasks < $2 and (tasks = 0 or bytes <= 2 * $3) order by first`, job, n, previewBytes)
-	if err != nil {
-		return nil, wrap("read outcomes", err)
-	}
-	blocks, err := collectBlocks(rows)
-	return blocks, wrap("read outcomes", err)
-}

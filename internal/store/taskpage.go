@@ -1,0 +1,368 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// Bounds of what a page of tasks holds of one of them, in bytes.
+const (
+	rowValue = 1 << 10  // of an input and an output
+	rowError = 64 << 10 // of an error
+)
+
+// A TaskQuery says which tasks a page has: the first ones from index From on, or
+// with Back the last ones before it.
+type TaskQuery struct {
+	From  int64
+	Back  bool
+	State jobs.TaskState // empty for all that have ended
+	Group *GroupPick     // only failures of this group, where State is failed
+	Limit int            // tasks
+	Bytes int64          // outputs read; a page is shorter where they are more
+}
+
+// A GroupPick picks the failures of one group.
+type GroupPick struct {
+	ID     jobs.GroupID
+	Groups Groups
+}
+
+// Has reports whether a failure whose own group would be id is picked.
+func (p *GroupPick) Has(id jobs.GroupID) bool { return p == nil || p.Groups.Of(id) == p.ID }
+
+// A TaskPage is some tasks of a job that have ended, ascending.
+type TaskPage struct {
+	Rows []jobs.TaskRow
+	// More is where the next page in the query's direction begins; -1 where there
+	// is none.
+	More int64
+}
+
+// TaskPage reads a page of tasks with their inputs. Of inputs and outputs it has
+// the first KiB. Tasks without an outcome are listed where the job has ended:
+// they were cancelled.
+func (s *Store) TaskPage(ctx context.Context, job *jobs.Job, q TaskQuery) (TaskPage, error) {
+	p := pageReader{store: s, job: job, q: q, more: -1}
+	read := p.outcomes
+	if q.State == jobs.TaskCancelled {
+		read = p.cancelled
+	}
+	if err := read(ctx); err != nil {
+		return TaskPage{}, err
+	}
+	if q.Back {
+		slices.Reverse(p.rows)
+	}
+	if err := s.rowInputs(ctx, job, p.rows); err != nil {
+		return TaskPage{}, err
+	}
+	return TaskPage{Rows: p.rows, More: p.more}, nil
+}
+
+// A pageReader collects the tasks of one page, in the query's direction.
+type pageReader struct {
+	store *Store
+	job   *jobs.Job
+	q     TaskQuery
+	rows  []jobs.TaskRow
+	read  int64 // bytes of outputs
+	more  int64
+}
+
+// add adds a task, and reports whether the page can have another one. Where it
+// cannot have this one, that one begins the next page.
+func (p *pageReader) add(row jobs.TaskRow) bool {
+	if len(p.rows) == p.q.Limit {
+		p.more = row.Index
+		if p.q.Back {
+			p.more++
+		}
+		return false
+	}
+	p.rows = append(p.rows, row)
+	return true
+}
+
+// full reports whether no more outputs are to be read.
+func (p *pageReader) full() bool { return len(p.rows) > 0 && p.read > p.q.Bytes }
+
+// gap adds the tasks from first up to before end, which have no outcome, if they
+// are wanted.
+func (p *pageReader) gap(first, end int64) bool {
+	if !p.job.State.Ended() || p.q.State != "" && p.q.State != jobs.TaskCancelled {
+		return true
+	}
+	for n := first; n < end; n++ {
+		index := n
+		if p.q.Back {
+			index = end - 1 - (n - first)
+		}
+		if !p.add(jobs.TaskRow{Task: jobs.Task{Job: p.job.ID, Index: index, State: jobs.TaskCancelled}}) {
+			return false
+		}
+	}
+	return true
+}
+
+// outcomes collects tasks block by block, and those between blocks.
+func (p *pageReader) outcomes(ctx context.Context) error {
+	at, end := p.q.From, p.job.Counts.Total // what is not looked at yet
+	if p.q.Back {
+		at, end = 0, min(p.q.From, end)
+	}
+	for at < end {
+		blocks, err := p.blocks(ctx, at, end)
+		if err != nil {
+			return err
+		}
+		for _, b := range blocks {
+			if p.full() {
+				p.more = at
+				if p.q.Back {
+					p.more = end
+				}
+				return nil
+			}
+			after := b.First + int64(b.Count)
+			more := true
+			if p.q.Back {
+				more = p.gap(min(after, end), end)
+				end = min(after, end)
+			} else {
+				more = p.gap(at, max(b.First, at))
+				at = max(b.First, at)
+			}
+			if !more {
+				return nil
+			}
+			if more, err = p.block(ctx, b, at, end); err != nil || !more {
+				return err
+			}
+			if p.q.Back {
+				end = b.First
+			} else {
+				at = after
+			}
+		}
+		if len(blocks) == 0 {
+			p.gap(at, end)
+			return nil
+		}
+	}
+	return nil
+}
+
+// blocks reads the next blocks with a task from first up to before end, without
+// more of their outputs than the first MiB.
+func (p *pageReader) blocks(ctx context.Context, first, end int64) ([]Block, error) {
+	where := "true"
+	switch {
+	case p.q.State == jobs.TaskFailed && p.q.Group != nil && p.q.Group.Groups.Pick(p.q.Group.ID).Group != 0:
+		where = fmt.Sprintf("failed <> '{}' and %d = any(groups)", int64(p.q.Group.ID))
+	case p.q.State == jobs.TaskFailed:
+		where = "failed <> '{}'"
+	case p.q.State == jobs.TaskSucceeded:
+		where = "cardinality(failed) < count"
+	}
+	order := "first"
+	if p.q.Back {
+		order = "first desc"
+	}
+	rows, err := p.store.Pool.Query(ctx, fmt.Sprintf(`
+		select first, count, seq, failed, groups, substr(outputs, 1, $4::int), octet_length(outputs), durations from outcomes
+		where job_id = $1 and first < $3 and first + count > $2
+			and first >= coalesce((select max(o.first) from outcomes o where o.job_id = $1 and o.first <= $2), 0) and %s
+		order by %s limit 16`, where, order), p.job.ID, first, end, maxOutcomeBytes)
+	if err != nil {
+		return nil, wrap("read outcomes", err)
+	}
+	blocks, err := collectBlocks(rows)
+	return blocks, wrap("read outcomes", err)
+}
+
+// block collects the tasks of a block from first up to before end, and reports
+// whether the page can have more.
+func (p *pageReader) block(ctx context.Context, b Block, first, end int64) (more bool, err error) {
+	var found []jobs.TaskRow
+	groups := b.Groups
+	index := b.First
+	more = true
+	line := func(text []byte, size int64) bool {
+		l := jobs.Line(text)
+		group, hasGroup := jobs.GroupID(0), false
+		if l.Failed() && len(groups) > 0 {
+			group, groups, hasGroup = groups[0], groups[1:], true
+		}
+		if index >= first && index < end && p.wants(l, group, hasGroup) {
+			row := p.row(b, index, l, size)
+			switch {
+			case p.q.Back:
+				found = append(found, row)
+			case p.full():
+				p.more, more = index, false
+			default:
+				more = p.add(row)
+			}
+		}
+		index++
+		return more && index < end
+	}
+	if err := p.lines(ctx, b, line); err != nil {
+		return false, err
+	}
+	for i := len(found) - 1; i >= 0 && more; i-- {
+		more = p.add(found[i])
+	}
+	return more, nil
+}
+
+func (p *pageReader) wants(l jobs.Line, group jobs.GroupID, hasGroup bool) bool {
+	switch p.q.State {
+	case jobs.TaskSucceeded:
+		return !l.Failed()
+	case jobs.TaskFailed:
+		return l.Failed() && (p.q.Group == nil || hasGroup && p.q.Group.Has(group))
+	}
+	return true
+}
+
+func (p *pageReader) row(b Block, index int64, l jobs.Line, size int64) jobs.TaskRow {
+	row := jobs.TaskRow{Task: jobs.Task{Job: p.job.ID, Index: index, State: jobs.TaskSucceeded}}
+	if took, known := b.Duration(int(index - b.First)); known {
+		ms := took.Seconds() * 1000
+		row.DurationMS = &ms
+	}
+	if l.Failed() {
+		row.State, row.Error = jobs.TaskFailed, readFailure(l)
+		return row
+	}
+	row.Output, row.OutputBytes = cutValue(l.Value()), size
+	return row
+}
+
+// cutValue is the beginning of a JSON value, for people.
+func cutValue(value []byte) json.RawMessage {
+	return jobs.AppendUnicode(nil, value[:min(len(value), rowValue)])
+}
+
+// lines yields the lines of a block, each with at most rowError bytes of it and
+// its size, until yield returns false. Of a large block it holds a part at a
+// time.
+func (p *pageReader) lines(ctx context.Context, b Block, yield func(line []byte, size int64) bool) error {
+	data, read := b.Outputs, int64(len(b.Outputs))
+	p.read += read
+	var begun []byte // of a line whose end is in what comes next
+	var size int64   // of that line
+	for {
+		for len(data) > 0 {
+			part, rest, ended := bytes.Cut(data, []byte{'\n'})
+			data = rest
+			size += int64(len(part))
+			if len(begun) > 0 || !ended {
+				begun = append(begun, part[:min(len(part), max(rowError-len(begun), 0))]...)
+				part = begun
+			}
+			if !ended {
+				break
+			}
+			if !yield(part[:min(len(part), rowError)], size) {
+				return nil
+			}
+			begun, size = begun[:0], 0
+		}
+		if read >= b.Size {
+			return nil
+		}
+		var err error
+		if data, err = p.store.MoreOutputs(ctx, p.job.ID, b.Seq, read); err != nil {
+			return err
+		}
+		if len(data) == 0 {
+			return fmt.Errorf("outputs of block %d end at byte %d of %d", b.First, read, b.Size)
+		}
+		read += int64(len(data))
+		p.read += int64(len(data))
+	}
+}
+
+// cancelled collects tasks of an ended job that have no outcome.
+func (p *pageReader) cancelled(ctx context.Context) error {
+	order, where := "gap", "next > $2"
+	if p.q.Back {
+		order, where = "gap desc", "gap < $2"
+	}
+	rows, err := p.store.Pool.Query(ctx, fmt.Sprintf(`
+		select gap, next from (
+			select first + count as gap, lead(first, 1, $3) over (order by first, count) as next
+			from (select first, count from outcomes where job_id = $1 union all select 0, 0) o
+		) gaps where gap < next and %s order by %s limit $4`, where, order), p.job.ID, p.q.From, p.job.Counts.Total, p.q.Limit+1)
+	if err != nil {
+		return wrap("read cancelled tasks", err)
+	}
+	type span struct{ first, end int64 }
+	gaps, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g span, err error) { return g, row.Scan(&g.first, &g.end) })
+	if err != nil {
+		return wrap("read cancelled tasks", err)
+	}
+	for _, g := range gaps {
+		if p.q.Back {
+			g.end = min(g.end, p.q.From)
+		} else {
+			g.first = max(g.first, p.q.From)
+		}
+		if !p.gap(g.first, g.end) {
+			break
+		}
+	}
+	return nil
+}
+
+// rowInputs fills in the inputs of tasks, which ascend.
+func (s *Store) rowInputs(ctx context.Context, job *jobs.Job, tasks []jobs.TaskRow) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	if r := job.Inputs.Range; r != nil {
+		for i := range tasks {
+			tasks[i].Input = fmt.Append(nil, r.At(tasks[i].Index))
+			tasks[i].InputBytes = int64(len(tasks[i].Input))
+		}
+		return nil
+	}
+	indexes := make([]int64, len(tasks))
+	for i, t := range tasks {
+		indexes[i] = t.Index
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select b.first, b.data from input_blocks b where b.job_id = $1 and b.first in (
+			select (select c.first from input_blocks c where c.job_id = $1 and c.first <= i order by c.first desc limit 1)
+			from unnest($2::bigint[]) i)
+		order by b.first`, job.ID, indexes)
+	if err != nil {
+		return wrap("read inputs", err)
+	}
+	var first int64
+	var data []byte
+	next := 0
+	_, err = pgx.ForEachRow(rows, []any{&first, &data}, func() error {
+		for i, line := range jobs.Lines(data) {
+			if next == len(tasks) {
+				break
+			}
+			if tasks[next].Index == first+int64(i) {
+				tasks[next].Input, tasks[next].InputBytes = cutValue(line), int64(len(line))
+				next++
+			}
+		}
+		return nil
+	})
+	return wrap("read inputs", err)
+}

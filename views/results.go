@@ -1,0 +1,122 @@
+package views
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// ResultsShown is how many results a page has.
+const ResultsShown = 100
+
+// A ResultsFilter says which results a page shows.
+type ResultsFilter struct {
+	State jobs.TaskState // empty for all
+	Group string         // id of a group of failures; empty for all
+	From  int64          // the first index that may be shown
+	To    int64          // with Back, the index before which the page ends
+	Back  bool
+}
+
+func (f ResultsFilter) query() url.Values {
+	q := make(url.Values)
+	if f.State != "" && f.Group == "" {
+		q.Set("state", string(f.State))
+	}
+	if f.Group != "" {
+		q.Set("group", f.Group)
+	}
+	switch {
+	case f.Back:
+		q.Set("to", itoa(f.To))
+	case f.From > 0:
+		q.Set("from", itoa(f.From))
+	}
+	return q
+}
+
+// URL is the address of the page of a job's results with the filter.
+func (f ResultsFilter) URL(job string) string { return f.url("/jobs/" + job + "/results") }
+
+// LiveURL is the address of that page's stream.
+func (f ResultsFilter) LiveURL(job string) string { return f.url("/jobs/" + job + "/results/live") }
+
+func (f ResultsFilter) url(path string) string {
+	if q := f.query().Encode(); q != "" {
+		return path + "?" + q
+	}
+	return path
+}
+
+// download is the address of all results of the filter in a format.
+func (f ResultsFilter) download(job, format string) string {
+	f.From, f.Back = 0, false
+	q := f.query()
+	if format != "" {
+		q.Set("format", format)
+	}
+	path := "/api/v1/jobs/" + job + "/results"
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// A ResultsPage is some of a job's results at /jobs/{id}/results, rendered by
+// [Results].
+type ResultsPage struct {
+	Page
+	Job    jobs.Job
+	Steer  bool // whether the user may retry it
+	Filter ResultsFilter
+	Group  *jobs.FailureGroup // that of the filter; nil without, and where it is gone
+	Rows   []jobs.TaskRow     // ascending
+	Prev   int64              // the index before which the page before ends; -1 where there is none
+	Next   int64              // the index with which the next page begins; -1 where there is none
+}
+
+// Fragments are the parts of the page that change.
+func (p ResultsPage) Fragments() []Fragment {
+	return []Fragment{{ID: "results-head", Component: resultsHead(p)}, {ID: "results-rows", Component: resultsRows(p)}}
+}
+
+// A stateTab is a filter by state, with how many tasks it has.
+type stateTab struct {
+	state jobs.TaskState
+	word  string
+	count int64
+}
+
+func stateTabs(c jobs.Counts) []stateTab {
+	return []stateTab{
+		{"", "all", c.Done()}, {jobs.TaskSucceeded, "succeeded", c.Succeeded},
+		{jobs.TaskFailed, "failed", c.Failed}, {jobs.TaskCancelled, "cancelled", c.Cancelled},
+	}
+}
+
+// rangeWord says which tasks a page has.
+func (p ResultsPage) rangeWord() string {
+	if len(p.Rows) == 0 {
+		return ""
+	}
+	first, last := p.Rows[0].Index, p.Rows[len(p.Rows)-1].Index
+	if first == last {
+		return "task " + thousands(first)
+	}
+	return "tasks " + thousands(first) + " to " + thousands(last)
+}
+
+func hasInputs(tasks []jobs.TaskRow) bool {
+	return slices.ContainsFunc(tasks, func(t jobs.TaskRow) bool { return len(t.Input) > 0 })
+}
+
+// valueText is the beginning of a JSON value on one line.
+func valueText(value json.RawMessage, n int) string {
+	return clip(strings.ToValidUTF8(string(value), ""), n)
+}
+
+// largeValue is from how many bytes on the size of a value stands beside it.
+const largeValue = 1 << 10
