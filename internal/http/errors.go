@@ -95,7 +95,11 @@ func judge(err error) failure {
 		}
 	}
 	var t told
-	if errors.As(err, &t) {
+	var gone *store.DeletedQueueError
+	switch {
+	case errors.As(err, &gone):
+		f.message = fmt.Sprintf("The queue %q was deleted. Add it again, or submit the job to another one.", gone.Queue)
+	case errors.As(err, &t):
 		f.message = t.message
 	}
 	return f

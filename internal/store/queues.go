@@ -171,6 +171,35 @@ func (s *Store) DeleteQueue(ctx context.Context, name string) error {
 	})
 }
 
+// A DeletedQueueError is the conflict of a job that is to go on in a queue that
+// was deleted.
+type DeletedQueueError struct{ Queue string }
+
+func (e *DeletedQueueError) Error() string {
+	return fmt.Sprintf("the job's queue %q was deleted", e.Queue)
+}
+
+func (e *DeletedQueueError) Unwrap() error { return jobs.ErrConflict }
+
+// holdQueue makes sure that the job's queue is there, and stays until tx ends.
+func holdQueue(ctx context.Context, tx pgx.Tx, job string) error {
+	var queue string
+	var there bool
+	err := tx.QueryRow(ctx, `select queue from jobs where id = $1`, job).Scan(&queue)
+	if err != nil {
+		return wrap("read job", err)
+	}
+	// After DeleteQueue, which holds the row meanwhile, the row is seen as deleted.
+	err = tx.QueryRow(ctx, `select not deleted from queues where name = $1 for key share`, queue).Scan(&there)
+	if err != nil && err != pgx.ErrNoRows {
+		return wrap("find queue", err)
+	}
+	if !there {
+		return &DeletedQueueError{queue}
+	}
+	return nil
+}
+
 // isMissingQueue recognises the error of a job that is inserted into a queue
 // that is not there.
 func isMissingQueue(err error) bool {

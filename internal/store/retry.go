@@ -19,7 +19,8 @@ type FailureFilter func(index int64, e *jobs.TaskError) bool
 // Retry begins another run of an ended job, with its failed and cancelled tasks;
 // what succeeded stays. With only, the run has just the failed tasks that it
 // chooses: the other failed and cancelled ones stay as they are. It is
-// ErrConflict of a job that has not ended, or has no such task.
+// ErrConflict of a job that has not ended, or has no such task, and a
+// DeletedQueueError of one whose queue is gone.
 func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only FailureFilter) error {
 	run, report, err := s.endedRun(ctx, v, id)
 	if err != nil {
@@ -28,6 +29,9 @@ func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only F
 	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
 		if !state.Ended() {
 			return fmt.Errorf("the job has not ended: %w", jobs.ErrConflict)
+		}
+		if err := holdQueue(ctx, tx, id); err != nil {
+			return err
 		}
 		if err := keepRun(ctx, tx, id, run, report); err != nil {
 			return err
