@@ -26,7 +26,7 @@ type Policy struct {
 	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"How often a failing task is run before it has failed, and each process tries to load a module; default 1."`
 	RetryBackoff *Duration `json:"retry_backoff" doc:"Wait before the second attempt; doubles with each further one; default 1s."`
 
-	MaxFailures *FailureLimit `json:"max_failures" doc:"Failed tasks (a count, or a share such as 5%) past which no further task starts and the job ends as failed; null for no limit."`
+	MaxFailures *FailureLimit `json:"max_failures" doc:"Failed tasks (a count, or a share of all inputs such as 5%, which for an open job counts once it is sealed) past which no further task starts and the job ends as failed; null for no limit."`
 }
 
 // Bounds of the durations and sizes of a policy.
@@ -72,9 +72,10 @@ func (p Policy) WithoutDefaults() Policy {
 }
 
 // FailuresAllowed is how many tasks of total may fail before the job is
-// stopped; math.MaxInt64 when there is no limit.
-func (p Policy) FailuresAllowed(total int64) int64 {
-	if p.MaxFailures == nil {
+// stopped; math.MaxInt64 when there is no limit. A share is one of all inputs, so
+// it is none as long as a job is not sealed.
+func (p Policy) FailuresAllowed(total int64, sealed bool) int64 {
+	if p.MaxFailures == nil || !sealed && p.MaxFailures.IsShare() {
 		return math.MaxInt64
 	}
 	n, err := p.MaxFailures.Of(total)
@@ -157,6 +158,9 @@ func (s *Size) Value() int64 {
 // A FailureLimit is a number of tasks ("12") or a share of a job's tasks
 // ("5%"). In JSON a number is a number and a share is a string.
 type FailureLimit string
+
+// IsShare reports whether the limit is a share of a job's tasks.
+func (l FailureLimit) IsShare() bool { return strings.HasSuffix(string(l), "%") }
 
 // maxShareDigits bounds what an exact share costs.
 const maxShareDigits = 20

@@ -243,7 +243,7 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 	}
 	var b pgx.Batch
 	b.Queue(`update input_blocks set job_id = $1, first = first + $3 where job_id = $2`, id, staged, first)
-	b.Queue(`update progress set total = $2, failures_allowed = $3 where job_id = $1`, id, total, w.Policy.FailuresAllowed(total))
+	b.Queue(`update progress set total = $2, failures_allowed = $3 where job_id = $1`, id, total, w.Policy.FailuresAllowed(total, false))
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	return first, wrap("append inputs", tx.SendBatch(ctx, &b).Close())
 }
@@ -255,9 +255,21 @@ func (s *Store) Seal(ctx context.Context, v Viewer, id string, key *Key) error {
 }
 
 // seal closes a job whose progress is locked, and ends it if nothing is left.
+// A share of failures counts from now on, and may stop it.
 func (s *Store) seal(ctx context.Context, tx pgx.Tx, id string) error {
+	w, err := readWork(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	var total int64
+	if err := tx.QueryRow(ctx, `select total from progress where job_id = $1`, id).Scan(&total); err != nil {
+		return wrap("read job", err)
+	}
 	var b pgx.Batch
-	b.Queue(`update progress set sealed = true where job_id = $1`, id)
+	b.Queue(`
+		update progress set sealed = true, failures_allowed = $2::bigint,
+			halt = case when halt is distinct from 'cancelled' and failed - earlier_failed > $2::bigint then 'failed' else halt end
+		where job_id = $1 and not sealed`, id, w.Policy.FailuresAllowed(total, true))
 	b.Queue(`update jobs set state = case when started_at is null then 'queued' else 'running' end where id = $1 and state = 'open'`, id)
 	var ended bool
 	s.queueFinish(&b, id, &ended)

@@ -119,7 +119,7 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	b.Queue(`
 		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended, cursor, leased, newer_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $9::bigint, case when $9::bigint > 0 then now() end)`,
-		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count), ended, claimed)
+		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count, !shape.Open), ended, claimed)
 	turns := make([]Turn, n.Turns)
 	for lane := range turns {
 		turns[lane] = Turn{Job: n.ID, Lane: lane, Queue: n.Spec.Queue, Priority: n.Spec.Priority}

@@ -133,7 +133,7 @@ func TestSoak(t *testing.T) {
 		err := n.store.Pool.QueryRow(t.Context(), `
 			select (select count(*) from jobs) + (select count(*) from progress) + (select count(*) from chunks) + (select count(*) from outcomes)
 				+ (select count(*) from logs) + (select count(*) from failure_groups) + (select count(*) from attempts)
-				+ (select count(*) from input_blocks) + (select count(*) from backlog) + (select count(*) from idempotency_keys)`).Scan(&left)
+				+ (select count(*) from input_blocks) + (select count(*) from backlog)`).Scan(&left)
 		return err == nil && left == 0
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -302,8 +303,8 @@ func (e *Engine) newLane(t *turn, w *store.Work, q *queue, slot *slots.Slot, sta
 		halted: make(chan struct{}), leases: make(map[int64]*held), failures: -1,
 		stats: stats,
 	}
-	if w.Policy.MaxFailures != nil {
-		l.failures = w.Policy.FailuresAllowed(w.Inputs.Count)
+	if allowed := w.Policy.FailuresAllowed(w.Inputs.Count, !w.Inputs.Open); allowed < math.MaxInt64 {
+		l.failures = allowed
 	}
 	return l
 }
