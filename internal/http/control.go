@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 
@@ -36,11 +37,26 @@ func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, 
 			return nil, err
 		}
 		job, err := do(ctx, store.As(user), in.ID, key)
+		if key != nil && errors.Is(err, jobs.ErrNotFound) {
+			var kept *store.Kept
+			if kept, err = s.kept(ctx, key, err); err == nil {
+				job = kept.Job
+			}
+		}
 		if err != nil {
 			return nil, tell(err, jobs.ErrConflict, conflict)
 		}
 		return &verbOutput{replayed(key), jobAnswer{Job: *job}}, nil
 	}
+}
+
+// kept is what a key answers although its job is not found, or cause.
+func (s *Site) kept(ctx context.Context, key *store.Key, cause error) (*store.Kept, error) {
+	kept, err := s.store.KeptAnswer(ctx, key)
+	if err == nil && kept == nil {
+		err = cause
+	}
+	return kept, err
 }
 
 type appendOutput struct {
@@ -59,20 +75,23 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	Key  string `header:"Idempotency-Key" doc:"Inputs that come again with the same key within 24 hours are not added again."`
 }) (*appendOutput, error) {
 	c := callOf(ctx)
-	job, err := s.one(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
 	key, err := newKey(in.Key, c.user, nil)
 	if err != nil {
 		return nil, err
 	}
 	viewer, out := store.As(c.user), new(appendOutput)
+	sum := sha256.New()
+	fmt.Fprintf(sum, "tasks of %s, seal %t\n", in.ID, in.Seal)
+	job, err := s.one(ctx, in.ID)
+	if key != nil && errors.Is(err, jobs.ErrNotFound) {
+		return s.keptAppend(ctx, key, io.TeeReader(c.r.Body, sum), sum, err)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if key == nil {
 		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, allWrong(inputLines(c.r.Body, "body", jsonLine(job.Program))), in.Seal)
 	} else {
-		sum := sha256.New()
-		fmt.Fprintf(sum, "tasks of %s, seal %t\n", job.ID, in.Seal)
 		body := io.TeeReader(c.r.Body, sum)
 		out.Body.First, out.Body.Count, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
 			func() ([]byte, error) {
@@ -84,6 +103,27 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}
+	return out, nil
+}
+
+// keptAppend answers what comes again for a job that was deleted since, or cause.
+func (s *Site) keptAppend(ctx context.Context, key *store.Key, body io.Reader, sum hash.Hash, cause error) (*appendOutput, error) {
+	// A stranger's body is not read.
+	if kept, err := s.store.KeptAnswer(ctx, &store.Key{UserID: key.UserID, Key: key.Key}); err == nil && kept == nil {
+		return nil, cause
+	} else if err != nil && !errors.Is(err, store.ErrKeyReused) {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return nil, err
+	}
+	key.Request = sum.Sum(nil)
+	kept, err := s.kept(ctx, key, cause)
+	if err != nil {
+		return nil, err
+	}
+	out := &appendOutput{Replayed: replayed(key)}
+	out.Body.First, out.Body.Count = kept.First, kept.Count
 	return out, nil
 }
 

@@ -133,7 +133,15 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		case <-s.draining.Done():
 		}
 	}
-	return s.answer(ctx, store.As(user), id, wait)
+	answer, err := s.answer(ctx, store.As(user), id, wait)
+	if key.Replays() && errors.Is(err, jobs.ErrNotFound) {
+		kept, err := s.kept(ctx, key, err)
+		if err != nil {
+			return nil, err
+		}
+		return &jobAnswer{Job: *kept.Job}, nil
+	}
+	return answer, err
 }
 
 // waitPreference reads Prefer headers (RFC 7240). What makes no sense in them

@@ -3,9 +3,13 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // ErrKeyReused is returned for an idempotency key that stood for another
@@ -42,15 +46,16 @@ type taken struct {
 	job          string
 	hash         []byte
 	first, count int64 // of what was appended, or 0
+	answer       []byte
 }
 
 // readKey reads who took a key; nil where it is free.
 func readKey(ctx context.Context, q querier, k Key) (*taken, error) {
 	t := new(taken)
 	err := q.QueryRow(ctx, `
-		select job_id, request_hash, coalesce(first, 0), coalesce(count, 0) from idempotency_keys
+		select job_id, request_hash, coalesce(first, 0), coalesce(count, 0), answer from idempotency_keys
 		where user_id = $1 and key = $2 and created_at >= now() - interval '24 hours'`, k.UserID, k.Key).
-		Scan(&t.job, &t.hash, &t.first, &t.count)
+		Scan(&t.job, &t.hash, &t.first, &t.count, &t.answer)
 	if err == pgx.ErrNoRows {
 		return nil, nil
 	}
@@ -105,4 +110,50 @@ func claimKey(ctx context.Context, tx pgx.Tx, k Key, job string) (*taken, error)
 		return nil, wrap("claim key", err)
 	}
 	return readKey(ctx, tx, k)
+}
+
+// A Kept is what a key answers for a job that was deleted.
+type Kept struct {
+	Job          *jobs.Job // as it was last
+	First, Count int64     // of what was appended, or 0
+}
+
+// KeptAnswer reads what an equal request that took the key was answered, where
+// its job was deleted since; k is then Replayed. It is nil where there is none.
+// The error is ErrKeyReused when the request was another.
+func (s *Store) KeptAnswer(ctx context.Context, k *Key) (*Kept, error) {
+	t, err := readKey(ctx, s.Pool, *k)
+	if err != nil || t == nil || t.answer == nil {
+		return nil, err
+	}
+	if err := k.replay(t); err != nil {
+		return nil, err
+	}
+	kept := &Kept{First: t.first, Count: t.count}
+	if err := json.Unmarshal(t.answer, &kept.Job); err != nil {
+		return nil, fmt.Errorf("decode the answer of a key: %w", err)
+	}
+	return kept, nil
+}
+
+// keepAnswers keeps what keys answer for jobs that tx deletes.
+func keepAnswers(ctx context.Context, tx pgx.Tx, ids []string) error {
+	rows, err := tx.Query(ctx, `select `+jobColumns+` from `+jobTables+`
+		where j.id in (select job_id from idempotency_keys where job_id = any($1) and created_at >= now() - interval '24 hours')`, ids)
+	if err != nil {
+		return wrap("read jobs of keys", err)
+	}
+	kept, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*jobs.Job, error) { return scanJob(row) })
+	if err != nil {
+		return wrap("read jobs of keys", err)
+	}
+	var b pgx.Batch
+	for _, job := range kept {
+		answer, err := json.Marshal(job)
+		if err != nil {
+			return fmt.Errorf("encode job %s: %w", job.ID, err)
+		}
+		b.Queue(`update idempotency_keys set answer = $2 where job_id = $1`, job.ID, string(answer))
+	}
+	return wrap("keep answers of keys", tx.SendBatch(ctx, &b).Close())
 }

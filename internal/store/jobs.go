@@ -192,10 +192,14 @@ func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 	})
 }
 
-// deleteJobs removes jobs and all that is kept of them.
+// deleteJobs removes jobs and all that is kept of them, but for what keys answer
+// for them.
 func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
+	if err := keepAnswers(ctx, tx, ids); err != nil {
+		return err
+	}
 	var b pgx.Batch
-	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "idempotency_keys", "progress"} {
+	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "progress"} {
 		b.Queue(`delete from `+table+` where job_id = any($1)`, ids)
 	}
 	b.Queue(`delete from jobs where id = any($1)`, ids)
