@@ -173,8 +173,21 @@ func (l *lane) order() exec.Lane {
 	return exec.Lane{
 		Job: l.work.Job, Number: l.number, Owner: l.work.OwnerID, Program: l.work.Program,
 		Threads: *p.Threads, Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value(),
-		Cores: l.cores, CoreCount: count, Halt: l.halted,
+		Cores: l.cores, CoreCount: count, Halt: l.halted, Rest: l.rest,
 	}
+}
+
+// rest is what is left of the job when the executor has run all that it was given.
+func (l *lane) rest() exec.Rest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ended:
+		return exec.Over
+	case l.yield || l.isHalted():
+		return exec.GoesOn
+	}
+	return exec.Exhausted
 }
 
 // claim is the lane's next claim.

@@ -26,7 +26,8 @@
 // agree on hash() of text. It has no
 // other open file than its standard ones. It starts in an empty directory of its
 // process or lane, which is removed afterwards: a file that is to stay is named
-// by an absolute path.
+// by an absolute path. What a Python task leaves there is named in its log, and
+// removed before the next task starts unless tasks run at once.
 //
 // # Limits
 //

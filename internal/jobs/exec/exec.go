@@ -69,7 +69,18 @@ type Lane struct {
 	CoreCount   int           // cores that it may keep busy; as many as Cores where those are named
 
 	Halt <-chan struct{} // closed when no further task may start
+	Rest func() Rest     // what is left of the job when the turn is over; nil for Exhausted
 }
+
+// A Rest is what is left of a job when a turn of it is over. It says for whom the
+// turn's process is kept.
+type Rest int
+
+const (
+	Exhausted Rest = iota // nothing could be claimed; another turn is unlikely
+	GoesOn                // the turn was cut short, and another one follows
+	Over                  // the job has ended; if it runs again, it starts anew
+)
 
 // Environ are the variables that tell a process for whom it works, and on which
 // cores where those are its own.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	osexec "os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,18 @@ func BenchmarkOne(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {
 		took = append(took, one(b, lane(squares)))
+	}
+	quantiles(b, took)
+}
+
+// BenchmarkOneJob does so for another job each time.
+func BenchmarkOneJob(b *testing.B) {
+	l := lane(squares)
+	one(b, l)
+	var took []time.Duration
+	for b.Loop() {
+		l.Job = strconv.Itoa(len(took))
+		took = append(took, one(b, l))
 	}
 	quantiles(b, took)
 }

@@ -15,6 +15,11 @@ import (
 // statusBroken is the exit status of a runner that cannot go on, as in runner.
 const statusBroken = 70
 
+// statusStale is the exit status of a runner that cannot be as new for another job
+// than the one before: that left something behind, or the program cannot be loaded
+// twice in one process.
+const statusStale = 71
+
 // exited finds out what the end of the process means for the tasks in flight.
 func (t *turn) exited(exit *exitInfo) {
 	w := t.w
@@ -27,8 +32,11 @@ func (t *turn) exited(exit *exitInfo) {
 	failure := t.verdict(exit)
 	accident := t.accident(exit, failure)
 	blame := t.blame(exit, failure, high)
+	stale := w.turns > 1 && !w.loaded && exit.Status.Exited() && exit.Status.ExitStatus() == statusStale
 	if t.err == nil && t.ctx.Err() == nil {
 		switch {
+		case stale:
+			// Another process loads the program.
 		case !w.loaded && accident:
 			// That says nothing of the program: another process loads it again.
 		case !w.loaded:
@@ -55,6 +63,8 @@ func (t *turn) exited(exit *exitInfo) {
 	t.e.living.Go(w.bury)
 	if progress {
 		t.deaths = 0
+	} else if stale {
+		// No task is the reason.
 	} else if t.deaths++; t.deaths >= maxDeaths && t.err == nil && t.ctx.Err() == nil {
 		t.err = &exec.LoadError{TaskError: jobs.TaskError{
 			Kind: failure.Kind, Type: failure.Type,

@@ -2,7 +2,13 @@
 //
 // A process runs one program for one owner; it is kept for a while after its
 // turn, so that the next turn of the job, or the same program submitted again,
-// begins in microseconds. One more interpreter waits without a program, so that
+// begins in microseconds. The next turn of the same job finds the module as it was.
+// Another job, or the same one retried after its end, gets the source run anew, from
+// compiled code, in a process of which the runner restores what a job may change; it
+// takes no process from a job that goes on. Where something cannot be restored, such
+// as a thread that was left, or the source fails when it is run again, the runner
+// ends and another process loads the program. Imported modules of installed packages
+// stay. One more interpreter waits without a program, so that
 // a new one need not wait for Python to start.
 //
 // # Who owns what
@@ -87,5 +93,7 @@
 // for its neighbour's; as soon as it is seen that a program does so, its tasks
 // run one by one and this becomes exact. A budget cuts a batch short as soon as
 // the interpreter lock is free. Modules stay loaded and changed from one task to
-// the next in the same process, as in multiprocessing.Pool.
+// the next in the same process and job, as in multiprocessing.Pool. Files that
+// batched tasks leave are removed after the batch, and named in the log of its last
+// one; from then on tasks run one by one.
 package python

@@ -136,7 +136,7 @@ func keyOf(lane exec.Lane) key {
 // acquire is a process with the lane's program in it, or on its way into it.
 func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error) {
 	k := keyOf(lane)
-	if w := e.reuse(k); w != nil {
+	if w := e.reuse(k, lane.Job); w != nil {
 		moved := !slices.Equal(w.cores, lane.Cores)
 		if err := w.pin(lane.Cores); err != nil {
 			e.living.Go(w.retire)
@@ -178,13 +178,22 @@ func (e *Executor) acquire(ctx context.Context, lane exec.Lane) (*worker, error)
 	return w, nil
 }
 
-// reuse takes an idle process of that key.
-func (e *Executor) reuse(k key) *worker {
+// reuse takes an idle process of that key: one that ran the job before, whose
+// module it has, else one whose job needs it no more.
+func (e *Executor) reuse(k key, job string) *worker {
+	if w := e.take(func(w *worker) bool { return w.key == k && w.job == job }); w != nil {
+		return w
+	}
+	return e.take(func(w *worker) bool { return w.key == k && w.free })
+}
+
+// take takes an idle process that fits.
+func (e *Executor) take(fits func(*worker) bool) *worker {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := len(e.idle) - 1; i >= 0; i-- {
 		w := e.idle[i]
-		if w.key != k || !w.expiry.Stop() {
+		if !fits(w.worker) || !w.expiry.Stop() {
 			continue
 		}
 		e.idle = slices.Delete(e.idle, i, i+1)
@@ -198,7 +207,16 @@ func (e *Executor) reuse(k key) *worker {
 }
 
 // release keeps a process for the next turn that wants one like it.
-func (e *Executor) release(w *worker) {
+func (e *Executor) release(w *worker, lane exec.Lane) {
+	rest := exec.Exhausted
+	if lane.Rest != nil {
+		rest = lane.Rest()
+	}
+	if rest == exec.Over {
+		w.job = ""
+	}
+	// One that may still load cannot load once more.
+	w.free = rest != exec.GoesOn && w.loaded
 	// The environment of each turn costs some 100 bytes: the C library does not
 	// free variables, as somebody may point to them (see setenv(3)).
 	if w.turns >= e.turns || !w.setIdle(true) {
@@ -418,11 +436,22 @@ func (e *Executor) learn(p *jobs.Python, w *worker) {
 	e.interpreters[path] = w.interpreter
 }
 
-// turn tells a process that was used before for whom, and where, it works now.
+// A turnFrame says for whom a process works from now on.
+type turnFrame struct {
+	Env   map[string]string `json:"env"`
+	Fresh bool              `json:"fresh"` // the module is to be loaded anew, and the process to be as new
+}
+
+// turn tells a process that was used before for whom, and where, it works now. For
+// another job it loads the module anew.
 func (w *worker) turn(lane exec.Lane) {
+	fresh := w.job != lane.Job
+	if fresh {
+		w.loaded, w.loadedIdle, w.asked = false, false, time.Now()
+	}
 	w.job, w.lane = lane.Job, lane.Number
 	w.turns++
-	w.send(jsonFrame(frameTurn, lane.Environ()))
+	w.send(jsonFrame(frameTurn, turnFrame{Env: lane.Environ(), Fresh: fresh}))
 }
 
 // pin binds the process to the cores unless it is already.

@@ -19,7 +19,7 @@ import (
 // little endian. The types to the runner:
 //
 //	P  the program, JSON
-//	T  environment variables of the turn, JSON
+//	T  a turn begins: its environment variables, and whether its job is another, JSON
 //	C  a chunk
 //	K  a source to check, JSON
 //

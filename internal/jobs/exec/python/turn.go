@@ -413,7 +413,7 @@ func (t *turn) finish() {
 	if t.err == nil || t.ctx.Err() != nil && w.loaded && len(t.flight) == 0 {
 		// It has nothing in hand, even if the turn was cancelled.
 		t.w = nil
-		t.e.release(w)
+		t.e.release(w, t.lane)
 		return
 	}
 	if t.ctx.Err() != nil {

@@ -127,8 +127,9 @@ type worker struct {
 	born        time.Time
 	asked       time.Time // when it was asked to load its program
 	loaded      bool
-	logged      int64 // log records received
-	job         string
+	logged      int64  // log records received
+	job         string // that its module was loaded for; empty when that has ended
+	free        bool   // idle, and another job may have it
 	lane        int
 	turns       int // that it was used for
 	cores       []int

@@ -5,6 +5,7 @@ from functools import partial
 from time import perf_counter
 
 from .cells import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
+from .directory import said
 from .program import FORKED
 from .serial import CHUNK, FRAME, MAX_CHUNK_OUTPUT
 from .values import Undecodable, checked, describe, encoded, parse
@@ -41,6 +42,9 @@ class Many:
         self.chunks = []   # that still have tasks to start, in their order
         self.done = []     # outcomes that are not sent, packed
         self.size = 0      # their bytes
+        self.left = ()     # asyncio tasks that go on after those of the job
+        self.over = False  # no more tasks come
+        self.fresh = False  # but those of another job
         self.number = ContextVar("allcores_task", default=-1)
 
     def current(self):
@@ -106,7 +110,19 @@ class Many:
 
     def ended(self, c):
         self.send_of(c)
+        if self.runner.directory.changed():
+            self.tell_files(c.next - 1)
         self.runner.end(c.base, c.next - c.base, c.began or time.time(), c.in_tasks, c.moving)
+
+    def tell_files(self, n):
+        """Says in the log of a task which files were left in the directory of all. They
+        stay until the process ends, as those beside it may need them."""
+        directory = self.runner.directory
+        names = directory.left()
+        if names:
+            directory.kept.update(names)
+            self.runner.note(said(names, "left in the directory that tasks at once share and that is removed"), n)
+        directory.mark()
 
     def answer(self):
         self.runner.cells[ANSWERS] += 1
@@ -128,19 +144,27 @@ class Threads(Many):
     def run(self):
         r = self.runner
         self.free = threading.Condition(r.lock)
+        workers = []
         for slot in range(self.threads):
-            threading.Thread(target=r.vital, args=(self.work, slot), daemon=True, name="task_%d" % slot).start()
+            thread = threading.Thread(target=r.vital, args=(self.work, slot), daemon=True, name="task_%d" % slot)
+            workers.append(thread)
+            thread.start()
         while True:
             kind, body = r.read()
             if kind is None:
-                return
+                return False
             if kind == "C":
                 c = Chunk(body)
                 with r.lock:
                     self.chunks.append(c)
                     self.free.notify_all()
-            elif kind == "T":
-                r.turn(body)
+            elif kind == "T" and r.turn(body):
+                with r.lock:
+                    self.over = True
+                    self.free.notify_all()
+                for thread in workers:
+                    thread.join()
+                return True
 
     def work(self, slot):
         call, f, one = self.call, self.f, self.runner.one
@@ -150,6 +174,8 @@ class Threads(Many):
                     task = self.take(slot)
                     if task is not None:
                         break
+                    if self.over:
+                        return
                     self.free.wait()
             c, n, x = task
             context = Context()  # of the task alone
@@ -176,11 +202,11 @@ class Async(Many):
         self.context = copy_context()  # as the module left it
         self.free = list(range(self.threads))[::-1]  # slots
         self.tasks = [None] * self.threads  # by slot; the loop itself refers to a waiting one weakly only
-        self.over = False
         self.loop = loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         # At the end nobody may wait for a thread that waits for frames.
-        threading.Thread(target=self.runner.vital, args=(self.feed, loop), daemon=True, name="allcores-frames").start()
+        feed = threading.Thread(target=self.runner.vital, args=(self.feed, loop), daemon=True, name="allcores-frames")
+        feed.start()
         while not self.over:
             try:
                 loop.run_forever()
@@ -188,18 +214,19 @@ class Async(Many):
                 pass  # of a child of a task, which has it, too
             if loop.is_closed():
                 raise RuntimeError("the program closed the event loop")
-        self.close(asyncio)
-
-    def close(self, asyncio):
-        """Ends what tasks left in the loop."""
-        loop = self.loop
-        left = asyncio.all_tasks(loop)
+        self.left = left = asyncio.all_tasks(loop)
+        if self.fresh:
+            feed.join()
+            if left:
+                return True
         for task in left:
             task.cancel()
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
+        asyncio.set_event_loop(None)
+        return self.fresh
 
     def feed(self, loop):
         r = self.runner
@@ -212,8 +239,10 @@ class Async(Many):
                 if kind == "C":
                     c = Chunk(body)
                     loop.call_soon_threadsafe(r.vital, self.add, c)
-                elif kind == "T":
-                    r.turn(body)
+                elif kind == "T" and r.turn(body):
+                    self.fresh = True
+                    loop.call_soon_threadsafe(self.end)
+                    return
             except RuntimeError:
                 return  # the loop is closed
 
@@ -301,11 +330,12 @@ def own_task(asyncio, number):
                 return False
             return super().cancel(*args, **kwargs)
 
-    every = asyncio.all_tasks
+    every = getattr(asyncio.all_tasks, "of_all", asyncio.all_tasks)
 
     def all_tasks(loop=None):
         n = number.get()
         return {task for task in every(loop) if n < 0 or type(task) is not Task or task.of == n}
 
+    all_tasks.of_all = every
     asyncio.all_tasks = asyncio.tasks.all_tasks = all_tasks
     return Task

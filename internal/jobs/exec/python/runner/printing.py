@@ -78,7 +78,7 @@ class Stream(io.TextIOWrapper):
         self.runner = runner
         self.number = number
         self.current = lambda: -1  # the number of the task that the caller runs in
-        self.several = False       # tasks run at once
+        self.several = False  # tasks run at once
         self.pieces = []    # of a line of which the end has not come
         self.of = -1        # the task that wrote them
         self.busy = False
@@ -159,10 +159,19 @@ class Stream(io.TextIOWrapper):
             text = text[:MAX_TASK_LOG - used] + "\n[cut: a task keeps %d KiB of %s]\n" % (MAX_TASK_LOG >> 10, name)
         self.runner.log.add(task, self.number, time.time(), text)
 
-    def line(self, text):
+    def renew(self):
+        """Forgets what the job before did."""
+        self.of, self.used, self.bar, self.split = -1, {}, (-1, 0), False
+        self.current, self.several = lambda: -1, False
+        self.buffer.decoder.reset()
+        if self.__dict__.pop("write", None):
+            io.TextIOWrapper.reconfigure(self, encoding="utf-8", errors="backslashreplace", line_buffering=False,
+                                         write_through=False)
+
+    def line(self, text, task):
         """Adds a line of ours."""
         self.commit()
-        self.runner.log.add(self.current(), self.number, time.time(), text + "\n")
+        self.runner.log.add(task, self.number, time.time(), text + "\n")
         self.runner.cells[DIRTY] = 1
 
     def flush(self):

@@ -1,13 +1,16 @@
 """The process's life: frames, loading, logs, flushing."""
-import faulthandler, json, mmap, os, signal, struct, sys, threading, time
+import atexit, faulthandler, json, mmap, os, signal, struct, sys, threading, time
+from contextvars import Context
 from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
 from .cells import ANSWERS, DIRTY, RAW, ROOM, TRACE
+from .directory import Directory
 from .many import Async, Threads
 from .printing import RECORD, Log, Stream, watch_dup2
 from .program import CALLS, Program, await_coroutine, checking_kills, is_async
+from .renewal import Baseline
 from .serial import Serial
 from .values import FILE, describe, encoded
 
@@ -38,9 +41,7 @@ class Runner:
         self.frames = open(3, "rb", buffering=1 << 16)
         self.shared = mmap.mmap(5, 0)
         self.cells = memoryview(self.shared).cast("q")
-        # A crash leaves the stack where the parent finds it.
-        os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
-        faulthandler.enable(5, all_threads=False)
+        self.dump_crashes()
         self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
         self.process = None  # runs the chunks, once the program is loaded
@@ -51,6 +52,11 @@ class Runner:
         self.flush = self.flush_logs
         # A new program keeps the peak of the process that started it.
         self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
+
+    def dump_crashes(self):
+        """Lets a crash leave the stack where the parent finds it."""
+        os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
+        faulthandler.enable(5, all_threads=False)
 
     # --- frames ---
 
@@ -106,16 +112,19 @@ class Runner:
             if kind is None:
                 return
             if kind == "P":
-                if not self.load(json.loads(body)):
-                    return
-                self.mode.run()
+                p = json.loads(body)
+                if self.prepare(p):
+                    # Each job has a context of its own.
+                    while Context().run(self.job, p):
+                        pass
                 return
             if kind == "K":
                 answer = json.dumps(check(**json.loads(body)))
                 with self.lock:
                     self.write("K", answer.encode())
 
-    def load(self, p):
+    def prepare(self, p):
+        """Readies the process for its program, and reports whether that compiles."""
         os.environ.update(p["env"])
         self.memory_limit = p["limit"]
         if p["kills"]:
@@ -123,20 +132,43 @@ class Runner:
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
-        home = os.getcwd()  # the process's own directory; tasks begin in one below
-        os.mkdir("tasks")
-        os.chdir("tasks")
+        home = os.getcwd()
+        self.directory = Directory(os.path.join(home, "tasks"))
         try:
-            f = Program(p["source"], p["function"], os.path.join(home, "program")).load()
+            self.program = Program(p["source"], p["function"], os.path.join(home, "program"))
+        except BaseException as e:
+            return self.unfit(e)
+        self.baseline = Baseline()
+        return True
+
+    def job(self, p):
+        """Loads the program and runs the tasks of one job. Reports whether another job
+        follows, for which the process is as new."""
+        if not self.load(p):
+            return False
+        self.directory.loaded()
+        self.baseline.loaded()
+        if not self.mode.run():
+            return False
+        if self.mode.left or not self.baseline.clean():
+            self.replace()
+        self.renewed = True
+        for stream in self.streams:
+            stream.commit()
+            stream.renew()
+        self.mode, self.flush, self.notes = None, self.flush_logs, 0
+        self.baseline.restore(self.environ)
+        self.directory.fresh()
+        faulthandler.cancel_dump_traceback_later()
+        self.dump_crashes()
+        return True
+
+    def load(self, p):
+        try:
+            f = self.program.load()
             asynchronous = is_async(f)
         except BaseException as e:
-            if self.forked:
-                os._exit(1)
-            text = describe(e, self.memory_limit)
-            with self.lock:
-                self.flush_logs()
-                self.write("L", b"!" + text.encode())
-            return False
+            return self.unfit(e)
         loop, call = CALLS[p["call"]]
         if asynchronous:
             self.mode = Async(self, f, call, p["threads"])
@@ -151,6 +183,30 @@ class Runner:
             self.flush_logs()
             self.write("L")
         return True
+
+    def unfit(self, e):
+        """Says why the program cannot be loaded. In a process that had loaded it before
+        that is no reason yet: it may be what a module can do once only."""
+        if self.forked:
+            os._exit(1)
+        if self.renewed:
+            self.replace()
+        text = describe(e, self.memory_limit)
+        with self.lock:
+            self.flush_logs()
+            self.write("L", b"!" + text.encode())
+        return False
+
+    def replace(self):
+        """Ends the process, as it cannot be as new for the next job."""
+        with self.lock:
+            try:
+                atexit._run_exitfuncs()
+            finally:
+                for stream in self.streams:
+                    stream.commit()
+                self.log.forget(len(self.log.take()[0]))
+                os._exit(71)
 
     def one(self, call, *args):
         """Calls and encodes; the line of the outcome, whether it is a failure, and
@@ -183,17 +239,22 @@ class Runner:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def turn(self, body):
-        """A turn begins: of which job and lane may differ from the one before."""
-        for name, value in json.loads(body).items():
-            os.environ[name] = value
+        """A turn begins: of which lane may differ from the one before. Reports whether
+        its job must find the process as new."""
+        t = json.loads(body)
+        self.environ = t["env"]
+        if not t["fresh"]:
+            os.environ.update(self.environ)
+        return t["fresh"]
 
     def serve(self):
         """Flushes when the parent asks, which it does when something has waited for 50 ms."""
         while True:
             if not os.read(6, 64):
                 return
-            if self.mode:
-                self.mode.answer()
+            mode = self.mode
+            if mode:
+                mode.answer()
             with self.lock:
                 self.cells[DIRTY] = 0
                 self.flush()
@@ -272,14 +333,14 @@ class Runner:
             self.flushes -= 1
             self.send_logs()
 
-    def note(self, text):
-        """Adds a line of ours to the log of the task that the caller runs in."""
+    def note(self, text, n=None):
+        """Adds a line of ours to the log of a task, or of that which the caller runs in."""
         self.notes += 1
         if self.notes > MAX_NOTES:
             return
         if self.notes == MAX_NOTES:
-            text = "[output: this process has noted %d of these; it notes no more]" % (MAX_NOTES - 1)
-        self.streams[1].line(text)
+            text = "[this process has noted %d such things; it notes no more]" % (MAX_NOTES - 1)
+        self.streams[1].line(text, self.mode.current() if n is None else n)
 
     def flush_logs(self):
         """Sends what was printed; the lock must be held."""
@@ -306,6 +367,7 @@ class Runner:
         self.log.forget(n)
 
     mode = None
+    renewed = False  # another job ran here before
     notes = 0
     writing = False
     flushes, flushed = 0.0, 0.0  # by the program: how many are sent at once, as of when

@@ -7,6 +7,7 @@ from time import perf_counter
 from types import CoroutineType
 
 from .cells import HIGH, MARK, RAW
+from .directory import said
 from .misfits import text_keys
 from .program import await_coroutine, by_value
 from .values import (BULK, LINES, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, integers, packed,
@@ -25,6 +26,8 @@ BATCH, MAX_BATCH = 200e-6, 4096
 # After one wrote to descriptor 1 or 2 itself, so many tasks run one by one, and
 # each waits until the parent has read what it wrote and seen whose it is.
 CAREFUL = 4096
+
+MAKES_FILE = 10e-6  # seconds in which no task makes a file
 
 NOTHING = 0, []
 
@@ -65,22 +68,25 @@ class Serial:
         self.careful = 0       # tasks that are still run one by one
         self.trimmed = -1      # what was in hand when a batch was cut short
 
+    left = ()  # asyncio tasks that go on after those of the job
+
     def answer(self):
         pass  # there is one task only that might hold up others
 
     def run(self):
+        """Runs chunks until there are no more; reports whether another job follows."""
         r = self.runner
         while True:
             kind, body = r.read()
             if kind is None:
-                return
+                return False
             if kind == "C":
                 self.chunk(body)
-            elif kind == "T":
-                r.turn(body)
+            elif kind == "T" and r.turn(body):
+                return True
 
     def chunk(self, body):
-        cells, drain = self.runner.cells, self.runner.drain
+        cells, drain, directory = self.runner.cells, self.runner.drain, self.runner.directory
         began, t = time.time(), perf_counter()
         base, count, cell, failures, ranged, start, step = CHUNK.unpack_from(body)
         f, loop = self.f, self.loop
@@ -120,6 +126,9 @@ class Serial:
             spent = now - t
             if spent > 100e-6 or careful or n + m >= end:
                 drain()
+            if spent > MAKES_FILE and directory.changed():
+                self.tidy(n + m - 1, m)
+                careful = CAREFUL
             self.part = NOTHING
             cells[MARK] = -1
             encoding, self.encoding = self.encoding, 0.0
@@ -156,6 +165,13 @@ class Serial:
             self.send()
             moving += perf_counter() - t
             self.runner.end(base, n - base, began, in_tasks, moving)
+
+    def tidy(self, n, m):
+        """Removes what task n, or one of the m up to it, left in their directory."""
+        names = self.runner.directory.tidy()
+        if names:
+            self.runner.note(said(names, "removed from the directory of this task" + (
+                ", or left by one shortly before" if m > 1 else "")), n)
 
     def run_batch(self, f, loop, n, stop, failures):
         """Runs the tasks of self.part and returns the number after the last one run."""

@@ -1,0 +1,176 @@
+"""What of a process a job may change, and how the next job gets it as new."""
+import builtins, gc, os, resource, signal, sys, threading
+from _signal import getsignal  # without the enums of signal, whose making takes longer
+
+from .printing import identity
+from .values import MODULE
+
+HOOKS = ("excepthook", "unraisablehook", "displayhook", "stdin", "stdout", "stderr", "__stdout__", "__stderr__", "argv",
+         "dont_write_bytecode")
+LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+ITIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
+MAIN = "__mp_main__"  # multiprocessing's name of __main__
+
+
+class Baseline:
+    """The process as it was before the program was loaded. It must be made once the
+    streams are in place."""
+
+    def __init__(self):
+        self.environ = dict(os.environ._data)
+        self.path = list(sys.path)
+        self.hooks = [(name, getattr(sys, name)) for name in HOOKS]
+        self.builtins = dict(vars(builtins))
+        self.signals = [(int(s), getsignal(s)) for s in signal.valid_signals()]
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.limits = limits()
+        self.numbers = sys.getrecursionlimit(), sys.getswitchinterval(), gc.get_threshold(), umask(), gc.isenabled()
+        self.locale = locale()
+        self.descriptors = descriptors()
+        self.threads = threading.active_count()
+        self.modules = set(sys.modules)
+
+    def loaded(self):
+        """Notes what the libraries that the program imports have set; the program's own
+        part of it is set again when it is loaded again."""
+        warnings = sys.modules.get("warnings")
+        self.warnings = warnings and (list(warnings.filters), warnings.showwarning)
+
+    def clean(self):
+        """Whether restore brings the process back: it has no thread, child, descriptor
+        or module more than it should."""
+        if threading.active_count() != self.threads or has_children() or descriptors() != self.descriptors:
+            return False
+        if limits() != self.limits:
+            return False
+        # Modules of the interpreter's own directories stay; any others may have
+        # changed, or be left by a task.
+        library = os.path.dirname(os.__file__)
+        for name in sorted(sys.modules.keys() - self.modules - {MODULE, MAIN}):
+            module = sys.modules[name]
+            file = getattr(module, "__file__", None)
+            if file is None and getattr(module, "__spec__", None) is None:
+                if name.split(".", 1)[0] not in self.modules:
+                    return False  # made by the program, not by an installed package
+            elif file is not None and "-packages" not in file and not file.startswith(library):
+                return False
+            self.modules.add(name)
+        return True
+
+    def restore(self, env):
+        """Brings the process back to what it was, with these variables changed."""
+        restore_environ(self.environ, env)
+        sys.path[:] = self.path
+        for name, value in self.hooks:
+            setattr(sys, name, value)
+        self.restore_interpreter()
+        self.restore_signals()
+        self.restore_libraries()
+
+    def restore_interpreter(self):
+        sys.settrace(None)
+        sys.setprofile(None)
+        threading.settrace(None)
+        threading.setprofile(None)
+        recursion, switch, thresholds, mask, collecting = self.numbers
+        sys.setrecursionlimit(recursion)
+        sys.setswitchinterval(switch)
+        gc.set_threshold(*thresholds)
+        (gc.enable if collecting else gc.disable)()
+        os.umask(mask)
+        if vars(builtins) != self.builtins:
+            for name in vars(builtins).keys() - self.builtins.keys():
+                delattr(builtins, name)
+            vars(builtins).update(self.builtins)
+
+    def restore_signals(self):
+        for timer in ITIMERS:
+            signal.setitimer(timer, 0)
+        for s, handler in self.signals:
+            if handler is not None and getsignal(s) is not handler:
+                signal.signal(s, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
+
+    def restore_libraries(self):
+        modules = sys.modules
+        if self.warnings:
+            warnings = modules["warnings"]
+            warnings.filters[:], warnings.showwarning = self.warnings
+            getattr(warnings, "_filters_mutated", getattr(warnings, "_filters_mutated_lock_held", int))()
+        if "logging" in modules:
+            restore_logging(modules["logging"])
+        if "random" in modules:
+            modules["random"].seed()
+        if "numpy.random" in modules:
+            modules["numpy.random"].seed()
+        if "socket" in modules:
+            modules["socket"].setdefaulttimeout(None)
+        if "multiprocessing.context" in modules:
+            modules["multiprocessing.context"]._default_context._actual_context = None
+        if locale() != self.locale:
+            import _locale
+            _locale.setlocale(_locale.LC_ALL, self.locale)
+
+
+def restore_environ(environ, changes):
+    """Gives os.environ the variables of environ, which are encoded, and the changes."""
+    data = os.environ._data
+    for name in data.keys() - environ.keys():
+        del os.environ[os.environ.decodekey(name)]
+    for name, value in environ.items():
+        if data.get(name) != value:
+            os.environ[os.environ.decodekey(name)] = os.environ.decodevalue(value)
+    os.environ.update(changes)
+
+
+def restore_logging(logging):
+    """Brings back all loggers that are not those of modules of their names."""
+    logging.disable(logging.NOTSET)
+    logging.captureWarnings(False)
+    loggers = [(name, logger) for name, logger in logging.root.manager.loggerDict.items()
+               if isinstance(logger, logging.Logger) and name.split(".", 1)[0] not in sys.modules or name in (MODULE, "__main__")]
+    for name, logger in [("", logging.root)] + loggers:
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
+            try:
+                handler.close()
+            except Exception:
+                pass
+        logger.filters.clear()
+        logger.setLevel(logging.NOTSET if name else logging.WARNING)
+        logger.propagate, logger.disabled = True, False
+
+
+def has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    except (AttributeError, OSError):
+        pass
+    return True
+
+
+def descriptors():
+    """The lowest free descriptor, which another open one, or a closed one, changes, and
+    what those of the standard streams lead to."""
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    return lowest, identity(0), identity(1), identity(2)
+
+
+def limits():
+    return [resource.getrlimit(r) for r in LIMITS]
+
+
+def umask():
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def locale():
+    module = sys.modules.get("_locale")
+    return module and module.setlocale(module.LC_ALL)
+
+
