@@ -72,13 +72,23 @@ function program() {
   };
 }
 
+// A number as it was typed: JavaScript's own would change 12345678901234567890
+// and 1.0.
+class Verbatim {
+  constructor(text) {
+    this.text = text;
+  }
+}
+const asTyped = (_, value, context) => (typeof value === "number" && context?.source ? new Verbatim(context.source) : value);
+const integer = (name, usual) => new Verbatim(/^[+-]?\d+$/.test(value(name).trim()) ? BigInt(value(name).trim().replace("+", "")).toString() : String(usual));
+
 function inputs() {
   switch (value("inputs")) {
     case "range":
-      return { range: { start: whole("range_start") ?? 0, stop: whole("range_stop") ?? 0, step: whole("range_step") ?? 1 } };
+      return { range: { start: integer("range_start", 0), stop: integer("range_stop", 0), step: integer("range_step", 1) } };
     case "items":
       try {
-        const items = JSON.parse(value("items"));
+        const items = JSON.parse(value("items"), asTyped);
         return { items: items.length > 100 ? [...items.slice(0, 100), `… and ${items.length - 100} more`] : items };
       } catch {
         return { items: ["… not a JSON array yet …"] };
@@ -119,6 +129,7 @@ export function request() {
 
 // What fits stays on one line.
 export function lay(value, margin = "", broken = false) {
+  if (value instanceof Verbatim) return value.text;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   const list = Array.isArray(value);
   const parts = Object.entries(value)

@@ -55,10 +55,24 @@ var placeholderRows = [][2]string{
 	{"{/.}", "cat"},
 }
 
+// commandRows say what a command meets that its author may not expect.
+var commandRows = [][2]string{
+	{"standard output", "The task's output, whole and as it is: text without its last line feed, the lines of it (each ends in LF or CRLF), or one JSON value. More than 1 MiB, bytes that are not UTF-8, and JSON with two members of one name fail the task."},
+	{"standard error", "The task's log: the first 64 and the last 192 KiB of it. The last lines are the message of a failure."},
+	{"exit code", "0, or one of ok_exit_codes, is success."},
+	{"directory", "Empty at the start of each task, and emptied at its end; the log names what was removed. Name files by an absolute path to keep them."},
+	{"program", "Found on the PATH of the node, or given by its absolute path. A program that no node of the queue has is refused."},
+}
+
+const (
+	shellSample = `{"argv": ["sh", "-c", "sort \"$1\" | uniq -c", "sh", "{}"]}`
+	evalSample  = `["sh", "-c", "eval \"$1\"", "sh", "{}"]`
+)
+
 var inputRows = [][2]string{
 	{`{"range": {"start": 0, "stop": 1000000, "step": 1}}`, "Whole numbers, as Python's range. They cost no space, whatever their number."},
-	{`{"items": [1, "two", {"three": 3}]}`, "Any JSON values, at most 10,000."},
-	{`{"lines": "a.txt\nb.txt\n"}`, "Each line is a text. At most 16 MiB."},
+	{`{"items": [1, "two", {"three": 3}]}`, "Any JSON values, at most 10,000. Refused is what would change on its way: two members of one name in an object, and for Python a number beyond its floats, such as 1e400."},
+	{`{"lines": "a.txt\nb.txt\n"}`, "Each line, without its LF or CRLF, is a text. At most 16 MiB."},
 	{`{"open": true}`, "As many as you like, later: POST …/tasks takes one JSON value a line, and all of a request or nothing of it. Tasks run meanwhile; ?seal=true, or POST …/seal, says that those were the last."},
 }
 
@@ -73,7 +87,7 @@ var fileRows = [][2]string{
 var resultRows = [][2]string{
 	{"(none)", "NDJSON: one line a task that has ended, with index, state, and output or error"},
 	{"?format=outputs", "one JSON array of the outputs, null where a task failed"},
-	{"?format=csv", "CSV: index, state, output, error"},
+	{"?format=csv", "CSV: index, state, output, error; a text as it is, any other value as JSON. A file of it, sent with the form of a new job, gives the same texts."},
 	{"?state=failed", "only those"},
 	{"?group=ID", "only tasks that failed in that group of the job's errors"},
 	{"?after=INDEX", "only those past that index, to go on where you stopped"},
@@ -110,7 +124,7 @@ var waitRows = [][2]string{
 }
 
 var kindRows = [][2]string{
-	{"exception", "The function raised, or its result is not JSON. Type, message and traceback are kept."},
+	{"exception", "The function raised, or the output cannot be kept: it is not JSON, not UTF-8, or too large. Type, message and traceback are kept."},
 	{"exit", "The command ended with an exit code that does not mean success."},
 	{"timeout", "It was still running after the policy's timeout."},
 	{"memory", "Its process needed more than the policy's memory limit, with all that it started where the node has control groups. The message says which."},

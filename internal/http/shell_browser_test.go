@@ -47,4 +47,13 @@ func TestBrowserOffersAShell(t *testing.T) {
 	if got := eval[string](b, `document.getElementById("command-error").textContent + document.querySelectorAll("#command-offer").length`); !strings.Contains(got, "no such command") || !strings.HasSuffix(got, "0") {
 		t.Errorf("of a missing program it says %q", got)
 	}
+	// The request that is shown has the numbers as they were typed.
+	b.do(
+		chromedp.Click(chromedp.CSS(`label[for="inputs-items"]`)), chromedp.Click(chromedp.CSS(`#curl summary`)),
+		chromedp.SetValue(chromedp.CSS(`#items`), `[12345678901234567890, 1.0, {"a": [-1e400]}]`),
+	)
+	eval[bool](b, `document.getElementById("items").dispatchEvent(new Event("input", { bubbles: true }))`)
+	if got := eval[string](b, `document.getElementById("curl-text").textContent`); !strings.Contains(got, `[12345678901234567890, 1.0, {"a": [-1e400]}]`) {
+		t.Errorf("the request shown is %s", got)
+	}
 }

@@ -16,9 +16,9 @@ const MaxTasks = 1_000_000_000
 
 // Inputs are a job's inputs as submitted: exactly one of its fields is set.
 type Inputs struct {
-	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one a task; at most 10,000 inline."`
+	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one a task; at most 10,000 inline. Names are unique in an object."`
 	Range *Range            `json:"range,omitempty" doc:"Whole numbers as Python's range; stored as three numbers."`
-	Lines *string           `json:"lines,omitempty" doc:"Text; each line is an input."`
+	Lines *string           `json:"lines,omitempty" doc:"Text; each line, without its LF or CRLF, is an input. A byte order mark is passed over."`
 	Open  bool              `json:"open,omitempty" doc:"Inputs come later; the job ends only after it is sealed."`
 
 	Stored *Stored `json:"-"` // they need not be carried: the database has them

@@ -37,10 +37,10 @@ const (
 // Command is a program that starts one process a task. No shell is involved
 // unless Argv names one.
 type Command struct {
-	Argv        []string          `json:"argv" doc:"The program and its arguments; {} {#} {.} {/} {//} {/.} are replaced." minItems:"1" maxItems:"1000" nullable:"false"`
+	Argv        []string          `json:"argv" doc:"The program and its arguments; {} {#} {.} {/} {//} {/.} are replaced. No shell is involved unless it is named; its script must not have the input in it, but take it as an argument: sh -c 'sort \"$1\"' sh {}." minItems:"1" maxItems:"1000" nullable:"false"`
 	Stdin       bool              `json:"stdin,omitempty" doc:"Write the input to standard input."`
 	Env         map[string]string `json:"env,omitempty" doc:"Environment variables for the process."`
-	Output      string            `json:"output,omitempty" enum:"text,json,lines" default:"text" doc:"What standard output becomes."`
+	Output      string            `json:"output,omitempty" enum:"text,json,lines" default:"text" doc:"What standard output becomes. A task whose output is larger than 1 MiB, is not UTF-8, or is no JSON value where one is asked for, fails."`
 	OKExitCodes []int             `json:"ok_exit_codes,omitempty" doc:"Exit codes that mean success; default 0 alone." maxItems:"256"`
 }
 

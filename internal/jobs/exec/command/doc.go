@@ -7,6 +7,10 @@
 // goroutine takes chunks in, watches budgets, and passes log lines on.
 //
 // Each slot has a directory of its own, in which its commands start and which
-// is emptied after each of them and removed at the end of the turn. A command
-// that wants to keep a file names it by an absolute path.
+// is emptied after each of them and removed at the end of the turn. The task's
+// log names what is removed; a command that wants to keep a file names it by an
+// absolute path.
+//
+// Data is never altered on the way: an input that no argument can hold, and an
+// output that is too large or not UTF-8, fail the task.
 package command
