@@ -48,6 +48,7 @@ log.addHandler(logging.StreamHandler())
 v = contextvars.ContextVar("v", default=0)
 seen = []
 open("of the module", "w").close()`, restored, false},
+		"memory":          {"def resident():\n    return int(open('/proc/self/statm').read().split()[1]) * 4096\nbefore = resident() >> 27\ndata = b'x' * (256 << 20)", "before", false},
 		"thread":          {"import threading", "threading.active_count(), threading.Thread(target=threading.Event().wait, daemon=True).start()", true},
 		"child":           {"import subprocess", "subprocess.Popen(['sleep', '60']) and 0", true},
 		"descriptor":      {"", "len(os.listdir('/proc/self/fd')), os.open('/dev/null', 0) and 0", true},

@@ -9,6 +9,7 @@ HOOKS = ("excepthook", "unraisablehook", "displayhook", "stdin", "stdout", "stde
          "dont_write_bytecode")
 LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 ITIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
+LARGE = 64 << 20  # bytes that are freed before the next job needs as many
 MAIN = "__mp_main__"  # multiprocessing's name of __main__
 
 
@@ -29,6 +30,7 @@ class Baseline:
         self.descriptors = descriptors()
         self.threads = threading.active_count()
         self.modules = set(sys.modules)
+        self.resident = resident()
 
     def loaded(self):
         """Notes what the libraries that the program imports have set; the program's own
@@ -59,6 +61,10 @@ class Baseline:
 
     def restore(self, env):
         """Brings the process back to what it was, with these variables changed."""
+        # The module and its functions refer to each other.
+        sys.modules.pop(MODULE, None)
+        if resident() > self.resident + LARGE:
+            gc.collect()
         restore_environ(self.environ, env)
         sys.path[:] = self.path
         for name, value in self.hooks:
@@ -161,6 +167,15 @@ def descriptors():
 
 def limits():
     return [resource.getrlimit(r) for r in LIMITS]
+
+
+def resident():
+    """The bytes that this process has in memory, where /proc tells it; or 0."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 def umask():
