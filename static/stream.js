@@ -22,7 +22,7 @@ function start() {
   const said = document.getElementById("stream-said");
   const read = document.getElementById("stream-span");
   const paper = canvas.getContext("2d");
-  const one = !box.dataset.url.includes("?"); // of one job, whose time counts from its start
+  const one = !box.dataset.url.includes("seconds="); // of one job, whose time counts from its start
 
   // All times are milliseconds after origin, which is milliseconds since 1970.
   let origin = null;

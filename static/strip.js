@@ -1,7 +1,11 @@
-// The strip of all tasks: points at a cell tell it, a click opens a task.
+// The strip of all tasks: pointing at a cell describes it, a click opens a task.
+//
+// #strip has data-cells, one letter a cell; data-size, the tasks of a cell; and
+// data-total. data-mixed has the cells whose tasks are not all alike, as
+// cell:succeeded/failed/claimed/cancelled@first failed, separated by commas.
 const cells = (strip) => strip.dataset.cells;
 const number = (n) => n.toLocaleString("en-US");
-const words = { s: "succeeded", p: "partly done", r: "running", f: "failed", c: "cancelled", w: "waiting" };
+const words = { s: "succeeded", p: "partly done", r: "claimed", f: "failed", c: "cancelled", w: "waiting" };
 
 function cellAt(event) {
   const block = event.target.closest?.("#job-strip svg[data-first]");
@@ -14,11 +18,11 @@ function cellAt(event) {
   return column >= 0 && cell < cells(strip).length ? { strip, cell } : null;
 }
 
-// failed cells carry how many failed and the first of them: "3:2@77,…".
-function failures(strip, cell) {
-  for (const entry of strip.dataset.failed.split(",")) {
-    const [at, count, first] = entry.split(/[:@]/).map(Number);
-    if (entry && at === cell) return { count, first };
+// mixed is what is known of a cell whose tasks are not all alike.
+function mixed(strip, cell) {
+  for (const entry of strip.dataset.mixed.split(",")) {
+    const [at, succeeded, failed, claimed, cancelled, first] = entry.split(/[:/@]/).map(Number);
+    if (entry && at === cell) return { succeeded, failed, claimed, cancelled, first };
   }
   return null;
 }
@@ -27,8 +31,13 @@ function describe({ strip, cell }) {
   const size = Number(strip.dataset.size);
   const first = cell * size;
   const last = Math.min(first + size, Number(strip.dataset.total)) - 1;
-  const failed = failures(strip, cell);
-  const what = failed && size > 1 ? `${number(failed.count)} failed` : words[cells(strip)[cell]];
+  const parts = mixed(strip, cell);
+  let what = words[cells(strip)[cell]];
+  if (parts) {
+    const counts = { failed: parts.failed, succeeded: parts.succeeded, claimed: parts.claimed, cancelled: parts.cancelled };
+    counts.waiting = last - first + 1 - Object.values(counts).reduce((sum, n) => sum + n, 0);
+    what = Object.entries(counts).filter(([, n]) => n > 0).map(([word, n]) => `${number(n)} ${word}`).join(", ");
+  }
   return `${first === last ? `task ${number(first)}` : `tasks ${number(first)} to ${number(last)}`}: ${what}`;
 }
 
@@ -42,6 +51,7 @@ document.addEventListener("click", (event) => {
   const found = cellAt(event);
   if (!found) return;
   const { strip, cell } = found;
-  const index = failures(strip, cell)?.first ?? cell * Number(strip.dataset.size);
+  const parts = mixed(strip, cell);
+  const index = parts?.failed ? parts.first : cell * Number(strip.dataset.size);
   location.href = `${strip.dataset.tasks}/${index}`;
 });

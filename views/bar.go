@@ -11,21 +11,23 @@ const barWidth = 1000
 
 // A segment is one state's share of a bar.
 type segment struct {
-	class    string // one letter: s, f, c or r
+	class    string // one letter: s, f, c, r or k
 	x, width int
 }
 
-// segments are the shares of succeeded, failed, cancelled and running tasks in
-// that order; the rest of the bar waits. All four are always there, so that a
-// bar can grow smoothly. What there is at all is wide enough to be seen, which
-// takes less of a big bar.
-func segments(c jobs.Counts, big bool) []segment {
+// segments are the shares of succeeded, failed, cancelled, executing and other
+// claimed tasks in that order; the rest of the bar waits. All five are always
+// there, so that a bar can grow smoothly. What there is at all is wide enough to
+// be seen, which takes less of a big bar.
+func segments(j *jobs.Job, big bool) []segment {
+	c := j.Counts
+	executing := min(j.Executing, c.Running)
 	counts := []struct {
 		class string
 		n     int64
 		least int
 	}{
-		{"s", c.Succeeded, 9}, {"f", c.Failed, 24}, {"c", c.Cancelled, 18}, {"r", c.Running, 18},
+		{"s", c.Succeeded, 9}, {"f", c.Failed, 24}, {"c", c.Cancelled, 18}, {"r", executing, 18}, {"k", c.Running - executing, 12},
 	}
 	if big {
 		for i := range counts {
@@ -62,12 +64,13 @@ func segments(c jobs.Counts, big bool) []segment {
 func ran(c jobs.Counts) int64 { return c.Succeeded + c.Failed }
 
 // told is what a bar shows, in words.
-func told(c jobs.Counts) string {
+func told(j *jobs.Job) string {
+	c := j.Counts
 	text := plural(c.Succeeded, "task", "tasks") + " of " + thousands(c.Total) + " succeeded"
 	for _, k := range []struct {
 		n    int64
 		word string
-	}{{c.Failed, "failed"}, {c.Cancelled, "cancelled"}, {c.Running, "running"}, {c.Waiting, "waiting"}} {
+	}{{c.Failed, "failed"}, {c.Cancelled, "cancelled"}, {c.Running, "claimed"}, {j.Executing, "running"}, {c.Waiting, "waiting"}} {
 		if k.n > 0 {
 			text += ", " + thousands(k.n) + " " + k.word
 		}

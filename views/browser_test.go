@@ -148,7 +148,7 @@ func TestLivePage(t *testing.T) {
 	refuse.Store(false)
 	b.wait(`document.getElementById("live").dataset.state === "ended"`)
 	b.wait(`document.getElementById("trouble").textContent === ""`)
-	if got := eval[string](b, `document.querySelector("#job-title .state").textContent.trim() + " " + document.querySelectorAll("[popovertarget=cancel]").length`); got != "failed 0" {
+	if got := eval[string](b, `document.querySelector("#job-title .state").textContent.trim() + " " + document.querySelectorAll("[popovertarget=cancel]").length`); got != "failed (200 of 20,000) 0" {
 		t.Errorf("at the end the title says %q", got)
 	}
 }

@@ -57,6 +57,7 @@
 //	                                ends before a cursor: see [ListQuery]
 //	/jobs/new?example=NAME          prefilled by [Example]
 //	/jobs/new?from=ID               prefilled from a job (run again with changes)
+//	/jobs/{id}?run=N                with the figures of an earlier run
 //	/jobs/{id}/tasks?index=N        redirects to /jobs/{id}/tasks/N; N is typed
 //	                                by people: 1,234 and 1234 are the same
 //	/jobs/{id}/results?state=&group=&from=  results from a task on; with to=N

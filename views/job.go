@@ -7,6 +7,9 @@ import (
 // MaxCells is how many cells the strip of all tasks has at most.
 const MaxCells = 400
 
+// RunsShown is how many runs of a job its page lets choose from.
+const RunsShown = 10
+
 // LogLinesShown is how many of the last log lines the page of a job shows.
 const LogLinesShown = 200
 
@@ -19,7 +22,9 @@ type JobPage struct {
 	MoreFailures bool                // there are more groups
 	Cells        []Cell              // [CellSize] tasks each, in order, over all tasks
 
-	Report *jobs.Report // nil while nothing is known
+	Runs   []jobs.JobRun // the newest RunsShown at most, in their order
+	Run    *jobs.JobRun  // that is shown instead of the newest; nil for the newest
+	Report *jobs.Report  // of the run that is shown; nil while nothing is known
 
 	Stream  StreamView
 	Results []jobs.TaskRow // the first ResultsShown that have ended, ascending
@@ -29,10 +34,9 @@ type JobPage struct {
 	Goto      string // typed as the index of the task to open, where that is refused
 	GotoError string // why
 
-	Processes int         // of the job that run now
-	Cores     int         // that all living nodes have together
-	Nodes     []jobs.Node // for where it runs now
-	Ink       string      // its class of colour while it runs, see [JobInk]
+	Cores int         // that all living nodes have together
+	Nodes []jobs.Node // for where it runs now
+	Ink   string      // its class of colour while it runs, see [JobInk]
 }
 
 // A Cell is neighbouring tasks of a job in the strip of all tasks. What is not
@@ -52,6 +56,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-title", Component: jobTitle(p)},
 		{ID: "job-waiting", Component: jobWaiting(p)},
 		{ID: "job-progress", Component: jobProgress(p)},
+		{ID: "job-runs", Component: jobRuns(p)},
 		{ID: "job-figures", Component: jobFigures(p)},
 		{ID: "job-reason", Component: jobReason(p)},
 		{ID: "job-places", Component: jobPlaces(p)},

@@ -673,7 +673,7 @@ func jobRow(p Page, j *jobs.Job) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = state(string(j.State), "word").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = jobState(j).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -792,7 +792,7 @@ func jobRow(p Page, j *jobs.Job) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = bar(j.Counts, "").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = bar(j, "").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1001,7 +1001,7 @@ func jobRow(p Page, j *jobs.Job) templ.Component {
 }
 
 // bar is the segmented bar of a job.
-func bar(c jobs.Counts, class string) templ.Component {
+func bar(j *jobs.Job, class string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1045,7 +1045,7 @@ func bar(c jobs.Counts, class string) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var52 string
-		templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs(told(c))
+		templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs(told(j))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/jobs.templ`, Line: 201, Col: 108}
 		}
@@ -1057,7 +1057,7 @@ func bar(c jobs.Counts, class string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, s := range segments(c, class == "big") {
+		for _, s := range segments(j, class == "big") {
 			var templ_7745c5c3_Var53 = []any{s.class}
 			templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var53...)
 			if templ_7745c5c3_Err != nil {

@@ -21,7 +21,7 @@ func taskURL(job string, index int64) templ.SafeURL {
 func progressTitle(j *jobs.Job) string {
 	switch {
 	case j.State.Ended():
-		return j.Name + " " + string(j.State)
+		return strings.TrimSpace(j.Name + " " + string(j.State) + " " + stateShare(j.State, j.Counts))
 	case j.Counts.Total > 0 && j.State == jobs.Running:
 		return percent(ran(j.Counts), j.Counts.Total) + " " + j.Name
 	}
@@ -37,6 +37,22 @@ func NoSuchTask(typed string, total int64) string {
 	return fmt.Sprintf("There is no task %s: indexes go from 0 to %s.", clip(typed, 40), thousands(total-1))
 }
 
+// stateShare says of how many tasks it is true that a job failed or was cancelled:
+// "(20 of 1,000,000)". It is empty for other states, and where no task says so.
+func stateShare(state jobs.State, c jobs.Counts) string {
+	n := int64(0)
+	switch state {
+	case jobs.Failed:
+		n = c.Failed
+	case jobs.Cancelled:
+		n = c.Cancelled
+	}
+	if n == 0 {
+		return ""
+	}
+	return "(" + thousands(n) + " of " + thousands(c.Total) + ")"
+}
+
 func elapsedWord(j *jobs.Job) string {
 	if j.State.Ended() {
 		return "Took"
@@ -48,8 +64,8 @@ func elapsedWord(j *jobs.Job) string {
 // judged, how many cores there are.
 func speedUp(p JobPage) (number, unit string) {
 	if p.Report == nil || !judged(p.Report) || p.Report.SpeedUp <= 0 {
-		if p.Job.State.Ended() {
-			return "–", "too short to judge"
+		if p.Job.State.Ended() || p.Run != nil {
+			return "–", unjudged(p.Report)
 		}
 		if p.Cores > 0 {
 			unit = "of " + plural(int64(p.Cores), "core", "cores")
@@ -57,6 +73,15 @@ func speedUp(p JobPage) (number, unit string) {
 		return "–", unit
 	}
 	return significant(p.Report.SpeedUp) + "×", "of " + thousands(int64(p.Report.AtOnce))
+}
+
+// unjudged says why there is no speed-up of a run that has ended.
+func unjudged(r *jobs.Report) string {
+	if r == nil {
+		return "not kept"
+	}
+	reason, _, _ := strings.Cut(r.VerdictReason, ":")
+	return reason
 }
 
 func processesOf(p JobPage) string {

@@ -12,7 +12,14 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-func reportURL(job string) templ.SafeURL { return templ.SafeURL("/api/v1/jobs/" + job + "/report") }
+// reportURL is the report of the run that the page shows.
+func reportURL(p JobPage) templ.SafeURL {
+	url := "/api/v1/jobs/" + p.Job.ID + "/report"
+	if p.Run != nil {
+		url += "?run=" + strconv.Itoa(p.Run.Run)
+	}
+	return templ.SafeURL(url)
+}
 
 func toSpan(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 

@@ -42,8 +42,11 @@ func sampleJob(n int, name string, state jobs.State, c jobs.Counts, age, ran tim
 		Program: jobs.Program{Python: &jobs.Python{
 			Source: "def square(x):\n    return x * x\n", Function: "square", Call: jobs.CallValue,
 		}},
-		Inputs:    jobs.InputsShape{Kind: "range", Count: c.Total, Range: &jobs.Range{Stop: c.Total, Step: 1}},
-		Policy:    jobs.Policy{}.WithDefaults(),
+		Inputs: jobs.InputsShape{Kind: "range", Count: c.Total, Range: &jobs.Range{Stop: c.Total, Step: 1}},
+		Run:    1,
+
+		EffectivePolicy: jobs.Policy{Processes: ptr(16)}.WithDefaults(),
+		Executing:       min(c.Running, 16), ProcessesNow: int(min(c.Running, 16)),
 		CreatedAt: *sampleTime(age),
 	}
 	if ran > 0 {
@@ -177,7 +180,7 @@ func sampleStream(j *jobs.Job, rows int) StreamView {
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16), Ink: "job-c"}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16), Ink: "job-c"}
 	p.Failures = []jobs.FailureGroup{
 		{ID: 0x0101010102020202, Kind: jobs.KindExit, Type: "exit 1", Pattern: "convert: no decode delegate for this image format <path>", Messages: []jobs.Message{{Index: 77, Text: "convert: no decode delegate for this image format a.cr3"}, {Index: 78, Text: "convert: no decode delegate for this image format b.cr3"}}, Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{ID: 0x0101010202020202, Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -235,7 +238,7 @@ func sampleReport(ended bool) *jobs.Report {
 
 func sampleMillion() JobPage {
 	j := sampleJobs()[0]
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Processes: 16, Cores: 16, Results: sampleResults(&j, 100)}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 100)}
 }
 
 func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {

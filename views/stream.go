@@ -13,6 +13,7 @@ const StreamRowsShown = 200
 // the same. A page has at most one, and lists stream.js among its scripts.
 type StreamView struct {
 	Job     string // id of the job that it is of; empty for all
+	Run     int    // of the job, that is shown instead of the newest; 0 for the newest
 	Seconds int    // of all jobs: how far it reaches back
 	Live    bool   // something may still be added
 
@@ -40,6 +41,9 @@ func (v StreamView) url() string {
 	if v.Job == "" {
 		return "/api/v1/stream?seconds=" + strconv.Itoa(v.Seconds)
 	}
+	if v.Run > 0 {
+		return "/api/v1/jobs/" + v.Job + "/stream?run=" + strconv.Itoa(v.Run)
+	}
 	return "/api/v1/jobs/" + v.Job + "/stream"
 }
 
@@ -60,9 +64,11 @@ func (v StreamView) about() string {
 	return ""
 }
 
-// busyShare is a share of time, which may be more than all of it.
+// busyShare is a share of time, or where several chunks ran at once how many.
 func busyShare(v float64) string {
 	switch p := 100 * v; {
+	case p >= 100.5:
+		return significant(v) + " at once"
 	case p <= 0:
 		return "0 %"
 	case p < 1:

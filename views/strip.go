@@ -2,6 +2,8 @@ package views
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -19,7 +21,7 @@ type stripBlock struct {
 // cell.
 type stripPath struct{ class, d string }
 
-// letter tells a cell's state: what needs attention comes first.
+// letter is a cell's state in one word: what needs attention comes first.
 func (c Cell) letter(tasks int64) byte {
 	done := c.Succeeded + c.Failed + c.Cancelled
 	switch {
@@ -47,36 +49,78 @@ func cellLetters(p JobPage) string {
 	return string(letters)
 }
 
-// cellFailures lists the cells with failures as cell:count@first.
-func cellFailures(p JobPage) string {
-	size := CellSize(p.Job.Counts.Total)
+// mixedCells lists the cells whose tasks are not all alike as
+// cell:succeeded/failed/claimed/cancelled@first failed.
+func mixedCells(p JobPage) string {
+	size, total := CellSize(p.Job.Counts.Total), p.Job.Counts.Total
 	var b strings.Builder
 	for i, c := range p.Cells {
-		if c.Failed == 0 {
+		first := int64(i) * size
+		if len(c.parts(min(size, total-first))) < 2 {
 			continue
 		}
 		if b.Len() > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "%d:%d@%d", i, c.Failed, max(c.FirstFailed, int64(i)*size))
+		fmt.Fprintf(&b, "%d:%d/%d/%d/%d@%d", i, c.Succeeded, c.Failed, c.Running, c.Cancelled, max(c.FirstFailed, first))
 	}
 	return b.String()
 }
 
+// A cellPart is the share of a cell whose tasks are in one state.
+type cellPart struct {
+	class  byte
+	tasks  int64
+	height float64
+}
+
+// Measures of a cell. The least heights make a part visible, failures most of all,
+// without any of them standing for the whole.
+const (
+	cellHeight = 8.0
+	leastPart  = 0.8
+	leastFail  = 2.0
+)
+
+// parts are the states of a cell's tasks, from the top down: failures first.
+func (c Cell) parts(tasks int64) []cellPart {
+	waiting := tasks - c.Succeeded - c.Failed - c.Running - c.Cancelled
+	var parts []cellPart
+	room := cellHeight
+	for _, part := range []cellPart{
+		{'f', c.Failed, leastFail}, {'c', c.Cancelled, leastPart}, {'w', waiting, leastPart}, {'k', c.Running, leastPart}, {'s', c.Succeeded, leastPart},
+	} {
+		if part.tasks > 0 {
+			parts = append(parts, part)
+			room -= part.height
+		}
+	}
+	for i := range parts {
+		parts[i].height += room * float64(parts[i].tasks) / float64(max(tasks, 1))
+	}
+	return parts
+}
+
 func stripBlocks(p JobPage) []stripBlock {
-	letters := cellLetters(p)
+	size, total := CellSize(p.Job.Counts.Total), p.Job.Counts.Total
 	var blocks []stripBlock
-	for first := 0; first < len(letters); first += stripColumns {
-		row := letters[first:min(first+stripColumns, len(letters))]
-		block := stripBlock{first: first}
-		for _, class := range "swrpfc" {
-			var d strings.Builder
-			for i := range len(row) {
-				if rune(row[i]) == class {
-					fmt.Fprintf(&d, "M%d 1h8v8h-8z", 10*i+1)
+	for first := 0; first < len(p.Cells); first += stripColumns {
+		drawn := make(map[byte]*strings.Builder)
+		for i, cell := range p.Cells[first:min(first+stripColumns, len(p.Cells))] {
+			y := 1.0
+			for _, part := range cell.parts(min(size, total-int64(first+i)*size)) {
+				d := drawn[part.class]
+				if d == nil {
+					d = new(strings.Builder)
+					drawn[part.class] = d
 				}
+				fmt.Fprintf(d, "M%d %sh8v%sh-8z", 10*i+1, tenths(y), tenths(y+part.height-tenth(y)))
+				y += part.height
 			}
-			if d.Len() > 0 {
+		}
+		block := stripBlock{first: first}
+		for _, class := range []byte("swkfc") {
+			if d := drawn[class]; d != nil {
 				block.paths = append(block.paths, stripPath{string(class), d.String()})
 			}
 		}
@@ -84,3 +128,8 @@ func stripBlocks(p JobPage) []stripBlock {
 	}
 	return blocks
 }
+
+// tenth is v rounded to a tenth.
+func tenth(v float64) float64 { return math.Round(10*v) / 10 }
+
+func tenths(v float64) string { return strconv.FormatFloat(tenth(v), 'f', -1, 64) }

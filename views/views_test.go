@@ -3,9 +3,11 @@ package views
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -435,11 +437,12 @@ func TestBars(t *testing.T) {
 		{Total: 1_000_000_000, Succeeded: 999_999_998, Failed: 1, Running: 1},
 		{Total: 1_000_000, Succeeded: 1, Failed: 1, Running: 1, Cancelled: 1, Waiting: 999_996},
 		{Total: 4, Succeeded: 1, Failed: 1, Running: 1, Cancelled: 1},
+		{Total: 100_000, Running: 42_618, Waiting: 57_382},
 	} {
 		for _, big := range []bool{false, true} {
 			x := 0
-			for _, s := range segments(c, big) {
-				n := map[string]int64{"s": c.Succeeded, "f": c.Failed, "c": c.Cancelled, "r": c.Running}[s.class]
+			for _, s := range segments(&jobs.Job{Counts: c, Executing: min(c.Running, 1)}, big) {
+				n := map[string]int64{"s": c.Succeeded, "f": c.Failed, "c": c.Cancelled, "r": min(c.Running, 1), "k": max(c.Running-1, 0)}[s.class]
 				if s.x != x || s.width < 0 || (s.width > 0) != (n > 0) {
 					t.Errorf("%+v: segment %+v begins at %d", c, s, x)
 				}
@@ -467,17 +470,56 @@ func TestStrip(t *testing.T) {
 	if got := cellLetters(p); got[:7] != "wsprfcf" || got[266] != 's' {
 		t.Errorf("letters are %.10s…%s", got, got[260:])
 	}
-	if got, want := cellFailures(p), "4:2@13,6:1@18"; got != want {
-		t.Errorf("failures are %q, want %q", got, want)
+	if got, want := mixedCells(p), "2:2/0/0/0@6,3:1/0/1/0@9,4:0/2/1/0@13,6:0/1/0/0@18"; got != want {
+		t.Errorf("mixed cells are %q, want %q", got, want)
 	}
-	cells := 0
+	// Each cell is filled once, from 1 to 9, and each state of it can be seen.
+	p.Cells[5] = Cell{Succeeded: 2, Failed: 1, FirstFailed: 15}
+	rects := regexp.MustCompile(`M(\d+) ([\d.]+)h8v([\d.]+)h-8z`)
+	filled, states := make(map[int]float64), make(map[int]string)
 	for _, b := range stripBlocks(p) {
 		for _, path := range b.paths {
-			cells += strings.Count(path.d, "M")
+			for _, m := range rects.FindAllStringSubmatch(path.d, -1) {
+				x, _ := strconv.Atoi(m[1])
+				y, _ := strconv.ParseFloat(m[2], 64)
+				height, _ := strconv.ParseFloat(m[3], 64)
+				cell := b.first + x/10
+				if filled[cell] += height; height < 0.75 || y < 1 || y+height > 9.01 {
+					t.Errorf("cell %d: %s", cell, m[0])
+				}
+				states[cell] += path.class
+				if path.class == "f" && cell == 5 && height > 5 {
+					t.Errorf("a failure of three takes %g of 8", height)
+				}
+			}
 		}
 	}
-	if cells != len(p.Cells) {
-		t.Errorf("%d cells are drawn, want %d", cells, len(p.Cells))
+	if len(filled) != len(p.Cells) || states[5] != "sf" || states[3] != "swk" || states[0] != "w" {
+		t.Errorf("%d cells are drawn, want %d: %v", len(filled), len(p.Cells), states)
+	}
+	for cell, height := range filled {
+		if math.Abs(height-8) > 0.11 {
+			t.Errorf("cell %d is filled by %g of 8", cell, height)
+		}
+	}
+	// A single failure of 2,500 shows, and is far from the whole.
+	one := Cell{Succeeded: 2499, Failed: 1}.parts(2500)
+	if len(one) != 2 || one[0].class != 'f' || one[0].height < 1.5 || one[0].height > 2.5 {
+		t.Errorf("%+v", one)
+	}
+}
+
+func TestStateShare(t *testing.T) {
+	for want, j := range map[string]jobs.Job{
+		"n failed (20 of 1,000,000)": {State: jobs.Failed, Counts: jobs.Counts{Total: 1_000_000, Succeeded: 999_980, Failed: 20}},
+		"n cancelled (3 of 9)":       {State: jobs.Cancelled, Counts: jobs.Counts{Total: 9, Succeeded: 5, Failed: 1, Cancelled: 3}},
+		"n succeeded":                {State: jobs.Succeeded, Counts: jobs.Counts{Total: 9, Succeeded: 9}},
+		"n cancelled":                {State: jobs.Cancelled},
+	} {
+		j.Name = "n"
+		if got := progressTitle(&j); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

@@ -144,6 +144,9 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	p.Job = *job
 	if !job.State.Ended() {
 		p.Live = "/jobs/" + job.ID + "/live"
+		if query := m.r.URL.RawQuery; query != "" {
+			p.Live += "?" + query
+		}
 	}
 	p.Steer = steers(p.User, job)
 	if job.Counts.Failed > 0 {
@@ -157,10 +160,7 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	if p.Cells, err = m.cells(ctx, job); err != nil {
 		return p, err
 	}
-	if p.Report, err = m.report.of(ctx, s, job); err != nil {
-		return p, err
-	}
-	if p.Stream, err = m.stream.fill(ctx, s, viewer(m.r), job); err != nil {
+	if err := m.fillRun(ctx, job, &p); err != nil {
 		return p, err
 	}
 	if p.Results, err = m.firstResults(ctx, job); err != nil {
@@ -181,11 +181,6 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	for _, n := range now.nodes {
 		if n.Alive {
 			p.Cores += len(n.Cores)
-		}
-		for turn := range n.InHand() {
-			if turn.Job == job.ID {
-				p.Processes++
-			}
 		}
 	}
 	return p, nil

@@ -139,7 +139,7 @@ func TestJobPages(t *testing.T) {
 	s := serve(t)
 	j := s.ended(s.submit(program("def f(x):\n    print('line of', x)\n    if x % 50 == 7: raise ValueError('unlucky <b>')\n    return [x, '&']\n", `{"range":{"stop":1000}}`)).ID)
 	doc := s.page("/jobs/"+j.ID, 200)
-	if got := text(doc, "#job-title"); !strings.Contains(got, "failed") {
+	if got := text(doc, "#job-title"); !strings.Contains(got, "failed (20 of 1,000)") {
 		t.Error(got)
 	}
 	if got := text(doc, "#job-failures"); !strings.Contains(got, "20") || !strings.Contains(got, "unlucky <b>") {
@@ -158,8 +158,8 @@ func TestJobPages(t *testing.T) {
 		t.Errorf("submitted %q, want %v", title, j.CreatedAt)
 	}
 	cells, _ := doc.Find("#strip").Attr("data-cells")
-	failed, _ := doc.Find("#strip").Attr("data-failed")
-	if len(cells) != 334 || strings.Count(cells, "f") != 20 || !strings.HasPrefix(failed, "2:1@7,19:1@57,") {
+	failed, _ := doc.Find("#strip").Attr("data-mixed")
+	if len(cells) != 334 || strings.Count(cells, "f") != 20 || !strings.HasPrefix(failed, "2:2/1/0/0@7,19:2/1/0/0@57,") {
 		t.Errorf("%d cells %s %s", len(cells), cells, failed)
 	}
 	if _, live := doc.Find("body").Attr("data-live"); live {

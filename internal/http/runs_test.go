@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -74,6 +75,43 @@ func TestRunsAPI(t *testing.T) {
 		if a := s.get("/api/v1/jobs/" + id + "/" + path); a.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
 		}
+	}
+}
+
+// TestRunsPage: the page of a job that was retried lets choose a run, and shows its
+// figures.
+func TestRunsPage(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	source, file := mended(t)
+	id := s.ended(s.submit(program(source, `{"range":{"stop":60}}`, `,"policy":{"processes":1}`)).ID).ID
+	if doc := s.page("/jobs/"+id, 200); doc.Find("#job-runs a").Length() != 0 || doc.Find("head title").Text() != "f failed (1 of 60) · Allcores" {
+		t.Errorf("before a retry: %s, %s", text(doc, "#job-runs"), doc.Find("head title").Text())
+	}
+	touch(t, file)
+	s.call("POST", "/api/v1/jobs/"+id+"/retry", "")
+	s.ended(id)
+	for path, want := range map[string]struct{ current, report, stream string }{
+		"":       {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/stream"},
+		"?run=2": {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/stream"},
+		"?run=1": {"First run", "/api/v1/jobs/" + id + "/report?run=1", "/api/v1/jobs/" + id + "/stream?run=1"},
+	} {
+		doc := s.page("/jobs/"+id+path, 200)
+		if got := text(doc, `#job-runs a[aria-current]`); doc.Find("#job-runs a").Length() != 2 || !strings.Contains(got, want.current) {
+			t.Errorf("%q shows %q", path, got)
+		}
+		if got := doc.Find("#report-title a").AttrOr("href", ""); got != want.report {
+			t.Errorf("%q links to %s", path, got)
+		}
+		if got := doc.Find("#stream-box").AttrOr("data-url", ""); got != want.stream {
+			t.Errorf("%q draws %s", path, got)
+		}
+		if first := path == "?run=1"; first != strings.Contains(text(doc, "#job-figures"), "of 60") || first == strings.Contains(text(doc, "#job-report"), "Too short") {
+			t.Errorf("%q: %s, %s", path, text(doc, "#job-figures"), text(doc, "#job-report"))
+		}
+	}
+	for _, run := range []string{"0", "3", "x"} {
+		s.page("/jobs/"+id+"?run="+run, 404)
 	}
 }
 

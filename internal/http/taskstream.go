@@ -126,6 +126,9 @@ func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jo
 func streamView(totals []store.StreamTotal, oneIn float64) views.StreamView {
 	view := views.StreamView{OneIn: oneIn, RowsLeftOut: max(len(totals)-views.StreamRowsShown, 0)}
 	for _, t := range totals[:len(totals)-view.RowsLeftOut] {
+		if t.Core != nil || t.Slot != nil && *t.Slot != store.AnySlot {
+			t.Share = min(t.Share, 1) // clocks of several machines may say more
+		}
 		view.Rows = append(view.Rows, views.StreamRow{
 			Label: t.Label, Share: t.Share, Chunks: t.Chunks, Tasks: t.Tasks, Failed: t.Failed, Lost: t.Lost,
 			Job: t.Longest.Job, First: t.Longest.First, Count: t.Longest.Count, Took: t.Longest.Took,

@@ -458,8 +458,8 @@ type streamRow struct {
 	core, slot int
 }
 
-// anySlot is all slots of a host as one row.
-const anySlot = math.MaxInt
+// AnySlot is all slots of a host as one row, in the totals of all jobs.
+const AnySlot = math.MaxInt
 
 func (r streamRow) compare(o streamRow) int {
 	return cmp.Or(cmp.Compare(r.host, o.host), cmp.Compare(r.slot, o.slot), cmp.Compare(r.core, o.core))
@@ -541,8 +541,8 @@ func nameRows(rows []streamRow, all bool) []jobs.StreamRow {
 		switch {
 		case r.core >= 0:
 			out[i].Core, out[i].Label = &rows[i].core, fmt.Sprintf("core %d", r.core)
-		case r.slot == anySlot:
-			out[i].Label = "not pinned"
+		case r.slot == AnySlot:
+			out[i].Slot, out[i].Label = &rows[i].slot, "not pinned"
 		case all:
 			out[i].Slot, out[i].Label = &rows[i].slot, fmt.Sprintf("slot %d", r.slot)
 		default:
@@ -668,7 +668,7 @@ func (s *Store) StreamTotals(ctx context.Context, v Viewer, q StreamQuery) (tota
 		case q.Job != nil:
 			row.slot = *lane
 		default:
-			row.slot = anySlot
+			row.slot = AnySlot
 		}
 		sum := sums[row]
 		if sum == nil {

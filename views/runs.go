@@ -1,0 +1,53 @@
+package views
+
+import (
+	"strconv"
+
+	"github.com/a-h/templ"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// runWord names a run: the first, or which retry.
+func runWord(run int) string {
+	if run == 1 {
+		return "First run"
+	}
+	return "Retry " + thousands(int64(run-1))
+}
+
+// runPhrase names a run within a sentence.
+func runPhrase(run int) string {
+	if run == 1 {
+		return "the first run"
+	}
+	return "retry " + thousands(int64(run-1))
+}
+
+// runURL is the page of a job with one of its runs.
+func runURL(p JobPage, run int) templ.SafeURL {
+	if run == p.Job.Run {
+		return jobURL(p.Job.ID)
+	}
+	return jobURL(p.Job.ID) + templ.SafeURL("?run="+strconv.Itoa(run))
+}
+
+// shownRun is the number of the run that the page shows.
+func (p JobPage) shownRun() int {
+	if p.Run != nil {
+		return p.Run.Run
+	}
+	return p.Job.Run
+}
+
+// runText says what a run did.
+func runText(r jobs.JobRun) string {
+	text := plural(r.Counts.Total, "task", "tasks")
+	if r.State == jobs.Failed && r.Counts.Failed > 0 {
+		text = thousands(r.Counts.Failed) + " of " + text + " failed"
+	}
+	if r.State.Ended() && r.StartedAt != nil {
+		text += ", " + span(toSpan(r.ElapsedSeconds))
+	}
+	return text
+}
