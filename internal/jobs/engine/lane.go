@@ -488,8 +488,16 @@ const (
 // keepLogs holds the lines of a report back to be written with the chunk's
 // record, or before it when they are many or the chunk takes long.
 func (l *lane) keepLogs(ctx context.Context, r exec.Report) {
-	if len(l.logs) == 0 {
+	if len(l.logs) == 0 && len(r.Logs) > 0 {
 		l.logsSince = time.Now()
+		if !r.Ended {
+			// No further report may come for long.
+			time.AfterFunc(maxHeldLogTime, func() {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.flushLogs(ctx)
+			})
+		}
 	}
 	l.logs = append(l.logs, r.Logs...)
 	l.logsOf = r.Chunk
