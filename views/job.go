@@ -26,10 +26,11 @@ type JobPage struct {
 	Run    *jobs.JobRun  // that is shown instead of the newest; nil for the newest
 	Report *jobs.Report  // of the run that is shown; nil while nothing is known
 
-	Stream  StreamView
-	Results []jobs.TaskRow // the first ResultsShown that have ended, ascending
-	Logs    []jobs.LogLine // the last LogLinesShown, oldest first
-	LogsCut bool           // lines were dropped because the job's logs are capped
+	Stream    StreamView
+	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending
+	Logs      []jobs.LogLine // the last LogLinesShown, oldest first
+	LogsOlder bool           // there are more lines before them
+	LogsCut   bool           // lines were dropped because the job's logs are capped
 
 	Goto      string // typed as the index of the task to open, where that is refused
 	GotoError string // why

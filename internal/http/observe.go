@@ -101,6 +101,12 @@ func (w *seenWriter) see(status int) {
 	}
 }
 
+// FlushError is for http.ResponseController: it sends the status, too.
+func (w *seenWriter) FlushError() error {
+	w.see(http.StatusOK)
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
 // Unwrap is for http.ResponseController.
 func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 

@@ -166,11 +166,14 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	if p.Results, err = m.firstResults(ctx, job); err != nil {
 		return p, err
 	}
-	tail, err := s.store.LogTail(ctx, job.ID, views.LogLinesShown)
+	tail, err := s.store.LogWindow(ctx, job.ID, store.LogFilter{}, store.LogsEnd, false, views.LogLinesShown)
 	if err != nil {
 		return p, err
 	}
-	p.Logs, p.LogsCut = tail.Lines, tail.Cut
+	p.Logs, p.LogsOlder = tail.Lines, tail.Older
+	if p.LogsCut, err = s.store.LogsCut(ctx, job.ID); err != nil {
+		return p, err
+	}
 	now, err := s.fleet.now(ctx)
 	if err != nil {
 		return p, err
@@ -312,8 +315,7 @@ func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, 
 			p.NextFailed = &next
 		}
 	}
-	tail, err := s.store.LogTail(ctx, job.ID, 1)
-	p.LogsCut = tail.Cut
+	p.LogsCut, err = s.store.LogsCut(ctx, job.ID)
 	return p, err
 }
 

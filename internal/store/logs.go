@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,55 +69,153 @@ type LogPage struct {
 // maxLogRows is how many rows one LogPage reads.
 const maxLogRows = 32
 
-// Logs reads what a job's tasks, or one of them, printed, from after the row
-// numbered after on.
-func (s *Store) Logs(ctx context.Context, job string, task *int64, after int64) (LogPage, error) {
-	rows, err := s.Pool.Query(ctx, `
-		select seq, data from logs
-		where job_id = $1 and seq > $2 and ($3::bigint is null or first <= $3 and last >= $3)
-		order by seq limit $4`, job, after, task, maxLogRows)
-	if err != nil {
-		return LogPage{}, wrap("read logs", err)
-	}
-	return s.logPage(ctx, rows, job, task, after)
+// A LogFilter chooses lines. Its zero value chooses all.
+type LogFilter struct {
+	Task   *int64
+	Stream string // stdout or stderr; empty for both
+	Text   string // in the line, whatever the case
 }
 
-// LogTail reads the last lines that a job's tasks printed, at most n.
-func (s *Store) LogTail(ctx context.Context, job string, n int) (LogPage, error) {
-	rows, err := s.Pool.Query(ctx, `
-		select seq, data from (select seq, data from logs where job_id = $1 order by seq desc limit $2) tail
-		order by seq`, job, min(n, maxLogRows))
-	if err != nil {
-		return LogPage{}, wrap("read logs", err)
-	}
-	page, err := s.logPage(ctx, rows, job, nil, 0)
-	page.Lines = page.Lines[max(len(page.Lines)-n, 0):]
-	return page, err
+func (f LogFilter) wants(l *jobs.LogLine) bool {
+	return (f.Task == nil || l.Task == *f.Task) && (f.Stream == "" || l.Stream == f.Stream) &&
+		(f.Text == "" || strings.Contains(strings.ToLower(l.Line), strings.ToLower(f.Text)))
 }
 
-func (s *Store) logPage(ctx context.Context, rows pgx.Rows, job string, task *int64, after int64) (LogPage, error) {
+// Logs reads what a job's tasks printed, as far as the filter chooses it, from
+// after the row numbered after on.
+func (s *Store) Logs(ctx context.Context, job string, f LogFilter, after int64) (LogPage, error) {
 	page := LogPage{Seq: after}
-	n := 0
-	var data []byte
-	_, err := pgx.ForEachRow(rows, []any{&page.Seq, &data}, func() error {
-		n++
-		for len(data) > 0 {
-			line, rest, _ := bytes.Cut(data, []byte{'\n'})
-			data = rest
-			var l jobs.LogLine
-			if err := json.Unmarshal(line, &l); err != nil {
-				return fmt.Errorf("decode log line: %w", err)
-			}
-			if task == nil || l.Task == *task {
+	rows, err := s.logRows(ctx, job, f, after, false)
+	if err != nil {
+		return page, err
+	}
+	for _, row := range rows {
+		page.Seq = row.seq
+		for _, l := range row.lines {
+			if f.wants(&l) {
 				page.Lines = append(page.Lines, l)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return page, wrap("read logs", err)
 	}
-	page.More = n == maxLogRows
-	err = s.Pool.QueryRow(ctx, `select log_bytes > $2 from progress where job_id = $1`, job, MaxLogBytes).Scan(&page.Cut)
-	return page, wrap("read logs", err)
+	page.More = len(rows) == maxLogRows
+	page.Cut, err = s.LogsCut(ctx, job)
+	return page, err
+}
+
+// LogsCut reports whether a job printed more than is kept.
+func (s *Store) LogsCut(ctx context.Context, job string) (cut bool, err error) {
+	err = s.Pool.QueryRow(ctx, `select log_bytes > $2 from progress where job_id = $1`, job, MaxLogBytes).Scan(&cut)
+	return cut, wrap("read logs", err)
+}
+
+// A LogPlace is a line's place in a job's logs.
+type LogPlace struct {
+	Seq  int64
+	Line int
+}
+
+// LogsEnd is behind all lines.
+var LogsEnd = LogPlace{Seq: math.MaxInt64}
+
+func (p LogPlace) String() string { return fmt.Sprintf("%d-%d", p.Seq, p.Line) }
+
+// ParseLogPlace reads what String returns.
+func ParseLogPlace(text string) (p LogPlace, err error) {
+	seq, line, _ := strings.Cut(text, "-")
+	var err2 error
+	p.Seq, err = strconv.ParseInt(seq, 10, 64)
+	p.Line, err2 = strconv.Atoi(line)
+	return p, errors.Join(err, err2)
+}
+
+// A LogWindow is neighbouring lines among those that a filter chooses, oldest
+// first.
+type LogWindow struct {
+	Lines        []jobs.LogLine
+	First, Last  LogPlace // of the first and the last line, where there are any
+	Older, Newer bool     // there are further lines on that side
+}
+
+// LogWindow reads at most n lines: those right before a place, or with ahead
+// those right behind it. It reads rows until it has them.
+func (s *Store) LogWindow(ctx context.Context, job string, f LogFilter, at LogPlace, ahead bool, n int) (LogWindow, error) {
+	var places []LogPlace
+	var lines []jobs.LogLine
+	from := at.Seq
+	if ahead {
+		from--
+	} else if from < math.MaxInt64 {
+		from++
+	}
+	for len(lines) <= n {
+		rows, err := s.logRows(ctx, job, f, from, !ahead)
+		if err != nil {
+			return LogWindow{}, err
+		}
+		for _, row := range rows {
+			from = row.seq
+			for i := range row.lines {
+				if !ahead {
+					i = len(row.lines) - 1 - i
+				}
+				passed := row.seq == at.Seq && (ahead && i <= at.Line || !ahead && i >= at.Line)
+				if !passed && len(lines) <= n && f.wants(&row.lines[i]) {
+					lines, places = append(lines, row.lines[i]), append(places, LogPlace{row.seq, i})
+				}
+			}
+		}
+		if len(rows) < maxLogRows {
+			break
+		}
+	}
+	w := LogWindow{Older: ahead, Newer: !ahead && at != LogsEnd}
+	if len(lines) > n {
+		lines, places = lines[:n], places[:n]
+		w.Older, w.Newer = w.Older || !ahead, w.Newer || ahead
+	}
+	if !ahead {
+		slices.Reverse(lines)
+		slices.Reverse(places)
+	}
+	w.Lines = lines
+	if len(places) > 0 {
+		w.First, w.Last = places[0], places[len(places)-1]
+	}
+	return w, nil
+}
+
+// A logRow is a row of lines.
+type logRow struct {
+	seq   int64
+	lines []jobs.LogLine
+}
+
+// logRows reads the next rows behind one, or before one.
+func (s *Store) logRows(ctx context.Context, job string, f LogFilter, from int64, back bool) ([]logRow, error) {
+	compare, order := ">", "seq"
+	if back {
+		compare, order = "<", "seq desc"
+	}
+	rows, err := s.Pool.Query(ctx, fmt.Sprintf(`
+		select seq, data from logs
+		where job_id = $1 and seq %s $2 and ($3::bigint is null or first <= $3 and last >= $3)
+		order by %s limit $4`, compare, order), job, from, f.Task, maxLogRows)
+	if err != nil {
+		return nil, wrap("read logs", err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r logRow, err error) {
+		var data []byte
+		if err := row.Scan(&r.seq, &data); err != nil {
+			return r, err
+		}
+		for line := range bytes.Lines(data) {
+			var l jobs.LogLine
+			if err := json.Unmarshal(line, &l); err != nil {
+				return r, fmt.Errorf("decode log line: %w", err)
+			}
+			r.lines = append(r.lines, l)
+		}
+		return r, nil
+	})
+	return out, wrap("read logs", err)
 }

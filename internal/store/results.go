@@ -302,7 +302,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 	if t.Earlier, err = s.attempts(ctx, job.ID, index); err != nil {
 		return nil, err
 	}
-	page, err := s.Logs(ctx, job.ID, &index, 0)
+	page, err := s.Logs(ctx, job.ID, LogFilter{Task: &index}, 0)
 	if err != nil {
 		return nil, err
 	}

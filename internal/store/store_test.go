@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -407,7 +408,7 @@ func TestLogs(t *testing.T) {
 		}
 	}
 	one := int64(1)
-	page, err := s.Logs(t.Context(), id, &one, 0)
+	page, err := s.Logs(t.Context(), id, store.LogFilter{Task: &one}, 0)
 	if err != nil || len(page.Lines) != 2 || page.Lines[0].Stream != "stderr" || page.Lines[1].Line != "a<b" || page.Cut {
 		t.Errorf("task 1 printed %+v, %v", page, err)
 	}
@@ -417,9 +418,52 @@ func TestLogs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tail, err := s.LogTail(t.Context(), id, 2)
-	if err != nil || len(tail.Lines) != 2 || !tail.Cut {
-		t.Errorf("the tail has %d lines, cut %v, %v", len(tail.Lines), tail.Cut, err)
+	tail, err := s.LogWindow(t.Context(), id, store.LogFilter{}, store.LogsEnd, false, 2)
+	cut, err2 := s.LogsCut(t.Context(), id)
+	if err != nil || err2 != nil || len(tail.Lines) != 2 || !cut {
+		t.Errorf("the tail has %d lines, cut %v, %v, %v", len(tail.Lines), cut, err, err2)
+	}
+	// All lines once, page by page on both sides.
+	id = insert(t, s, admin, pythonSpec(rangeOf(10)))
+	lease = claim(t, s, id, 10).ID
+	var want []string
+	for row := range 40 {
+		var lines []jobs.LogLine
+		for i := range row%4 + 1 {
+			want = append(want, fmt.Sprintf("Line %d.%d", row, i))
+			lines = append(lines, jobs.LogLine{Task: int64(row % 2), Stream: "stdout", Line: want[len(want)-1], At: at})
+		}
+		if err := s.AppendLogs(t.Context(), id, lease, lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{"line", "line 3", ".0"} {
+		chosen := slices.DeleteFunc(slices.Clone(want), func(l string) bool { return !strings.Contains(strings.ToLower(l), text) })
+		for _, ahead := range []bool{false, true} {
+			var got []string
+			place := store.LogsEnd
+			if ahead {
+				place = store.LogPlace{Line: -1}
+			}
+			for more := true; more; {
+				w, err := s.LogWindow(t.Context(), id, store.LogFilter{Text: text}, place, ahead, 7)
+				if err != nil || len(w.Lines) > 7 {
+					t.Fatal(len(w.Lines), err)
+				}
+				var part []string
+				for _, l := range w.Lines {
+					part = append(part, l.Line)
+				}
+				if ahead {
+					got, place, more = append(got, part...), w.Last, w.Newer
+				} else {
+					got, place, more = append(part, got...), w.First, w.Older
+				}
+			}
+			if diff := cmp.Diff(chosen, got); diff != "" {
+				t.Errorf("lines with %q, ahead %v (-want +got):\n%s", text, ahead, diff)
+			}
+		}
 	}
 }
 

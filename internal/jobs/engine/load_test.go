@@ -18,6 +18,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/exec"
 	"github.com/allcores/allcores/internal/jobs/exec/command"
 	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/store"
 )
 
 // A records keeps what is logged at a level or above.
@@ -108,7 +109,7 @@ def f(x):
 			if test.reason != "" && (j.State != jobs.Failed || j.Counts.Failed != 1 || j.Counts.Cancelled != 19) {
 				t.Errorf("%v: %+v", j.State, j.Counts)
 			}
-			page, err := n.store.Logs(t.Context(), id, nil, 0)
+			page, err := n.store.Logs(t.Context(), id, store.LogFilter{}, 0)
 			if err != nil || !slices.ContainsFunc(page.Lines, func(l jobs.LogLine) bool { return strings.Contains(l.Line, "could not be loaded") }) {
 				t.Errorf("logs %v, %v", page.Lines, err)
 			}
