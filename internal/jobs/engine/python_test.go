@@ -158,6 +158,31 @@ def f(x):
 	}
 }
 
+// A job that is retried, and another one of the same program, find the module as it
+// is when the source has just been run, though the process may be the same.
+func TestRetryLoadsTheModuleAnew(t *testing.T) {
+	t.Parallel()
+	n := startReal(t, template.New(t))
+	spec := python("seen = []\ndef f(x):\n    seen.append(x)\n    if x == 2:\n        raise ValueError(len(seen))\n    return len(seen)\n", "f", rangeOf(3))
+	spec.Policy.Processes = pointer(1)
+	for range 2 {
+		id := n.submit(t, spec)
+		n.end(t, id, 60*time.Second)
+		for _, want := range []string{"3", "1"} {
+			groups, err := n.store.FailureGroups(t.Context(), id, 10)
+			if err != nil || len(groups) != 1 || groups[0].Message != want {
+				t.Errorf("it failed with %+v, want %s tasks seen (%v)", groups, want, err)
+			}
+			if want == "3" {
+				if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); err != nil {
+					t.Fatal(err)
+				}
+				n.end(t, id, 60*time.Second)
+			}
+		}
+	}
+}
+
 func TestMaxFailuresStopsTheJob(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
