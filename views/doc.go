@@ -91,7 +91,7 @@
 //	                          with the same form leads to the same job
 //	POST /jobs/new/file       the form's fields about its file and the file, or
 //	                          its beginning, answered by [FileInputs]
-//	POST /jobs/{id}/VERB      no fields; cancel, pause, resume or retry;
+//	POST /jobs/{id}/VERB      no fields; cancel, pause, resume, retry or delete;
 //	                          retry?group=ID only retries a group of failures
 //	POST /queues, /queues/{name}        a new queue, a queue's limits: [QueueForm]
 //	POST /queues/{name}/VERB            no fields; pause, resume or delete

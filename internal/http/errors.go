@@ -29,9 +29,9 @@ var kinds = []struct {
 	status  int
 	message string
 }{
-	{jobs.ErrNotFound, http.StatusNotFound, "There is no such thing here, or it belongs to someone else."},
+	{jobs.ErrNotFound, http.StatusNotFound, jobs.NotFoundSentence},
 	{jobs.ErrConflict, http.StatusConflict, "That is impossible in the present state."},
-	{jobs.ErrForbidden, http.StatusForbidden, "Your role does not allow this."},
+	{jobs.ErrForbidden, http.StatusForbidden, jobs.ForbiddenSentence},
 	{jobs.ErrUnavailable, http.StatusServiceUnavailable, "The database does not answer. Running tasks go on; try again in a moment."},
 	{errUnauthorized, http.StatusUnauthorized, "Sign in, or send a valid token as Authorization: Bearer."},
 	{errCrossOrigin, http.StatusForbidden, "The request came from another site's page."},

@@ -338,7 +338,7 @@ func (s *Site) deleteJob(ctx context.Context, in *JobPath) (*struct{}, error) {
 		return nil, jobs.ErrNotFound
 	}
 	err := s.store.DeleteJob(ctx, store.As(callOf(ctx).user), in.ID)
-	return nil, tell(err, jobs.ErrConflict, "The job has not ended; cancel it first.")
+	return nil, tell(err, jobs.ErrConflict, jobs.BulkDelete.Conflict())
 }
 
 type taskOutput struct{ Body *jobs.Task }

@@ -252,6 +252,18 @@ func (s *Site) fromPage(call func(context.Context, *verbInput) (*verbOutput, err
 	})
 }
 
+// deleteFromPage deletes an ended job and leads to the list.
+func (s *Site) deleteFromPage(w http.ResponseWriter, r *http.Request) error {
+	if err := require(r, jobs.Submitter); err != nil {
+		return err
+	}
+	if _, err := s.deleteJob(r.Context(), &JobPath{chi.URLParam(r, "id")}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
 // fromForm makes a form's handler of a call that changes what the parameter of the
 // address names, and leads back to where page and that name point.
 func fromForm(role jobs.Role, param, page string, call func(ctx context.Context, name string) error) handlerFunc {

@@ -21,7 +21,7 @@ type retryInput struct {
 func (s *Site) retry(ctx context.Context, in *retryInput) (*verbOutput, error) {
 	call := verbInput{JobPath: in.JobPath, Key: in.Key}
 	if in.Group == "" {
-		return s.verb("retry", s.engine.Retry, "The job has not ended, or every task of it succeeded.")(ctx, &call)
+		return s.verb("retry", s.engine.Retry, jobs.BulkRetry.Conflict())(ctx, &call)
 	}
 	id, err := jobs.ParseGroupID(in.Group)
 	if err != nil {

@@ -72,19 +72,7 @@ func (s *Spec) Validate() Invalid {
 		c.between("priority", int64(s.Priority), 1, 4)
 	}
 	c.policy(s.Policy, s.Inputs.Count())
-	if len(s.Tags) > 20 {
-		c.add("tags", "at most 20 tags", len(s.Tags))
-	}
-	for i, tag := range s.Tags[:min(len(s.Tags), 20)] {
-		location := fmt.Sprintf("tags[%d]", i)
-		if strings.TrimSpace(tag) == "" {
-			c.add(location, "must not be empty", tag)
-		}
-		if strings.ContainsFunc(tag, func(r rune) bool { return unicode.IsSpace(r) || r == ',' }) {
-			c.add(location, "must not contain spaces or commas", tag)
-		}
-		c.text(location, tag, maxTagRunes)
-	}
+	c.tags("tags", s.Tags)
 	// Last, as there may be thousands of them.
 	c.items(s.Inputs.Items)
 	c.shape(s.Program, s.Inputs)

@@ -70,6 +70,7 @@ type Engine struct {
 	nudges   nudges
 	wakes    wakes
 	loads    loads
+	bulks    sync.Map      // ids of the bulk operations that are worked off here
 	draining chan struct{} // closed when no further chunk may be claimed
 
 	lowMemory atomic.Bool // less is free than MemoryFloor

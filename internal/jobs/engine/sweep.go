@@ -113,6 +113,9 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 			return err
 		}
 	}
+	if err := e.takeBulks(ctx); err != nil {
+		return err
+	}
 	if err := e.Store.FollowSlots(ctx); err != nil {
 		return err
 	}
@@ -156,6 +159,9 @@ func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error)
 		return wait, err
 	} else if n == deleteBatch {
 		wait = deletePause
+	}
+	if _, err := e.Store.ForgetBulks(ctx, deleteBatch); err != nil {
+		return wait, err
 	}
 	if e.Retention == 0 {
 		return wait, nil
