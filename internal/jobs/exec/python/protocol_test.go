@@ -13,7 +13,7 @@ import (
 
 // forging is what a program needs that speaks to the server in the runner's place.
 const forging = `
-import ctypes, fcntl, mmap, os, signal, struct, sys, threading, time
+import fcntl, mmap, os, signal, struct, sys, threading, time
 
 def frame(kind, body=b"", size=None):
     return struct.pack("<IB", len(body) if size is None else size, ord(kind)) + body
@@ -112,7 +112,7 @@ var forgeries = []forgery{
 	{`noise(0); time.sleep(0.3); os._exit(1)`, "", ""},
 	{`noise(-1); time.sleep(0.3); os._exit(1)`, "", ""},
 	{`noise(1 << 62); time.sleep(0.3); os._exit(1)`, "", ""},
-	{`noise(0, cells_of=(16, 24, 0)); time.sleep(0.3); say(b"\xff" * 5)`, "its type is", ""},
+	{`noise(0, cells_of=(16, 24, 0)); time.sleep(0.3); say(b"\xff" * 5)`, "", ""},
 	{`os.ftruncate(5, 0)`, "", "fail"}, // it is sealed: an OSError
 	{`os.ftruncate(5, 1 << 30)`, "", "fail"},
 	{`os.close(4)`, "", ""},
@@ -144,7 +144,7 @@ func TestForgeries(t *testing.T) {
 			t.Cleanup(e.Close)
 			e.Bound(500*time.Millisecond, 2*time.Second, time.Second)
 			for i, f := range forgeries {
-				if mode.threads > 1 && strings.HasPrefix(f.body, "say(") && i%8 != 0 {
+				if mode.threads > 1 && strings.HasPrefix(f.body, "say(") && i%16 != 0 {
 					continue // what reads frames is the same
 				}
 				l := lane(forging + mode.define + " f(x):\n    " + f.body + "\n    return x\n")

@@ -59,7 +59,8 @@ type turn struct {
 	asked  int64    // w.served when a flush was last asked for
 	deaths int      // in a row, with nothing done
 
-	slow      bool          // the program was loading for too long
+	late      bool          // the program has been loading for too long
+	slow      bool          // its process is ended for that
 	broke     string        // what the process did that no runner of ours does, or empty
 	idle      time.Duration // since when it has tasks but runs none
 	quiet     time.Duration // since when it has tasks but none has ended
@@ -209,7 +210,8 @@ func (t *turn) start() bool {
 	t.w = w
 	clear(t.seen)
 	t.asked = -1
-	t.slow, t.broke, t.culprit, t.stuck, t.query = false, "", -1, false, time.Time{}
+	t.late, t.slow, t.broke = false, false, ""
+	t.culprit, t.stuck, t.query = -1, false, time.Time{}
 	t.empty = 0
 	t.progressed()
 	return true
@@ -239,10 +241,7 @@ func (t *turn) tick() {
 	if t.w == nil || len(t.flight) == 0 {
 		return
 	}
-	if !t.w.loaded && !t.slow && time.Since(t.w.asked) > loadLimit(t.lane.Timeout) {
-		t.slow = true
-		t.w.kill()
-	}
+	t.watchLoad()
 	if t.over() {
 		t.reclaim()
 	}
@@ -278,6 +277,25 @@ func (t *turn) unsent() bool {
 		}
 	}
 	return false
+}
+
+// watchLoad ends a process that loads its program for too long. It waits for one
+// more tick, so that an acknowledgement that lies in the pipe is read before, and
+// longer for one that says that it has begun a task.
+func (t *turn) watchLoad() {
+	limit := loadLimit(t.lane.Timeout)
+	if t.w.cells.load(cellHigh) > 0 {
+		limit += t.e.bounds.stall
+	}
+	switch {
+	case t.w.loaded || t.slow || t.broke != "":
+	case time.Since(t.w.asked) <= limit:
+	case !t.late:
+		t.late = true
+	default:
+		t.slow = true
+		t.w.kill()
+	}
 }
 
 // watch notes what is in hand, and ends the process when a task has been for
