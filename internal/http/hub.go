@@ -80,6 +80,10 @@ const (
 	// tickShare is how often one of the hubs that each watch a job looks without
 	// being told that there is something new.
 	tickShare = 20 * time.Millisecond
+	// wideShare is how often one of the hubs that watch more than a job looks at
+	// most: all of them have something new at once. Who opens many, with other
+	// queries or Host headers, makes them slow, not the server.
+	wideShare = 25 * time.Millisecond
 )
 
 // hubs are what all streams of a site watch. Streams that show the same share
@@ -89,8 +93,9 @@ type hubs struct {
 	site    *Site
 	looking chan struct{} // holds a token for each that looks
 
-	mu  sync.Mutex
-	all map[string]*hub // by what they show, and to whom
+	mu   sync.Mutex
+	all  map[string]*hub // by what they show, and to whom
+	wide int             // how many of them watch more than a job
 }
 
 // A hub looks when there are news of what it watches, when a stream joins, and
@@ -136,6 +141,9 @@ func (h *hubs) join(key string, wt watch, open func() lookFunc, wake chan<- stru
 			asked: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		}
 		h.all[key] = s.hub
+		if wt.job == "" {
+			h.wide++
+		}
 		go s.hub.run()
 	}
 	s.hub.mu.Lock()
@@ -153,8 +161,8 @@ func (s *seat) leave() {
 	delete(h.seats, s)
 	last := len(h.seats) == 0
 	h.mu.Unlock()
-	if last && h.hubs.all[h.key] == h {
-		delete(h.hubs.all, h.key)
+	if last {
+		h.hubs.remove(h)
 	}
 	h.hubs.mu.Unlock()
 	if last {
@@ -236,21 +244,31 @@ func (h *hubs) forget(old *hub) bool {
 			return false
 		}
 	}
-	if h.all[old.key] == old {
-		delete(h.all, old.key)
-	}
+	h.remove(old)
 	return true
 }
 
-// tick is how long a hub waits for news at most. Very many hubs, each of a job of
-// its own, share what the database may be asked in vain.
-func (h *hubs) tick(wt watch) time.Duration {
-	if wt.job == "" {
-		return wt.tick
+// remove makes streams that come find another hub. mu must be held.
+func (h *hubs) remove(old *hub) {
+	if h.all[old.key] != old {
+		return
 	}
+	delete(h.all, old.key)
+	if old.watch.job == "" {
+		h.wide--
+	}
+}
+
+// pace is how long a hub waits between looks, at least and, without news, at most.
+// Very many hubs share what the database may be asked.
+func (h *hubs) pace(wt watch) (gap, tick time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return max(wt.tick, time.Duration(len(h.all))*tickShare)
+	if wt.job == "" {
+		share := time.Duration(h.wide) * wideShare
+		return max(wt.gap, share), max(wt.tick, share)
+	}
+	return wt.gap, max(wt.tick, time.Duration(len(h.all))*tickShare)
 }
 
 // run looks until nobody is left, or there will be nothing new any more.
@@ -271,13 +289,14 @@ func (h *hub) run() {
 		if over && h.hubs.forget(h) {
 			return
 		}
-		timer.Reset(h.watch.gap)
+		gap, tick := h.hubs.pace(h.watch)
+		timer.Reset(gap)
 		select {
 		case <-timer.C:
 		case <-h.stop:
 			return
 		}
-		timer.Reset(max(h.hubs.tick(h.watch)-h.watch.gap, 0))
+		timer.Reset(max(tick-gap, 0))
 		select {
 		case <-timer.C:
 		case <-news:

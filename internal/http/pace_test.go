@@ -1,0 +1,34 @@
+package web
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// However many hubs there are, all of them together look 40 times a second, and a
+// few of them as often as they may.
+func TestPaceOfManyHubs(t *testing.T) {
+	t.Parallel()
+	h := &hubs{all: map[string]*hub{}, looking: make(chan struct{}, maxLooking)}
+	wt := watch{gap: eventGap, tick: 2 * time.Second}
+	for n := range 400 {
+		gap, tick := h.pace(wt)
+		if least := time.Duration(n) * time.Second / 40; gap < least || tick < gap || n <= 10 && (gap != wt.gap || tick != wt.tick) {
+			t.Fatalf("%d hubs wait for %v to %v", n, gap, tick)
+		}
+		key := fmt.Sprint("host ", n)
+		h.all[key] = &hub{hubs: h, key: key, watch: wt}
+		h.wide++
+	}
+	for _, hub := range h.all {
+		h.remove(hub)
+		h.remove(hub)
+	}
+	if gap, tick := h.pace(wt); gap != wt.gap || tick != wt.tick || h.wide != 0 {
+		t.Errorf("without hubs: %v, %v, %d", gap, tick, h.wide)
+	}
+	if gap, _ := h.pace(watch{job: "x", gap: time.Second}); gap != time.Second {
+		t.Errorf("a hub of a job waits for %v", gap)
+	}
+}
