@@ -241,6 +241,7 @@ type Progress struct {
 const recordSQL = `
 with c as (
 	update chunks set state = 'done', count = $3, failed = $5,
+		leased_at = least(leased_at, clock_timestamp() - $6::bigint * interval '1 microsecond'),
 		started_at = clock_timestamp() - $6::bigint * interval '1 microsecond',
 		finished_at = clock_timestamp() - $7::bigint * interval '1 microsecond',
 		user_us = $8, system_us = $9, tasks_us = $10, moving_us = $11, peak_memory = $12
@@ -264,8 +265,9 @@ with c as (
 	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.groups::bigint[], r.outputs, r.durations
 	from p, unnest($13::bigint[], $14::int[], $15::text[], $23::text[], $24::bytea[], $16::bytea[]) with ordinality as r (first, count, failed, groups, outputs, durations, n)
 ), b as (
-	insert into backlog (job_id, first, count, attempt, losses, due_at)
-	select p.job_id, b.first, b.count, b.attempt, b.losses, clock_timestamp() + b.wait * interval '1 microsecond'
+	insert into backlog (job_id, first, count, attempt, losses, due_at, wait_us)
+	select p.job_id, b.first, b.count, b.attempt, b.losses,
+		case when b.wait > 0 then clock_timestamp() + b.wait * interval '1 microsecond' else '-infinity' end, b.wait
 	from p, unnest($17::bigint[], $18::int[], $19::int[], $21::int[], $22::bigint[]) as b (first, count, attempt, losses, wait)
 ), stopped as (
 	update jobs set reason = $20 from p where jobs.id = p.job_id and $20 <> '' and reason = ''
@@ -285,7 +287,7 @@ with e as (
 	update jobs set
 		state = case when e.halt = 'cancelled' then 'cancelled' when e.halt = 'failed' or e.failed > 0 then 'failed'
 			when e.cancelled > 0 then 'cancelled' else 'succeeded' end,
-		started_at = coalesce(started_at, clock_timestamp()),
+		started_at = least(started_at, clock_timestamp()),
 		finished_at = clock_timestamp(),
 		reason = case
 			when reason <> '' then reason

@@ -80,6 +80,13 @@ func (e *Engine) sweep(ctx context.Context) {
 }
 
 func (e *Engine) sweepOnce(ctx context.Context, round int) error {
+	if round%3 == 0 {
+		if n, err := e.Store.ClampFuture(ctx); err != nil {
+			return err
+		} else if n > 0 {
+			e.Logger.Warn("times in the future are set to now; was the database's clock set back?", "rows", n)
+		}
+	}
 	if err := e.takeBack(ctx); err != nil {
 		return err
 	}
