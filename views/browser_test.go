@@ -121,7 +121,7 @@ func TestLivePage(t *testing.T) {
 	// What the reader does must survive what the server sends.
 	b.run(`
 		window.bar = document.querySelector("#job-progress .bar .s");
-		document.getElementById("failure-0").open = true;
+		document.querySelector("#job-failures details").open = true;
 		document.getElementById("program").open = true;
 		document.querySelector("[popovertarget=cancel]").click();
 		document.querySelector("#job-results .box").scrollTop = 40;
@@ -131,7 +131,7 @@ func TestLivePage(t *testing.T) {
 	b.wait(`document.querySelectorAll("#job-results tbody tr").length > 3`)
 	for _, kept := range []string{
 		`bar.isConnected`,
-		`document.getElementById("failure-0").open && document.getElementById("program").open`,
+		`document.querySelector("#job-failures details").open && document.getElementById("program").open`,
 		`document.getElementById("cancel").matches(":popover-open")`,
 		`document.activeElement.id === "goto" && document.activeElement.value === "123" && document.activeElement.selectionStart === 1`,
 		`document.title.includes("%")`,

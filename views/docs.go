@@ -161,6 +161,7 @@ curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID?wait=60"
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results" > results.ndjson
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/results?format=outputs"
 curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/errors"
+curl -sS -H "$auth" "%[1]s/api/v1/jobs/ID/runs"
 curl -sS -H "$auth" -X POST "%[1]s/api/v1/jobs/ID/cancel"   # or pause, resume, retry
 `, base)
 }
