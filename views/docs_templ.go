@@ -126,7 +126,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. The module is loaded once in each process, so what is costly to prepare stands at its top. The function takes the input (<code>value</code>), or its elements (<code>args</code>), or its members (<code>kwargs</code>), and returns anything that is JSON. It may be <code>async</code>. What it prints becomes the task's log; of a progress bar the last state is kept.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. The module is loaded once in each process, so what is costly to prepare stands at its top. The function takes the input (<code>value</code>), or its elements (<code>args</code>), or its members (<code>kwargs</code>), and returns anything that is JSON. It may be <code>async</code>. What it prints becomes the task's log; of a progress bar the last state is kept. Of all that a job's tasks print, some 16 MiB are kept: the beginning and the end.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -16,12 +16,20 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// MaxLogBytes is how much of what its tasks print is kept of one job, as NDJSON.
-const MaxLogBytes = 16 << 20
+// Bounds of what is kept of what the tasks of one job print, as NDJSON: the first
+// maxLogHead bytes, and the last of the rest. Past MaxLogBytes of them each call
+// keeps its last lines only, so that a talkative job does not go on to write as
+// much as it prints.
+const (
+	MaxLogBytes = 16 << 20
+	maxLogHead  = 4 << 20
+	maxLogCall  = 16 << 10
+	logTrimStep = 1 << 20 // of what was printed, between two times that rows are removed
+)
 
 // AppendLogs keeps lines that tasks of a chunk printed, as long as its lease is
-// held: else whoever has it now says what they print. What is past MaxLogBytes
-// of the job is dropped; Logs says so.
+// held: else whoever has it now says what they print. Past MaxLogBytes of the job
+// the middle is dropped; Logs says so.
 func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines []jobs.LogLine) error {
 	if len(lines) == 0 {
 		return nil
@@ -39,23 +47,55 @@ func queueLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) erro
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
 	encoder.SetEscapeHTML(false)
-	first, last := lines[0].Task, lines[0].Task
-	for _, line := range lines {
+	whole, tail := tasksOf(lines), lines[len(lines)-1:]
+	ends := make([]int, len(lines))
+	for i, line := range lines {
 		if err := encoder.Encode(line); err != nil {
 			return fmt.Errorf("encode log line: %w", err)
 		}
-		first, last = min(first, line.Task), max(last, line.Task)
+		ends[i] = data.Len()
 	}
+	from := 0 // where the tail begins
+	for i := len(lines) - 1; i > 0; i-- {
+		if tail, from = lines[i:], ends[i-1]; i > 1 && data.Len()-ends[i-2] > maxLogCall {
+			break
+		}
+	}
+	end := tasksOf(tail)
 	b.Queue(`
 		with p as (
-			update progress set log_bytes = log_bytes + $2 where job_id = $1 and log_bytes < $3
-				and exists (select from chunks c where c.id = $7
+			update progress set log_bytes = log_bytes + @size where job_id = @job
+				and exists (select from chunks c where c.id = @lease
 					and (c.state = 'leased' or c.state = 'done' and c.xmin = pg_current_xact_id()::xid))
-			returning log_bytes
+			returning log_bytes > @most cut
 		)
-		insert into logs (job_id, first, last, data) select $1, $4, $5, $6 from p where log_bytes <= $3`,
-		job, data.Len(), MaxLogBytes, first, last, data.Bytes(), lease)
+		insert into logs (job_id, first, last, data)
+		select @job, case when cut then @end_first else @first::bigint end, case when cut then @end_last else @last::bigint end,
+			case when cut then substring(@data::bytea from @from::int + 1) else @data end
+		from p`,
+		pgx.NamedArgs{
+			"job": job, "lease": lease, "size": data.Len(), "most": MaxLogBytes, "data": data.Bytes(), "from": from,
+			"first": whole[0], "last": whole[1], "end_first": end[0], "end_last": end[1],
+		})
+	b.Queue(`
+		delete from logs where job_id = @job
+			and (select log_bytes > @most and log_bytes / @step > (log_bytes - @size) / @step from progress where job_id = @job)
+			and seq in (
+				select seq from (
+					select seq, sum(octet_length(data)) over (order by seq) upto, sum(octet_length(data)) over () total
+					from logs where job_id = @job) sizes
+				where upto > @head and total - upto >= @most - @head)`,
+		pgx.NamedArgs{"job": job, "most": MaxLogBytes, "step": logTrimStep, "size": data.Len(), "head": maxLogHead})
 	return nil
+}
+
+// tasksOf is the lowest and the highest task of lines.
+func tasksOf(lines []jobs.LogLine) [2]int64 {
+	tasks := [2]int64{lines[0].Task, lines[0].Task}
+	for _, line := range lines {
+		tasks = [2]int64{min(tasks[0], line.Task), max(tasks[1], line.Task)}
+	}
+	return tasks
 }
 
 // A LogPage is some of what a job's tasks printed.

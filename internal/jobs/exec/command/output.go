@@ -48,8 +48,12 @@ func value(kind string, p printed) ([]byte, *jobs.TaskError) {
 	return jobs.AppendString(nil, strings.TrimSuffix(string(p.stdout), "\n")), nil
 }
 
+// shownUnfit is how much is shown of an output that cannot be kept, in bytes.
+const shownUnfit = 16 << 10
+
 // unfit is the failure of a command whose output cannot be kept.
 func (p printed) unfit(kind, message string) *jobs.TaskError {
+	p.stdout = p.stdout[:min(len(p.stdout), shownUnfit)]
 	return &jobs.TaskError{Kind: jobs.KindException, Type: kind, Message: message, Output: p.text()}
 }
 
