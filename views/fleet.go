@@ -242,6 +242,18 @@ type NodesPage struct {
 	Inks    map[string]string           // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
+// stream is the task stream of all jobs, with a row for each core of the living
+// nodes.
+func (p NodesPage) stream() StreamView {
+	v := p.Stream
+	for _, n := range p.Nodes {
+		if n.Alive {
+			v.Lanes += len(n.Cores)
+		}
+	}
+	return v
+}
+
 // Fragments are the parts of the page that change.
 func (p NodesPage) Fragments() []Fragment {
 	f := Fragment{ID: "nodes", Component: nodeList(p), Parts: []Fragment{}}
@@ -253,7 +265,7 @@ func (p NodesPage) Fragments() []Fragment {
 			Fragment{ID: "node-" + n.ID + "-hour", Component: nodeHour(p, n)},
 		)
 	}
-	return []Fragment{{ID: "stream", Component: Stream(p.Stream)}, {ID: "in-hand", Component: inHand(p)}, f}
+	return []Fragment{{ID: "stream", Component: Stream(p.stream())}, {ID: "in-hand", Component: inHand(p)}, f}
 }
 
 // A handJob is a job that nodes have in hand.

@@ -1604,7 +1604,7 @@ func Nodes(p NodesPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Stream(p.Stream).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Stream(p.stream()).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -51,6 +51,16 @@ type Cell struct {
 // while they fit.
 func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 
+// stream is the job's task stream with a row for each of its processes as long
+// as they may still come.
+func (p JobPage) stream() StreamView {
+	v := p.Stream
+	if n := p.Job.EffectivePolicy.Processes; n != nil && !p.Job.State.Ended() {
+		v.Lanes = int(min(int64(*n), p.Job.Counts.Total))
+	}
+	return v
+}
+
 // Fragments are the parts of the page that change.
 func (p JobPage) Fragments() []Fragment {
 	return []Fragment{
@@ -64,7 +74,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
 		{ID: "job-report", Component: jobReport(p)},
-		{ID: "stream", Component: Stream(p.Stream)},
+		{ID: "stream", Component: Stream(p.stream())},
 		{ID: "job-results", Component: jobResults(p)},
 		{ID: "job-logs", Component: jobLogs(p)},
 	}

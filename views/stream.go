@@ -16,6 +16,7 @@ type StreamView struct {
 	Run     int    // of the job, that is shown instead of the newest; 0 for the newest
 	Seconds int    // of all jobs: how far it reaches back
 	Live    bool   // something may still be added
+	Lanes   int    // how many rows there will be, as far as is known
 
 	Rows        []StreamRow // what each core or slot did
 	RowsLeftOut int         // beyond StreamRowsShown
@@ -36,6 +37,22 @@ type StreamRow struct {
 
 // empty reports whether there is nothing to show and never will be.
 func (v StreamView) empty() bool { return !v.Live && len(v.Rows) == 0 }
+
+// height is what the drawing takes, in pixels, so that nothing below it moves
+// when it is drawn: the rows that there are, or that there will be. stream.js
+// draws rows of these heights.
+func (v StreamView) height() int {
+	const axis, margin = 30, 6
+	rows := max(len(v.Rows)+v.RowsLeftOut, v.Lanes, 1)
+	row := 4
+	for _, step := range [][2]int{{2, 36}, {4, 28}, {8, 22}, {24, 16}, {64, 10}, {192, 6}} {
+		if rows <= step[0] {
+			row = step[1]
+			break
+		}
+	}
+	return axis + rows*row + margin
+}
 
 func (v StreamView) url() string {
 	if v.Job == "" {
