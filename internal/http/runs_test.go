@@ -55,7 +55,8 @@ func TestRunsAPI(t *testing.T) {
 	for query, tasks := range map[string]int64{"?run=1": 60, "?run=2": 1, "": 1} {
 		var r jobs.Report
 		s.get("/api/v1/jobs/"+id+"/report"+query).into(t, &r)
-		if r.Tasks.Count != tasks {
+		// Short tasks are timed together: the time of a few may not be known.
+		if r.Tasks.Count > tasks || r.Tasks.Count < tasks-tasks/10 {
 			t.Errorf("report%s is of %d tasks", query, r.Tasks.Count)
 		}
 		ran := int64(0)
