@@ -58,7 +58,7 @@ var placeholderRows = [][2]string{
 // commandRows say what a command meets that its author may not expect.
 var commandRows = [][2]string{
 	{"standard output", "The task's output, whole and as it is: text without its last line feed, the lines of it (each ends in LF or CRLF), or one JSON value. More than 1 MiB, bytes that are not UTF-8, and JSON with two members of one name fail the task."},
-	{"standard error", "The task's log: the first 64 and the last 192 KiB of it. The last lines are the message of a failure."},
+	{"standard error", "The task's log: the first 64 and the last 192 KiB of it. The last lines are the message of a failure, the very last one first."},
 	{"exit code", "0, or one of ok_exit_codes, is success."},
 	{"directory", "Empty at the start of each task, and emptied at its end; the log names what was removed. Name files by an absolute path to keep them."},
 	{"program", "Found on the PATH of the node, or given by its absolute path. A program that no node of the queue has is refused."},

@@ -82,9 +82,14 @@ type Grouping struct {
 // groups that were kept by another rule are made anew.
 const GroupingVersion = 1
 
+// LinesBefore stands in a command's message between its last line on standard
+// error and the lines before that. They belong to one failure, not to its group.
+const LinesBefore = "\n\nbefore it:\n"
+
 // Group returns the group of a failure. It depends on nothing but the failure.
 func Group(e *TaskError) Grouping {
-	g := Grouping{Pattern: Mask(e.Message), Frame: userFrame(e)}
+	message, _, _ := strings.Cut(e.Message, LinesBefore)
+	g := Grouping{Pattern: Mask(message), Frame: userFrame(e)}
 	g.ID = GroupID(uint64(hash32(string(e.Kind), e.Type, g.Frame.String()))<<32 | uint64(hash32(g.Pattern)))
 	return g
 }

@@ -97,3 +97,14 @@ func TestInputsThatWouldChange(t *testing.T) {
 		t.Error("inputs of a command are not looked at again")
 	}
 }
+
+// What a command wrote before its last line does not part its failures.
+func TestGroupOfACommandsMessage(t *testing.T) {
+	t.Parallel()
+	group := func(before string) jobs.Grouping {
+		return jobs.Group(&jobs.TaskError{Kind: jobs.KindExit, Type: "exit 3", Message: "disk full" + jobs.LinesBefore + before})
+	}
+	if a, b := group("reading alpha"), group("writing beta"); a.ID != b.ID || a.Pattern != "disk full" {
+		t.Errorf("%+v %+v", a, b)
+	}
+}

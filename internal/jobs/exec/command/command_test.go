@@ -458,7 +458,7 @@ func TestLogs(t *testing.T) {
 	if cut < 600 || n-cut < 1900 || len(strings.Join(text, "\n")) > 300<<10 || !strings.Contains(text[cut], "left out; a task keeps the first 64 and the last 192 KiB of stderr]") {
 		t.Errorf("cut at line %d of %d", cut, n)
 	}
-	if e := b.Failed[7]; !strings.HasSuffix(e.Message, "x\nthe cause\nit failed") || len(e.Message) > 2000 {
+	if e := b.Failed[7]; !strings.HasPrefix(e.Message, "it failed\n\nbefore it:\nxxx") || !strings.HasSuffix(e.Message, "x\nthe cause") || len(e.Message) > 2100 {
 		t.Errorf("%+v", e)
 	}
 	// One line without end: nothing of it is lost, and its end is the message.

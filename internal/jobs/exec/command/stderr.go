@@ -138,17 +138,23 @@ func (r *stderrLog) remember(s string) {
 	}
 }
 
-// message is the last lines that are not empty, at most maxMessage bytes.
+// message is the last lines, at most maxMessage bytes of them. The very last one
+// comes first, as it is what lists of failures show.
 func (r *stderrLog) message() string {
-	s := ""
-	for _, line := range slices.Backward(r.last) {
-		if s == "" {
-			s = line
-		} else if len(line)+1+len(s) <= maxMessage {
-			s = line + "\n" + s
-		} else {
-			break
-		}
+	end := len(r.last) - 1
+	for end >= 0 && r.last[end] == "" {
+		end--
 	}
-	return strings.TrimLeft(s, "\n")
+	if end < 0 {
+		return ""
+	}
+	begin, size := end, len(r.last[end])
+	for begin > 0 && size+len(r.last[begin-1])+1 <= maxMessage {
+		begin--
+		size += len(r.last[begin]) + 1
+	}
+	if before := strings.Trim(strings.Join(r.last[begin:end], "\n"), "\n"); before != "" {
+		return r.last[end] + jobs.LinesBefore + before
+	}
+	return r.last[end]
 }
