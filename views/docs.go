@@ -12,7 +12,8 @@ var chapters = []struct{ id, title string }{
 	{"speed-up", "Speed-up"},
 	{"waiting", "Why a job waits"},
 	{"errors", "When something is wrong"},
-	{"keys", "Keys and search"},
+	{"searching", "Search, and many jobs at once"},
+	{"keys", "Keys"},
 }
 
 func chapterTitle(id string) string {
@@ -132,6 +133,19 @@ var kindRows = [][2]string{
 	{"lost", "Its node was lost with it, again and again."},
 }
 
+var searchRows = [][2]string{
+	{"sweep night", "Both words are in the name or the program. 8 or more digits of an id find its job, too."},
+	{`"two words"`, `The words beside each other. Within quotes \" is a quote.`},
+	{"-word -tag:x", "What follows the dash does not hold."},
+	{"state:failed,cancelled", "One of these states: open, queued, running, paused, succeeded, failed, cancelled."},
+	{"tag:a tag:b", "Both tags. tag:a,b is either."},
+	{"queue:io owner:eve", "In that queue, submitted by that user."},
+	{"name:sweep id:0195", "The name contains it; the id begins with it."},
+	{"age:<2d age:>1h", "Submitted within two days, and more than an hour ago; units are s, m, h, d, w."},
+	{"created:>=2025-01", "Submitted since that month, in UTC; also a day or a year, after < <= > >= or alone."},
+	{"priority:1", "Of that priority."},
+}
+
 var statusRows = [][2]string{
 	{"401", "no token, or one that is not valid"},
 	{"403", "your role is too small for this"},
@@ -140,6 +154,8 @@ var statusRows = [][2]string{
 	{"422", "the request is wrong; errors lists everything that is"},
 	{"503", "the database does not answer; try again"},
 }
+
+const bulkSample = `{"action": "retry", "search": "state:failed tag:nightly age:<1d"}`
 
 const problemSample = `{
   "title": "Unprocessable Entity",

@@ -71,6 +71,25 @@ func (p JobsPage) selected() jobs.State {
 	return jobs.State(p.Query.Search.Only(jobs.SearchState))
 }
 
+// selects is a search that selects the list's jobs, also where it has none.
+func (p JobsPage) selects() string {
+	if !p.Query.Empty() {
+		return p.Query.Text
+	}
+	states := make([]string, len(jobs.States))
+	for i, s := range jobs.States {
+		states[i] = string(s)
+	}
+	return jobs.SearchFor(jobs.SearchState, states...)
+}
+
+func (p JobsPage) scripts() []string {
+	if p.may(jobs.Submitter) {
+		return []string{"rows.js", "bulk.js"}
+	}
+	return []string{"rows.js"}
+}
+
 // Fragments are the parts of the page that change.
 func (p JobsPage) Fragments() []Fragment {
 	var rows []Fragment

@@ -41,7 +41,7 @@ func parse(t *testing.T, html string) *goquery.Document {
 var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/(live)?$`),
 	regexp.MustCompile(`^/jobs/new$`),
-	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/(cancel|pause|resume|retry))?$`),
+	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/(cancel|pause|resume|retry|delete))?$`),
 	regexp.MustCompile(`^/(queues|nodes|login|logout|docs)$`),
 	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/(results|logs|report)$`),
 	regexp.MustCompile(`^/queues/[a-z][a-z0-9_-]*(/(pause|resume|delete))?$`),

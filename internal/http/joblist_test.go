@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // names are the names of the jobs that a search lists: by the API and on the
@@ -114,5 +116,35 @@ func TestPagesOfTheList(t *testing.T) {
 	}
 	if doc := s.page("/?before=0_0_ffffffff-ffff-7fff-8fff-ffffffffffff", 200); text(doc, ".pager .quiet") != "1–50 of 120" {
 		t.Errorf("before everything: %q", text(doc, ".pager .quiet"))
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	s.submit(program(squares, `{"items":[1]}`, `,"tags":["Nightly","odd\"one","\"quoted"]`))
+	s.submit(program(squares, `{"items":[1]}`, `,"tags":["Nightly"]`))
+	eve := s.user("eve", jobs.Submitter)
+	for term, want := range map[string]string{
+		"": "state: tag: queue: owner: name: id: age: created: priority:", "t": "tag:", "O": "owner:", "zzz": "",
+		"tag:": `tag:Nightly tag:"\"quoted" tag:odd"one`, "tag:nIG": "tag:Nightly", "tag:x,ni": "tag:x,Nightly", `tag:"ni`: "tag:Nightly", "tag:%": "",
+		"state:": "state:running state:queued state:open state:paused state:failed state:succeeded state:cancelled", "state:failed,ca": "state:failed,cancelled",
+		"queue:i": "queue:io", "owner:": "owner:admin owner:eve", "priority:": "priority:1 priority:2 priority:3 priority:4", "age:>": "age:>1d age:>30d", "name:x": "",
+	} {
+		var answer struct{ Items []jobs.Suggestion }
+		s.get("/api/v1/jobs/suggestions?term="+url.QueryEscape(term)).into(t, &answer)
+		var got []string
+		for _, item := range answer.Items {
+			got = append(got, item.Text)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %q", term, got, want)
+		}
+	}
+	// Nobody sees what belongs to others.
+	for _, term := range []string{"tag:", "owner:a"} {
+		if a := s.get("/api/v1/jobs/suggestions?term="+term, "Authorization", "Bearer "+eve); a.StatusCode != 200 || a.text != "{\"items\":[]}\n" {
+			t.Errorf("%s: %d %s", term, a.StatusCode, a.text)
+		}
 	}
 }

@@ -76,6 +76,7 @@ func (s *Site) routes() chi.Router {
 	route(a, jobs.Viewer, "GET /jobs", "list-jobs", "Jobs, newest first", s.listJobs)
 	route(a, jobs.Viewer, "GET /jobs/{id}", "get-job", "A job", s.getJob)
 	route(a, jobs.Submitter, "DELETE /jobs/{id}", "delete-job", "Delete an ended job and all that is kept of it", s.deleteJob)
+	route(a, jobs.Viewer, "GET /jobs/suggestions", "suggest-search", "How a term of a search may go on", s.suggest)
 	route(a, jobs.Submitter, "POST /jobs/bulk", "bulk-jobs", "Do one action to many jobs", s.bulk)
 	route(a, jobs.Viewer, "GET /jobs/bulk/{id}", "get-bulk", "How far a bulk operation is", s.getBulk)
 	route(a, jobs.Submitter, "POST /jobs/{id}/cancel", "cancel-job", "Cancel a job", cancel)
