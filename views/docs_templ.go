@@ -171,7 +171,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</code>. An argument such as <code>|</code> that only a shell understands is refused, too; with <code>env</code> before the program it is passed on as it is.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</code>. Without a shell, an argument such as <code>|</code> or <code>*</code> is passed on to the letter; the form of a new job, where a command is typed, offers a shell for it.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

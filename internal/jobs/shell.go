@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -150,86 +149,6 @@ func wordAt(command string, i int) string {
 	return command[from : i+to]
 }
 
-var (
-	connects = []string{"|", "||", "|&", "&&", ";"}
-	redirect = regexp.MustCompile(`^(?:(?:[012]?>>?|&>>?|<|<<<)|[012]?>&[012]|(?:[12]>>?|&>>?)[A-Za-z_./{~-].*|>>?[\w~-]*[./{].*)$`)
-	glob     = regexp.MustCompile(`^[\w./*?-]*\*[\w./*?-]*$`)
-	command  = regexp.MustCompile(`^[A-Za-z./_][\w./+-]+$`)
-
-	// literal take operators as arguments.
-	literal = strings.Fields("expr test [ [[ jq yq dc bc")
-	// patterned take a pattern as their first operands.
-	patterned = map[string]int{"grep": 1, "egrep": 1, "fgrep": 1, "zgrep": 1, "rg": 1, "ag": 1, "ack": 1, "sed": 1, "tr": 2}
-	// plain take the names of files and expand none themselves.
-	plain = strings.Fields(`cat chmod chown cp cut diff du echo file gunzip gzip head ls md5sum mkdir mv nl rm sha1sum sha256sum
-		sort stat tac tail touch uniq wc xz zcat bzip2`)
-)
-
-// shellSyntax checks that no argument is what only a shell understands. It takes
-// for that what is hardly meant as text; what is meant so stands behind env.
-func (c *checker) shellSyntax(cmd Command) {
-	i := shellSyntaxAt(cmd.Argv)
-	if i == 0 {
-		return
-	}
-	c.add(fmt.Sprintf("program.command.argv[%d]", i), fmt.Sprintf(
-		"is passed on as the text %s, as no shell is involved; to use one: %s; to pass it on as it is, put env before the program",
-		strconv.Quote(clipped(cmd.Argv[i])), argvText(ShellCommand(scriptOf(cmd.Argv), cmd.Stdin))), nil)
-}
-
-// shellSyntaxAt is the index of the first argument that only a shell
-// understands, or 0.
-func shellSyntaxAt(argv []string) int {
-	if len(argv) < 2 {
-		return 0
-	}
-	name := path.Base(argv[0])
-	if _, ok := interpreterOf(name); ok || slices.Contains(wrappers, name) || slices.Contains(literal, name) {
-		return 0
-	}
-	operands := 0
-	for i, arg := range argv[1:] {
-		i++
-		if !strings.HasPrefix(arg, "-") {
-			operands++
-		}
-		if operands <= patterned[name] && !strings.HasPrefix(arg, "-") {
-			continue
-		}
-		ofOption := len(argv[i-1]) == 2 && argv[i-1][0] == '-' // such as -d '|'
-		last := i == len(argv)-1
-		switch {
-		case isGlob(name, arg):
-			return i
-		case ofOption:
-		case slices.Contains(connects, arg) && !last && command.MatchString(argv[i+1]),
-			arg == "&" && last, arg == ";" && last,
-			redirect.MatchString(arg) && (!last || len(strings.Trim(arg, "0123&<>")) > 0 || strings.Contains(arg, ">&")),
-			strings.HasPrefix(arg, "$(") && strings.HasSuffix(arg, ")"),
-			len(arg) > 2 && arg[0] == '`' && arg[len(arg)-1] == '`':
-			return i
-		}
-	}
-	return 0
-}
-
-func isGlob(name, arg string) bool { return slices.Contains(plain, name) && glob.MatchString(arg) }
-
-// scriptOf is argv as a script in which the shell's syntax means what it says.
-func scriptOf(argv []string) string {
-	quoted := make([]string, len(argv))
-	for i, arg := range argv {
-		switch {
-		case i > 0 && (slices.Contains(connects, arg) || arg == "&" || redirect.MatchString(arg) || isGlob(path.Base(argv[0]), arg) ||
-			strings.HasPrefix(arg, "$(") || strings.HasPrefix(arg, "`")):
-			quoted[i] = arg
-		default:
-			quoted[i] = ShellQuote(arg)
-		}
-	}
-	return strings.Join(quoted, " ")
-}
-
 var plainWord = regexp.MustCompile(`^[\w@%+=:./{}-][\w@%+=:./{}#-]*$|^[\w@%+=:,./-]+$`)
 
 // ShellQuote quotes a word for a shell where it must be.
@@ -240,21 +159,19 @@ func ShellQuote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// Offer is the arguments of a shell that do what the command seems to mean, or
-// nil: its input is part of a script, or it has a shell's syntax without one.
+// Offer returns the arguments of a shell that do the same as the command without
+// making its input part of the script; nil where the command has no such script.
 func (c Command) Offer() []string {
 	if len(c.Argv) == 0 {
 		return nil
 	}
 	argv := c.whole()
-	if at, start := inputAsSource(argv); at > 0 {
-		if it, _ := interpreterOf(argv[start]); it.shell {
-			return safeScript(argv, at, start)
-		}
+	at, start := inputAsSource(argv)
+	if at == 0 {
 		return nil
 	}
-	if shellSyntaxAt(c.Argv) > 0 {
-		return ShellCommand(scriptOf(c.Argv), c.Stdin)
+	if it, _ := interpreterOf(argv[start]); it.shell {
+		return safeScript(argv, at, start)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
@@ -99,50 +98,16 @@ func TestOfferedShell(t *testing.T) {
 	}
 }
 
-func TestShellSyntaxInArguments(t *testing.T) {
+// Without a shell every argument is passed on to the letter, whatever a shell
+// would make of it.
+func TestArgumentsAreLiteral(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{ // JSON: what is offered to the shell, or that it is fine
-		`["echo","{}","|","tr","a-z","A-Z"]`:                   `echo "$1" | tr a-z A-Z`,
-		`["cat","{}",">","out.txt"]`:                           `cat "$1" > out.txt`,
-		`["cat","{}",">/dev/null","2>&1"]`:                     `cat "$1" >/dev/null 2>&1`,
-		`["sort","<","{}"]`:                                    `sort < "$1"`,
-		`["make","-C","{}","&&","make","install"]`:             `make -C "$1" && make install`,
-		`["cd","{}",";","ls"]`:                                 `cd "$1" ; ls`,
-		`["echo","$(date)","{}"]`:                              `echo $(date) "$1"`,
-		"[\"echo\",\"`date`\",\"{}\"]":                         "echo `date` \"$1\"",
-		`["ls","-l","*.txt"]`:                                  `ls -l *.txt "$1"`,
-		`["wc","-l","{}/*"]`:                                   "ok", // an input that may be a glob is none of ours to read
-		`["cat","*"]`:                                          `cat * "$1"`,
-		`["grep","a b","{}","|","wc","-l"]`:                    `grep 'a b' "$1" | wc -l`,
-		`["sleep","{}","&"]`:                                   `sleep "$1" &`,
-		`["cut","-d","|","-f1","{}"]`:                          "ok",
-		`["grep",">","{}"]`:                                    "ok",
-		`["grep","-c",">chr1.x","{}"]`:                         "ok",
-		`["tr","|","_"]`:                                       "ok",
-		`["find","{}","-name","*.txt","-exec","cat","{}",";"]`: "ok",
-		`["expr","{}","*","2"]`:                                "ok",
-		`["test","{}","<","b"]`:                                "ok",
-		`["sed","s/a*/|/","{}"]`:                               "ok",
-		`["awk","-F","|","$1 > 2","{}"]`:                       "ok",
-		`["env","echo","{}","|","tr","a","b"]`:                 "ok",
-		`["ssh","host","cat x | wc"]`:                          "ok",
-		`["git","commit","-m","a | b; c && d > e"]`:            "ok",
-		`["curl","http://x/?a=1&b=*&q={}"]`:                    "ok",
-		`["rsync","--exclude","*.o","{}","x"]`:                 "ok",
-		`["echo","a>b","<b>","1>2",";"]`:                       `echo 'a>b' '<b>' '1>2' ; "$1"`,
+	for _, argv := range [][]string{
+		{"echo", "{}", "|", "tr", "a-z", "A-Z"}, {"cat", "{}", ">", "out.txt"}, {"echo", "$(date)", "`date`", "$HOME", "*", ";"},
+		{"find", "{}", "-name", "*.txt", "-exec", "cat", "{}", ";"}, {"expr", "{}", "*", "2"}, {"sleep", "{}", "&"},
 	} {
-		var argv []string
-		if err := json.Unmarshal([]byte(text), &argv); err != nil {
-			t.Fatal(err)
-		}
-		found, offer := wrongArgs(argv, false), jobs.Command{Argv: argv}.Offer()
-		switch {
-		case want == "ok":
-			if len(found) > 0 || offer != nil {
-				t.Errorf("%s: %v %q", text, found, offer)
-			}
-		case len(found) != 1 || len(offer) < 3 || offer[2] != want || !strings.Contains(found[0].Message, "no shell is involved"):
-			t.Errorf("%s: %v %q, want %s", text, found, offer, want)
+		if found := wrongArgs(argv, false); len(found) > 0 {
+			t.Errorf("%q: %v", argv, found)
 		}
 	}
 }

@@ -156,7 +156,6 @@ func (c *checker) program(p Program) {
 			c.add(at+"argv", fmt.Sprintf("at most 1000 elements of together %d bytes", MaxArgvBytes), nil)
 		default:
 			c.source(*cmd)
-			c.shellSyntax(*cmd)
 		}
 		c.oneOf(at+"output", cmd.Output, OutputText, OutputJSON, OutputLines)
 		c.env(at+"env", cmd.Env)
