@@ -63,9 +63,9 @@ export function morph(have, want) {
 export function patch(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
-  const tails = [...document.querySelectorAll("[data-tail]")].filter(atEnd);
+  const left = new Set([...document.querySelectorAll("[data-tail]")].filter((box) => !atEnd(box)));
   apply(template.content);
-  for (const box of tails) box.scrollTop = box.scrollHeight;
+  for (const box of document.querySelectorAll("[data-tail]")) if (!left.has(box)) box.scrollTop = box.scrollHeight;
   const title = document.querySelector("[data-title]")?.dataset.title;
   if (title && document.title !== title) document.title = title;
   document.dispatchEvent(new Event("patched"));

@@ -160,7 +160,7 @@ func TestContrast(t *testing.T) {
 			}
 		}
 		for _, ground := range []string{"ground", "surface", "sunken"} {
-			for _, ink := range []string{"ink", "quiet", "accent", "running", "succeeded", "failed", "paused", "cancelled"} {
+			for _, ink := range []string{"ink", "quiet", "accent", "running", "succeeded", "failed", "paused", "cancelled", "magenta", "cyan"} {
 				need(ink+" on "+ground, at(ink), at(ground), 4.5)
 			}
 		}
@@ -171,6 +171,9 @@ func TestContrast(t *testing.T) {
 		for _, tint := range []string{"accent", "failed", "paused"} {
 			need(fmt.Sprintf("ink on a note of %s", tint), at("ink"), at(tint).over(at("surface"), .07), 4.5)
 			need(fmt.Sprintf("%s on its note", tint), at(tint), at(tint).over(at("surface"), .07), 4.5)
+		}
+		for _, tint := range []string{"cancelled", "failed", "succeeded", "paused", "running", "magenta", "cyan", "quiet"} {
+			need("ink on a terminal's "+tint, at("ink"), at(tint).over(at("sunken"), .24), 4.5)
 		}
 		need("a button's words", at("on-accent"), at("accent"), 4.5)
 		need("a dangerous button's words", at("on-accent"), at("failed"), 4.5)

@@ -35,6 +35,7 @@
 //	/live?q=…&sort=…&cursor=…       of /
 //	/jobs/{id}/live                 of /jobs/{id}
 //	/jobs/{id}/results/live?…       of /jobs/{id}/results
+//	/jobs/{id}/logs/live?…          of /jobs/{id}/logs
 //	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
 //	/queues/live, /nodes/live       of /queues, /nodes
 //
@@ -62,6 +63,8 @@
 //	                                by people: 1,234 and 1234 are the same
 //	/jobs/{id}/results?state=&group=&from=  results from a task on; with to=N
 //	                                the last ones before it
+//	/jobs/{id}/logs?task=&stream=&q=  log lines, the last ones; with before or
+//	                                after those beside a place
 //	/api/v1/jobs/{id}/tasks/{index}/output  the whole of a large value; also /input
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report

@@ -10,9 +10,6 @@ const MaxCells = 400
 // RunsShown is how many runs of a job its page lets choose from.
 const RunsShown = 10
 
-// LogLinesShown is how many of the last log lines the page of a job shows.
-const LogLinesShown = 200
-
 // A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
 type JobPage struct {
 	Page

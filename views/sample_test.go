@@ -487,6 +487,16 @@ func samples() []sample {
 	} {
 		out = append(out, sample{name, Results(p), p.Fragments()})
 	}
+	logs := LogsPage{Page: samplePage("/x"), Job: sampleJobs()[1], Filter: LogsFilter{Stream: "stderr", Text: "warn"}, Older: "7-0", Newer: "9-3", Cut: true}
+	for i, line := range []string{"\x1b[1;32mPASS\x1b[0m all of it", "\x1b[31merror:\x1b[0m no file \x1b[4mphotos/7.jpg\x1b[24m \x1b[2m(dim)\x1b[0m", "\x1b[44;97m INFO \x1b[0m \x1b[35mmagenta \x1b[36mcyan \x1b[33myellow \x1b[34mblue", "10 %\r100 %", hostile} {
+		l := jobs.LogLine{Task: int64(i * i * 1000), Stream: "stdout", Line: line, At: *sampleTime(time.Duration(90-i) * time.Second)}
+		if i%2 == 1 {
+			l.Stream = "stderr"
+		}
+		logs.Lines = append(logs.Lines, l)
+	}
+	none := LogsPage{Page: samplePage(""), Job: sampleJobs()[5], Filter: LogsFilter{Task: "x"}, Wrong: "must be from 0 to 9999"}
+	out = append(out, sample{"logs", Logs(logs), logs.Fragments()}, sample{"logs-none", Logs(none), none.Fragments()})
 	evil := sampleFailed()
 	evil.Job = sampleJobs()[9]
 	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile

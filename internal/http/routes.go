@@ -41,6 +41,8 @@ func (s *Site) routes() chi.Router {
 	s.live(r, "/jobs/{id}/live", s.jobLive)
 	r.Get("/jobs/{id}/results", s.page(s.resultsPage))
 	s.live(r, "/jobs/{id}/results/live", s.resultsLive)
+	r.Get("/jobs/{id}/logs", s.page(s.logsPage))
+	s.live(r, "/jobs/{id}/logs/live", s.logsLive)
 	pause := s.verb("pause", s.engine.Pause, jobs.BulkPause.Conflict())
 	resume := s.verb("resume", s.engine.Resume, jobs.BulkResume.Conflict())
 	cancel := s.verb("cancel", s.engine.Cancel, jobs.BulkCancel.Conflict())

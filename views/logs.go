@@ -1,0 +1,64 @@
+package views
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// LogLinesShown is how many lines of its logs a page of a job shows.
+const LogLinesShown = 200
+
+// A LogsFilter says which lines a page of logs shows: the last ones, or those
+// before or behind a place. Places are as the server made them.
+type LogsFilter struct {
+	Task, Stream, Text string // as typed; empty for all
+	Before, After      string
+}
+
+// URL is the address of the page of a job's logs with the filter.
+func (f LogsFilter) URL(job string) string { return f.url("/jobs/" + job + "/logs") }
+
+// LiveURL is the address of that page's stream.
+func (f LogsFilter) LiveURL(job string) string { return f.url("/jobs/" + job + "/logs/live") }
+
+func (f LogsFilter) url(path string) string {
+	q := make(url.Values)
+	for _, p := range [][2]string{{"task", f.Task}, {"stream", f.Stream}, {"q", f.Text}, {"before", f.Before}, {"after", f.After}} {
+		if p[1] != "" {
+			q.Set(p[0], p[1])
+		}
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// before, behind and tail are f at another place.
+func (f LogsFilter) before(place string) LogsFilter { f.Before, f.After = place, ""; return f }
+func (f LogsFilter) behind(place string) LogsFilter { f.Before, f.After = "", place; return f }
+func (f LogsFilter) tail() LogsFilter               { f.Before, f.After = "", ""; return f }
+
+// chosen reports whether the filter leaves lines out.
+func (f LogsFilter) chosen() bool { return f.Task != "" || f.Stream != "" || f.Text != "" }
+
+// A LogsPage is some of a job's logs at /jobs/{id}/logs, rendered by [Logs].
+type LogsPage struct {
+	Page
+	Job          jobs.Job
+	Filter       LogsFilter
+	Wrong        string         // what is wrong with the task that was typed
+	Lines        []jobs.LogLine // oldest first
+	Older, Newer string         // places of the neighbouring pages; empty where there is none
+	Cut          bool           // lines were dropped because the job's logs are capped
+}
+
+// Fragments are the parts of the page that change.
+func (p LogsPage) Fragments() []Fragment {
+	return []Fragment{{ID: "logs-head", Component: logsHead(p)}, {ID: "logs-lines", Component: logsLines(p)}}
+}
+
+// timeOfDay is the time of day of a line.
+func timeOfDay(t time.Time) string { return t.UTC().Format("15:04:05.000") }
