@@ -175,17 +175,24 @@ func (t *pageTelling) look(ctx context.Context) (*view, error) {
 	return t.view, nil
 }
 
-// sortedGap is between looks at a list that is sorted by what no index has: rows
-// that move often are hard to read, too.
-const sortedGap = 2 * time.Second
+// Gaps between looks at a list of jobs that no index gives in order: one that is
+// searched, and one that is sorted. Rows that move often are hard to read, too.
+const (
+	searchedGap = time.Second
+	sortedGap   = 2 * time.Second
+)
 
 func (s *Site) jobsLive(r *http.Request) (watch, fillFunc) {
-	gap := eventGap
-	if order, _ := jobs.ParseOrder(r.URL.Query().Get("sort")); order.By() != jobs.ByCreated {
+	m := &jobsModel{site: s, r: r}
+	gap, v := eventGap, r.URL.Query()
+	if v.Get("q") != "" {
+		gap = searchedGap
+	}
+	if order, _ := jobs.ParseOrder(v.Get("sort")); order.By() != jobs.ByCreated {
 		gap = sortedGap
 	}
 	return watch{gap: gap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.jobsModel(ctx, r)
+		p, err := m.fill(ctx)
 		return p.Fragments(), false, err
 	}
 }

@@ -64,7 +64,31 @@ func viewer(r *http.Request) store.Viewer { return store.As(callOf(r.Context()).
 // listed is how many jobs the list shows at once.
 const listed = 50
 
-func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, error) {
+// A jobsModel fills the page of the list of jobs. Counting may look at 100,000
+// jobs, so a live page counts again only after twenty times as long as it took.
+type jobsModel struct {
+	site *Site
+	r    *http.Request
+
+	counts  map[jobs.State]int64
+	recount time.Time // when counts are to be read anew
+}
+
+func (m *jobsModel) count(ctx context.Context, f store.Filter) (map[jobs.State]int64, error) {
+	begin := time.Now()
+	if begin.Before(m.recount) {
+		return m.counts, nil
+	}
+	counts, err := m.site.store.CountJobs(ctx, viewer(m.r), f)
+	if err != nil {
+		return nil, err
+	}
+	m.counts, m.recount = counts, time.Now().Add(20*time.Since(begin))
+	return counts, nil
+}
+
+func (m *jobsModel) fill(ctx context.Context) (views.JobsPage, error) {
+	s, r := m.site, m.r
 	q := views.ParseListQuery(r.URL.Query(), store.ValidCursor)
 	p := views.JobsPage{Page: s.base(r), Query: q}
 	p.Live = q.LiveURL()
@@ -97,7 +121,7 @@ func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, 
 	if f.Back {
 		p.Before = max(p.Before-int64(len(p.Jobs)), 0)
 	}
-	if p.Counts, err = s.store.CountJobs(ctx, viewer(r), f); err != nil || p.Any {
+	if p.Counts, err = m.count(ctx, f); err != nil || p.Any {
 		p.More = p.All() >= store.MaxCounted
 		return p, err
 	}
@@ -109,7 +133,7 @@ func (s *Site) jobsModel(ctx context.Context, r *http.Request) (views.JobsPage, 
 }
 
 func (s *Site) jobsPage(w http.ResponseWriter, r *http.Request) error {
-	p, err := s.jobsModel(r.Context(), r)
+	p, err := (&jobsModel{site: s, r: r}).fill(r.Context())
 	if err != nil {
 		return err
 	}

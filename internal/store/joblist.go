@@ -215,17 +215,19 @@ func (f Filter) list(v Viewer) (*listing, error) {
 	case jobs.ByDuration:
 		// Durations are measured at one time for all pages of a list, so that running
 		// jobs neither appear twice nor are missed.
-		l.asOf = "(extract(epoch from now()) * 1000000)::bigint"
+		at := "now()"
 		if l.cursor != nil {
-			l.asOf = l.arg(l.cursor.asOf) + "::bigint"
+			at = l.arg(time.UnixMicro(l.cursor.asOf)) + "::timestamptz"
 		}
+		l.asOf = "(extract(epoch from " + at + ") * 1000000)::bigint"
 		unknown := int64(-1) // jobs that had not started come last
 		if f.Order.Ascending {
 			unknown = 1<<63 - 1
 		}
 		l.from = newest("j.started_at, j.finished_at")
-		started, finished := "(extract(epoch from j.started_at) * 1000000)::bigint", "(extract(epoch from j.finished_at) * 1000000)::bigint"
-		l.key = fmt.Sprintf("case when %s <= %s then least(coalesce(%s, %s), %s) - %s else %d end", started, l.asOf, finished, l.asOf, l.asOf, started, unknown)
+		// date_part is of doubles, exact to the microsecond for centuries, and takes
+		// half the time of numeric extract.
+		l.key = fmt.Sprintf("case when j.started_at <= %[1]s then (date_part('epoch', least(j.finished_at, %[1]s) - j.started_at) * 1000000)::bigint else %[2]d end", at, unknown)
 		l.conditions = []string{"true"}
 	case jobs.ByFailures:
 		l.from = newest("j.state") + " join progress p on p.job_id = j.id"
