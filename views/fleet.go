@@ -242,10 +242,15 @@ type NodesPage struct {
 	Inks    map[string]string           // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
+// unpinnedRows is how many rows of slots without a core are expected beside those
+// of the cores.
+const unpinnedRows = 8
+
 // stream is the task stream of all jobs, with a row for each core of the living
-// nodes.
+// nodes and some more.
 func (p NodesPage) stream() StreamView {
 	v := p.Stream
+	v.Lanes = unpinnedRows
 	for _, n := range p.Nodes {
 		if n.Alive {
 			v.Lanes += len(n.Cores)
