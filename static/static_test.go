@@ -35,7 +35,7 @@ func text(t *testing.T, r io.Reader) string {
 }
 
 func TestEveryFile(t *testing.T) {
-	imports := regexp.MustCompile(`(?:from|import)\s*\(?\s*["']([^"']+)["']`)
+	imports := regexp.MustCompile(`\b(?:from|import)[\s(]+["']([^"']+)["']`)
 	for name, f := range load().byName {
 		if !regexp.MustCompile(`^/static/[a-z]+\.[0-9a-f]{12}\.[a-z]+$`).MatchString(f.url) {
 			t.Errorf("%s is at %s", name, f.url)

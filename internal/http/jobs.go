@@ -112,7 +112,7 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		}
 		return nil, merge(found, inBody(more))
 	}
-	id := store.NewID()
+	id := s.store.NewJobID()
 	news := s.store.Feed.WatchStates(id)
 	defer news.Close()
 	id, err := s.engine.SubmitAs(ctx, id, user, spec, key)

@@ -112,7 +112,7 @@ func TestFirstJobByOneClick(t *testing.T) {
 		t.Fatal(text(doc, "main"))
 	}
 	j := s.posted(s.post("/jobs/new", fields(form)))
-	if j.State != jobs.Succeeded || j.Counts.Total != 1000 {
+	if j.State != jobs.Succeeded || j.Counts.Total != 200 {
 		t.Errorf("%+v", j)
 	}
 	doc = s.page("/", 200)
@@ -307,7 +307,7 @@ func TestNewJobForm(t *testing.T) {
 		}
 		return v
 	}
-	if j := s.posted(s.post("/jobs/new", blank)); j.State != jobs.Succeeded || j.Counts.Total != 1000 {
+	if j := s.posted(s.post("/jobs/new", blank)); j.State != jobs.Succeeded || j.Counts.Total != 200 {
 		t.Errorf("the form as it is: %+v", j)
 	}
 	// Everything that is wrong stands at its field, and what was typed stays.

@@ -12,15 +12,6 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// NewID is a fresh id: a UUIDv7 (RFC 9562), which grows with time.
-func NewID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// createdAt is when an id was made. Jobs are listed in the order of their ids, so
-// this and no other clock is the time of their creation.
-func createdAt(id string) time.Time {
-	return time.Unix(uuid.MustParse(id).Time().UnixTime()).Truncate(time.Millisecond)
-}
-
 // ValidID reports whether id has the form of an id; anything else need not be
 // looked for.
 func ValidID(id string) bool {

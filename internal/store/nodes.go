@@ -39,10 +39,17 @@ type NodeStatus struct {
 
 // Register writes a node's row, alive from now on.
 func (s *Store) Register(ctx context.Context, n NewNode) error {
-	_, err := s.Pool.Exec(ctx, `
-		insert into nodes (id, host, machine, pid, version, role, cores, serves) values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores, n.Serves)
-	return wrap("register node", err)
+	var now time.Time
+	sent := time.Now()
+	err := s.Pool.QueryRow(ctx, `
+		insert into nodes (id, host, machine, pid, version, role, cores, serves) values ($1, $2, $3, $4, $5, $6, $7, $8)
+		returning clock_timestamp()`,
+		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores, n.Serves).Scan(&now)
+	if err != nil {
+		return wrap("register node", err)
+	}
+	s.ids.read(sent, time.Now(), now)
+	return nil
 }
 
 // Beat renews a node's lease. It reports false when the node was declared dead
@@ -52,9 +59,19 @@ func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive b
 	if err != nil {
 		return false, fmt.Errorf("encode node's status: %w", err)
 	}
-	tag, err := s.Pool.Exec(ctx, `
-		update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive'`, id, text)
-	return tag.RowsAffected() > 0, wrap("beat", err)
+	var now time.Time
+	sent := time.Now()
+	err = s.Pool.QueryRow(ctx, `
+		update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive'
+		returning heartbeat_at`, id, text).Scan(&now)
+	switch {
+	case err == pgx.ErrNoRows:
+		return false, nil
+	case err != nil:
+		return false, wrap("beat", err)
+	}
+	s.ids.read(sent, time.Now(), now)
+	return true, nil
 }
 
 // Drain makes a living node take no turns, or take them again.

@@ -30,6 +30,7 @@ type Store struct {
 	streams chan struct{} // a token for each transaction that waits for a client
 	counter counter
 	probe   probe
+	ids     idClock
 }
 
 // Options says how to reach the database.

@@ -93,7 +93,7 @@ func (e *Engine) alone(ctx context.Context, queue string) (bool, error) {
 // they are written as fetched already, with their first chunks claimed, and
 // begin when the transaction is committed.
 func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, err error) {
-	return e.SubmitAs(ctx, store.NewID(), user, spec, key)
+	return e.SubmitAs(ctx, e.Store.NewJobID(), user, spec, key)
 }
 
 // SubmitAs is Submit with the id that the job gets, by store.NewID, so that the
@@ -204,7 +204,7 @@ func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.
 	var n store.NewJob
 	var work *store.Work
 	var earlier string
-	id = store.NewID()
+	id = e.Store.NewJobID()
 	err = e.Store.InsertStreamed(ctx, id, values, func(tx pgx.Tx, count int64) (store.NewJob, error) {
 		s, key, err := spec(count)
 		if err != nil {

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -103,9 +104,9 @@ func TestWaitsForQueue(t *testing.T) {
 	}
 }
 
-// TestWaitsForDeletedQueue runs an ended job again whose queue was deleted: in one
-// that was paused nobody can resume it, any other serves its last jobs.
-func TestWaitsForDeletedQueue(t *testing.T) {
+// TestRetryInDeletedQueue runs an ended job again whose queue was deleted: that is
+// refused by the queue's name, until there is such a queue again.
+func TestRetryInDeletedQueue(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
 	for _, paused := range []bool{false, true} {
@@ -129,14 +130,17 @@ func TestWaitsForDeletedQueue(t *testing.T) {
 		if err := n.store.DeleteQueue(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
+		var deleted *store.DeletedQueueError
+		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); !errors.As(err, &deleted) || deleted.Queue != name || !errors.Is(err, jobs.ErrConflict) {
+			t.Errorf("paused %v: a retry in the deleted queue: %v", paused, err)
+		}
+		n.setQueue(t, name, jobs.QueueLimits{PerCore: 1})
 		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); err != nil {
 			t.Fatal(err)
 		}
-		if paused {
-			n.waitsFor(t, id, jobs.WaitNoQueue, name)
-			n.setQueue(t, name, jobs.QueueLimits{PerCore: 1})
+		if j := n.end(t, id, 20*time.Second); j.Run != 2 {
+			t.Errorf("run %d", j.Run)
 		}
-		n.end(t, id, 20*time.Second)
 	}
 }
 

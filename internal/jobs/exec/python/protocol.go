@@ -150,17 +150,17 @@ func (t *turn) printed(body []byte) error {
 
 // dated is l with a time of the process's life.
 func (t *turn) dated(l logText) logText {
-	l.at = t.w.within(l.at)
+	l.at = within(l.at, t.w.born)
 	return l
 }
 
-// within is the time in the life of the process that is nearest to at.
-func (w *worker) within(at time.Time) time.Time {
+// within returns the time from a start until now that is nearest to at.
+func within(at, start time.Time) time.Time {
 	if now := time.Now(); at.After(now) {
 		return now
 	}
-	if at.Before(w.born) {
-		return w.born
+	if at.Before(start) {
+		return start
 	}
 	return at
 }
@@ -175,7 +175,7 @@ func (t *turn) ended(e ending) error {
 		if err := t.mayEnd(c, e.done); err != nil {
 			return err
 		}
-		usage := t.usage(e)
+		usage := t.usage(c, e)
 		w.finishLines(c.base+e.done, t.log)
 		t.flight = append(t.flight[:i:i], t.flight[i+1:]...)
 		t.giveBack(c, c.base+e.done)
@@ -213,13 +213,17 @@ func (t *turn) mayEnd(c *chunk, done int64) error {
 }
 
 // usage is what running a chunk took, as far as it can be true.
-func (t *turn) usage(e ending) exec.Usage {
+func (t *turn) usage(c *chunk, e ending) exec.Usage {
 	w, now := t.w, time.Now()
 	life := now.Sub(w.born)
 	busy := func(d time.Duration, most int) time.Duration { return min(max(d, 0), life*time.Duration(most)) }
 	user, system := busy(e.user, runtime.NumCPU()), busy(e.system, runtime.NumCPU())
+	start := c.begun
+	if start.IsZero() { // it ended before that of the one in front of it was read
+		start = w.born
+	}
 	usage := exec.Usage{
-		StartedAt: w.within(e.began), FinishedAt: now,
+		StartedAt: within(e.began, start), FinishedAt: now,
 		User: max(user-w.user, 0), System: max(system-w.system, 0),
 		InTasks: busy(e.inTasks, t.lane.Threads), Moving: busy(e.moving, t.lane.Threads),
 		PeakMemory: min(max(e.peak, 0), maxPeak),
