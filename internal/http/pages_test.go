@@ -307,7 +307,7 @@ func TestNewJobForm(t *testing.T) {
 		}
 		return v
 	}
-	if j := s.posted(s.post("/jobs/new", blank)); j.State != jobs.Succeeded || j.Counts.Total != 200 {
+	if j := s.posted(s.post("/jobs/new", blank)); j.State != jobs.Succeeded || j.Counts.Total != 1000 {
 		t.Errorf("the form as it is: %+v", j)
 	}
 	// Everything that is wrong stands at its field, and what was typed stays.

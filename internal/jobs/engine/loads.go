@@ -15,14 +15,14 @@ import (
 // other lanes meanwhile. The job ends when the attempts are used up and no other
 // lane has loaded the program or may still load it.
 //
-// Where tasks have run before, other lanes can load the program, though none may
-// be at work just now. Then the lane tries on, rarely, for a bounded number of
-// times.
+// Where other lanes live that have not failed on this node, they may load the
+// program; where tasks have run before, some lane can, though none may be at work
+// just now. Then the lane tries on, rarely, for a bounded number of times.
 const (
-	// lonelyTries is how often a lane fails in a row, while no other lane of the
-	// job lives and though tasks have run before, until the job ends.
+	// lonelyTries is how often a lane fails in a row, while other lanes live or
+	// tasks have run before, but not both, until the job ends.
 	lonelyTries = 5
-	// idleTries is the same while other turns of the job live but hold no lease.
+	// idleTries is the same where both hold, and no lane has a lease.
 	idleTries = 100
 	// loadGrace is how long past the end of its wait a lane on this node counts
 	// as one that may still load the program.
@@ -125,9 +125,9 @@ func (s *loads) last(l *lane, f *loadFailures, o store.Others) bool {
 	switch {
 	case f.left || left:
 		return false
-	case !o.Ran:
+	case !o.Ran && o.Turns <= failing+1:
 		return true
-	case o.Turns <= failing+1:
+	case !o.Ran, o.Turns <= failing+1:
 		return f.alone >= lonelyTries
 	}
 	return f.alone >= idleTries

@@ -15,6 +15,7 @@ import (
 // have numbers of the process, from base on.
 type chunk struct {
 	exec.Chunk
+	sent  time.Time // when the process got it
 	begun time.Time // when its first task could begin; zero before
 
 	base, end int64

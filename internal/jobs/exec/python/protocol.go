@@ -218,12 +218,8 @@ func (t *turn) usage(c *chunk, e ending) exec.Usage {
 	life := now.Sub(w.born)
 	busy := func(d time.Duration, most int) time.Duration { return min(max(d, 0), life*time.Duration(most)) }
 	user, system := busy(e.user, runtime.NumCPU()), busy(e.system, runtime.NumCPU())
-	start := c.begun
-	if start.IsZero() { // it ended before that of the one in front of it was read
-		start = w.born
-	}
 	usage := exec.Usage{
-		StartedAt: within(e.began, start), FinishedAt: now,
+		StartedAt: within(e.began, c.sent), FinishedAt: now,
 		User: max(user-w.user, 0), System: max(system-w.system, 0),
 		InTasks: busy(e.inTasks, t.lane.Threads), Moving: busy(e.moving, t.lane.Threads),
 		PeakMemory: min(max(e.peak, 0), maxPeak),

@@ -227,8 +227,9 @@ func (t *turn) send(c *chunk) {
 	w.next += int64(c.Count)
 	w.chunks++
 	w.cells.store(cellLimit+c.cell, c.end)
+	c.sent = time.Now()
 	if w.loaded && t.flight[0] == c {
-		c.begun = time.Now()
+		c.begun = c.sent
 	}
 	head := appendChunk(make([]byte, 0, chunkHeadSize+len(c.Inputs)), c.base, c.Count, c.cell, c.Failures, c.Range, len(c.Inputs))
 	if !w.send(append(head, c.Inputs...)) {
