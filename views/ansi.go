@@ -85,6 +85,9 @@ func (r *ansiReader) spans(l jobs.LogLine) []logSpan {
 		case c == '\r':
 			put()
 			overwrite = true
+		case c == '\n': // what stands before it is not written over
+			overwrite = false
+			text.WriteByte('\n')
 		case c >= ' ' && c != 0x7f || c == '\t':
 			if overwrite {
 				spans, overwrite = nil, false

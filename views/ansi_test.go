@@ -24,6 +24,7 @@ func TestANSI(t *testing.T) {
 		{"a\x1b[2Kb\x1b[1;1Hc\x1b[?25ld\x1b(Be\x1b=f\x1b]8;;http://x\x07link\x1b]8;;\x1b\\g\x07\bh", "abcdeflinkgh"},
 		{"10 %\r50 %\r100 %", "100 %"},
 		{"50 %\r", "50 %"},
+		{"50 %\r100 %\r\nx", "100 %\nx"},
 		{"\x1b[31m50 %\r\x1b[32m100 %\x1b[0m\r", "(fg-2|100 %)"},
 		{"\x1b", ""}, {"\x1b[", ""}, {"\x1b[31", ""}, {"\x1b]open", ""}, {"x\u009b31my", "x(fg-1|y)"}, {"\x1b数", ""},
 		{"<b>&\x1b[1m<i>", "<b>&(bold|<i>)"},
