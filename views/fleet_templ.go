@@ -1249,7 +1249,7 @@ func queueHour(p QueuesPage, q jobs.Queue) templ.Component {
 		}
 		h := p.History[q.Name]
 		if h.Succeeded+h.Failed == 0 && h.Wait == nil {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 102, "<p class=\"quiet\">Nothing of it ran within the last hour.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 102, "<p class=\"quiet\">No activity within the last hour.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

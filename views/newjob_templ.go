@@ -735,7 +735,7 @@ func programFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldOKExitCodes, label: "Exit codes that mean success", hint: "Parted by spaces. Default: 0 alone.", placeholder: "0", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldOKExitCodes, label: "Exit codes that mean success", hint: "Separated by spaces. Default: 0 alone.", placeholder: "0", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -878,11 +878,11 @@ func inputFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldRangeStart, label: "From", placeholder: "0", mono: true, mode: "numeric"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldRangeStart, label: "Start", placeholder: "0", mono: true, mode: "numeric"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldRangeStop, label: "Up to, without it", placeholder: "1000", mono: true, mode: "numeric"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldRangeStop, label: "Stop (exclusive)", placeholder: "1000", mono: true, mode: "numeric"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -890,7 +890,7 @@ func inputFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 67, "</div><p class=\"hint\">Whole numbers, as Python's range(from, up to, step).</p></div><div class=\"for-lines\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 67, "</div><p class=\"hint\">Whole numbers, as Python's range(start, stop, step).</p></div><div class=\"for-lines\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1297,7 +1297,7 @@ func jobFields(f *NewJobForm, queues []jobs.Queue) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldTags, label: "Tags", hint: "Parted by spaces, to find it again."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldTags, label: "Tags", hint: "Separated by spaces. The list can be searched by them."}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
