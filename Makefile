@@ -20,19 +20,20 @@ run:
 	@$(GO) build -o bin/allcores ./cmd/web
 	@exec bin/allcores $(ARGS)
 
-# All tests, on one private PostgreSQL for the whole run.
+# All tests, on one private PostgreSQL for the whole run. One package at a time:
+# many tests measure how long tasks take, and others start browsers.
 test: export ALLCORES_TEST_BROWSER = 1
 test:
 	@scripts/require test
 	@$(GO) build -o bin/hold ./internal/store/storetest/hold
-	@exec bin/hold $(GO) test $(TESTFLAGS) $(PACKAGES)
+	@exec bin/hold $(GO) test -p 1 $(TESTFLAGS) $(PACKAGES)
 
 # The race detector, which needs a C compiler, on what runs concurrently.
 race: PACKAGES = ./internal/jobs/... ./internal/store/...
 race:
 	@scripts/require race
 	@$(GO) build -o bin/hold ./internal/store/storetest/hold
-	@exec bin/hold $(GO) test -race $(TESTFLAGS) $(PACKAGES)
+	@exec bin/hold $(GO) test -race -p 1 $(TESTFLAGS) $(PACKAGES)
 
 # Allcores beside its peers, as a Markdown table; ARGS="-rows million -runs 1"
 # and the like pass flags on.
