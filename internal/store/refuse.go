@@ -15,6 +15,7 @@ type LoadFailure struct {
 	Error  *jobs.TaskError
 	Reason string        // of the job, where it ends with this
 	Wait   time.Duration // before the task that stands for the failure runs again, where it does not
+	Alone  bool          // no other node could run it meanwhile
 	Limit  int           // attempts that a task may have
 
 	// Last decides whether the job ends with it. It is called under the lock on
@@ -62,7 +63,7 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 		}
 		refused.Claimed = true
 		refused.Last = f.Last(refused.Others)
-		r := f.record(c.Job, claimed.Lease, refused.Last)
+		r := f.record(c.Job, claimed.Lease, refused)
 		b = pgx.Batch{}
 		var p Progress
 		_, kinds, err := r.queue(&b, &p)
@@ -85,11 +86,13 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 	return refused, nil
 }
 
-// record is what becomes of the task that stands for the failure.
-func (f LoadFailure) record(job string, l *Lease, last bool) Record {
+// record is what becomes of the task that stands for the failure. Where
+// another node may load the program, or it could be loaded before, another lane may
+// run the task at once.
+func (f LoadFailure) record(job string, l *Lease, refused Refused) Record {
 	r := Record{Job: job, Lease: l.ID, Count: 1}
 	text := "the program could not be loaded: " + f.Error.Type + ": " + f.Error.Message
-	if last {
+	if refused.Last {
 		r.Halt = f.Reason
 		r.Runs = []jobs.Run{{
 			First: l.First, Count: 1,
@@ -97,7 +100,10 @@ func (f LoadFailure) record(job string, l *Lease, last bool) Record {
 		}}
 	} else {
 		text += fmt.Sprintf("; it is tried again in %v", f.Wait.Round(time.Millisecond))
-		back := Piece{First: l.First, Count: 1, Attempt: l.Attempt, Losses: l.Losses, Wait: f.Wait}
+		back := Piece{First: l.First, Count: 1, Attempt: l.Attempt, Losses: l.Losses}
+		if f.Alone && !refused.Others.Ran {
+			back.Wait = f.Wait
+		}
 		if l.Attempt < f.Limit {
 			r.Attempts = []Attempt{{Index: l.First, Attempt: l.Attempt, Error: f.Error}}
 			back.Attempt++

@@ -15,11 +15,11 @@ import (
 // other lanes meanwhile. The job ends when the attempts are used up and no other
 // lane has loaded the program or may still load it.
 //
-// Where other lanes live that have not failed on this node, they may load the
-// program; where tasks have run before, some lane can, though none may be at work
+// Where another node serves the queue, or other lanes live that have not failed
+// on this node, they may load the program; where tasks have run before, some lane can, though none may be at work
 // just now. Then the lane tries on, rarely, for a bounded number of times.
 const (
-	// lonelyTries is how often a lane fails in a row, while other lanes live or
+	// lonelyTries is how often a lane fails in a row, while there are others or
 	// tasks have run before, but not both, until the job ends.
 	lonelyTries = 5
 	// idleTries is the same where both hold, and no lane has a lease.
@@ -114,8 +114,9 @@ func (s *loads) others(job string, lane int) (failing int, left bool) {
 	return failing, left
 }
 
-// last decides whether the job ends with the failure f of a lane; mu must be held.
-func (s *loads) last(l *lane, f *loadFailures, o store.Others) bool {
+// last decides whether the job ends with the failure f of a lane. alone says that
+// no other node serves the queue; mu must be held.
+func (s *loads) last(l *lane, f *loadFailures, o store.Others, alone bool) bool {
 	if o.Working {
 		f.alone = 0
 		return false
@@ -125,12 +126,19 @@ func (s *loads) last(l *lane, f *loadFailures, o store.Others) bool {
 	switch {
 	case f.left || left:
 		return false
-	case !o.Ran && o.Turns <= failing+1:
+	case !o.Ran && alone && o.Turns <= failing+1:
 		return true
 	case !o.Ran, o.Turns <= failing+1:
 		return f.alone >= lonelyTries
 	}
 	return f.alone >= idleTries
+}
+
+// declined is for how long a turn that this node may not begin yet goes back to
+// the line. It is short, for another node may begin it at once, and differs each
+// time, or nodes that look at the same rate would always look in the same order.
+func declined(wait time.Duration) time.Duration {
+	return min(wait, 100*time.Millisecond+rand.N(800*time.Millisecond))
 }
 
 // unloadedError is the error of a lane that tries later to load its program.
@@ -147,6 +155,10 @@ func (l *lane) notLoaded(ctx context.Context, load *exec.LoadError) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
 	s, policy := &l.engine.loads, l.work.Policy
+	alone, err := l.engine.alone(ctx, l.work.Queue)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	f := s.of(l.work.Job, l.number)
 	f.tries++
@@ -160,11 +172,11 @@ func (l *lane) notLoaded(ctx context.Context, load *exec.LoadError) error {
 	s.mu.Unlock()
 	refused, err := l.engine.Store.Refuse(ctx, *l.claim(), store.LoadFailure{
 		Error: &load.TaskError, Reason: "the program could not be loaded: " + load.Type + ": " + load.Message,
-		Wait: wait, Limit: *policy.MaxAttempts,
+		Wait: wait, Alone: alone, Limit: *policy.MaxAttempts,
 		Last: func(o store.Others) bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.last(l, f, o)
+			return s.last(l, f, o, alone)
 		},
 	})
 	if err != nil {
@@ -181,5 +193,8 @@ func (l *lane) notLoaded(ctx context.Context, load *exec.LoadError) error {
 		return nil
 	}
 	log.Info("a program cannot be loaded; the lane tries again", "wait", wait)
+	if refused.Others.Ran || !alone {
+		return &unloadedError{declined(wait)}
+	}
 	return &unloadedError{min(wait, longestRetry)}
 }

@@ -135,7 +135,7 @@ func (e *Engine) fetched(ctx context.Context, t *turn) error {
 		return fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
 	}
 	if wait := e.loads.wait(t.Job, t.Lane); wait > 0 {
-		return e.requeueAfter(ctx, t, wait)
+		return e.requeueAfter(ctx, t, declined(wait))
 	}
 	fetching := q.fetches.Load()
 	began := time.Now()
