@@ -33,11 +33,13 @@ type idClock struct {
 // it was set back a little.
 const maxIDLead = time.Second
 
-// read notes what the database's clock was between two readings of this node's.
+// read notes what the database's clock was between two readings of this node's. The
+// offset changes as little as that proves, so that a slow answer changes nothing
+// where both clocks agree.
 func (c *idClock) read(sent, received, database time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offset = database.Sub(sent.Add(received.Sub(sent) / 2))
+	c.offset = min(max(c.offset, database.Sub(received)), database.Sub(sent))
 }
 
 // next returns an id. RFC 9562, 6.2, method 3: twelve bits are a fraction of the

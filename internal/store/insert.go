@@ -109,7 +109,7 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at, given_policy, created_at,
 			folded_name, folded_program, folded_tags)
 		values ($1, $2, $3, $4, (select name from queues where name = $5 and not deleted for key share),
-			$6, $7, $8, $9, $10, case when $11 then $14::timestamptz end, case when $12 then $14::timestamptz end, $13, $14, $15, $16, $17)`,
+			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end, $13, $14, $15, $16, $17)`,
 		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended, given, createdAt(n.ID),
 		jobs.Fold(n.Spec.Name), jobs.Fold(n.Spec.Program.SearchText()), jobs.FoldAll(n.Spec.Tags))
 	begun, claimed := n.claim(shape.Count, lanes)
