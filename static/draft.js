@@ -38,7 +38,7 @@ function parse(text) {
 
 const read = () => stores().map((store) => parse(store.getItem(name))).find((draft) => draft);
 
-// tab tells this tab's drafts from those of others.
+// tab distinguishes this tab's drafts from those of others.
 function tab() {
   const [session] = stores();
   if (!session) return "";

@@ -166,7 +166,7 @@ const maxLine = 16 << 20
 
 // inputLines reads inputs of which each is a line: it yields what parse makes of
 // them, or what is wrong with one by its number, as a violation at location.
-// Lines of which parse makes nothing, and a byte order mark, are passed over.
+// It passes over a byte order mark, and lines from which parse makes nothing.
 func inputLines(r io.Reader, location string, parse func(line []byte) (compact []byte, message string)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)

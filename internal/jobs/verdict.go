@@ -46,7 +46,7 @@ const (
 
 	// A process that is bound by the lock of its interpreter keeps about one
 	// core busy, with its tasks. Short ones hardly overlap, as the thread that
-	// has the lock takes the next task with it; so idle threads tell nothing.
+	// has the lock takes the next task with it; so idle threads mean nothing.
 	lockedLeast, lockedMost = 0.6, 1.3
 	lockedTasks             = 0.6
 

@@ -28,7 +28,7 @@ const (
 )
 
 // AppendLogs keeps lines that tasks of a chunk printed, as long as its lease is
-// held: else whoever has it now says what they print. Past MaxLogBytes of the job
+// held: else its present holder says what they print. Past MaxLogBytes of the job
 // the middle is dropped; Logs says so.
 func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines []jobs.LogLine) error {
 	if len(lines) == 0 {

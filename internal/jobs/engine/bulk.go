@@ -55,7 +55,7 @@ func (e *Engine) takeBulks(ctx context.Context) error {
 }
 
 // runBulk works off what is left of an operation and records how far it is. After
-// an error the operation is left to whoever takes it.
+// an error the operation is left to the node that takes it next.
 func (e *Engine) runBulk(ctx context.Context, id string) error {
 	w, err := e.Store.BulkWork(ctx, e.node.ID, id)
 	if errors.Is(err, jobs.ErrNotFound) {

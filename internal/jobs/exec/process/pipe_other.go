@@ -26,7 +26,7 @@ func Pipe() (read, write int, err error) {
 func Enlarge(fd, size int) int { return 16 << 10 }
 
 // Memory makes an unlinked file of that size for sharing memory with a child. It
-// is not sealed: whoever has it can cut it, after which reading a mapping of it
+// is not sealed: a process that has it can cut it, after which reading a mapping of it
 // faults.
 func Memory(size int) (file *os.File, sealed bool, err error) {
 	file, err = os.CreateTemp("", "allcores")
