@@ -22,18 +22,8 @@ const fewNumbers = 4096
 
 // addOutputs takes the outputs that follow those the chunk has.
 func (c *chunk) addOutputs(o outcomes) error {
-	if n := len(c.outputs); n > 0 {
-		s := &c.outputs[n-1]
-		if s.kind != o.kind && s.count < fewNumbers {
-			s.lines, s.packed, s.kind = [][]byte{s.text()}, nil, frameOutcomes
-		}
-		if s.kind == frameOutcomes && o.kind != frameOutcomes && o.count < fewNumbers {
-			few := stretch{kind: o.kind}
-			if err := few.take(o.count, o.outputs); err != nil {
-				return err
-			}
-			o.kind, o.outputs = frameOutcomes, few.text()
-		}
+	if n := len(c.outputs); n > 0 && c.outputs[n-1].kind != o.kind {
+		c.closeNumbers()
 	}
 	if o.kind == frameOutcomes {
 		return c.room(o.kind).take(o.count, o.outputs)
@@ -47,6 +37,25 @@ func (c *chunk) addOutputs(o outcomes) error {
 		o.count, o.outputs = o.count-n, o.outputs[8*n:]
 	}
 	return nil
+}
+
+// closeNumbers makes lines of the last stretch if it is few numbers, and one
+// stretch of it and of the lines before it. It is called only when no more
+// numbers follow, so that the result does not depend on how many frames they
+// came in.
+func (c *chunk) closeNumbers() {
+	n := len(c.outputs)
+	s := &c.outputs[n-1]
+	if s.kind == frameOutcomes || s.count >= fewNumbers {
+		return
+	}
+	s.lines, s.packed, s.kind = [][]byte{s.text()}, nil, frameOutcomes
+	if n > 1 && c.outputs[n-2].kind == frameOutcomes {
+		before := &c.outputs[n-2]
+		before.lines = append(before.lines, s.lines...)
+		before.count += s.count
+		c.outputs = c.outputs[:n-1]
+	}
 }
 
 // room is the last stretch if it takes outputs of that kind, or a new one.
@@ -94,6 +103,9 @@ func (c *chunk) stretches() []jobs.Run {
 	codes := c.durations
 	if lack := 2*c.received - len(codes); lack > 0 {
 		codes = append(codes, make([]byte, lack)...)
+	}
+	if n := len(c.outputs); n > 1 && c.outputs[n-2].kind == frameOutcomes {
+		c.closeNumbers()
 	}
 	runs, failed, at := make([]jobs.Run, len(c.outputs)), c.failed, 0
 	for i := range c.outputs {

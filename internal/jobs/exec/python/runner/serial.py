@@ -55,6 +55,7 @@ class Serial:
         self.encoding = 0.0    # seconds for heavy ones in the batch in hand
         self.pieces = []       # encoded outputs,
         self.form = LINES      # and in which form all of them are
+        self.before = LINES    # the form of the chunk's last output
         self.first = 0         # number of the first task that is not sent
         self.count = 0         # tasks in pieces
         self.size = 0          # bytes in pieces
@@ -99,6 +100,7 @@ class Serial:
                 f, loop = checked(lambda x, call=self.call, f=self.f: call(f, x)), by_value
         del body
         self.first, self.sent, self.failures, self.cell = base, 0, 0, cell
+        self.before = LINES
         lock, out, durations = self.runner.lock, self.out, self.durations
         moving, in_tasks = perf_counter() - t, 0.0
         n, end = base, base + count
@@ -242,6 +244,7 @@ class Serial:
                 self.seal()
             if self.form != LINES:
                 self.end_numbers()
+            self.before = LINES
             if failed:
                 self.failed.append(self.count)
                 self.failures += 1
@@ -255,14 +258,14 @@ class Serial:
         if not n:
             return
         values = self.out[:n]
-        form, data = packed(values, self.uniform)
+        form, data = packed(values, self.uniform, self.before)
         if self.count and form != self.form and self.form != LINES:
             self.end_numbers()
         if self.count and form != self.form:
             form = LINES
         if form == LINES:
             data = self.lines(values)
-        self.form = form
+        self.form = self.before = form
         self.pieces.append(data)
         self.count += n
         self.size += len(data)

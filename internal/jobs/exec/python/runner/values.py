@@ -14,7 +14,7 @@ MAX_OUTPUT = 32 << 20       # bytes of one output; larger is a failure
 MAX_MESSAGE, MAX_TRACEBACK = 8000, 32000  # characters
 
 BULK = 16384                # scalars encoded at once
-FEW = 64                    # numbers that are not worth to be packed
+FEW = 64                    # fewer numbers are smaller as lines, unless others go before them
 DIGITS = "%d\n" * BULK
 
 # Forms of neighbouring outputs, as the parent's frames are called: lines of JSON,
@@ -29,16 +29,18 @@ def integers(values):
     return DIGITS[:3 * n] % tuple(values) if n <= BULK else "%d\n" * n % tuple(values)
 
 
-def packed(values, uniform):
-    """The form in which outputs of one type, or None, are best sent, and the bytes unless it is LINES."""
-    if len(values) >= FEW:
-        try:
-            if uniform is int:
-                return INTS, array("q", values).tobytes()
-            if uniform is float and all(map(isfinite, values)):
-                return FLOATS, array("d", values).tobytes()
-        except OverflowError:
-            pass
+def packed(values, uniform, before):
+    """The form for outputs of the type uniform (None: several types), and their bytes unless it
+    is LINES. before is the form of the outputs before them: numbers go on as numbers however few
+    there are, so that the form of a chunk does not depend on when its outputs were sent."""
+    enough = len(values) >= FEW
+    try:
+        if uniform is int and (enough or before == INTS):
+            return INTS, array("q", values).tobytes()
+        if uniform is float and (enough or before == FLOATS) and all(map(isfinite, values)):
+            return FLOATS, array("d", values).tobytes()
+    except OverflowError:
+        pass
     return LINES, None
 
 
