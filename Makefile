@@ -25,14 +25,14 @@ run:
 test: export ALLCORES_TEST_BROWSER = 1
 test:
 	@scripts/require test
-	@$(GO) build -o bin/hold ./internal/store/storetest/hold
+	@$(GO) build -o bin/hold ./cmd/hold
 	@exec bin/hold $(GO) test -p 1 $(TESTFLAGS) $(PACKAGES)
 
 # The race detector, which needs a C compiler, on what runs concurrently.
 race: PACKAGES = ./internal/jobs/... ./internal/store/...
 race:
 	@scripts/require race
-	@$(GO) build -o bin/hold ./internal/store/storetest/hold
+	@$(GO) build -o bin/hold ./cmd/hold
 	@exec bin/hold $(GO) test -race -p 1 $(TESTFLAGS) $(PACKAGES)
 
 # Allcores beside its peers, as a Markdown table; ARGS="-rows million -runs 1"
@@ -40,7 +40,7 @@ race:
 bench:
 	@scripts/require run
 	@$(GO) build -o bin/allcores ./cmd/web
-	@$(GO) build -o bin/bench ./bench
+	@$(GO) build -o bin/bench ./cmd/bench
 	@exec bin/bench -server bin/allcores $(ARGS)
 
 # Go from the .templ files; the result is committed.

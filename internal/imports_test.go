@@ -11,12 +11,12 @@ import (
 )
 
 // arrows says which packages of this module each may import. The part after a
-// room's name is free within the room: internal/jobs/exec stands for its
+// room's name is free within the room: internal/jobs/executor stands for its
 // sub-packages too.
 var arrows = map[string][]string{
 	"internal/jobs":            {},
-	"internal/jobs/exec":       {"internal/jobs"},
-	"internal/jobs/engine":     {"internal/jobs", "internal/jobs/exec", "internal/store"},
+	"internal/jobs/executor":   {"internal/jobs"},
+	"internal/jobs/engine":     {"internal/jobs", "internal/jobs/executor", "internal/store"},
 	"internal/store":           {"internal/jobs", "migrations"},
 	"internal/store/pglocal":   {},
 	"internal/store/storetest": {"internal/store/pglocal"},
@@ -24,8 +24,9 @@ var arrows = map[string][]string{
 	"views":                    {"internal/jobs", "static"},
 	"static":                   {},
 	"migrations":               {},
-	"bench":                    {"internal/jobs/exec"},
-	"cmd/web":                  {"internal/jobs", "internal/jobs/exec", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
+	"cmd/bench":                {"internal/jobs/executor"},
+	"cmd/hold":                 {"internal/store/storetest"},
+	"cmd/web":                  {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
 }
 
 const module = "github.com/allcores/allcores/"

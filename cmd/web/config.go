@@ -18,7 +18,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec/cores"
+	"github.com/allcores/allcores/internal/jobs/executor/cores"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/pglocal"
 )

@@ -26,10 +26,10 @@ import (
 	"github.com/allcores/allcores/internal/http"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/cgroup"
-	"github.com/allcores/allcores/internal/jobs/exec/command"
-	"github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
+	"github.com/allcores/allcores/internal/jobs/executor/command"
+	"github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/pglocal"
 )
@@ -135,7 +135,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if c.role != engine.RoleWeb {
 		py.Warm()
 		commands := &command.Executor{Groups: groups}
-		o.Executors = map[string]exec.Executor{"python": py, "command": commands}
+		o.Executors = map[string]executor.Executor{"python": py, "command": commands}
 		o.CheckCommand = commands.Check
 	}
 	o.CheckPython = checkPython(py, c.role)

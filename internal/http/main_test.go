@@ -18,9 +18,9 @@ import (
 	web "github.com/allcores/allcores/internal/http"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/command"
-	"github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/command"
+	"github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/storetest"
 )
@@ -73,7 +73,7 @@ func serveAt(t testing.TB, url, role string) *server {
 	py := python.New(python.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
 	o := engine.Options{Store: db, Logger: logger, Role: role, Version: "test", Cores: []int{0, 1}, CheckPython: py.Check, CheckCommand: command.New().Check,
-		Executors: map[string]exec.Executor{"python": py, "command": command.New()}}
+		Executors: map[string]executor.Executor{"python": py, "command": command.New()}}
 	e, err := engine.New(ctx, o)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 )
 
 // A tap stands between a node and Postgres and notes what the node sends:
@@ -207,7 +207,7 @@ func TestCostOfAChunk(t *testing.T) {
 	watcher := webNode(t, database)
 	var p tap
 	start(t, p.listen(t, database), engine.Options{
-		Role: engine.RoleWorker, Executors: map[string]exec.Executor{"python": squares{}}})
+		Role: engine.RoleWorker, Executors: map[string]executor.Executor{"python": squares{}}})
 	p.take()
 	const idle = 4 * time.Second // a node looks around at most every three seconds or so
 	pause(t.Context(), idle)

@@ -16,7 +16,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -44,7 +44,7 @@ type Options struct {
 	Retention time.Duration // how long ended jobs are kept; 0 for ever
 
 	// Executors by kind of program; a node that executes nothing has none.
-	Executors map[string]exec.Executor
+	Executors map[string]executor.Executor
 	// CheckPython lists what is wrong with a Python program without running
 	// it. Nil where this node cannot tell.
 	CheckPython func(context.Context, jobs.Python) ([]jobs.Violation, error)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/storetest"
 )
@@ -142,7 +142,7 @@ func python(source, function string, in jobs.Inputs) jobs.Spec {
 
 func TestManyTasks(t *testing.T) {
 	t.Parallel()
-	n := start(t, template.New(t), engine.Options{Executors: map[string]exec.Executor{"python": squares{}}})
+	n := start(t, template.New(t), engine.Options{Executors: map[string]executor.Executor{"python": squares{}}})
 	began := time.Now()
 	id := n.submit(t, python("def f(x): return x*x", "f", rangeOf(1_000_000)))
 	j := n.end(t, id, 30*time.Second)

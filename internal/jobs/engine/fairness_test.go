@@ -16,8 +16,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -27,7 +27,7 @@ func startOn(t testing.TB, url string, cores ...int) *node {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]exec.Executor{"python": py}, CheckPython: py.Check})
+	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check})
 }
 
 // sleeps is a job of n tasks that sleep.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -21,7 +21,7 @@ type lane struct {
 	queue    *queue
 	priority int
 	number   int
-	executor exec.Executor
+	executor executor.Executor
 	cores    []int
 	began    time.Time
 	waited   time.Duration
@@ -39,7 +39,7 @@ type lane struct {
 	leases map[int64]*held // chunks whose lease is ours: at the executor or being recorded
 
 	mu        sync.Mutex
-	in        chan exec.Chunk // to the executor; closed when no further chunk will come
+	in        chan executor.Chunk // to the executor; closed when no further chunk will come
 	closed    bool
 	atHand    int   // chunks at the executor
 	claimed   bool  // the turn's first claim was made
@@ -102,7 +102,7 @@ func (l *lane) yielding() bool {
 // run claims and executes until nothing can be claimed, the quantum is over or
 // the lane is halted. first is what was claimed for the lane already, or nil.
 func (l *lane) run(ctx context.Context, first *store.Claimed) error {
-	l.in = make(chan exec.Chunk, 2)
+	l.in = make(chan executor.Chunk, 2)
 	l.closed = false
 	if first == nil {
 		if l.isHalted() {
@@ -120,7 +120,7 @@ func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 	l.push(ctx, *first)
 	l.mu.Unlock()
 	executed := make(chan error, 1)
-	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r exec.Report) { l.report(ctx, r) }) }()
+	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r executor.Report) { l.report(ctx, r) }) }()
 	l.mu.Lock()
 	l.fill(ctx)
 	l.mu.Unlock()
@@ -136,7 +136,7 @@ func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(cause, errLeaseLost) {
 		return cause
 	}
-	var load *exec.LoadError
+	var load *executor.LoadError
 	if errors.As(err, &load) {
 		return l.notLoaded(ctx, load)
 	}
@@ -159,18 +159,18 @@ func (l *lane) returnUnread(ctx context.Context) {
 		if h == nil || errors.Is(context.Cause(ctx), errLeaseLost) {
 			continue
 		}
-		l.record(ctx, h, exec.Report{Chunk: chunk.ID, Ended: true, Back: []exec.Span{{First: h.First, Count: h.left}}})
+		l.record(ctx, h, executor.Report{Chunk: chunk.ID, Ended: true, Back: []executor.Span{{First: h.First, Count: h.left}}})
 	}
 }
 
 // order is what the executor must know of the lane.
-func (l *lane) order() exec.Lane {
+func (l *lane) order() executor.Lane {
 	p := l.work.Policy
 	count := min(*p.CoresPerProcess, len(l.engine.Cores))
 	if len(l.cores) > 0 {
 		count = len(l.cores)
 	}
-	return exec.Lane{
+	return executor.Lane{
 		Job: l.work.Job, Number: l.number, Owner: l.work.OwnerID, Program: l.work.Program,
 		Threads: *p.Threads, Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value(),
 		Cores: l.cores, CoreCount: count, Halt: l.halted, Rest: l.rest,
@@ -178,16 +178,16 @@ func (l *lane) order() exec.Lane {
 }
 
 // rest is what is left of the job when the executor has run all that it was given.
-func (l *lane) rest() exec.Rest {
+func (l *lane) rest() executor.Rest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.ended:
-		return exec.Over
+		return executor.Over
 	case l.yield || l.isHalted():
-		return exec.GoesOn
+		return executor.GoesOn
 	}
-	return exec.Exhausted
+	return executor.Exhausted
 }
 
 // claim is the lane's next claim.
@@ -241,7 +241,7 @@ func (l *lane) push(ctx context.Context, c store.Claimed) {
 		l.failLost(ctx, h)
 		return
 	}
-	chunk := exec.Chunk{ID: lease.ID, First: lease.First, Count: lease.Count, Inputs: lease.Inputs, Failures: l.failures}
+	chunk := executor.Chunk{ID: lease.ID, First: lease.First, Count: lease.Count, Inputs: lease.Inputs, Failures: l.failures}
 	if l.work.Policy.ChunkSize == nil {
 		chunk.Budget = 2 * l.aim() // past it the untouched tail goes back
 	}
@@ -258,7 +258,7 @@ func (l *lane) failLost(ctx context.Context, h *held) {
 	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
 		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}
 	run := jobs.Run{First: h.First, Count: 1, Outputs: jobs.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
-	l.record(ctx, h, exec.Report{Chunk: h.ID, Ended: true, Runs: []jobs.Run{run}})
+	l.record(ctx, h, executor.Report{Chunk: h.ID, Ended: true, Runs: []jobs.Run{run}})
 }
 
 // wantsMore reports whether another chunk should be claimed now.
@@ -314,7 +314,7 @@ func (l *lane) closeIfIdle() {
 
 // report records what the executor says of a chunk. The executor's process goes
 // on with the chunk that waits meanwhile.
-func (l *lane) report(ctx context.Context, r exec.Report) {
+func (l *lane) report(ctx context.Context, r executor.Report) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.leases[r.Chunk]
@@ -355,7 +355,7 @@ func (l *lane) drop(id int64) {
 }
 
 // giveBack returns the untouched part of a chunk that goes on running.
-func (l *lane) giveBack(ctx context.Context, h *held, back []exec.Span) {
+func (l *lane) giveBack(ctx context.Context, h *held, back []executor.Span) {
 	if len(back) == 0 {
 		return
 	}
@@ -386,7 +386,7 @@ func (l *lane) recruit(ctx context.Context, p store.Progress) {
 }
 
 // record writes what became of a chunk and claims the next one with it.
-func (l *lane) record(ctx context.Context, h *held, r exec.Report) {
+func (l *lane) record(ctx context.Context, h *held, r executor.Report) {
 	now := time.Now()
 	rec := store.Record{
 		Job: l.work.Job, Lease: h.ID, Count: h.left,
@@ -487,7 +487,7 @@ const (
 
 // keepLogs holds the lines of a report back to be written with the chunk's
 // record, or before it when they are many or the chunk takes long.
-func (l *lane) keepLogs(ctx context.Context, r exec.Report) {
+func (l *lane) keepLogs(ctx context.Context, r executor.Report) {
 	if len(l.logs) == 0 && len(r.Logs) > 0 {
 		l.logsSince = time.Now()
 		if !r.Ended {

@@ -15,20 +15,20 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/command"
-	"github.com/allcores/allcores/internal/jobs/exec/exectest"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/command"
+	"github.com/allcores/allcores/internal/jobs/executor/executortest"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
 // A task that takes more than the limit fails alone, however the limit is held.
 func TestMemoryLimitFailsOneTask(t *testing.T) {
 	t.Parallel()
-	for _, groups := range exectest.Groups(t) {
+	for _, groups := range executortest.Groups(t) {
 		logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 		py := pyexec.New(pyexec.Options{Logger: logger, Groups: groups})
 		t.Cleanup(py.Close)
-		n := start(t, template.New(t), engine.Options{Logger: logger, Executors: map[string]exec.Executor{
+		n := start(t, template.New(t), engine.Options{Logger: logger, Executors: map[string]executor.Executor{
 			"python": py, "command": &command.Executor{Groups: groups},
 		}})
 		eater := python("def f(x):\n    return len(bytearray((300 << 20) if x == 5 else 1 << 20))", "f", rangeOf(40))
@@ -47,7 +47,7 @@ func TestMemoryLimitFailsOneTask(t *testing.T) {
 					t.Fatal(err)
 				}
 				if j.Counts.Failed != 1 || j.Counts.Succeeded != j.Counts.Total-1 || len(failed) != 1 || failed[0].FirstIndex != 5 || failed[0].Kind != jobs.KindMemory ||
-					!strings.Contains(failed[0].Message, "100MiB "+exectest.Held(groups)) {
+					!strings.Contains(failed[0].Message, "100MiB "+executortest.Held(groups)) {
 					t.Errorf("%s, %d threads: %+v, %+v", spec.Program.Kind(), threads, j.Counts, failed)
 				}
 			}

@@ -15,9 +15,9 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/command"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/command"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -49,7 +49,7 @@ func TestFailedLoadIsAnAttempt(t *testing.T) {
 	t.Cleanup(py.Close)
 	n := start(t, template.New(t), engine.Options{
 		Logger:      logger,
-		Executors:   map[string]exec.Executor{"python": py, "command": command.New()},
+		Executors:   map[string]executor.Executor{"python": py, "command": command.New()},
 		CheckPython: py.Check,
 	})
 	// Counts the loads, and fails with the first ones.
@@ -126,10 +126,10 @@ def f(x):
 func TestOneNodeCannotLoad(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
-	start := func(e exec.Executor) *node {
+	start := func(e executor.Executor) *node {
 		return start(t, url, engine.Options{
 			Logger:    slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Executors: map[string]exec.Executor{"python": e},
+			Executors: map[string]executor.Executor{"python": e},
 		})
 	}
 	py := pyexec.New(pyexec.Options{})
@@ -150,13 +150,13 @@ func TestOneNodeCannotLoad(t *testing.T) {
 // lacking is an executor on a node that lacks what every program needs.
 type lacking struct{}
 
-func (lacking) Run(ctx context.Context, l exec.Lane, in <-chan exec.Chunk, report func(exec.Report)) error {
+func (lacking) Run(ctx context.Context, l executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
 	c, ok := <-in
 	if !ok {
 		return errors.New("no chunk")
 	}
-	report(exec.Report{Chunk: c.ID, Ended: true, Back: []exec.Span{{First: c.First, Count: c.Count}}})
-	return &exec.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
+	report(executor.Report{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
+	return &executor.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
 }
 
 // A task that speaks to the server in the runner's place is found among its

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -148,7 +148,7 @@ func (e *unloadedError) Error() string { return "the program could not be loaded
 
 // notLoaded records that the lane could not load the program. It returns an
 // unloadedError when the lane is to try again.
-func (l *lane) notLoaded(ctx context.Context, load *exec.LoadError) error {
+func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	if ctx.Err() != nil {
 		return nil // it was cancelled, which says nothing of the program
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/storetest"
 )
@@ -45,7 +45,7 @@ func serveNode(url string) error {
 	defer py.Close()
 	e, err := engine.New(ctx, engine.Options{
 		Store: s, Logger: logger, Role: engine.RoleWorker, Cores: []int{0, 1},
-		Executors: map[string]exec.Executor{"python": py}, CheckPython: py.Check,
+		Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check,
 	})
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 )
 
 // A meter counts what this node does, for the history of queues and nodes.
@@ -81,7 +81,7 @@ func (m *meter) tookBack() {
 
 // ran counts a chunk that was recorded: what the executor reported, and what of
 // it are final outcomes.
-func (m *meter) ran(queue string, r exec.Report, final []jobs.Run) {
+func (m *meter) ran(queue string, r executor.Report, final []jobs.Run) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.of(queue)

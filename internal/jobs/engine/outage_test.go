@@ -12,7 +12,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -127,7 +127,7 @@ func TestQueueIsServedAgainAfterAConnectionBroke(t *testing.T) {
 	p := tap{cut: func(statement string) bool {
 		return strings.Contains(statement, "QueueCreateOrSetUpdatedAt") && cuts.Add(-1) >= 0
 	}}
-	start(t, p.listen(t, url), engine.Options{Role: engine.RoleWorker, Executors: map[string]exec.Executor{"python": squares{}}})
+	start(t, p.listen(t, url), engine.Options{Role: engine.RoleWorker, Executors: map[string]executor.Executor{"python": squares{}}})
 	square := python("def f(x): return x * x", "f", rangeOf(10))
 	n.end(t, n.submit(t, square), 20*time.Second)
 	cuts.Store(2)

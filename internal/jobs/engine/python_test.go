@@ -13,9 +13,9 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	"github.com/allcores/allcores/internal/jobs/exec/command"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/command"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -27,7 +27,7 @@ func startReal(t testing.TB, url string) *node {
 	t.Cleanup(func() { py.Close() })
 	return start(t, url, engine.Options{
 		Logger:      logger,
-		Executors:   map[string]exec.Executor{"python": py, "command": command.New()},
+		Executors:   map[string]executor.Executor{"python": py, "command": command.New()},
 		CheckPython: py.Check, CheckCommand: command.New().Check,
 	})
 }

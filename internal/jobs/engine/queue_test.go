@@ -15,8 +15,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -27,7 +27,7 @@ func startServing(t testing.TB, url string, o engine.Options) *node {
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	py := pyexec.New(pyexec.Options{Logger: o.Logger})
 	t.Cleanup(func() { py.Close() })
-	o.Executors = map[string]exec.Executor{"python": py}
+	o.Executors = map[string]executor.Executor{"python": py}
 	return start(t, url, o)
 }
 

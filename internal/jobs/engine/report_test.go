@@ -6,8 +6,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -16,7 +16,7 @@ func TestWaitForASlotIsReported(t *testing.T) {
 	t.Parallel()
 	py := pyexec.New(pyexec.Options{})
 	t.Cleanup(func() { py.Close() })
-	n := start(t, template.New(t), engine.Options{Cores: []int{0}, Executors: map[string]exec.Executor{"python": py}, CheckPython: py.Check})
+	n := start(t, template.New(t), engine.Options{Cores: []int{0}, Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check})
 	source := "import time\ndef f(x):\n    time.sleep(0.02)\n"
 	first := n.submit(t, python(source, "f", rangeOf(60)))
 	await(t, "the first job runs", func() bool {

@@ -19,8 +19,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -54,7 +54,7 @@ func TestSoak(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	n := start(t, url, engine.Options{Logger: logger, Retention: time.Second, Executors: map[string]exec.Executor{"python": py}})
+	n := start(t, url, engine.Options{Logger: logger, Retention: time.Second, Executors: map[string]executor.Executor{"python": py}})
 	ctx, stop := context.WithTimeout(t.Context(), *soak)
 	defer stop()
 	var churn sync.WaitGroup

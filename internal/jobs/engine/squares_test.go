@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec"
+	"github.com/allcores/allcores/internal/jobs/executor"
 )
 
 // squares is an executor of its own: it squares numbers in this process, so
 // that what the engine costs can be told from what Python does.
 type squares struct{}
 
-func (squares) Run(ctx context.Context, lane exec.Lane, in <-chan exec.Chunk, report func(exec.Report)) error {
+func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
 	for chunk := range in {
 		began := time.Now()
 		run := jobs.Run{First: chunk.First, Durations: make([]byte, 2*chunk.Count)}
@@ -26,12 +26,12 @@ func (squares) Run(ctx context.Context, lane exec.Lane, in <-chan exec.Chunk, re
 			run.Count++
 		}
 		run.Durations = run.Durations[:2*run.Count]
-		r := exec.Report{Chunk: chunk.ID, Ended: true, Usage: exec.Usage{StartedAt: began, FinishedAt: time.Now()}}
+		r := executor.Report{Chunk: chunk.ID, Ended: true, Usage: executor.Usage{StartedAt: began, FinishedAt: time.Now()}}
 		if run.Count > 0 {
 			r.Runs = []jobs.Run{run}
 		}
 		if left := chunk.Count - run.Count; left > 0 {
-			r.Back = []exec.Span{{First: chunk.First + int64(run.Count), Count: left}}
+			r.Back = []executor.Span{{First: chunk.First + int64(run.Count), Count: left}}
 		}
 		report(r)
 	}

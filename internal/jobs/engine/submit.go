@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec/slots"
+	"github.com/allcores/allcores/internal/jobs/executor/slots"
 	"github.com/allcores/allcores/internal/store"
 )
 

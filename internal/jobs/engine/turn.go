@@ -11,7 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/exec/slots"
+	"github.com/allcores/allcores/internal/jobs/executor/slots"
 	"github.com/allcores/allcores/internal/store"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/jobs/exec"
-	pyexec "github.com/allcores/allcores/internal/jobs/exec/python"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -337,7 +337,7 @@ func TestCannotRunThere(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	n := start(t, template.New(t), engine.Options{Executors: map[string]exec.Executor{"python": py}})
+	n := start(t, template.New(t), engine.Options{Executors: map[string]executor.Executor{"python": py}})
 	id := n.submit(t, jobs.Spec{Program: jobs.Program{Command: &jobs.Command{Argv: []string{"true"}}}, Inputs: rangeOf(1)})
 	n.waitsFor(t, id, jobs.WaitTrouble, `cannot run programs of kind "command"`)
 	n.cancelAll(t, id)

@@ -1,0 +1,119 @@
+package python
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/reports"
+)
+
+// FuzzProtocol has a process say anything at all, with anything in its cells,
+// until it breaks the protocol or dies. Each task must come out once.
+func FuzzProtocol(f *testing.F) {
+	u64 := binary.LittleEndian.AppendUint64
+	ending := func(base, done uint64) []byte {
+		return appendFrame(nil, frameEnd, u64(u64(nil, base), done), make([]byte, 48))
+	}
+	outcomes := func(first uint64, count uint32, lines string) []byte {
+		head := binary.LittleEndian.AppendUint32(u64(nil, first), count)
+		return appendFrame(nil, frameOutcomes, head, make([]byte, 8), []byte(lines))
+	}
+	single := func(number uint64, line string) []byte {
+		head := append(u64(u64(nil, number), math.Float64bits(1e-3)), 0)
+		return appendFrame(nil, frameOutcome, binary.LittleEndian.AppendUint32(head, uint32(len(line))), []byte(line))
+	}
+	f.Add(ending(0, 0), int64(0), int64(-1), int64(0), false)
+	f.Add(bytes.Join([][]byte{outcomes(0, 2, "1\n2\n"), ending(0, 2), outcomes(10, 1, "3\n")}, nil), int64(11), int64(11), int64(0), true)
+	f.Add(bytes.Join([][]byte{single(3, "1\n"), single(12, "2\n"), ending(10, 1), ending(0, 9)}, nil), int64(13), int64(4), int64(1<<40), true)
+	f.Add(appendFrame(nil, frameLoaded, []byte(`!{"kind":"x"}`)), int64(-1), int64(1<<62), int64(-1), false)
+	f.Fuzz(func(t *testing.T, data []byte, high, mark, unsent int64, loaded bool) {
+		cells, err := newCells(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cells.close()
+		count := make(map[int64]int)
+		ended := make(map[int64]bool)
+		var turn turn
+		turn = fuzzTurn(cells, loaded, reports.New(func(r executor.Report) {
+			if ended[r.Chunk] {
+				t.Errorf("chunk %d ends twice", r.Chunk)
+			}
+			ended[r.Chunk] = r.Ended
+			tell(count, r)
+		}))
+		cells.store(cellHigh, high)
+		cells.store(cellMark, mark)
+		cells.store(cellMark+markStep, mark+1)
+		cells.store(cellUnsent, unsent)
+		stream := bufio.NewReader(bytes.NewReader(data))
+		for err == nil && turn.err == nil {
+			var f frame
+			if f, err = readFrame(stream, func(bool) {}); err == nil {
+				if err = turn.frame(f); err != nil {
+					turn.broke = err.Error()
+				}
+			}
+		}
+		turn.reclaim()
+		turn.inHand(0)
+		cells.unsent(0)
+		failure := &jobs.TaskError{Kind: jobs.KindCrash}
+		exit := &exitInfo{}
+		blame := turn.blame(exit, failure, turn.begun())
+		for _, c := range turn.flight {
+			turn.abandon(c, blame, exit)
+		}
+		turn.reports.Close()
+		for i := range int64(20) {
+			if n := count[100+i]; n != 1 && !(n == 0 && blame.alone == i) {
+				t.Errorf("task %d comes out %d times", i, n)
+			}
+		}
+	})
+}
+
+// fuzzTurn is a turn with two chunks of ten tasks in flight, from 100 on.
+func fuzzTurn(cells *cells, loaded bool, queue *reports.Queue) turn {
+	w := &worker{cells: cells, loaded: loaded, next: 20, born: time.Now(), printed: make(map[source]*printing)}
+	t := turn{
+		e: &Executor{bounds: usualBounds}, ctx: context.Background(), w: w, reports: queue,
+		lane: executor.Lane{Threads: 2}, seen: make([]seen, 2), culprit: -1,
+	}
+	for i := range int64(2) {
+		c := newChunk(executor.Chunk{ID: i, First: 100 + 10*i, Count: 10})
+		c.base, c.end, c.cut, c.cell = 10*i, 10*i+10, 10*i+10, int(i)
+		t.flight = append(t.flight, c)
+	}
+	return t
+}
+
+// tell counts how often each task comes out.
+func tell(count map[int64]int, r executor.Report) {
+	for _, run := range r.Runs {
+		lines := 0
+		for range jobs.Lines(run.Outputs) {
+			lines++
+		}
+		for i := range int64(min(run.Count, lines)) {
+			count[run.First+i]++
+		}
+	}
+	for _, spans := range [][]executor.Span{r.Back, r.Lost} {
+		for _, s := range spans {
+			for i := range int64(s.Count) {
+				count[s.First+i]++
+			}
+		}
+	}
+	for _, s := range r.Suspects {
+		count[s]++
+	}
+}

@@ -1,0 +1,81 @@
+package python
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/executor"
+)
+
+// How many frames outputs come in depends on time; what becomes of them must not.
+func TestStretchesDoNotDependOnFrames(t *testing.T) {
+	t.Parallel()
+	type part struct {
+		kind  byte
+		count int
+	}
+	for name, test := range map[string]struct {
+		parts []part
+		want  string
+	}{
+		"numbers after a few lines":    {[]part{{frameOutcomes, 10}, {frameInts, 10_000}}, "lines 10, packed 10000"},
+		"few numbers among lines":      {[]part{{frameOutcomes, 10}, {frameInts, 4000}, {frameOutcomes, 5}}, "lines 4015"},
+		"few numbers at the end":       {[]part{{frameOutcomes, 5000}, {frameInts, 4000}}, "lines 9000"},
+		"few numbers alone":            {[]part{{frameInts, 70}}, "packed 70"},
+		"few of either kind":           {[]part{{frameInts, 100}, {frameFloats, 100}, {frameInts, 100}}, "lines 300"},
+		"many of either kind":          {[]part{{frameInts, 5000}, {frameFloats, 6000}}, "packed 5000, packed 6000"},
+		"more than one run has":        {[]part{{frameInts, jobs.MaxPacked + 3}}, fmt.Sprintf("packed %d, packed 3", jobs.MaxPacked)},
+		"a line between many and many": {[]part{{frameInts, 5000}, {frameOutcomes, 1}, {frameInts, 5000}}, "packed 5000, lines 1, packed 5000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 50 {
+				c := &chunk{Chunk: executor.Chunk{First: 7}}
+				var want []string
+				for _, p := range test.parts {
+					for left := p.count; left > 0; {
+						n := 1 + rand.IntN(min(left, []int{60, 3000, left}[rand.IntN(3)]))
+						var data []byte
+						for range n {
+							value := len(want)
+							want = append(want, fmt.Sprintf(map[byte]string{frameOutcomes: "%d", frameInts: "%d", frameFloats: "%d.5"}[p.kind], value))
+							switch p.kind {
+							case frameOutcomes:
+								data = fmt.Appendf(data, "%d\n", value)
+							case frameInts:
+								data = binary.LittleEndian.AppendUint64(data, uint64(value))
+							case frameFloats:
+								data, _ = binary.Append(data, binary.LittleEndian, float64(value)+0.5)
+							}
+						}
+						if err := c.addOutputs(outcomes{kind: p.kind, count: n, outputs: data}); err != nil {
+							t.Fatal(err)
+						}
+						c.received += n
+						left -= n
+					}
+				}
+				var forms, got []string
+				for _, run := range c.stretches() {
+					form := "lines"
+					if jobs.Packed(run.Outputs) {
+						form = "packed"
+					}
+					forms = append(forms, fmt.Sprint(form, " ", run.Count))
+					got = append(got, strings.Fields(string(jobs.Text(run.Outputs)))...)
+				}
+				if form := strings.Join(forms, ", "); form != test.want {
+					t.Fatalf("got %s, want %s", form, test.want)
+				}
+				if !reflect.DeepEqual(got, want) {
+					t.Fatal("the outputs differ")
+				}
+			}
+		})
+	}
+}
