@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/allcores/allcores/internal/http"
+	web "github.com/allcores/allcores/internal/http"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/jobs/executor"

@@ -1,4 +1,4 @@
-// Package web answers browsers and scripts: pages, the REST API, and the
+// Package http answers browsers and scripts: pages, the REST API, and the
 // streams of both.
 //
 // # Which way data flows
@@ -70,4 +70,4 @@
 // is text in UTF-8 or UTF-16 (filetext.go), whose format follows from its name
 // and its first 64 KiB unless the form says it (fileformat.go), and of which the
 // inputs are read (fileinputs.go).
-package web
+package http

@@ -1,4 +1,4 @@
-package web_test
+package http_test
 
 import (
 	"math"
