@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // A chart is an hour as a small drawing, newest at the right.
@@ -137,7 +138,7 @@ func linear(half, whole string) []chartTick {
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
 // approximately is q in words.
-func approximately(q *jobs.Quantiles) string {
+func approximately(q *insight.Quantiles) string {
 	if q == nil {
 		return "–"
 	}
@@ -145,7 +146,7 @@ func approximately(q *jobs.Quantiles) string {
 }
 
 // throughput is the tasks of a queue that ended, a second.
-func throughput(id string, h jobs.QueueHistory) chart {
+func throughput(id string, h insight.QueueHistory) chart {
 	n := len(h.Points)
 	rates, fails := make([]float64, n), make([]float64, n)
 	most := 0.0
@@ -183,7 +184,7 @@ func throughput(id string, h jobs.QueueHistory) chart {
 
 // quantiles is a chart of durations on a logarithmic scale, which begins at
 // least milliseconds or above.
-func quantiles(id, title string, least float64, h jobs.QueueHistory, all *jobs.Quantiles, of func(jobs.QueuePoint) *jobs.Quantiles) chart {
+func quantiles(id, title string, least float64, h insight.QueueHistory, all *insight.Quantiles, of func(insight.QueuePoint) *insight.Quantiles) chart {
 	n := len(h.Points)
 	c := chart{
 		id: id, title: title + " ≈", step: h.StepSeconds, reads: make([]string, n),
@@ -214,11 +215,11 @@ func quantiles(id, title string, least float64, h jobs.QueueHistory, all *jobs.Q
 	}
 	for _, which := range []struct {
 		class string
-		pick  func(*jobs.Quantiles) float64
+		pick  func(*insight.Quantiles) float64
 	}{
-		{"p99", func(q *jobs.Quantiles) float64 { return q.P99 }},
-		{"p95", func(q *jobs.Quantiles) float64 { return q.P95 }},
-		{"p50", func(q *jobs.Quantiles) float64 { return q.P50 }},
+		{"p99", func(q *insight.Quantiles) float64 { return q.P99 }},
+		{"p95", func(q *insight.Quantiles) float64 { return q.P95 }},
+		{"p50", func(q *insight.Quantiles) float64 { return q.P50 }},
 	} {
 		shares := make([]float64, n)
 		for i, p := range h.Points {
@@ -250,18 +251,18 @@ func decade(e int) string {
 	return strconv.FormatFloat(math.Pow10(e-3), 'f', -1, 64) + " s"
 }
 
-func queueCharts(q jobs.Queue, h jobs.QueueHistory) []chart {
+func queueCharts(q jobs.Queue, h insight.QueueHistory) []chart {
 	id := "-of-" + q.Name
 	return []chart{
 		throughput("rate"+id, h),
-		quantiles("wait"+id, "Wait for a slot", .1, h, h.Wait, func(p jobs.QueuePoint) *jobs.Quantiles { return p.Wait }),
-		quantiles("run"+id, "Run time of tasks", .0001, h, h.Run, func(p jobs.QueuePoint) *jobs.Quantiles { return p.Run }),
+		quantiles("wait"+id, "Wait for a slot", .1, h, h.Wait, func(p insight.QueuePoint) *insight.Quantiles { return p.Wait }),
+		quantiles("run"+id, "Run time of tasks", .0001, h, h.Run, func(p insight.QueuePoint) *insight.Quantiles { return p.Run }),
 	}
 }
 
 // nodeCharts are the cores, the memory and the load of a node.
-func nodeCharts(n jobs.Node, h jobs.NodeHistory) []chart {
-	steps := int(jobs.HistoryKept.Seconds() / max(h.StepSeconds, 1))
+func nodeCharts(n jobs.Node, h insight.NodeHistory) []chart {
+	steps := int(insight.HistoryKept.Seconds() / max(h.StepSeconds, 1))
 	series := func() []float64 {
 		s := make([]float64, steps)
 		for i := range s {

@@ -11,14 +11,15 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // A QueuesPage is the list of queues at /queues, rendered by [Queues].
 type QueuesPage struct {
 	Page
-	Queues  []jobs.Queue                 // by name
-	Nodes   []jobs.Node                  // for the slots that they give
-	History map[string]jobs.QueueHistory // by queue
+	Queues  []jobs.Queue                    // by name
+	Nodes   []jobs.Node                     // for the slots that they give
+	History map[string]insight.QueueHistory // by queue
 
 	Refused *QueueForm // with its errors; nil where nothing was refused
 	Kept    string     // a queue that was to be deleted, but has work
@@ -236,10 +237,10 @@ func trimFloat(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 type NodesPage struct {
 	Page
 	Nodes   []jobs.Node
-	History map[string]jobs.NodeHistory // by the node's id
-	Names   map[string]string           // of the jobs in hand that the user may see, by id
-	Stream  StreamView                  // of all jobs that the user may see
-	Inks    map[string]string           // classes of colour of the jobs in hand, by id, see [JobInk]
+	History map[string]insight.NodeHistory // by the node's id
+	Names   map[string]string              // of the jobs in hand that the user may see, by id
+	Stream  StreamView                     // of all jobs that the user may see
+	Inks    map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
 // unpinnedRows is how many rows of slots without a core are expected beside those

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 func TestChartPaths(t *testing.T) {
@@ -52,15 +53,15 @@ func TestChartPaths(t *testing.T) {
 }
 
 func TestQueueCharts(t *testing.T) {
-	var waits, runs jobs.TimeClasses
+	var waits, runs insight.TimeClasses
 	for range 100 {
 		waits.AddDuration(0)
 		runs.AddDuration(30 * time.Millisecond)
 	}
-	var s jobs.QueueSeries
+	var s insight.QueueSeries
 	s.Add(
-		jobs.QueueSample{At: sampleNow.Add(-time.Second), Succeeded: 90, Failed: 60, Waits: waits.Since(new(jobs.TimeClasses)), Runs: runs.Since(new(jobs.TimeClasses))},
-		jobs.QueueSample{At: sampleNow.Add(-10 * time.Minute), Succeeded: 3000},
+		insight.QueueSample{At: sampleNow.Add(-time.Second), Succeeded: 90, Failed: 60, Waits: waits.Since(new(insight.TimeClasses)), Runs: runs.Since(new(insight.TimeClasses))},
+		insight.QueueSample{At: sampleNow.Add(-10 * time.Minute), Succeeded: 3000},
 	)
 	list := queueCharts(jobs.Queue{Name: "q"}, s.History(sampleNow))
 	if got := list[0]; !strings.Contains(got.told, "now 10.0/s, at most 100/s") || !strings.Contains(got.told, "3,090 tasks succeeded, 60 failed") || got.ticks[2].label != "100" {
@@ -76,7 +77,7 @@ func TestQueueCharts(t *testing.T) {
 	if got := list[2]; got.ticks[0].label != "10 ms" || got.ticks[1].label != "100 ms" || !strings.Contains(got.told, "p50 31 ms") {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range queueCharts(jobs.Queue{Name: "q"}, jobs.QueueHistory{}) { // a queue that is new
+	for _, c := range queueCharts(jobs.Queue{Name: "q"}, insight.QueueHistory{}) { // a queue that is new
 		for _, shape := range c.shapes {
 			if shape.d != "" {
 				t.Errorf("%s: %q of nothing", c.id, shape.d)

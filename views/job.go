@@ -2,6 +2,7 @@ package views
 
 import (
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // MaxCells is how many cells the strip of all tasks has at most.
@@ -19,9 +20,9 @@ type JobPage struct {
 	MoreFailures bool                // there are more groups
 	Cells        []Cell              // [CellSize] tasks each, in order, over all tasks
 
-	Runs   []jobs.JobRun // the newest RunsShown at most, in their order
-	Run    *jobs.JobRun  // that is shown instead of the newest; nil for the newest
-	Report *jobs.Report  // of the run that is shown; nil while nothing is known
+	Runs   []jobs.Run      // the newest RunsShown at most, in their order
+	Run    *jobs.Run       // that is shown instead of the newest; nil for the newest
+	Report *insight.Report // of the run that is shown; nil while nothing is known
 
 	Stream    StreamView
 	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending

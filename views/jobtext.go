@@ -10,6 +10,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 func taskURL(job string, index int64) templ.SafeURL {
@@ -76,7 +77,7 @@ func speedUp(p JobPage) (number, unit string) {
 }
 
 // unjudged says why there is no speed-up of a run that has ended.
-func unjudged(r *jobs.Report) string {
+func unjudged(r *insight.Report) string {
 	if r == nil {
 		return "not kept"
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/a-h/templ"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // reportURL is the report of the run that the page shows.
@@ -24,40 +24,40 @@ func reportURL(p JobPage) templ.SafeURL {
 func toSpan(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
 // verdictWord is the verdict itself; its sentence says why.
-func verdictWord(kind jobs.VerdictKind) string {
+func verdictWord(kind insight.VerdictKind) string {
 	switch kind {
-	case jobs.WellSpread:
+	case insight.WellSpread:
 		return "Well spread"
-	case jobs.InterpreterLock:
+	case insight.InterpreterLock:
 		return "Bound by the interpreter lock"
-	case jobs.WaitingOnIO:
+	case insight.WaitingOnIO:
 		return "Waiting on I/O"
-	case jobs.DataMovement:
+	case insight.DataMovement:
 		return "Dominated by data movement"
-	case jobs.OneLongTask:
+	case insight.OneLongTask:
 		return "One long task sets the pace"
-	case jobs.IdleTail:
+	case insight.IdleTail:
 		return "Idle at the end"
-	case jobs.TooLittleWork:
+	case insight.TooLittleWork:
 		return "Too little work per task"
-	case jobs.WaitingForSlots:
+	case insight.WaitingForSlots:
 		return "Waiting for slots"
-	case jobs.NothingToClaim:
+	case insight.NothingToClaim:
 		return "Nothing to claim"
 	}
 	return string(kind)
 }
 
 // verdictClass gives a verdict the colour of a state.
-func verdictClass(kind jobs.VerdictKind) string {
-	if kind == jobs.WellSpread {
+func verdictClass(kind insight.VerdictKind) string {
+	if kind == insight.WellSpread {
 		return "succeeded"
 	}
 	return "paused"
 }
 
 // judged reports whether a job did enough for its speed-up to mean something.
-func judged(r *jobs.Report) bool { return r.Verdict != nil }
+func judged(r *insight.Report) bool { return r.Verdict != nil }
 
 // upperFirst is text with a capital at its beginning.
 func upperFirst(text string) string {
@@ -75,7 +75,7 @@ type share struct {
 
 // shares are the parts in the order in which the bar has them. Rare ones are
 // left out where there is nothing of them.
-func shares(r *jobs.Report) []share {
+func shares(r *insight.Report) []share {
 	list := []share{
 		{"in-tasks", "in tasks", r.Shares.Tasks},
 		{"moving", "encoding and moving data", r.Shares.Moving},
@@ -89,7 +89,7 @@ func shares(r *jobs.Report) []share {
 	return list
 }
 
-func shareSegments(r *jobs.Report) []segment {
+func shareSegments(r *insight.Report) []segment {
 	var out []segment
 	x, sum := 0, 0.0
 	for _, s := range shares(r) {
@@ -102,7 +102,7 @@ func shareSegments(r *jobs.Report) []segment {
 	return out
 }
 
-func sharesTold(r *jobs.Report) string {
+func sharesTold(r *insight.Report) string {
 	var parts []string
 	for _, s := range shares(r) {
 		parts = append(parts, sharePercent(s.share)+" "+s.word)
@@ -119,7 +119,7 @@ func sharePercent(v float64) string {
 }
 
 // reportPairs are the report's figures.
-func reportPairs(r *jobs.Report) []pair {
+func reportPairs(r *insight.Report) []pair {
 	pairs := []pair{
 		{"Wall time", span(toSpan(r.WallSeconds))},
 		{"Task time", span(toSpan(r.TaskSeconds)) + ", added up"},
@@ -152,7 +152,7 @@ func reportPairs(r *jobs.Report) []pair {
 }
 
 // taskPairs are the figures of single tasks.
-func taskPairs(r *jobs.Report) []pair {
+func taskPairs(r *insight.Report) []pair {
 	t := r.Tasks
 	return []pair{
 		{"Median", millisText(t.P50MS)},
@@ -176,7 +176,7 @@ const histogramHeight = 132
 // histogramTop is the room above the highest bar.
 const histogramTop = 18
 
-func mostInBin(r *jobs.Report) int64 {
+func mostInBin(r *insight.Report) int64 {
 	most := int64(0)
 	for _, b := range r.Histogram {
 		most = max(most, b.Count)
@@ -190,7 +190,7 @@ type histogramBar struct {
 	height          int
 }
 
-func histogramBars(r *jobs.Report) []histogramBar {
+func histogramBars(r *insight.Report) []histogramBar {
 	var bars []histogramBar
 	most := mostInBin(r)
 	n := len(r.Histogram)
@@ -219,7 +219,7 @@ const maxLabels = 6
 
 // histogramLabels are the borders that have one: the first and the last, and as
 // many between them as there is room for.
-func histogramLabels(r *jobs.Report) []histogramLabel {
+func histogramLabels(r *insight.Report) []histogramLabel {
 	n := len(r.Histogram)
 	every := (n + maxLabels - 2) / (maxLabels - 1)
 	labels := []histogramLabel{{share100(0, n), "start", borderText(r.Histogram[0].FromMS)}}
@@ -246,7 +246,7 @@ func borderText(ms float64) string {
 	return strconv.FormatFloat(ms, 'g', 3, 64) + " " + unit
 }
 
-func histogramTold(r *jobs.Report) string {
+func histogramTold(r *insight.Report) string {
 	return fmt.Sprintf("Histogram of %s: half within %s, 95 %% within %s. The same as a table follows.",
 		plural(r.Tasks.Count, "task", "tasks"), millisText(r.Tasks.P50MS), millisText(r.Tasks.P95MS))
 }

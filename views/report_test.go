@@ -7,7 +7,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 func TestReport(t *testing.T) {
@@ -63,7 +63,7 @@ func TestReport(t *testing.T) {
 func TestVerdictWords(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, kind := range jobs.VerdictKinds {
+	for _, kind := range insight.VerdictKinds {
 		word := verdictWord(kind)
 		if seen[word] || strings.Contains(word, "_") {
 			t.Errorf("%s is called %q", kind, word)
@@ -93,9 +93,9 @@ func TestBorders(t *testing.T) {
 		}
 	}
 	for n := 1; n <= 40; n++ {
-		r := &jobs.Report{}
+		r := &insight.Report{}
 		for i := range n {
-			r.Histogram = append(r.Histogram, jobs.Bin{FromMS: math.Exp2(float64(i)), ToMS: math.Exp2(float64(i + 1)), Count: 1})
+			r.Histogram = append(r.Histogram, insight.Bin{FromMS: math.Exp2(float64(i)), ToMS: math.Exp2(float64(i + 1)), Count: 1})
 		}
 		labels := histogramLabels(r)
 		if last := labels[len(labels)-1]; len(labels) < 2 || len(labels) > maxLabels || labels[0].x != "0.000%" || last.x != "100.000%" || last.text != borderText(r.Histogram[n-1].ToMS) {

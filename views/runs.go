@@ -41,7 +41,7 @@ func (p JobPage) shownRun() int {
 }
 
 // runText says what a run did.
-func runText(r jobs.JobRun) string {
+func runText(r jobs.Run) string {
 	text := plural(r.Counts.Total, "task", "tasks")
 	if r.State == jobs.Failed && r.Counts.Failed > 0 {
 		text = thousands(r.Counts.Failed) + " of " + text + " failed"

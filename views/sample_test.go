@@ -12,6 +12,8 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // The samples are pages as they look on a busy afternoon, and on bad days.
@@ -80,7 +82,7 @@ func sampleJobs() []jobs.Job {
 	failed := function(sampleJob(5, "word count", jobs.Failed, jobs.Counts{Total: 10000, Succeeded: 9988, Failed: 12}, time.Hour, 4100*time.Millisecond), "count", "cpu")
 	failed.Reason = "12 tasks failed"
 	queued := function(sampleJob(3, "parameter sweep", jobs.Queued, jobs.Counts{Total: 4800}, time.Minute, 0), "simulate", "cpu")
-	queued.Explain(jobs.InLine("cpu", 3))
+	queued.Explain(insight.InLine("cpu", 3))
 	return []jobs.Job{
 		sampleJob(1, "squares", jobs.Running, jobs.Counts{Total: 1_000_000, Succeeded: 812_344, Running: 4096}, 2*time.Second, 2*time.Second),
 		thumbnails,
@@ -210,18 +212,18 @@ func sampleFailed() JobPage {
 }
 
 // sampleReport is of eight lanes, of which the last goes on for long.
-func sampleReport(ended bool) *jobs.Report {
+func sampleReport(ended bool) *insight.Report {
 	const wall = 4100 * time.Millisecond
-	f := jobs.ReportFacts{
+	f := insight.ReportFacts{
 		Ended: ended, Wall: wall, Total: 10_000, Threads: 1, Interpreter: true, Cores: 8, OutputBytes: 81 << 10,
-		Lanes: jobs.NewLaneTimes(wall), Durations: jobs.NewDurations(),
+		Lanes: insight.NewLaneTimes(wall), Durations: insight.NewDurations(),
 	}
 	for lane := range 8 {
 		end := 2700 * time.Millisecond
 		if lane == 7 {
 			end = wall
 		}
-		f.Lanes.Add(jobs.ChunkTime{
+		f.Lanes.Add(insight.ChunkTime{
 			Lane: lane, First: int64(1250 * lane), Count: 1250, Started: 30 * time.Millisecond, Finished: end,
 			Tasks: end - 200*time.Millisecond, Moving: 120 * time.Millisecond, User: end - 300*time.Millisecond, System: 40 * time.Millisecond, PeakMemory: 31 << 20,
 		})
@@ -231,7 +233,7 @@ func sampleReport(ended bool) *jobs.Report {
 		if i == 9811 {
 			took = 1700 * time.Millisecond
 		}
-		f.Durations.Add(i, binary.LittleEndian.AppendUint16(nil, jobs.EncodeDuration(took)))
+		f.Durations.Add(i, binary.LittleEndian.AppendUint16(nil, outcomes.EncodeDuration(took)))
 	}
 	return f.Report()
 }
@@ -345,35 +347,35 @@ func sampleNodes() []jobs.Node {
 	return []jobs.Node{sampleNode(1, "worker-1", "alive", 8), draining, web, silent, dead, stopped}
 }
 
-func sampleQueueHistory(busy float64) jobs.QueueHistory {
-	var s jobs.QueueSeries
+func sampleQueueHistory(busy float64) insight.QueueHistory {
+	var s insight.QueueSeries
 	for i := range 720 {
 		if busy < 1 && i%50 > int(10*busy) {
 			continue
 		}
 		wave := busy * (1.2 + math.Sin(float64(i)/40) + .3*math.Sin(float64(i)))
-		sample := jobs.QueueSample{Node: "n", At: sampleNow.Add(-time.Duration(i) * jobs.SampleEvery), Succeeded: int64(2000 * wave)}
+		sample := insight.QueueSample{Node: "n", At: sampleNow.Add(-time.Duration(i) * insight.SampleEvery), Succeeded: int64(2000 * wave)}
 		if i%90 < 4 {
 			sample.Failed = sample.Succeeded / 8
 		}
-		var waits, runs jobs.TimeClasses
+		var waits, runs insight.TimeClasses
 		for k := range 400 {
 			x := float64(k) / 400
 			runs.AddDuration(time.Duration(2e6 * wave * math.Exp(3*x*x*x)))
 			waits.AddDuration(time.Duration(4e6 * x * math.Exp(4*x*wave)))
 		}
-		sample.Waits, sample.Runs = waits.Since(new(jobs.TimeClasses)), runs.Since(new(jobs.TimeClasses))
+		sample.Waits, sample.Runs = waits.Since(new(insight.TimeClasses)), runs.Since(new(insight.TimeClasses))
 		s.Add(sample)
 	}
 	return s.History(sampleNow)
 }
 
-func sampleNodeHistory(n jobs.Node, minutes int) jobs.NodeHistory {
-	var s jobs.NodeSeries
+func sampleNodeHistory(n jobs.Node, minutes int) insight.NodeHistory {
+	var s insight.NodeSeries
 	for i := range minutes * 12 {
 		wave := 1 + math.Sin(float64(i)/60)
-		s.Add(jobs.NodeSample{
-			Node: n.ID, At: sampleNow.Add(-time.Duration(i) * jobs.SampleEvery), User: 35 * wave, System: 6 * wave, Other: 2,
+		s.Add(insight.NodeSample{
+			Node: n.ID, At: sampleNow.Add(-time.Duration(i) * insight.SampleEvery), User: 35 * wave, System: 6 * wave, Other: 2,
 			Load: float64(len(n.Cores)) * .6 * wave, Memory: int64(14+6*wave) << 30,
 		})
 	}
@@ -383,12 +385,12 @@ func sampleNodeHistory(n jobs.Node, minutes int) jobs.NodeHistory {
 func sampleQueuesPage() QueuesPage {
 	return QueuesPage{
 		Page: samplePage("/queues/live"), Queues: sampleQueues(), Nodes: sampleNodes(),
-		History: map[string]jobs.QueueHistory{"cpu": sampleQueueHistory(1), "big-memory": sampleQueueHistory(.3), "io": new(jobs.QueueSeries).History(sampleNow)},
+		History: map[string]insight.QueueHistory{"cpu": sampleQueueHistory(1), "big-memory": sampleQueueHistory(.3), "io": new(insight.QueueSeries).History(sampleNow)},
 	}
 }
 
 func sampleNodesPage(nodes ...jobs.Node) NodesPage {
-	p := NodesPage{Page: samplePage("/nodes/live"), Nodes: nodes, Names: map[string]string{}, Inks: map[string]string{}, History: map[string]jobs.NodeHistory{}}
+	p := NodesPage{Page: samplePage("/nodes/live"), Nodes: nodes, Names: map[string]string{}, Inks: map[string]string{}, History: map[string]insight.NodeHistory{}}
 	for _, j := range sampleJobs() {
 		p.Names[j.ID], p.Inks[j.ID] = j.Name, JobInk(j.ID, nil)
 	}

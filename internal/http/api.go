@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 const (
@@ -56,7 +57,7 @@ func (s *Site) newAPI(r chi.Router) *api {
 func describeTypes(r huma.Registry) {
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.Time](), reflect.TypeFor[time.Time]())
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.FailureLimit](), reflect.TypeFor[failureLimitSchema]())
-	for _, t := range []reflect.Type{reflect.TypeFor[jobs.Spec](), reflect.TypeFor[jobs.Job](), reflect.TypeFor[jobs.Task](), reflect.TypeFor[jobs.Report]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[jobs.Spec](), reflect.TypeFor[jobs.Job](), reflect.TypeFor[jobs.Task](), reflect.TypeFor[insight.Report]()} {
 		r.Schema(t, true, "")
 	}
 	all := r.Map()

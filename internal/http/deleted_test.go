@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -21,16 +22,16 @@ func (s *server) large() string {
 	line := []byte(`"` + strings.Repeat("x", 250) + "\"\n")
 	for range 40 {
 		lease := s.lease(id, size)
-		run := jobs.Run{First: lease.First, Count: size, Durations: make([]byte, 2*size)}
+		run := outcomes.Encoded{First: lease.First, Count: size, Durations: make([]byte, 2*size)}
 		for i := range int32(size) {
 			if i%100 == 0 {
 				run.Failed = append(run.Failed, i)
-				run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Message: strings.Repeat("y", 250)})
+				run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Message: strings.Repeat("y", 250)})
 			} else {
 				run.Outputs = append(run.Outputs, line...)
 			}
 		}
-		p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: size, Runs: []jobs.Run{run}}, nil)
+		p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: size, Runs: []outcomes.Encoded{run}}, nil)
 		if err != nil || !p.Held {
 			s.t.Fatalf("record: %+v, %v", p, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -38,8 +39,8 @@ type fleet struct {
 	view    atomic.Pointer[fleetView]
 
 	reading sync.Mutex // held by the one who reads, who alone may touch what follows
-	queues  map[string]*jobs.QueueSeries
-	nodes   map[string]*jobs.NodeSeries
+	queues  map[string]*insight.QueueSeries
+	nodes   map[string]*insight.NodeSeries
 	inks    map[string]ink // of the jobs that were in hand a moment ago, by id
 	upTo    time.Time      // of the samples read so far, by the database's clock
 	sampled time.Time      // when they were read
@@ -55,8 +56,8 @@ type fleetView struct {
 	nodes        []jobs.Node
 	labels       map[string]store.JobLabel // of the jobs in hand, by id
 	inks         map[string]string         // and their colours
-	queueHistory map[string]jobs.QueueHistory
-	nodeHistory  map[string]jobs.NodeHistory
+	queueHistory map[string]insight.QueueHistory
+	nodeHistory  map[string]insight.NodeHistory
 
 	err     error // why it could not be read
 	at      time.Time
@@ -66,7 +67,7 @@ type fleetView struct {
 func newFleet(s *store.Store, u *usher, log *slog.Logger) *fleet {
 	return &fleet{
 		store: s, usher: u, log: log,
-		queues: make(map[string]*jobs.QueueSeries), nodes: make(map[string]*jobs.NodeSeries),
+		queues: make(map[string]*insight.QueueSeries), nodes: make(map[string]*insight.NodeSeries),
 		inks: make(map[string]ink), watches: make(map[*fleetWatch]struct{}),
 	}
 }
@@ -214,7 +215,7 @@ func (f *fleet) fill(ctx context.Context, v *fleetView) (err error) {
 	}
 	f.colour(v)
 	v.queueHistory, v.nodeHistory = last.queueHistory, last.nodeHistory
-	if time.Since(f.sampled) >= jobs.SampleEvery || !v.remembers() {
+	if time.Since(f.sampled) >= insight.SampleEvery || !v.remembers() {
 		return f.recall(ctx, v)
 	}
 	return nil
@@ -305,12 +306,12 @@ func (f *fleet) recall(ctx context.Context, v *fleetView) error {
 	f.upTo, f.sampled = samples.Now, time.Now()
 	for _, q := range v.queues {
 		if f.queues[q.Name] == nil {
-			f.queues[q.Name] = new(jobs.QueueSeries)
+			f.queues[q.Name] = new(insight.QueueSeries)
 		}
 	}
 	for _, n := range v.nodes {
 		if f.nodes[n.ID] == nil {
-			f.nodes[n.ID] = new(jobs.NodeSeries)
+			f.nodes[n.ID] = new(insight.NodeSeries)
 		}
 	}
 	for _, sample := range samples.Queues {
@@ -323,16 +324,16 @@ func (f *fleet) recall(ctx context.Context, v *fleetView) error {
 			series.Add(sample)
 		}
 	}
-	v.queueHistory = make(map[string]jobs.QueueHistory, len(v.queues))
-	v.nodeHistory = make(map[string]jobs.NodeHistory, len(v.nodes))
+	v.queueHistory = make(map[string]insight.QueueHistory, len(v.queues))
+	v.nodeHistory = make(map[string]insight.NodeHistory, len(v.nodes))
 	for _, q := range v.queues {
 		v.queueHistory[q.Name] = f.queues[q.Name].History(samples.Now)
 	}
 	for _, n := range v.nodes {
 		v.nodeHistory[n.ID] = f.nodes[n.ID].History(samples.Now)
 	}
-	maps.DeleteFunc(f.queues, func(name string, _ *jobs.QueueSeries) bool { _, known := v.queueHistory[name]; return !known })
-	maps.DeleteFunc(f.nodes, func(id string, _ *jobs.NodeSeries) bool { _, known := v.nodeHistory[id]; return !known })
+	maps.DeleteFunc(f.queues, func(name string, _ *insight.QueueSeries) bool { _, known := v.queueHistory[name]; return !known })
+	maps.DeleteFunc(f.nodes, func(id string, _ *insight.NodeSeries) bool { _, known := v.nodeHistory[id]; return !known })
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -249,21 +250,21 @@ func TestHistory(t *testing.T) {
 	s := serve(t, true)
 	viewer := s.user("vic", jobs.Viewer)
 	id := s.fake("worker-1", store.NodeStatus{Cores: []jobs.Core{{Core: 4}, {Core: 5}}, Memory: jobs.Memory{Total: 1 << 30}})
-	var runs jobs.TimeClasses
+	var runs insight.TimeClasses
 	for range 100 {
 		runs.AddDuration(20 * time.Millisecond)
 	}
-	sample := jobs.NodeSample{Node: id, User: 40, System: 10, Cores: []int16{4, 5}, Busy: []int16{80, 20}, Load: 2, Memory: 1 << 29}
-	done := []jobs.QueueSample{{Queue: "io", Succeeded: 90, Failed: 10, Runs: runs.Since(new(jobs.TimeClasses))}}
+	sample := insight.NodeSample{Node: id, User: 40, System: 10, Cores: []int16{4, 5}, Busy: []int16{80, 20}, Load: 2, Memory: 1 << 29}
+	done := []insight.QueueSample{{Queue: "io", Succeeded: 90, Failed: 10, Runs: runs.Since(new(insight.TimeClasses))}}
 	if err := s.store.AddSamples(t.Context(), sample, done); err != nil {
 		t.Fatal(err)
 	}
-	var queue jobs.QueueHistory
+	var queue insight.QueueHistory
 	s.get("/api/v1/queues/io/history", "Authorization", "Bearer "+viewer).into(t, &queue)
 	if len(queue.Points) != 120 || queue.Succeeded != 90 || queue.Failed != 10 || queue.Wait != nil || queue.Run == nil || queue.Run.P50 < 17 || queue.Run.P99 > 24 {
 		t.Errorf("%d points of %d, %d, %+v", len(queue.Points), queue.Succeeded, queue.Failed, queue.Run)
 	}
-	var node jobs.NodeHistory
+	var node insight.NodeHistory
 	s.get("/api/v1/nodes/"+id+"/history", "Authorization", "Bearer "+viewer).into(t, &node)
 	if len(node.Points) != 1 || node.Points[0].User != 40 || node.Points[0].Busy[0] != 80 || node.Cores[1] != 5 || node.Points[0].Memory != 1<<29 {
 		t.Errorf("%+v", node)

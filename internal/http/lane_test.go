@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -24,19 +25,19 @@ func (s *server) lease(id string, n int) *store.Lease {
 // failed indexes fail.
 func (s *server) record(id string, lease *store.Lease, failed ...int64) {
 	s.t.Helper()
-	run := jobs.Run{First: lease.First, Count: lease.Count}
+	run := outcomes.Encoded{First: lease.First, Count: lease.Count}
 	for i := range lease.Count {
 		index := lease.First + int64(i)
-		code := jobs.EncodeDuration(time.Millisecond)
+		code := outcomes.EncodeDuration(time.Millisecond)
 		run.Durations = append(run.Durations, byte(code), byte(code>>8))
 		if slices.Contains(failed, index) {
 			run.Failed = append(run.Failed, int32(i))
-			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: fmt.Sprintf("bad, \"%d\"", index)})
+			run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: fmt.Sprintf("bad, \"%d\"", index)})
 			continue
 		}
 		run.Outputs = fmt.Appendf(run.Outputs, "%d\n", index)
 	}
-	p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{run}, Notify: true}, nil)
+	p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{run}, Notify: true}, nil)
 	if err != nil || !p.Held {
 		s.t.Fatalf("record: %+v, %v", p, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -231,7 +232,7 @@ func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOu
 	}
 }
 
-type queueHistoryOutput struct{ Body jobs.QueueHistory }
+type queueHistoryOutput struct{ Body insight.QueueHistory }
 
 // queueHistory is what was done in a queue within the last hour.
 func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOutput, error) {
@@ -246,7 +247,7 @@ func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOu
 	return &queueHistoryOutput{h}, nil
 }
 
-type nodeHistoryOutput struct{ Body jobs.NodeHistory }
+type nodeHistoryOutput struct{ Body insight.NodeHistory }
 
 // nodeHistory is what a node did within the last hour, core by core.
 func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput, error) {
@@ -261,7 +262,7 @@ func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput
 	if err != nil {
 		return nil, err
 	}
-	var series jobs.NodeSeries
+	var series insight.NodeSeries
 	series.Add(samples.Nodes...)
 	return &nodeHistoryOutput{series.History(samples.Now)}, nil
 }

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-type reportOutput struct{ Body *jobs.Report }
+type reportOutput struct{ Body *insight.Report }
 
 // report says how well a run of a job was spread, as far as it has come.
 func (s *Site) report(ctx context.Context, in *struct {
@@ -38,13 +39,13 @@ const (
 
 // A reportModel keeps the report of a job that runs for a while.
 type reportModel struct {
-	last  *jobs.Report
+	last  *insight.Report
 	state jobs.State // of the job when it was made
 	due   time.Time
 }
 
 // of is the report of a job: a new one where its state has changed.
-func (m *reportModel) of(ctx context.Context, s *Site, job *jobs.Job) (*jobs.Report, error) {
+func (m *reportModel) of(ctx context.Context, s *Site, job *jobs.Job) (*insight.Report, error) {
 	began := time.Now()
 	if m.last != nil && m.state == job.State && began.Before(m.due) {
 		return m.last, nil

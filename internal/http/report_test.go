@@ -11,6 +11,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // ownCore is the top of a Python program that others on the machine must not keep
@@ -32,13 +33,13 @@ func TestVerdicts(t *testing.T) {
 	const attempts = 8
 	s := serve(t)
 	for _, c := range []struct {
-		kind   jobs.VerdictKind
+		kind   insight.VerdictKind
 		source string
 		inputs string
 		policy string
 		number string
 	}{
-		{jobs.WellSpread, `
+		{insight.WellSpread, `
 ` + ownCore + `
 import time
 def f(x):
@@ -46,29 +47,29 @@ def f(x):
     while time.perf_counter() < end:
         pass
 `, `{"range":{"stop":80}}`, `"chunk_size":40`, "% of the time of 2 lanes"},
-		{jobs.InterpreterLock, `
+		{insight.InterpreterLock, `
 ` + ownCore + `
 def f(x):
     n = 0
     for i in range(200_000):
         n += i
 `, `{"range":{"stop":160}}`, `"processes":1,"threads":4`, "cores while it ran (CPU / wall)"},
-		{jobs.WaitingOnIO, `
+		{insight.WaitingOnIO, `
 import time
 def f(x):
     time.sleep(0.02)
 `, `{"range":{"stop":70}}`, ``, "CPU / wall is 0."},
-		{jobs.DataMovement, `
+		{insight.DataMovement, `
 floats = [i / 7 for i in range(50_000)]
 def f(x):
     return floats
 `, `{"range":{"stop":60}}`, ``, "KiB a task"},
-		{jobs.OneLongTask, `
+		{insight.OneLongTask, `
 import time
 def f(x):
     time.sleep(1.5 if x == 30 else 0.02)
 `, `{"range":{"stop":31}}`, ``, "Task 30 took 1.5 s"},
-		{jobs.TooLittleWork, `
+		{insight.TooLittleWork, `
 def f(x):
     return x
 `, `{"range":{"stop":40000}}`, `"chunk_size":20`, "% of the time"},
@@ -77,11 +78,11 @@ def f(x):
 			return s.ended(s.submit(program(c.source, inputs, `,"policy":{`+c.policy+`}`)).ID).ID
 		}
 		submit(`{"range":{"stop":4}}`) // so that the processes are there
-		var r jobs.Report
+		var r insight.Report
 		var id string
 		for range attempts {
 			id = submit(c.inputs)
-			r = jobs.Report{}
+			r = insight.Report{}
 			s.get("/api/v1/jobs/"+id+"/report").into(t, &r)
 			if r.Verdict == nil {
 				t.Fatalf("%s: no verdict in %+v", c.kind, r)
@@ -122,7 +123,7 @@ func TestOutputsAreNoTaskTime(t *testing.T) {
 		"in threads":  program(list, `{"range":{"stop":12}}`, `,"policy":{"threads":2}`),
 		"in one loop": program("L = list(range(200_000))\nasync def f(x):\n    return L\n", `{"range":{"stop":12}}`, `,"policy":{"threads":2}`),
 	} {
-		var r jobs.Report
+		var r insight.Report
 		s.get("/api/v1/jobs/"+s.ended(s.submit(job).ID).ID+"/report").into(t, &r)
 		if moved := r.Shares.Moving * r.WallSeconds * float64(r.AtOnce); r.TaskSeconds > moved/2 {
 			t.Errorf("%s: %.3f s in tasks, %.3f s with data", what, r.TaskSeconds, moved)

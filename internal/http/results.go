@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -280,13 +281,13 @@ func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 	var begun []byte // a line whose end is in what comes next
 	for {
 		if end := bytes.IndexByte(data, '\n'); len(begun) > 0 && end >= 0 {
-			if err := q.outcome(index, jobs.Line(append(begun, data[:end]...)), &groups); err != nil {
+			if err := q.outcome(index, outcomes.Line(append(begun, data[:end]...)), &groups); err != nil {
 				return err
 			}
 			index, data, begun = index+1, data[end+1:], nil
 		}
 		whole := bytes.LastIndexByte(data, '\n') + 1
-		for _, line := range jobs.Lines(data[:whole]) {
+		for _, line := range outcomes.Lines(data[:whole]) {
 			if err := q.outcome(index, line, &groups); err != nil {
 				return err
 			}
@@ -308,7 +309,7 @@ func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 }
 
 // outcome writes one outcome. groups are those of the failures from it on.
-func (q *resultQuery) outcome(index int64, line jobs.Line, groups *[]jobs.GroupID) error {
+func (q *resultQuery) outcome(index int64, line outcomes.Line, groups *[]jobs.GroupID) error {
 	state := jobs.TaskSucceeded
 	if line.Failed() {
 		state = jobs.TaskFailed

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -237,13 +238,13 @@ func TestLargeOutputs(t *testing.T) {
 	var want []any
 	for i, sizes := range [][]int{{1 << 20, 0, 3<<20 + 5, 1<<20 - 3}, {10, 5 << 20}} {
 		lease := s.lease(id, len(sizes))
-		run := jobs.Run{First: lease.First, Count: lease.Count, Durations: make([]byte, 2*lease.Count)}
+		run := outcomes.Encoded{First: lease.First, Count: lease.Count, Durations: make([]byte, 2*lease.Count)}
 		for n, size := range sizes {
 			output := strings.Repeat(string(rune('a'+i*4+n)), size)
 			want = append(want, output)
 			run.Outputs = fmt.Appendf(run.Outputs, "%q\n", output)
 		}
-		if p, _, err := s.store.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{run}}, nil); err != nil || !p.Held {
+		if p, _, err := s.store.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{run}}, nil); err != nil || !p.Held {
 			t.Fatal(p, err)
 		}
 	}

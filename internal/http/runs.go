@@ -41,7 +41,7 @@ func (s *Site) during(ctx context.Context, job *jobs.Job, run int) (*jobs.Job, e
 
 // duringRun is the job as it was at the end of an earlier run, as far as its
 // timeline goes.
-func duringRun(job *jobs.Job, run jobs.JobRun) *jobs.Job {
+func duringRun(job *jobs.Job, run jobs.Run) *jobs.Job {
 	then := *job
 	then.State, then.StartedAt, then.FinishedAt = run.State, run.StartedAt, run.FinishedAt
 	return &then
@@ -66,7 +66,7 @@ func (in *listRunsInput) Resolve(huma.Context) []error {
 }
 
 // listRuns lists the runs of a job, the first one first.
-func (s *Site) listRuns(ctx context.Context, in *listRunsInput) (*listOutput[jobs.JobRun], error) {
+func (s *Site) listRuns(ctx context.Context, in *listRunsInput) (*listOutput[jobs.Run], error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (m *jobModel) fillRun(ctx context.Context, job *jobs.Job, p *views.JobPage)
 	if shown == job.Run {
 		p.Report, err = m.report.of(ctx, s, job)
 	} else {
-		var found []jobs.JobRun
+		var found []jobs.Run
 		if found, err = s.store.Runs(ctx, job, shown-1, 1); err != nil {
 			return err
 		}

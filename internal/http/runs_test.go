@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // mended is a program whose task 3 fails until a file is there.
@@ -29,7 +30,7 @@ func TestRunsAPI(t *testing.T) {
 	s := serve(t)
 	source, file := mended(t)
 	id := s.ended(s.submit(program(source, `{"range":{"stop":60}}`, `,"policy":{"processes":1}`)).ID).ID
-	var before jobs.Report
+	var before insight.Report
 	s.get("/api/v1/jobs/"+id+"/report").into(t, &before)
 	touch(t, file)
 	if a := s.call("POST", "/api/v1/jobs/"+id+"/retry", ""); a.StatusCode != http.StatusOK {
@@ -40,7 +41,7 @@ func TestRunsAPI(t *testing.T) {
 		t.Errorf("%+v", j.Job)
 	}
 	var runs struct {
-		Items      []jobs.JobRun
+		Items      []jobs.Run
 		NextCursor *string `json:"next_cursor"`
 	}
 	s.get("/api/v1/jobs/"+id+"/runs").into(t, &runs)
@@ -53,7 +54,7 @@ func TestRunsAPI(t *testing.T) {
 		t.Errorf("%+v", runs)
 	}
 	for query, tasks := range map[string]int64{"?run=1": 60, "?run=2": 1, "": 1} {
-		var r jobs.Report
+		var r insight.Report
 		s.get("/api/v1/jobs/"+id+"/report"+query).into(t, &r)
 		// Short tasks are timed together: the time of a few may not be known.
 		if r.Tasks.Count > tasks || r.Tasks.Count < tasks-tasks/10 {

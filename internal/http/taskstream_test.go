@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -157,12 +158,12 @@ func TestTaskStreamInBrowser(t *testing.T) {
 	for i := range chunks {
 		lease := s.lease(id, 4)
 		await(t, "the chunk in hand", func() bool { return b.drawn() == i+1 })
-		run := jobs.Run{First: lease.First, Count: 4, Outputs: []byte("1\n1\n1\n"), Durations: make([]byte, 8), Failed: []int32{3}}
-		run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
+		run := outcomes.Encoded{First: lease.First, Count: 4, Outputs: []byte("1\n1\n1\n"), Durations: make([]byte, 8), Failed: []int32{3}}
+		run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
 		if i%2 == 0 {
 			run.Outputs, run.Failed = []byte("1\n1\n1\n1\n"), nil
 		}
-		r := store.Record{Job: id, Lease: lease.ID, Count: 4, Runs: []jobs.Run{run}, StartedAt: 50 * time.Millisecond, Notify: true}
+		r := store.Record{Job: id, Lease: lease.ID, Count: 4, Runs: []outcomes.Encoded{run}, StartedAt: 50 * time.Millisecond, Notify: true}
 		if p, _, err := s.store.Record(t.Context(), r, nil); err != nil || !p.Held {
 			t.Fatal(p, err)
 		}

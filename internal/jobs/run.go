@@ -3,7 +3,7 @@ package jobs
 // A JobRun is one run of a job: the first begins with the job's submission, each
 // further one with a retry, and all end when the job ends. A run has the tasks
 // that had no outcome when it began.
-type JobRun struct {
+type Run struct {
 	Run        int    `json:"run" doc:"1 is the first run, 2 the first retry, and so on."`
 	State      State  `json:"state" enum:"open,queued,running,paused,succeeded,failed,cancelled"`
 	Reason     string `json:"reason" doc:"Why it failed; else empty."`

@@ -64,23 +64,6 @@ func TestRangeStepIsOneUnlessGiven(t *testing.T) {
 	}
 }
 
-func TestDurationCodes(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		d := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "ns"))
-		if rapid.Bool().Draw(t, "short") {
-			d %= time.Duration(time.Second)
-		}
-		got := DecodeDuration(EncodeDuration(d))
-		if off := math.Abs(float64(got) - float64(d)); off > float64(d)*0.0004+1 {
-			t.Fatalf("%v became %v", d, got)
-		}
-	})
-	if EncodeDuration(-time.Second) != 0 || DecodeDuration(0) != 0 {
-		t.Error("nothing is not nothing")
-	}
-}
-
 func TestSizeOf(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]Size{
@@ -153,28 +136,6 @@ func TestSplitLines(t *testing.T) {
 		if got := slices.Collect(SplitLines(text)); !cmp.Equal(want, got) {
 			t.Errorf("%q has lines %q, want %q", text, got, want)
 		}
-	}
-}
-
-func TestLines(t *testing.T) {
-	t.Parallel()
-	failure := &TaskError{Kind: KindException, Type: "ValueError", Message: "no\nway", Traceback: "line 1\nline 2"}
-	outputs := append([]byte("1\n"), AppendFailure(nil, failure)...)
-	outputs = append(outputs, "\"!\"\n"...)
-	var values []string
-	var failed []int
-	for i, line := range Lines(outputs) {
-		values = append(values, string(line.Value()))
-		if line.Failed() {
-			failed = append(failed, i)
-		}
-	}
-	if len(values) != 3 || values[0] != "1" || values[2] != `"!"` || !cmp.Equal(failed, []int{1}) {
-		t.Fatalf("lines %q, failed %v", values, failed)
-	}
-	var back TaskError
-	if err := json.Unmarshal([]byte(values[1]), &back); err != nil || back != *failure {
-		t.Errorf("the failure came back as %+v, %v", back, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Append adds inputs to an open job, in order, in one transaction: either all
@@ -185,7 +186,7 @@ func (s *Store) WrongInput(ctx context.Context, job string, p jobs.Program) (ind
 		var data []byte
 		_, err = pgx.ForEachRow(rows, []any{&first, &count, &data}, func() error {
 			next, more = first+count, true
-			for i, line := range jobs.Lines(data) {
+			for i, line := range outcomes.Lines(data) {
 				if message == "" {
 					index, message = first+int64(i), p.WrongInput(line)
 				}

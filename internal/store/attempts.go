@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // An Attempt is a failed run of a task that was followed by another.
@@ -58,7 +59,7 @@ func (s *Store) attempts(ctx context.Context, job string, index int64) ([]jobs.A
 	var found []Attempt
 	var data []byte
 	_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
-		for _, line := range jobs.Lines(data) {
+		for _, line := range outcomes.Lines(data) {
 			var a Attempt
 			if err := json.Unmarshal(line, &a); err != nil {
 				return err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A Claim asks for a chunk of a job on behalf of one lane.
@@ -213,8 +214,8 @@ type Record struct {
 	Lease int64
 	Count int // tasks under the lease now: as claimed, without what was given back
 
-	Runs []jobs.Run // outcomes
-	Back []Piece    // the rest: Runs and Back together have Count tasks
+	Runs []outcomes.Encoded // outcomes
+	Back []Piece            // the rest: Runs and Back together have Count tasks
 	Logs []jobs.LogLine
 
 	Attempts []Attempt // failed ones of the tasks in Back
@@ -378,7 +379,7 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		done, bad int
 	)
 	for i, run := range r.Runs {
-		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, jobs.PackDurations(run.Durations)
+		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, outcomes.PackDurations(run.Durations)
 		failed[i], groups[i] = arrayText(run.Failed), arrayText(signed(failing.add(run)))
 		done += run.Count
 		bad += len(run.Failed)

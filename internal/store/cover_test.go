@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -73,7 +74,7 @@ func TestEveryTaskIsCoveredOnce(t *testing.T) {
 		finish := func(h hold, n int, wait time.Duration) bool {
 			r := store.Record{Job: id, Lease: h.lease.ID, Count: h.left}
 			if n > 0 {
-				r.Runs = []jobs.Run{outcomes(h.lease.First, n)}
+				r.Runs = []outcomes.Encoded{outcomesOf(h.lease.First, n)}
 			}
 			if n < h.left {
 				r.Back = []store.Piece{{First: h.lease.First + int64(n), Count: h.left - n, Attempt: h.lease.Attempt, Losses: h.lease.Losses, Wait: wait}}

@@ -7,7 +7,7 @@
 // row a job, what changes with every chunk. input_blocks holds the inputs (a
 // range needs none). backlog holds tasks below the cursor that must be claimed
 // again. chunks holds leases; outcomes what tasks ended with, numbers and
-// durations packed, see [jobs.Text] and [jobs.UnpackDurations].
+// durations packed, see [outcomes.Text] and [outcomes.UnpackDurations].
 //
 // A run of a job is its first one or a retry. The newest run has its times in
 // jobs and its counts in progress, from which what earlier runs left is

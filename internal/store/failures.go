@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Bounds of the groups of failures that are kept of one job.
@@ -51,12 +52,12 @@ func newFailures() *failures {
 }
 
 // add counts the failures of a run, and returns the group of each of them.
-func (f *failures) add(run jobs.Run) []jobs.GroupID {
+func (f *failures) add(run outcomes.Encoded) []jobs.GroupID {
 	if len(run.Failed) == 0 {
 		return nil
 	}
 	ids := make([]jobs.GroupID, 0, len(run.Failed))
-	for i, line := range jobs.Lines(run.Outputs) {
+	for i, line := range outcomes.Lines(run.Outputs) {
 		if !line.Failed() {
 			continue
 		}
@@ -70,7 +71,7 @@ func (f *failures) add(run jobs.Run) []jobs.GroupID {
 }
 
 // readFailure reads the line of a task that failed.
-func readFailure(line jobs.Line) *jobs.TaskError {
+func readFailure(line outcomes.Line) *jobs.TaskError {
 	var e jobs.TaskError
 	if err := json.Unmarshal(line.Value(), &e); err != nil {
 		return &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
@@ -307,7 +308,7 @@ func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *in
 	if err != nil {
 		return false, wrap("read failures", err)
 	}
-	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run jobs.Run, err error) {
+	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run outcomes.Encoded, err error) {
 		err = row.Scan(&run.First, &run.Count, &run.Outputs)
 		run.Failed = []int32{0} // some
 		return run, err

@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
 // failing makes a run of failures with these messages, raised at a line of the
 // program.
-func failing(first int64, line int, messages ...string) jobs.Run {
-	run := jobs.Run{First: first, Count: len(messages), Durations: make([]byte, 2*len(messages))}
+func failing(first int64, line int, messages ...string) outcomes.Encoded {
+	run := outcomes.Encoded{First: first, Count: len(messages), Durations: make([]byte, 2*len(messages))}
 	for i, message := range messages {
 		run.Failed = append(run.Failed, int32(i))
-		run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: message,
+		run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: message,
 			Traceback: fmt.Sprintf("Traceback (most recent call last):\n  File \"program.py\", line %d, in f\nValueError: %s\n", line, message)})
 	}
 	return run
@@ -69,7 +70,7 @@ func TestFailureGroups(t *testing.T) {
 	fail := func(line int, messages ...string) {
 		t.Helper()
 		lease := claim(t, s, id, len(messages))
-		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{failing(lease.First, line, messages...)}}); !p.Held {
+		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{failing(lease.First, line, messages...)}}); !p.Held {
 			t.Fatal("not held")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // ValidID reports whether id has the form of an id; anything else need not be
@@ -118,7 +119,7 @@ func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 	j.CPUSeconds, e.CPUSeconds = float64(cpu)/1e6, float64(earlierCPU)/1e6
 	e.RetriedAt = jobTime(retried)
 	rate(&j, now, since, sinceDone)
-	facts := jobs.WaitFacts{Job: &j}
+	facts := insight.WaitFacts{Job: &j}
 	if halt != nil {
 		facts.Halt = *halt
 	}

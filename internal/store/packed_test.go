@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -16,19 +16,19 @@ func TestPackedOutcomes(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)
-	const n = jobs.MaxPacked + 1000
+	const n = outcomes.MaxPacked + 1000
 	id := insert(t, s, admin, pythonSpec(rangeOf(n)))
 	lease := claim(t, s, id, n)
-	code := jobs.EncodeDuration(3 * time.Second)
-	var runs []jobs.Run
-	for _, run := range []jobs.Run{{Count: jobs.MaxPacked}, {First: jobs.MaxPacked, Count: 1000}} {
+	code := outcomes.EncodeDuration(3 * time.Second)
+	var runs []outcomes.Encoded
+	for _, run := range []outcomes.Encoded{{Count: outcomes.MaxPacked}, {First: outcomes.MaxPacked, Count: 1000}} {
 		var data []byte
 		for i := range run.Count {
 			x := run.First + int64(i)
 			data = binary.LittleEndian.AppendUint64(data, uint64(x*x))
 			run.Durations = binary.LittleEndian.AppendUint16(run.Durations, code)
 		}
-		run.Outputs, _ = jobs.PackInts(nil, 0, data)
+		run.Outputs, _ = outcomes.PackInts(nil, 0, data)
 		runs = append(runs, run)
 	}
 	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: n, Runs: runs})
@@ -46,7 +46,7 @@ func TestPackedOutcomes(t *testing.T) {
 			if b.Size != int64(len(b.Outputs)) || bytes.Count(b.Outputs, []byte("\n")) != b.Count {
 				t.Fatalf("block of %d tasks: %d of %d bytes", b.Count, len(b.Outputs), b.Size)
 			}
-			for i, line := range jobs.Lines(b.Outputs) {
+			for i, line := range outcomes.Lines(b.Outputs) {
 				x := b.First + int64(i)
 				took, known := b.Duration(i)
 				if want := fmt.Sprint(x * x); string(line) != want || !known || took.Round(time.Second) != 3*time.Second {
@@ -92,12 +92,12 @@ func TestRetryOfPackedDurations(t *testing.T) {
 	register(t, s, node)
 	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
 	lease := claim(t, s, id, 100)
-	run := outcomes(0, 100, 50)
+	run := outcomesOf(0, 100, 50)
 	run.Durations = nil
 	for range 100 {
-		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(2*time.Second))
+		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, outcomes.EncodeDuration(2*time.Second))
 	}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Runs: []jobs.Run{run}})
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Runs: []outcomes.Encoded{run}})
 	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // HasOutcome reports whether a task of a job has its outcome already.
@@ -77,7 +78,7 @@ func (s *Store) Inputs(ctx context.Context, job *jobs.Job, maxBytes int64) (jobs
 	isLines := job.Inputs.Kind == "lines"
 	var data []byte
 	_, err = pgx.ForEachRow(rows, []any{&data}, func() error {
-		for _, line := range jobs.Lines(data) {
+		for _, line := range outcomes.Lines(data) {
 			if !isLines {
 				in.Items = append(in.Items, append(json.RawMessage(nil), line...))
 				continue

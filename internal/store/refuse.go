@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A LoadFailure is what a lane reports that cannot load its job's program.
@@ -94,9 +95,9 @@ func (f LoadFailure) record(job string, l *Lease, refused Refused) Record {
 	text := "the program could not be loaded: " + f.Error.Type + ": " + f.Error.Message
 	if refused.Last {
 		r.Halt = f.Reason
-		r.Runs = []jobs.Run{{
+		r.Runs = []outcomes.Encoded{{
 			First: l.First, Count: 1,
-			Outputs: jobs.AppendFailure(nil, f.Error), Failed: []int32{0}, Durations: []byte{0, 0},
+			Outputs: outcomes.AppendFailure(nil, f.Error), Failed: []int32{0}, Durations: []byte{0, 0},
 		}}
 	} else {
 		text += fmt.Sprintf("; it is tried again in %v", f.Wait.Round(time.Millisecond))

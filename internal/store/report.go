@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Bounds of what a report is made from. What a job has beyond them is not seen:
@@ -19,13 +21,13 @@ const (
 
 // Report says how well a job's tasks were spread. It reads when chunks ran and
 // how long tasks took, row by row, and holds neither.
-func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error) {
+func (s *Store) Report(ctx context.Context, job *jobs.Job) (*insight.Report, error) {
 	p := job.EffectivePolicy
-	facts := jobs.ReportFacts{
+	facts := insight.ReportFacts{
 		Ended: job.State.Ended(), Total: job.RunCounts().Total, Left: job.Counts.Waiting > 0, Paused: job.State == jobs.Paused,
 		Threads: *p.Threads, Interpreter: job.Program.Python != nil, FixedChunks: p.ChunkSize != nil,
 		MostLanes: mostLanes(job),
-		Lanes:     jobs.NewLaneTimes(0), Durations: jobs.NewDurations(),
+		Lanes:     insight.NewLaneTimes(0), Durations: insight.NewDurations(),
 	}
 	if job.StartedAt == nil {
 		return facts.Report(), nil
@@ -60,13 +62,13 @@ func (s *Store) Report(ctx context.Context, job *jobs.Job) (*jobs.Report, error)
 
 // lanes is what the chunks of a job's newest run say of its lanes.
 type lanes struct {
-	times *jobs.LaneTimes
+	times *insight.LaneTimes
 	nodes map[[16]byte]map[int32]bool // the cores that chunks were pinned to, by node; -1 for none
 }
 
 func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (lanes, error) {
 	start := job.StartedAt.Time
-	r := lanes{times: jobs.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
+	r := lanes{times: insight.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
 	rows, err := s.Pool.Query(ctx, `
 		select lane, node_id, coalesce(core, -1), first, count, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
 			state = 'leased', user_us, system_us, tasks_us, moving_us, waiting_us, peak_memory
@@ -80,7 +82,7 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (la
 		core                                 int32
 		leased, started, finished            time.Time
 		user, system, tasks, moving, waiting int64
-		c                                    jobs.ChunkTime
+		c                                    insight.ChunkTime
 	)
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	_, err = pgx.ForEachRow(rows, []any{&c.Lane, &node, &core, &c.First, &c.Count, &leased, &started, &finished,
@@ -122,7 +124,7 @@ func (s *Store) coresOf(ctx context.Context, r lanes, perProcess int) (int, erro
 
 // durations adds the durations of the outcomes of a job's newest run, and returns how many bytes their outputs have. Outputs are
 // not read.
-func (s *Store) durations(ctx context.Context, job *jobs.Job, into *jobs.Durations) (outputs int64, err error) {
+func (s *Store) durations(ctx context.Context, job *jobs.Job, into *insight.Durations) (outputs int64, err error) {
 	rows, err := s.Pool.Query(ctx, `
 		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id > $2 limit $3`, job.ID, job.Earlier.LastChunk, maxReportBlocks)
 	if err != nil {
@@ -132,7 +134,7 @@ func (s *Store) durations(ctx context.Context, job *jobs.Job, into *jobs.Duratio
 	var count int
 	var codes pgtype.DriverBytes
 	_, err = pgx.ForEachRow(rows, []any{&at, &count, &codes, &size}, func() error {
-		into.Add(at, jobs.UnpackDurations(codes, count))
+		into.Add(at, outcomes.UnpackDurations(codes, count))
 		outputs += size
 		return nil
 	})

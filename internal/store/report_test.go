@@ -10,20 +10,22 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
 // lasting is outcomes of tasks that took as long as given.
-func lasting(first int64, took ...time.Duration) jobs.Run {
-	run := outcomes(first, len(took))
+func lasting(first int64, took ...time.Duration) outcomes.Encoded {
+	run := outcomesOf(first, len(took))
 	run.Durations = nil
 	for _, d := range took {
-		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(d))
+		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, outcomes.EncodeDuration(d))
 	}
 	return run
 }
 
-func report(t *testing.T, s *store.Store, u *jobs.User, id string) *jobs.Report {
+func report(t *testing.T, s *store.Store, u *jobs.User, id string) *insight.Report {
 	t.Helper()
 	r, err := s.Report(t.Context(), read(t, s, u, id))
 	if err != nil {
@@ -68,10 +70,10 @@ func TestReport(t *testing.T) {
 	// The first lane has two chunks, the second one after a turn in the line.
 	ms := time.Millisecond
 	l := claimOn(t, s, id, node, 0, 1, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{lasting(0, 100*ms, 100*ms, 100*ms, 100*ms, 600*ms)},
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(0, 100*ms, 100*ms, 100*ms, 100*ms, 600*ms)},
 		User: 2 * time.Second, System: time.Second, Tasks: 4 * time.Second, Moving: 500 * ms, PeakMemory: 1000})
 	l = claimOn(t, s, id, node, 0, 0, true, 3*time.Second)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{lasting(5, 100*ms, 100*ms, 0, 100*ms, 100*ms)},
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(5, 100*ms, 100*ms, 0, 100*ms, 100*ms)},
 		User: time.Second, Tasks: 3 * time.Second, PeakMemory: 3000})
 	l = claimOn(t, s, id, other, 1, 0, true, time.Second)
 	// A run of some milliseconds would be too short to judge.
@@ -82,7 +84,7 @@ func TestReport(t *testing.T) {
 	if running.Ended || running.Chunks != 3 || running.Tasks.Count != 9 || running.Verdict == nil {
 		t.Errorf("while it runs: %+v", running)
 	}
-	p := record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{lasting(10, 700*ms, 100*ms, 100*ms, 100*ms, 100*ms)},
+	p := record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(10, 700*ms, 100*ms, 100*ms, 100*ms, 100*ms)},
 		User: 4 * time.Second, Tasks: 4 * time.Second, Moving: time.Second, PeakMemory: 2000})
 	if !p.Ended {
 		t.Fatalf("%+v", p)
@@ -137,9 +139,9 @@ func TestReportOfRetry(t *testing.T) {
 	register(t, s, node)
 	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
 	l := claimOn(t, s, id, node, 0, 0, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{lasting(0, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour)}, Tasks: 5 * time.Hour})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(0, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour)}, Tasks: 5 * time.Hour})
 	l = claimOn(t, s, id, node, 0, 0, false, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{outcomes(5, 5, 0, 1, 2, 3, 4)}, User: time.Hour})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{outcomesOf(5, 5, 0, 1, 2, 3, 4)}, User: time.Hour})
 	before := report(t, s, admin, id)
 	if before.Chunks != 2 || before.Longest == nil || !about(before.Longest.Seconds, 3600) {
 		t.Fatalf("%+v", before)
@@ -154,7 +156,7 @@ func TestReportOfRetry(t *testing.T) {
 	claimOn(t, s, id, other, 0, 1, true, 0)
 	loseNode(t, s, other)
 	l = claimOn(t, s, id, node, 0, 0, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []jobs.Run{lasting(5, 1, 2, 3, 4000, 5)}, Tasks: 4015})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(5, 1, 2, 3, 4000, 5)}, Tasks: 4015})
 	r := report(t, s, admin, id)
 	if !r.Ended || r.Chunks != 1 || r.Tasks.Count != 5 || r.Longest == nil || r.Longest.Index != 8 || r.UserSeconds != 0 || r.Cores != 1 || r.OutputBytes != 10 {
 		t.Errorf("after it: %+v", r)
@@ -204,7 +206,7 @@ func TestReportAtScale(t *testing.T) {
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 4<<20 {
 		t.Errorf("%d bytes were allocated", allocated)
 	}
-	if r.Chunks != 25_000 || r.Tasks.Count != 1_000_000 || r.Verdict == nil || r.Verdict.Kind != jobs.WellSpread || !about(r.Shares.Tasks, .95) {
+	if r.Chunks != 25_000 || r.Tasks.Count != 1_000_000 || r.Verdict == nil || r.Verdict.Kind != insight.WellSpread || !about(r.Shares.Tasks, .95) {
 		t.Errorf("%+v, %+v", r, r.Verdict)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Bounds of what one call of Outcomes holds in memory: of the last row it may be
@@ -20,7 +21,7 @@ const (
 
 // A Block is a run of outcomes as stored.
 type Block struct {
-	jobs.Run
+	outcomes.Encoded
 	Seq    int64          // order of completion within the job, from 1
 	Groups []jobs.GroupID // of each of Failed
 	Size   int64          // bytes of all its Outputs, which has the first MiB at most of those not packed; see [Store.MoreOutputs]
@@ -38,9 +39,9 @@ func (b *Block) scan(row pgx.Row, more ...any) error {
 	for i, id := range groups {
 		b.Groups[i] = jobs.GroupID(id)
 	}
-	b.Durations = jobs.UnpackDurations(b.Durations, b.Count)
-	if jobs.Packed(b.Outputs) {
-		b.Outputs = jobs.Text(b.Outputs)
+	b.Durations = outcomes.UnpackDurations(b.Durations, b.Count)
+	if outcomes.Packed(b.Outputs) {
+		b.Outputs = outcomes.Text(b.Outputs)
 		b.Size = int64(len(b.Outputs))
 	}
 	return nil
@@ -84,7 +85,7 @@ func (s *Store) JobWithOutcomes(ctx context.Context, v Viewer, id string, small 
 	}
 	var b pgx.Batch
 	const condition = `first >= $2 and (select p.ended and p.total <= $6 from progress p where p.job_id = $1)`
-	b.Queue(fmt.Sprintf(boundedBlocks, "first", condition), id, 0, maxOutcomeRows, maxOutcomeBytes, jobs.MaxNumberLine, small).
+	b.Queue(fmt.Sprintf(boundedBlocks, "first", condition), id, 0, maxOutcomeRows, maxOutcomeBytes, outcomes.MaxNumberLine, small).
 		Query(func(rows pgx.Rows) (err error) {
 			first, err = collectBlocks(rows)
 			return err
@@ -123,7 +124,7 @@ func (s *Store) Completed(ctx context.Context, job string, after int64) ([]Block
 }
 
 func (s *Store) blocks(ctx context.Context, sql, job string, from int64) ([]Block, error) {
-	rows, err := s.Pool.Query(ctx, sql, job, from, maxOutcomeRows, maxOutcomeBytes, jobs.MaxNumberLine)
+	rows, err := s.Pool.Query(ctx, sql, job, from, maxOutcomeRows, maxOutcomeBytes, outcomes.MaxNumberLine)
 	if err != nil {
 		return nil, wrap("read outcomes", err)
 	}
@@ -274,7 +275,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started, &finished)
 	switch {
 	case err == nil && index < first+int64(count):
-		outcome(t, int(index-first), outputs, jobs.UnpackDurations(durations, count), started, finished)
+		outcome(t, int(index-first), outputs, outcomes.UnpackDurations(durations, count), started, finished)
 		t.Attempts = 1
 		if attempt != nil {
 			t.Attempts = *attempt
@@ -313,7 +314,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 // outcome fills in what the task at an offset of a run ended with. Within a
 // chunk tasks follow each other, so a task began when those before it were done.
 func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finished *time.Time) {
-	for i, line := range jobs.Lines(outputs) {
+	for i, line := range outcomes.Lines(outputs) {
 		if i != offset {
 			continue
 		}
@@ -330,7 +331,7 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finis
 		t.Traceback = t.Error.Traceback
 		break
 	}
-	run := jobs.Run{Durations: durations}
+	run := outcomes.Encoded{Durations: durations}
 	var before time.Duration
 	for i := range offset {
 		took, _ := run.Duration(i)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // maxRetryBlocks is how many rows of outcomes are held in memory at once while
@@ -77,7 +78,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 		failing := newFailures()
 		for _, block := range taken {
 			after = max(after, block.First+int64(block.Count))
-			stay, dropped := block.Run.Without(func(offset int32, line jobs.Line) bool {
+			stay, dropped := block.Encoded.Without(func(offset int32, line outcomes.Line) bool {
 				return only == nil || only(block.First+int64(offset), readFailure(line))
 			})
 			for _, offset := range dropped {
@@ -88,7 +89,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 					with p as (update progress set records = records + 1 where job_id = $1 returning records)
 					insert into outcomes (job_id, first, count, seq, chunk_id, failed, groups, outputs, durations)
 					select $1, $2, $3, p.records, $4, $5, $6, $7, $8 from p`,
-					id, run.First, run.Count, block.chunk, append([]int32{}, run.Failed...), signed(failing.add(run)), run.Outputs, jobs.PackDurations(run.Durations))
+					id, run.First, run.Count, block.chunk, append([]int32{}, run.Failed...), signed(failing.add(run)), run.Outputs, outcomes.PackDurations(run.Durations))
 				kept += int64(len(run.Failed))
 			}
 		}

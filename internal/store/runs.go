@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // endedRun reads the number of a job's newest run, and its report if it has
@@ -44,7 +45,7 @@ func keepRun(ctx context.Context, tx pgx.Tx, id string, run int, report []byte) 
 
 // Runs reads the runs of a job from after the one of that number on, at most
 // limit, in their order. The newest is as the job says.
-func (s *Store) Runs(ctx context.Context, job *jobs.Job, after, limit int) ([]jobs.JobRun, error) {
+func (s *Store) Runs(ctx context.Context, job *jobs.Job, after, limit int) ([]jobs.Run, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select run, state, reason, queued_at, started_at, finished_at, total, succeeded, failed, cancelled, user_us + system_us
 		from runs where job_id = $1 and run > $2 and run < $3 order by run limit $4`, job.ID, after, job.Run, limit)
@@ -65,7 +66,7 @@ func (s *Store) Runs(ctx context.Context, job *jobs.Job, after, limit int) ([]jo
 	return runs, nil
 }
 
-func scanRun(row pgx.CollectableRow) (r jobs.JobRun, err error) {
+func scanRun(row pgx.CollectableRow) (r jobs.Run, err error) {
 	var started, finished *time.Time
 	var cpu int64
 	c := &r.Counts
@@ -83,8 +84,8 @@ func scanRun(row pgx.CollectableRow) (r jobs.JobRun, err error) {
 }
 
 // newestRun is the newest run of a job.
-func newestRun(job *jobs.Job, now time.Time) jobs.JobRun {
-	r := jobs.JobRun{
+func newestRun(job *jobs.Job, now time.Time) jobs.Run {
+	r := jobs.Run{
 		Run: job.Run, State: job.State, Reason: job.Reason, QueuedAt: job.CreatedAt, StartedAt: job.StartedAt, FinishedAt: job.FinishedAt,
 		ElapsedSeconds: job.Elapsed(now).Seconds(), Counts: job.RunCounts(), Rate: job.Rate, CPUSeconds: job.CPUSeconds - job.Earlier.CPUSeconds,
 	}
@@ -97,7 +98,7 @@ func newestRun(job *jobs.Job, now time.Time) jobs.JobRun {
 
 // RunReport is the report of a run of a job; nil where none was kept. It is
 // ErrNotFound of a run that there is not.
-func (s *Store) RunReport(ctx context.Context, job *jobs.Job, run int) (*jobs.Report, error) {
+func (s *Store) RunReport(ctx context.Context, job *jobs.Job, run int) (*insight.Report, error) {
 	if run == job.Run {
 		return s.Report(ctx, job)
 	}
@@ -108,7 +109,7 @@ func (s *Store) RunReport(ctx context.Context, job *jobs.Job, run int) (*jobs.Re
 	if text == nil {
 		return nil, nil
 	}
-	report := new(jobs.Report)
+	report := new(insight.Report)
 	if err := json.Unmarshal(text, report); err != nil {
 		return nil, fmt.Errorf("decode report: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/migrations"
 )
@@ -30,10 +31,10 @@ func runAll(t *testing.T, s *store.Store, id string, fail func(index int64) bool
 				failed = append(failed, int32(i))
 			}
 		}
-		run := outcomes(l.First, l.Count, failed...)
+		run := outcomesOf(l.First, l.Count, failed...)
 		codes := lasting(l.First, durations(l.Count, 100*time.Millisecond)...)
 		run.Durations = codes.Durations
-		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []jobs.Run{run}, User: time.Second, Tasks: time.Duration(l.Count) * 100 * time.Millisecond})
+		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{run}, User: time.Second, Tasks: time.Duration(l.Count) * 100 * time.Millisecond})
 	}
 }
 
@@ -44,7 +45,7 @@ func durations(n int, each time.Duration) (all []time.Duration) {
 	return all
 }
 
-func runsOf(t *testing.T, s *store.Store, job *jobs.Job) []jobs.JobRun {
+func runsOf(t *testing.T, s *store.Store, job *jobs.Job) []jobs.Run {
 	t.Helper()
 	runs, err := s.Runs(t.Context(), job, 0, 100)
 	if err != nil {
@@ -100,7 +101,7 @@ func TestRuns(t *testing.T) {
 	if len(runs) != 3 {
 		t.Fatalf("%d runs", len(runs))
 	}
-	for i, want := range []jobs.JobRun{
+	for i, want := range []jobs.Run{
 		{State: jobs.Failed, Reason: "30 of 1000 tasks failed", TasksRun: 1000, Counts: jobs.Counts{Total: 1000, Succeeded: 970, Failed: 30}, CPUSeconds: 100, ElapsedSeconds: 10, Rate: 100},
 		{State: jobs.Failed, Reason: "4 of 1000 tasks failed", TasksRun: 30, Counts: jobs.Counts{Total: 30, Succeeded: 26, Failed: 4}, CPUSeconds: 3},
 		{State: jobs.Succeeded, TasksRun: 4, Counts: jobs.Counts{Total: 4, Succeeded: 4}, CPUSeconds: 1, ElapsedSeconds: 2, Rate: 2},
@@ -230,7 +231,7 @@ func TestRetryOfAnOpenJob(t *testing.T) {
 	}
 	add(20, false)
 	l := claim(t, s, id, 10)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []jobs.Run{outcomes(l.First, l.Count)}})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
 	if err := s.Cancel(t.Context(), v, id, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // AddSamples writes what a node did in the last seconds. Their time is the
 // database's, whatever they say. A crash of Postgres may forget them.
-func (s *Store) AddSamples(ctx context.Context, n jobs.NodeSample, queues []jobs.QueueSample) error {
+func (s *Store) AddSamples(ctx context.Context, n insight.NodeSample, queues []insight.QueueSample) error {
 	var b pgx.Batch
 	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
 	b.Queue(`
@@ -30,7 +30,7 @@ func (s *Store) AddSamples(ctx context.Context, n jobs.NodeSample, queues []jobs
 }
 
 // classes is a span as an array whose subscripts are the classes.
-func classes(s jobs.ClassSpan) pgtype.Array[int32] {
+func classes(s insight.ClassSpan) pgtype.Array[int32] {
 	a := pgtype.Array[int32]{Elements: s.Counts, Dims: []pgtype.ArrayDimension{}, Valid: true}
 	if len(s.Counts) > 0 {
 		a.Dims = append(a.Dims, pgtype.ArrayDimension{Length: int32(len(s.Counts)), LowerBound: int32(s.First)})
@@ -38,11 +38,11 @@ func classes(s jobs.ClassSpan) pgtype.Array[int32] {
 	return a
 }
 
-func span(a pgtype.Array[int32]) jobs.ClassSpan {
+func span(a pgtype.Array[int32]) insight.ClassSpan {
 	if len(a.Dims) != 1 {
-		return jobs.ClassSpan{}
+		return insight.ClassSpan{}
 	}
-	return jobs.ClassSpan{First: int(a.Dims[0].LowerBound), Counts: a.Elements}
+	return insight.ClassSpan{First: int(a.Dims[0].LowerBound), Counts: a.Elements}
 }
 
 // samplesRead bounds the samples that are read at once, the newest first. It is
@@ -60,8 +60,8 @@ type SampleQuery struct {
 // Samples are what nodes did, newest first.
 type Samples struct {
 	Now    time.Time // the database's clock
-	Queues []jobs.QueueSample
-	Nodes  []jobs.NodeSample
+	Queues []insight.QueueSample
+	Nodes  []insight.NodeSample
 }
 
 // Samples reads samples in one round trip: those of queues unless only a node's
@@ -75,7 +75,7 @@ func (s *Store) Samples(ctx context.Context, q SampleQuery) (*Samples, error) {
 			select queue, node_id, at, succeeded, failed, waits, runs from queue_samples
 			where at > greatest($1, now() - interval '1 hour') and ($2 = '' or queue = $2) order by at desc limit $3`, q.After, q.Queue, samplesRead).
 			Query(func(rows pgx.Rows) (err error) {
-				out.Queues, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (q jobs.QueueSample, err error) {
+				out.Queues, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (q insight.QueueSample, err error) {
 					var waits, runs pgtype.Array[int32]
 					err = row.Scan(&q.Queue, &q.Node, &q.At, &q.Succeeded, &q.Failed, &waits, &runs)
 					q.Waits, q.Runs = span(waits), span(runs)
@@ -93,7 +93,7 @@ func (s *Store) Samples(ctx context.Context, q SampleQuery) (*Samples, error) {
 			select node_id, at, user_percent, system_percent, other_percent, load, memory, `+cores+` from node_samples
 			where at > greatest($1, now() - interval '1 hour') and ($2::uuid is null or node_id = $2) order by at desc limit $3`, q.After, nullable(q.Node), samplesRead).
 			Query(func(rows pgx.Rows) (err error) {
-				out.Nodes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n jobs.NodeSample, err error) {
+				out.Nodes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n insight.NodeSample, err error) {
 					err = row.Scan(&n.Node, &n.At, &n.User, &n.System, &n.Other, &n.Load, &n.Memory, &n.Cores, &n.Busy)
 					return n, err
 				})
@@ -121,7 +121,7 @@ func (s *Store) PruneSamples(ctx context.Context, limit int) (n int64, err error
 		tag, err := s.Pool.Exec(ctx, fmt.Sprintf(`
 			delete from %[1]s where ctid = any(array(
 				select ctid from %[1]s where at < now() - $1::bigint * interval '1 microsecond' order by at limit $2 for update skip locked))`, table),
-			jobs.HistoryKept.Microseconds(), limit)
+			insight.HistoryKept.Microseconds(), limit)
 		if err != nil {
 			return n, wrap("prune samples", err)
 		}

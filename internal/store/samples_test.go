@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -15,15 +15,15 @@ func TestSamples(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	node, other := store.NewID(), store.NewID()
-	sample := jobs.NodeSample{Node: node, User: 12.5, System: 3, Other: 0.5, Cores: []int16{0, 7}, Busy: []int16{20, 100}, Load: 1.25, Memory: 1 << 40}
-	queues := []jobs.QueueSample{
-		{Queue: "cpu", Succeeded: 10, Failed: 2, Waits: jobs.ClassSpan{First: 90, Counts: []int32{1, 0, 3}}, Runs: jobs.ClassSpan{First: 0, Counts: []int32{1}}},
+	sample := insight.NodeSample{Node: node, User: 12.5, System: 3, Other: 0.5, Cores: []int16{0, 7}, Busy: []int16{20, 100}, Load: 1.25, Memory: 1 << 40}
+	queues := []insight.QueueSample{
+		{Queue: "cpu", Succeeded: 10, Failed: 2, Waits: insight.ClassSpan{First: 90, Counts: []int32{1, 0, 3}}, Runs: insight.ClassSpan{First: 0, Counts: []int32{1}}},
 		{Queue: "io", Succeeded: 1},
 	}
 	if err := s.AddSamples(t.Context(), sample, queues); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddSamples(t.Context(), jobs.NodeSample{Node: other, Cores: []int16{}, Busy: []int16{}}, nil); err != nil {
+	if err := s.AddSamples(t.Context(), insight.NodeSample{Node: other, Cores: []int16{}, Busy: []int16{}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	all, err := s.Samples(t.Context(), store.SampleQuery{Cores: true})

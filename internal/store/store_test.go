@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/storetest"
 )
@@ -70,11 +71,11 @@ func pythonSpec(in jobs.Inputs) jobs.Spec {
 func rangeOf(n int64) jobs.Inputs { return jobs.Inputs{Range: &jobs.Range{Stop: n, Step: 1}} }
 
 // outcomes makes a run of successes whose outputs are their indexes.
-func outcomes(first int64, count int, failed ...int32) jobs.Run {
-	run := jobs.Run{First: first, Count: count, Failed: failed, Durations: make([]byte, 2*count)}
+func outcomesOf(first int64, count int, failed ...int32) outcomes.Encoded {
+	run := outcomes.Encoded{First: first, Count: count, Failed: failed, Durations: make([]byte, 2*count)}
 	for i := range count {
 		if len(failed) > 0 && failed[0] == int32(i) {
-			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
+			run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
 			failed = failed[1:]
 			continue
 		}
@@ -152,7 +153,7 @@ func TestJobFromSubmitToEnd(t *testing.T) {
 		if j := read(t, s, admin, id); j.State != jobs.Running || j.Counts.Running != int64(lease.Count) || j.StartedAt == nil {
 			t.Errorf("while leased: %+v", j)
 		}
-		p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []jobs.Run{outcomes(lease.First, lease.Count)}})
+		p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{outcomesOf(lease.First, lease.Count)}})
 		if !p.Held || p.Ended != (seen == 10_000) || p.Succeeded != seen {
 			t.Fatalf("recorded %d: %+v", seen, p)
 		}
@@ -174,7 +175,7 @@ func TestJobFromSubmitToEnd(t *testing.T) {
 			if b.First != next {
 				t.Fatalf("block begins at %d, want %d", b.First, next)
 			}
-			for i, line := range jobs.Lines(b.Outputs) {
+			for i, line := range outcomes.Lines(b.Outputs) {
 				if string(line) != fmt.Sprint(b.First+int64(i)) {
 					t.Fatalf("output of %d is %s", b.First+int64(i), line)
 				}
@@ -223,8 +224,8 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 	if again == nil || again.ID <= late.ID || again.First != 0 || again.Count != 10 || again.Losses != 1 {
 		t.Fatalf("claimed again: %+v", again)
 	}
-	wrong := jobs.Run{First: 0, Count: 10, Outputs: []byte(strings.Repeat("\"late\"\n", 10)), Durations: make([]byte, 20)}
-	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []jobs.Run{wrong}}); p.Held || p.Ended {
+	wrong := outcomes.Encoded{First: 0, Count: 10, Outputs: []byte(strings.Repeat("\"late\"\n", 10)), Durations: make([]byte, 20)}
+	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []outcomes.Encoded{wrong}}); p.Held || p.Ended {
 		t.Errorf("a late record was taken: %+v", p)
 	}
 	if p, err := s.GiveBack(t.Context(), late.ID, 5, []jobs.Span{{First: 5, Count: 5}}); err != nil || p.Held {
@@ -233,10 +234,10 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 	if j := read(t, s, admin, id); j.Counts.Running != 10 || j.Counts.Succeeded != 0 {
 		t.Errorf("the late record changed counts: %+v", j.Counts)
 	}
-	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}); !p.Held || !p.Ended {
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}}); !p.Held || !p.Ended {
 		t.Errorf("the holder's record was refused: %+v", p)
 	}
-	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10)}}); p.Held {
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}}); p.Held {
 		t.Error("the same record was taken twice")
 	}
 	if alive, err := s.Beat(t.Context(), node, store.NodeStatus{}); err != nil || alive {
@@ -273,11 +274,11 @@ func TestFailuresAreGroupedAndStopTheJob(t *testing.T) {
 	spec.Policy.MaxFailures = &limit
 	id := insert(t, s, admin, spec)
 	first, second := claim(t, s, id, 10), claim(t, s, id, 10)
-	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Runs: []jobs.Run{outcomes(10, 10, 3, 4)}})
+	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(10, 10, 3, 4)}})
 	if p.Halted != "" || p.Failed != 2 {
 		t.Fatalf("after two failures: %+v", p)
 	}
-	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 10, 9)}})
+	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 9)}})
 	if p.Halted != "failed" || !p.Ended {
 		t.Fatalf("after three failures: %+v", p)
 	}
@@ -306,7 +307,7 @@ func TestCancel(t *testing.T) {
 	if claim(t, s, id, 10) != nil {
 		t.Error("a cancelled job's task was claimed")
 	}
-	p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []jobs.Run{outcomes(0, 4)},
+	p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 4)},
 		Back: []store.Piece{{First: 4, Count: 6, Attempt: 1}}})
 	if !p.Held || !p.Ended || p.Halted != "cancelled" {
 		t.Errorf("recorded after cancel: %+v", p)
@@ -368,7 +369,7 @@ func TestOldJobsAreDeleted(t *testing.T) {
 		id := insert(t, s, admin, pythonSpec(rangeOf(5)))
 		if i < 3 {
 			lease := claim(t, s, id, 5)
-			record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 5, Runs: []jobs.Run{outcomes(0, 5)}})
+			record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 5, Runs: []outcomes.Encoded{outcomesOf(0, 5)}})
 		}
 		ids = append(ids, id)
 	}
@@ -474,10 +475,10 @@ func TestTask(t *testing.T) {
 	text := "a\nb\nc\nd\n"
 	id := insert(t, s, admin, pythonSpec(jobs.Inputs{Lines: &text}))
 	lease := claim(t, s, id, 2)
-	run := outcomes(0, 2, 1)
-	code := jobs.EncodeDuration(time.Second)
+	run := outcomesOf(0, 2, 1)
+	code := outcomes.EncodeDuration(time.Second)
 	run.Durations = []byte{byte(code), byte(code >> 8), byte(code), byte(code >> 8)}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 2, Runs: []jobs.Run{run}, StartedAt: 2 * time.Second})
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 2, Runs: []outcomes.Encoded{run}, StartedAt: 2 * time.Second})
 	claim(t, s, id, 1)
 	job := read(t, s, admin, id)
 	for index, want := range []jobs.TaskState{jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskRunning, jobs.TaskWaiting} {
@@ -772,7 +773,7 @@ func TestClaimDuringAppend(t *testing.T) {
 	if c.Lease == nil || string(c.Lease.Inputs) != "0\n1\n" {
 		t.Fatalf("claimed %+v", c.Lease)
 	}
-	r := store.Record{Job: id, Lease: c.Lease.ID, Count: 2, Runs: []jobs.Run{outcomes(0, 2)}}
+	r := store.Record{Job: id, Lease: c.Lease.ID, Count: 2, Runs: []outcomes.Encoded{outcomesOf(0, 2)}}
 	appending(2, func() error {
 		p, claimed, err := s.Record(t.Context(), r, &next)
 		if c = claimed; err == nil && !p.Held {

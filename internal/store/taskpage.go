@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Bounds of what a page of tasks holds of one of them, in bytes.
@@ -196,7 +197,7 @@ func (p *pageReader) block(ctx context.Context, b Block, first, end int64) (more
 	index := b.First
 	more = true
 	line := func(text []byte, size int64) bool {
-		l := jobs.Line(text)
+		l := outcomes.Line(text)
 		group, hasGroup := jobs.GroupID(0), false
 		if l.Failed() && len(groups) > 0 {
 			group, groups, hasGroup = groups[0], groups[1:], true
@@ -224,7 +225,7 @@ func (p *pageReader) block(ctx context.Context, b Block, first, end int64) (more
 	return more, nil
 }
 
-func (p *pageReader) wants(l jobs.Line, group jobs.GroupID, hasGroup bool) bool {
+func (p *pageReader) wants(l outcomes.Line, group jobs.GroupID, hasGroup bool) bool {
 	switch p.q.State {
 	case jobs.TaskSucceeded:
 		return !l.Failed()
@@ -234,7 +235,7 @@ func (p *pageReader) wants(l jobs.Line, group jobs.GroupID, hasGroup bool) bool 
 	return true
 }
 
-func (p *pageReader) row(b Block, index int64, l jobs.Line, size int64) jobs.TaskRow {
+func (p *pageReader) row(b Block, index int64, l outcomes.Line, size int64) jobs.TaskRow {
 	row := jobs.TaskRow{Task: jobs.Task{Job: p.job.ID, Index: index, State: jobs.TaskSucceeded}}
 	if took, known := b.Duration(int(index - b.First)); known {
 		ms := took.Seconds() * 1000
@@ -353,7 +354,7 @@ func (s *Store) rowInputs(ctx context.Context, job *jobs.Job, tasks []jobs.TaskR
 	var data []byte
 	next := 0
 	_, err = pgx.ForEachRow(rows, []any{&first, &data}, func() error {
-		for i, line := range jobs.Lines(data) {
+		for i, line := range outcomes.Lines(data) {
 			if next == len(tasks) {
 				break
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -25,19 +26,19 @@ func TestTaskPages(t *testing.T) {
 	for range 9 {
 		leases = append(leases, claim(t, s, id, 10))
 	}
-	write := func(lease *store.Lease, run jobs.Run) {
+	write := func(lease *store.Lease, run outcomes.Encoded) {
 		t.Helper()
-		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []jobs.Run{run}}); !p.Held {
+		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{run}}); !p.Held {
 			t.Fatal("not held")
 		}
 	}
-	write(leases[4], outcomes(40, 10))
-	write(leases[1], outcomes(10, 10, 0, 3, 9))
+	write(leases[4], outcomesOf(40, 10))
+	write(leases[1], outcomesOf(10, 10, 0, 3, 9))
 	write(leases[2], failing(20, 3, words(10, "")...))
-	large := outcomes(70, 10)
+	large := outcomesOf(70, 10)
 	large.Outputs = []byte(strings.Repeat(`"`+strings.Repeat("x", 300_000)+"\"\n", 10))
 	write(leases[7], large)
-	write(leases[8], outcomes(80, 10))
+	write(leases[8], outcomesOf(80, 10))
 	running := read(t, s, admin, id)
 	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // Bounds of what is looked at to say why a job waits. Positions beyond are only
@@ -26,11 +27,11 @@ func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, erro
 	if !job.Unexplained() {
 		return job.Waiting, nil
 	}
-	var l jobs.WaitLine
-	f := jobs.WaitFacts{Job: job, Line: &l}
-	var q jobs.WaitQueue
+	var l insight.WaitLine
+	f := insight.WaitFacts{Job: job, Line: &l}
+	var q insight.WaitQueue
 	var b pgx.Batch
-	queueWaitQueues(&b, job.Queue, func(found jobs.WaitQueue) { q, f.Queue = found, &q })
+	queueWaitQueues(&b, job.Queue, func(found insight.WaitQueue) { q, f.Queue = found, &q })
 	queueWaitNodes(&b, &f.Nodes)
 	queueTasks(&b, &f)
 	queueLine(&b, &f)
@@ -42,13 +43,13 @@ func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, erro
 }
 
 // queueWaitQueues reads the queue of that name, or every one where it is empty.
-func queueWaitQueues(b *pgx.Batch, name string, found func(jobs.WaitQueue)) {
+func queueWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 	b.Queue(`
 		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`, q.deleted
 		from queues q left join river_queue r on r.name = q.name
 		where $1 in ('', q.name) limit 1000`, name).
 		Query(func(rows pgx.Rows) error {
-			var q jobs.WaitQueue
+			var q insight.WaitQueue
 			_, err := pgx.ForEachRow(rows, []any{&q.Name, &q.PerCore, &q.Pinned, &q.MaxProcesses, &q.Paused, &q.Deleted}, func() error {
 				found(q)
 				return nil
@@ -58,7 +59,7 @@ func queueWaitQueues(b *pgx.Batch, name string, found func(jobs.WaitQueue)) {
 }
 
 // queueWaitNodes reads the nodes that live and run tasks.
-func queueWaitNodes(b *pgx.Batch, into *[]jobs.WaitNode) {
+func queueWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
 	b.Queue(`
 		select host, cores, serves, draining, coalesce((status->>'low_memory')::boolean, false),
 			coalesce((status->'memory'->>'total_bytes')::bigint, 0), coalesce((status->'memory'->>'available_bytes')::bigint, 0)
@@ -67,7 +68,7 @@ func queueWaitNodes(b *pgx.Batch, into *[]jobs.WaitNode) {
 			and heartbeat_at > clock_timestamp() - $1::bigint * interval '1 microsecond'
 		order by host, id limit 1000`, NodeLease.Microseconds()).
 		Query(func(rows pgx.Rows) (err error) {
-			*into, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n jobs.WaitNode, err error) {
+			*into, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n insight.WaitNode, err error) {
 				err = row.Scan(&n.Host, &n.Cores, &n.Serves, &n.Draining, &n.LowMemory, &n.Memory.Total, &n.Memory.Available)
 				return n, err
 			})
@@ -76,7 +77,7 @@ func queueWaitNodes(b *pgx.Batch, into *[]jobs.WaitNode) {
 }
 
 // queueTasks reads which of the job's tasks could run, and in how many processes.
-func queueTasks(b *pgx.Batch, f *jobs.WaitFacts) {
+func queueTasks(b *pgx.Batch, f *insight.WaitFacts) {
 	b.Queue(`
 		with b as (
 			select count, due_at <= clock_timestamp() as due, due_at, losses >= 2 as suspect
@@ -169,7 +170,7 @@ from all_in_all a left join lateral (
 ) r on true`
 
 // queueLine reads the line of the job's queue and where the job stands in it.
-func queueLine(b *pgx.Batch, f *jobs.WaitFacts) {
+func queueLine(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
 	b.Queue(lineSQL, job.ID, job.Queue, job.Priority, job.StartedAt != nil, lineSeen, inHandSeen, rivalsSeen).
 		Query(func(rows pgx.Rows) error {
@@ -181,7 +182,7 @@ func queueLine(b *pgx.Batch, f *jobs.WaitFacts) {
 			_, err := pgx.ForEachRow(rows, []any{&l.Running, &l.Turns, &l.Beyond, &l.Used, &l.Ahead, &l.Turned, &l.Waiters, &l.Before,
 				&urgent, &turns, &lanes, &held, &unended, &task}, func() error {
 				if urgent != nil {
-					l.Rivals = append(l.Rivals, jobs.WaitRival{
+					l.Rivals = append(l.Rivals, insight.WaitRival{
 						Urgent: *urgent, Turns: *turns, Lanes: *lanes, Left: *unended,
 						Held: time.Duration(held) * time.Microsecond, Task: time.Duration(*task) * time.Microsecond,
 					})
@@ -194,7 +195,7 @@ func queueLine(b *pgx.Batch, f *jobs.WaitFacts) {
 
 // queueFailing reads the job's turns that failed on their node's account. Those
 // that are being tried again just now are known by their errors.
-func queueFailing(b *pgx.Batch, f *jobs.WaitFacts) {
+func queueFailing(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
 	b.Queue(`
 		select count(*), count(*) filter (where state = 'running'), min(scheduled_at) filter (where state <> 'running'),
@@ -228,16 +229,16 @@ func queueFailing(b *pgx.Batch, f *jobs.WaitFacts) {
 // them: their queues and nodes, and the head of each queue's line.
 type Lines struct {
 	At     time.Time // when it was read, by this process's clock
-	queues map[string]jobs.WaitQueue
-	nodes  []jobs.WaitNode
+	queues map[string]insight.WaitQueue
+	nodes  []insight.WaitNode
 	places map[string]int64 // of jobs in their queues' lines, from 1
 }
 
 // Lines reads what holds jobs back.
 func (s *Store) Lines(ctx context.Context) (*Lines, error) {
-	l := &Lines{At: time.Now(), queues: make(map[string]jobs.WaitQueue), places: make(map[string]int64)}
+	l := &Lines{At: time.Now(), queues: make(map[string]insight.WaitQueue), places: make(map[string]int64)}
 	var b pgx.Batch
-	queueWaitQueues(&b, "", func(q jobs.WaitQueue) { l.queues[q.Name] = q })
+	queueWaitQueues(&b, "", func(q insight.WaitQueue) { l.queues[q.Name] = q })
 	queueWaitNodes(&b, &l.nodes)
 	b.Queue(`
 		with held as materialized (
@@ -280,13 +281,13 @@ func (l *Lines) Why(j *jobs.Job, place bool) *jobs.Waiting {
 	if !j.Unexplained() {
 		return j.Waiting
 	}
-	f := jobs.WaitFacts{Job: j, Nodes: l.nodes}
+	f := insight.WaitFacts{Job: j, Nodes: l.nodes}
 	if q, ok := l.queues[j.Queue]; ok {
 		f.Queue = &q
 	}
 	w := f.Waiting()
 	if n := l.places[j.ID]; w == nil && place && n > 0 && j.Counts.Running == 0 {
-		w = jobs.InLine(j.Queue, n)
+		w = insight.InLine(j.Queue, n)
 	}
 	return w
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/internal/store/storetest"
 )
@@ -119,7 +120,7 @@ func (n *node) outputs(t testing.TB, id string) []string {
 				b.Outputs = append(b.Outputs, more...)
 			}
 			lines := 0
-			for _, line := range jobs.Lines(b.Outputs) {
+			for _, line := range outcomes.Lines(b.Outputs) {
 				lines++
 				if line.Failed() {
 					all = append(all, "!"+string(line.Value()))

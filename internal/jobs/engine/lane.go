@@ -10,6 +10,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -257,8 +258,8 @@ func (l *lane) push(ctx context.Context, c store.Claimed) {
 func (l *lane) failLost(ctx context.Context, h *held) {
 	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
 		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}
-	run := jobs.Run{First: h.First, Count: 1, Outputs: jobs.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
-	l.record(ctx, h, executor.Report{Chunk: h.ID, Ended: true, Runs: []jobs.Run{run}})
+	run := outcomes.Encoded{First: h.First, Count: 1, Outputs: outcomes.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
+	l.record(ctx, h, executor.Report{Chunk: h.ID, Ended: true, Runs: []outcomes.Encoded{run}})
 }
 
 // wantsMore reports whether another chunk should be claimed now.

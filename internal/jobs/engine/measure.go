@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 // Measures are what this node has measured since it started. They only grow,
@@ -24,7 +25,7 @@ type QueueMeasures struct {
 
 // Times are durations, counted by their class, and their sum.
 type Times struct {
-	Classes jobs.TimeClasses
+	Classes insight.TimeClasses
 	Sum     time.Duration
 }
 

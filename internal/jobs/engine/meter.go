@@ -9,6 +9,8 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/insight"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A meter counts what this node does, for the history of queues and nodes.
@@ -23,16 +25,16 @@ type meter struct {
 type queueMeter struct {
 	now, written queueCounts
 
-	submitted               int64            // jobs
-	chunks                  jobs.TimeClasses // from the start of the first task to the last outcome
-	inLine, inTasks, worked time.Duration    // sums of what waits, runs and chunks count
+	submitted               int64               // jobs
+	chunks                  insight.TimeClasses // from the start of the first task to the last outcome
+	inLine, inTasks, worked time.Duration       // sums of what waits, runs and chunks count
 }
 
 // queueCounts only grow.
 type queueCounts struct {
-	succeeded, failed int64            // tasks with a final outcome
-	waits             jobs.TimeClasses // turns by their wait for a slot
-	runs              jobs.TimeClasses // runs of tasks, those that are tried again included
+	succeeded, failed int64               // tasks with a final outcome
+	waits             insight.TimeClasses // turns by their wait for a slot
+	runs              insight.TimeClasses // runs of tasks, those that are tried again included
 }
 
 // A coreMeter adds up what the cores did since the last sample.
@@ -81,7 +83,7 @@ func (m *meter) tookBack() {
 
 // ran counts a chunk that was recorded: what the executor reported, and what of
 // it are final outcomes.
-func (m *meter) ran(queue string, r executor.Report, final []jobs.Run) {
+func (m *meter) ran(queue string, r executor.Report, final []outcomes.Encoded) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.of(queue)
@@ -119,13 +121,13 @@ func (m *meter) look(cores []jobs.Core) {
 }
 
 // sample is what the cores did since the last call.
-func (m *meter) sample(cores []int) jobs.NodeSample {
+func (m *meter) sample(cores []int) insight.NodeSample {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.cores
 	m.cores = coreMeter{}
 	mean := func(sum float64) float64 { return sum / max(c.looks, 1) }
-	n := jobs.NodeSample{
+	n := insight.NodeSample{
 		User: mean(c.user), System: mean(c.system), Other: mean(c.other),
 		Cores: make([]int16, len(cores)), Busy: make([]int16, len(cores)),
 	}
@@ -140,7 +142,7 @@ func (m *meter) sample(cores []int) jobs.NodeSample {
 
 // fresh is what was done since the last call of the function that it returns,
 // which is for when it was written.
-func (m *meter) fresh() (samples []jobs.QueueSample, wrote func()) {
+func (m *meter) fresh() (samples []insight.QueueSample, wrote func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	told := make(map[*queueMeter]queueCounts)
@@ -148,7 +150,7 @@ func (m *meter) fresh() (samples []jobs.QueueSample, wrote func()) {
 		if q.now == q.written {
 			continue
 		}
-		samples = append(samples, jobs.QueueSample{
+		samples = append(samples, insight.QueueSample{
 			Queue:     name,
 			Succeeded: q.now.succeeded - q.written.succeeded,
 			Failed:    q.now.failed - q.written.failed,
@@ -172,7 +174,7 @@ const lastSample = 2 * time.Second
 // meterOn writes a sample of this node every few seconds, and a last one when
 // ctx ends. What could not be written is part of the next.
 func (e *Engine) meterOn(ctx context.Context) {
-	tick := time.NewTicker(jobs.SampleEvery)
+	tick := time.NewTicker(insight.SampleEvery)
 	defer tick.Stop()
 	for {
 		select {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -40,7 +41,7 @@ def f(x):
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s jobs.QueueSeries
+	var s insight.QueueSeries
 	for _, sample := range samples.Queues {
 		if sample.Queue != "io" || sample.Node != n.NodeID() {
 			t.Errorf("%+v", sample)

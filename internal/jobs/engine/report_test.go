@@ -4,10 +4,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
+	"github.com/allcores/allcores/internal/jobs/insight"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -31,9 +31,9 @@ func TestWaitForASlotIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := jobs.WaitingOnIO
+	want := insight.WaitingOnIO
 	if r.Shares.Waiting+r.Shares.Idle >= 1.0/3 {
-		want = jobs.WaitingForSlots
+		want = insight.WaitingForSlots
 	}
 	if r.Lanes != 1 || r.Shares.Waiting < 0.2 || r.Shares.Waiting > 0.6 || r.Shares.Idle > 0.1 || r.Verdict == nil || r.Verdict.Kind != want {
 		t.Errorf("%+v, %+v", r, r.Verdict)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -17,12 +18,12 @@ const maxLosses = 3
 // takeRetries splits the outcomes of a chunk: what is recorded, what is to be
 // run again (because attempts are left, or because one death proves nothing),
 // and the failed attempts that are kept for those who ask.
-func takeRetries(runs []jobs.Run, lease store.Lease, policy jobs.Policy) (kept []jobs.Run, again []store.Piece, attempts []store.Attempt) {
+func takeRetries(runs []outcomes.Encoded, lease store.Lease, policy jobs.Policy) (kept []outcomes.Encoded, again []store.Piece, attempts []store.Attempt) {
 	left := lease.Attempt < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), lease.Attempt, rand.Float64())
 	for _, run := range runs {
 		var pieces []store.Piece
-		stay, _ := run.Without(func(offset int32, line jobs.Line) bool {
+		stay, _ := run.Without(func(offset int32, line outcomes.Line) bool {
 			var e jobs.TaskError
 			if err := json.Unmarshal(line.Value(), &e); err != nil {
 				return false
@@ -68,7 +69,7 @@ func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.Piece {
 
 // place tells of the attempts, which are in the order of their tasks, when in
 // their chunk they were made and how long they took: its tasks follow each other.
-func place(attempts []store.Attempt, runs []jobs.Run) {
+func place(attempts []store.Attempt, runs []outcomes.Encoded) {
 	var before time.Duration
 	for _, run := range runs {
 		for i := range run.Count {

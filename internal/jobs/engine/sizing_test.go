@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -146,16 +147,16 @@ func TestBackoff(t *testing.T) {
 
 func TestTakeRetries(t *testing.T) {
 	t.Parallel()
-	run := jobs.Run{First: 100, Count: 6, Failed: []int32{1, 2, 4, 5}, Durations: make([]byte, 12)}
+	run := outcomes.Encoded{First: 100, Count: 6, Failed: []int32{1, 2, 4, 5}, Durations: make([]byte, 12)}
 	for i := range 6 {
-		binary.LittleEndian.PutUint16(run.Durations[2*i:], jobs.EncodeDuration(time.Second))
+		binary.LittleEndian.PutUint16(run.Durations[2*i:], outcomes.EncodeDuration(time.Second))
 		switch i {
 		case 0, 3:
 			run.Outputs = fmt.Appendf(run.Outputs, "%d\n", i)
 		case 4:
-			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGKILL"})
+			run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindCrash, Type: "SIGKILL"})
 		default:
-			run.Outputs = jobs.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError"})
+			run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError"})
 		}
 	}
 	type span struct{ First, Count, Failed, Lines int }
@@ -175,11 +176,11 @@ func TestTakeRetries(t *testing.T) {
 			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.Piece{{First: 104, Count: 1, Attempt: 2, Losses: 1}}},
 	} {
 		zero := jobs.Duration("0s")
-		kept, again, attempts := takeRetries([]jobs.Run{run}, test.lease, jobs.Policy{MaxAttempts: &test.attempts, RetryBackoff: &zero})
+		kept, again, attempts := takeRetries([]outcomes.Encoded{run}, test.lease, jobs.Policy{MaxAttempts: &test.attempts, RetryBackoff: &zero})
 		var got []span
 		for _, r := range kept {
 			lines := 0
-			for i, line := range jobs.Lines(r.Outputs) {
+			for i, line := range outcomes.Lines(r.Outputs) {
 				lines++
 				failed := false
 				for _, offset := range r.Failed {
@@ -220,16 +221,16 @@ func TestTakeRetries(t *testing.T) {
 		}
 	}
 	// The third death of a task that was alone is its failure.
-	alone := jobs.Run{First: 7, Count: 1, Failed: []int32{0}, Outputs: jobs.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}
+	alone := outcomes.Encoded{First: 7, Count: 1, Failed: []int32{0}, Outputs: outcomes.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}
 	one, zero := 1, jobs.Duration("0s")
 	for losses, want := range []int{0, 0, 1} {
-		kept, _, _ := takeRetries([]jobs.Run{alone}, store.Lease{Attempt: 1, Count: 1, Losses: losses}, jobs.Policy{MaxAttempts: &one, RetryBackoff: &zero})
+		kept, _, _ := takeRetries([]outcomes.Encoded{alone}, store.Lease{Attempt: 1, Count: 1, Losses: losses}, jobs.Policy{MaxAttempts: &one, RetryBackoff: &zero})
 		if len(kept) != want {
 			t.Errorf("after %d losses %d outcomes are recorded, want %d", losses, len(kept), want)
 		}
 	}
 	var e jobs.TaskError
-	if err := json.Unmarshal(jobs.Line(alone.Outputs[:len(alone.Outputs)-1]).Value(), &e); err != nil || e.Kind != jobs.KindCrash {
+	if err := json.Unmarshal(outcomes.Line(alone.Outputs[:len(alone.Outputs)-1]).Value(), &e); err != nil || e.Kind != jobs.KindCrash {
 		t.Error(e, err)
 	}
 }

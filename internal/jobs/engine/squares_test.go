@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // squares is an executor of its own: it squares numbers in this process, so
@@ -16,7 +16,7 @@ type squares struct{}
 func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
 	for chunk := range in {
 		began := time.Now()
-		run := jobs.Run{First: chunk.First, Durations: make([]byte, 2*chunk.Count)}
+		run := outcomes.Encoded{First: chunk.First, Durations: make([]byte, 2*chunk.Count)}
 		for i := range int64(chunk.Count) {
 			if ctx.Err() != nil {
 				break
@@ -28,7 +28,7 @@ func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.C
 		run.Durations = run.Durations[:2*run.Count]
 		r := executor.Report{Chunk: chunk.ID, Ended: true, Usage: executor.Usage{StartedAt: began, FinishedAt: time.Now()}}
 		if run.Count > 0 {
-			r.Runs = []jobs.Run{run}
+			r.Runs = []outcomes.Encoded{run}
 		}
 		if left := chunk.Count - run.Count; left > 0 {
 			r.Back = []executor.Span{{First: chunk.First + int64(run.Count), Count: left}}

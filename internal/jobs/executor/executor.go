@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // An Executor runs tasks of one kind of program.
@@ -127,10 +128,10 @@ type Report struct {
 	Chunk int64 // the chunk's ID
 	Ended bool  // nothing more will be said of this chunk
 
-	Runs     []jobs.Run // outcomes, ascending; only with Ended
-	Back     []Span     // untouched, to be claimed by any lane
-	Suspects []int64    // were in hand when their process died; to be run again, alone
-	Lost     []Span     // had begun when their process ended of itself; to be run again, apart from others
+	Runs     []outcomes.Encoded // outcomes, ascending; only with Ended
+	Back     []Span             // untouched, to be claimed by any lane
+	Suspects []int64            // were in hand when their process died; to be run again, alone
+	Lost     []Span             // had begun when their process ended of itself; to be run again, apart from others
 	Logs     []jobs.LogLine
 	Usage    Usage // of the whole chunk; only with Ended
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
 	"github.com/allcores/allcores/internal/jobs/executor/process"
 	"github.com/allcores/allcores/internal/jobs/executor/reports"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // An Executor runs commands. The zero value is ready.
@@ -239,7 +240,7 @@ func (t *turn) take(c executor.Chunk) {
 
 func splitLines(b []byte, count int) [][]byte {
 	lines := make([][]byte, 0, count)
-	for _, line := range jobs.Lines(b) {
+	for _, line := range outcomes.Lines(b) {
 		lines = append(lines, line)
 	}
 	for len(lines) < count {
@@ -399,7 +400,7 @@ func (t *turn) finish(c *chunk) {
 	if !c.begun.IsZero() {
 		r.Usage.StartedAt, r.Usage.FinishedAt = c.begun, time.Now()
 	}
-	var run *jobs.Run
+	var run *outcomes.Encoded
 	var span *executor.Span
 	for i, o := range c.outcomes[:c.end] {
 		index := c.First + int64(i)
@@ -414,7 +415,7 @@ func (t *turn) finish(c *chunk) {
 		}
 		span = nil
 		if run == nil {
-			r.Runs = append(r.Runs, jobs.Run{First: index})
+			r.Runs = append(r.Runs, outcomes.Encoded{First: index})
 			run = &r.Runs[len(r.Runs)-1]
 		}
 		if o.failed {
@@ -422,7 +423,7 @@ func (t *turn) finish(c *chunk) {
 		}
 		run.Count++
 		run.Outputs = append(run.Outputs, o.line...)
-		code := jobs.EncodeDuration(o.spent)
+		code := outcomes.EncodeDuration(o.spent)
 		run.Durations = append(run.Durations, byte(code), byte(code>>8))
 	}
 	t.reports.Add(r)

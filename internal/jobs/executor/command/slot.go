@@ -15,6 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/process"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A slot runs one command at a time.
@@ -86,7 +87,7 @@ func (s *slot) run(c *chunk, i int) result {
 	line, failure := s.judge(&r, printed)
 	if failure != nil {
 		r.failed = true
-		r.line = jobs.AppendFailure(nil, failure)
+		r.line = outcomes.AppendFailure(nil, failure)
 	} else {
 		r.line = append(line, '\n')
 	}
@@ -102,7 +103,7 @@ func badInput(wrong string) *jobs.TaskError {
 }
 
 func failed(e *jobs.TaskError, began time.Time) result {
-	return result{outcome: outcome{line: jobs.AppendFailure(nil, e), failed: true, spent: time.Since(began)}}
+	return result{outcome: outcome{line: outcomes.AppendFailure(nil, e), failed: true, spent: time.Since(began)}}
 }
 
 func (s *slot) cancelled() bool {

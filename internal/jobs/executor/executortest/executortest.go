@@ -14,6 +14,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Groups are the ways to hold memory limits that can be had here: by control
@@ -105,9 +106,9 @@ func (r *Record) report(p executor.Report) {
 		if len(run.Durations) != 2*run.Count {
 			r.t.Errorf("chunk %d: %d bytes of durations for %d tasks", p.Chunk, len(run.Durations), run.Count)
 		}
-		if jobs.Packed(run.Outputs) {
+		if outcomes.Packed(run.Outputs) {
 			r.Packed += run.Count
-			if run.Count > jobs.MaxPacked || len(run.Failed) > 0 {
+			if run.Count > outcomes.MaxPacked || len(run.Failed) > 0 {
 				r.t.Errorf("chunk %d: %d outputs packed, %d of them failed", p.Chunk, run.Count, len(run.Failed))
 			}
 		}
@@ -116,7 +117,7 @@ func (r *Record) report(p executor.Report) {
 			failed[i] = true
 		}
 		n := 0
-		for i, line := range jobs.Lines(run.Outputs) {
+		for i, line := range outcomes.Lines(run.Outputs) {
 			n++
 			task := run.First + int64(i)
 			claim(task)
@@ -124,7 +125,7 @@ func (r *Record) report(p executor.Report) {
 				r.t.Errorf("task %d: Failed says %v, its line is %s", task, failed[int32(i)], line)
 			}
 			if 2*i+2 <= len(run.Durations) {
-				r.Spent[task] = jobs.DecodeDuration(uint16(run.Durations[2*i]) | uint16(run.Durations[2*i+1])<<8)
+				r.Spent[task] = outcomes.DecodeDuration(uint16(run.Durations[2*i]) | uint16(run.Durations[2*i+1])<<8)
 			}
 			if !line.Failed() {
 				r.Outputs[task] = string(line.Value())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A chunk is one in flight, with the outcomes that have come so far. Its tasks
@@ -60,7 +61,7 @@ func (c *chunk) complete(n int) bool {
 }
 
 // add takes the outcomes that follow those it has.
-func (c *chunk) add(o outcomes) error {
+func (c *chunk) add(o outcomesFrame) error {
 	if o.first != c.base+int64(c.received) || c.received+o.count > c.Count || c.single != nil {
 		return fmt.Errorf("%w: outcomes of %d tasks from %d on after %d", errFrame, o.count, o.first-c.base, c.received)
 	}
@@ -95,7 +96,7 @@ func (c *chunk) addDurations(pairs []byte) {
 }
 
 func appendCodes(dst []byte, d time.Duration, n int) []byte {
-	code := jobs.EncodeDuration(d)
+	code := outcomes.EncodeDuration(d)
 	for range n {
 		dst = binary.LittleEndian.AppendUint16(dst, code)
 	}
@@ -132,7 +133,7 @@ func (c *chunk) scatter() {
 			}
 			o := outcome{number: c.base + int64(i), failed: failed[int32(i)], line: block[:end]}
 			if len(c.durations) >= 2*i+2 {
-				o.spent = jobs.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
+				o.spent = outcomes.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
 			}
 			c.single[i] = o
 			block = block[end:]
@@ -141,7 +142,7 @@ func (c *chunk) scatter() {
 }
 
 // runs are the outcomes that came, ascending.
-func (c *chunk) runs() []jobs.Run {
+func (c *chunk) runs() []outcomes.Encoded {
 	if c.received == 0 {
 		return nil
 	}
@@ -151,8 +152,8 @@ func (c *chunk) runs() []jobs.Run {
 	if c.single == nil {
 		return c.stretches()
 	}
-	var runs []jobs.Run
-	var run *jobs.Run
+	var runs []outcomes.Encoded
+	var run *outcomes.Encoded
 	// What was given back is another's, even if it was run here by a hair.
 	for i, o := range c.single[:c.cut-c.base] {
 		if o.line == nil {
@@ -160,14 +161,14 @@ func (c *chunk) runs() []jobs.Run {
 			continue
 		}
 		if run == nil {
-			runs = append(runs, jobs.Run{First: c.First + int64(i)})
+			runs = append(runs, outcomes.Encoded{First: c.First + int64(i)})
 			run = &runs[len(runs)-1]
 		}
 		if o.failed {
 			run.Failed = append(run.Failed, int32(run.Count))
 		}
 		run.Outputs = append(run.Outputs, o.line...)
-		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, jobs.EncodeDuration(o.spent))
+		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, outcomes.EncodeDuration(o.spent))
 		run.Count++
 	}
 	return runs

@@ -10,6 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/process"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // statusBroken is the exit status of a runner that cannot go on, as in runner.
@@ -54,7 +55,7 @@ func (t *turn) exited(exit *exitInfo) {
 		}
 		progress = progress || c.received > 0
 		if t.chunk(blame.alone) == c {
-			c.addOne(outcome{number: blame.alone, spent: t.spent(blame.alone), failed: true, line: jobs.AppendFailure(nil, failure)})
+			c.addOne(outcome{number: blame.alone, spent: t.spent(blame.alone), failed: true, line: outcomes.AppendFailure(nil, failure)})
 		}
 		progress = t.abandon(c, blame, exit) || progress
 	}

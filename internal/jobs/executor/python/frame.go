@@ -226,7 +226,7 @@ func (r *reader) instant() time.Time {
 }
 
 // outcomes are neighbouring tasks that have ended.
-type outcomes struct {
+type outcomesFrame struct {
 	kind      byte // of the frame
 	first     int64
 	count     int
@@ -235,29 +235,29 @@ type outcomes struct {
 	outputs   []byte // lines, or 8 bytes a number
 }
 
-func parseOutcomes(f frame) (outcomes, error) {
+func parseOutcomes(f frame) (outcomesFrame, error) {
 	r := reader{rest: f.body}
-	o := outcomes{kind: f.kind, first: r.i64(), count: int(r.u32())}
+	o := outcomesFrame{kind: f.kind, first: r.i64(), count: int(r.u32())}
 	failed, pairs := int(r.u32()), int(r.u32())
 	o.failed = r.take(4 * failed)
 	o.durations = r.take(16 * pairs)
 	o.outputs = r.rest
 	if r.bad || o.count == 0 || o.count > len(o.outputs) || o.first < 0 {
-		return outcomes{}, errFrame
+		return outcomesFrame{}, errFrame
 	}
 	if o.kind == frameOutcomes {
 		if bytes.Count(o.outputs, []byte{'\n'}) != o.count || o.outputs[len(o.outputs)-1] != '\n' || !o.marked(failed) {
-			return outcomes{}, errFrame
+			return outcomesFrame{}, errFrame
 		}
 	} else if len(o.outputs) != 8*o.count || failed > 0 || o.kind == frameFloats && !finite(o.outputs) {
-		return outcomes{}, errFrame
+		return outcomesFrame{}, errFrame
 	}
 	return o, nil
 }
 
 // marked reports whether the lines of the n tasks that are said to have failed,
 // and no others, are those of failures.
-func (o outcomes) marked(n int) bool {
+func (o outcomesFrame) marked(n int) bool {
 	marks := bytes.Count(o.outputs, []byte("\n!"))
 	if o.outputs[0] == '!' {
 		marks++

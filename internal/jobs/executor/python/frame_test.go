@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 func FuzzFrames(f *testing.F) {
@@ -103,7 +103,7 @@ func TestDurationsOfABatch(t *testing.T) {
 	c.slow = 60
 	c.addDurations(append(pair(10, 1e-6), pair(100, 0.1)...))
 	for i := range 110 {
-		d := jobs.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
+		d := outcomes.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
 		want := time.Microsecond
 		if i == 60 {
 			want = 10*time.Second - 99*time.Microsecond

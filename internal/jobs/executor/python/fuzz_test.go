@@ -12,6 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/reports"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // FuzzProtocol has a process say anything at all, with anything in its cells,
@@ -99,7 +100,7 @@ func fuzzTurn(cells *cells, loaded bool, queue *reports.Queue) turn {
 func tell(count map[int64]int, r executor.Report) {
 	for _, run := range r.Runs {
 		lines := 0
-		for range jobs.Lines(run.Outputs) {
+		for range outcomes.Lines(run.Outputs) {
 			lines++
 		}
 		for i := range int64(min(run.Count, lines)) {

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A stretch is the outputs of neighbouring tasks in one form: lines, or packed
-// numbers as jobs.Run may have them.
+// numbers as outcomes.Encoded may have them.
 type stretch struct {
 	kind   byte // of the frames that they came with
 	count  int
@@ -21,7 +21,7 @@ type stretch struct {
 const fewNumbers = 4096
 
 // addOutputs takes the outputs that follow those the chunk has.
-func (c *chunk) addOutputs(o outcomes) error {
+func (c *chunk) addOutputs(o outcomesFrame) error {
 	if n := len(c.outputs); n > 0 && c.outputs[n-1].kind != o.kind {
 		c.closeNumbers()
 	}
@@ -30,7 +30,7 @@ func (c *chunk) addOutputs(o outcomes) error {
 	}
 	for o.count > 0 {
 		s := c.room(o.kind)
-		n := min(o.count, jobs.MaxPacked-s.count)
+		n := min(o.count, outcomes.MaxPacked-s.count)
 		if err := s.take(n, o.outputs[:8*n]); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (c *chunk) closeNumbers() {
 // room is the last stretch if it takes outputs of that kind, or a new one.
 func (c *chunk) room(kind byte) *stretch {
 	n := len(c.outputs)
-	if n == 0 || c.outputs[n-1].kind != kind || kind != frameOutcomes && c.outputs[n-1].count == jobs.MaxPacked {
+	if n == 0 || c.outputs[n-1].kind != kind || kind != frameOutcomes && c.outputs[n-1].count == outcomes.MaxPacked {
 		c.outputs = append(c.outputs, stretch{kind: kind})
 		n++
 	}
@@ -72,9 +72,9 @@ func (c *chunk) room(kind byte) *stretch {
 func (s *stretch) take(n int, data []byte) (err error) {
 	switch s.kind {
 	case frameInts:
-		s.packed, s.last = jobs.PackInts(s.packed, s.last, data)
+		s.packed, s.last = outcomes.PackInts(s.packed, s.last, data)
 	case frameFloats:
-		if s.packed, err = jobs.PackFloats(s.packed, data); err != nil {
+		if s.packed, err = outcomes.PackFloats(s.packed, data); err != nil {
 			return fmt.Errorf("%w: %w", errFrame, err)
 		}
 	default:
@@ -84,7 +84,7 @@ func (s *stretch) take(n int, data []byte) (err error) {
 	return nil
 }
 
-// stored is the outputs as jobs.Run has them.
+// stored is the outputs as outcomes.Encoded has them.
 func (s *stretch) stored() []byte {
 	if s.packed != nil {
 		return s.packed
@@ -96,10 +96,10 @@ func (s *stretch) stored() []byte {
 }
 
 // text is the outputs as lines.
-func (s *stretch) text() []byte { return jobs.Text(s.stored()) }
+func (s *stretch) text() []byte { return outcomes.Text(s.stored()) }
 
 // stretches are the outcomes of a chunk that came in order.
-func (c *chunk) stretches() []jobs.Run {
+func (c *chunk) stretches() []outcomes.Encoded {
 	codes := c.durations
 	if lack := 2*c.received - len(codes); lack > 0 {
 		codes = append(codes, make([]byte, lack)...)
@@ -107,11 +107,11 @@ func (c *chunk) stretches() []jobs.Run {
 	if n := len(c.outputs); n > 1 && c.outputs[n-2].kind == frameOutcomes {
 		c.closeNumbers()
 	}
-	runs, failed, at := make([]jobs.Run, len(c.outputs)), c.failed, 0
+	runs, failed, at := make([]outcomes.Encoded, len(c.outputs)), c.failed, 0
 	for i := range c.outputs {
 		s := &c.outputs[i]
 		end := at + s.count
-		run := jobs.Run{First: c.First + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
+		run := outcomes.Encoded{First: c.First + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
 		for len(failed) > 0 && int(failed[0]) < end {
 			run.Failed = append(run.Failed, failed[0]-int32(at))
 			failed = failed[1:]

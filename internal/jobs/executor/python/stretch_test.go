@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // How many frames outputs come in depends on time; what becomes of them must not.
@@ -29,7 +29,7 @@ func TestStretchesDoNotDependOnFrames(t *testing.T) {
 		"few numbers alone":            {[]part{{frameInts, 70}}, "packed 70"},
 		"few of either kind":           {[]part{{frameInts, 100}, {frameFloats, 100}, {frameInts, 100}}, "lines 300"},
 		"many of either kind":          {[]part{{frameInts, 5000}, {frameFloats, 6000}}, "packed 5000, packed 6000"},
-		"more than one run has":        {[]part{{frameInts, jobs.MaxPacked + 3}}, fmt.Sprintf("packed %d, packed 3", jobs.MaxPacked)},
+		"more than one run has":        {[]part{{frameInts, outcomes.MaxPacked + 3}}, fmt.Sprintf("packed %d, packed 3", outcomes.MaxPacked)},
 		"a line between many and many": {[]part{{frameInts, 5000}, {frameOutcomes, 1}, {frameInts, 5000}}, "packed 5000, lines 1, packed 5000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestStretchesDoNotDependOnFrames(t *testing.T) {
 								data, _ = binary.Append(data, binary.LittleEndian, float64(value)+0.5)
 							}
 						}
-						if err := c.addOutputs(outcomes{kind: p.kind, count: n, outputs: data}); err != nil {
+						if err := c.addOutputs(outcomesFrame{kind: p.kind, count: n, outputs: data}); err != nil {
 							t.Fatal(err)
 						}
 						c.received += n
@@ -63,11 +63,11 @@ func TestStretchesDoNotDependOnFrames(t *testing.T) {
 				var forms, got []string
 				for _, run := range c.stretches() {
 					form := "lines"
-					if jobs.Packed(run.Outputs) {
+					if outcomes.Packed(run.Outputs) {
 						form = "packed"
 					}
 					forms = append(forms, fmt.Sprint(form, " ", run.Count))
-					got = append(got, strings.Fields(string(jobs.Text(run.Outputs)))...)
+					got = append(got, strings.Fields(string(outcomes.Text(run.Outputs)))...)
 				}
 				if form := strings.Join(forms, ", "); form != test.want {
 					t.Fatalf("got %s, want %s", form, test.want)

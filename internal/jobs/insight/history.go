@@ -1,6 +1,7 @@
-package jobs
+package insight
 
 import (
+	"github.com/allcores/allcores/internal/jobs"
 	"math"
 	"slices"
 	"time"
@@ -53,7 +54,7 @@ type QueueHistory struct {
 
 // A QueuePoint is what was done in a queue in one step of time.
 type QueuePoint struct {
-	At        Time       `json:"at" format:"date-time" doc:"Its beginning."`
+	At        jobs.Time  `json:"at" format:"date-time" doc:"Its beginning."`
 	Succeeded int64      `json:"succeeded" doc:"Tasks."`
 	Failed    int64      `json:"failed" doc:"Tasks that failed for good."`
 	Wait      *Quantiles `json:"wait,omitempty"`
@@ -63,7 +64,7 @@ type QueuePoint struct {
 // A NodeHistory is what a node did in the last hour.
 type NodeHistory struct {
 	StepSeconds float64     `json:"step_seconds" doc:"Of each point."`
-	To          Time        `json:"to" format:"date-time" doc:"The end of the hour."`
+	To          jobs.Time   `json:"to" format:"date-time" doc:"The end of the hour."`
 	Points      []NodePoint `json:"points" nullable:"false" doc:"Oldest first; the last one is not over yet. Steps without a sample are left out."`
 	Cores       []int       `json:"cores" nullable:"false" doc:"The cores' numbers, in the order of each point's busy_percent."`
 
@@ -73,13 +74,13 @@ type NodeHistory struct {
 
 // A NodePoint is the mean of a node's samples in one step of time.
 type NodePoint struct {
-	At     Time    `json:"at" format:"date-time" doc:"Its beginning."`
-	User   float64 `json:"user_percent" doc:"Of the time of all cores, in user mode."`
-	System float64 `json:"system_percent" doc:"In the kernel."`
-	Other  float64 `json:"other_percent" doc:"Otherwise busy."`
-	Busy   []int   `json:"busy_percent" nullable:"false" doc:"Of each core's time."`
-	Load   float64 `json:"load"`
-	Memory int64   `json:"memory_bytes" doc:"In use."`
+	At     jobs.Time `json:"at" format:"date-time" doc:"Its beginning."`
+	User   float64   `json:"user_percent" doc:"Of the time of all cores, in user mode."`
+	System float64   `json:"system_percent" doc:"In the kernel."`
+	Other  float64   `json:"other_percent" doc:"Otherwise busy."`
+	Busy   []int     `json:"busy_percent" nullable:"false" doc:"Of each core's time."`
+	Load   float64   `json:"load"`
+	Memory int64     `json:"memory_bytes" doc:"In use."`
 }
 
 // A sampleKey tells samples of a series apart.
@@ -181,7 +182,7 @@ func (s *QueueSeries) History(now time.Time) QueueHistory {
 		}
 		b := s.steps[n]
 		if b == nil {
-			h.Points = append(h.Points, QueuePoint{At: Time{stepTime(n, historyStep)}})
+			h.Points = append(h.Points, QueuePoint{At: jobs.Time{Time: stepTime(n, historyStep)}})
 			continue
 		}
 		if b.point == nil {
@@ -201,7 +202,7 @@ func (s *QueueSeries) History(now time.Time) QueueHistory {
 func stepTime(n int64, of time.Duration) time.Time { return time.Unix(0, n*int64(of)).UTC() }
 
 func (s *queueStep) tell(n int64, of time.Duration) QueuePoint {
-	return QueuePoint{At: Time{stepTime(n, of)}, Succeeded: s.succeeded, Failed: s.failed, Wait: s.waits.Quantiles(), Run: s.runs.Quantiles()}
+	return QueuePoint{At: jobs.Time{Time: stepTime(n, of)}, Succeeded: s.succeeded, Failed: s.failed, Wait: s.waits.Quantiles(), Run: s.runs.Quantiles()}
 }
 
 // A NodeSeries averages the samples of one node. The zero value has none.
@@ -258,7 +259,7 @@ func (s *NodeSeries) History(now time.Time) NodeHistory {
 			delete(s.steps, n)
 		}
 	}
-	h := NodeHistory{StepSeconds: historyStep.Seconds(), To: Time{now}, Points: []NodePoint{}, Cores: make([]int, len(s.cores))}
+	h := NodeHistory{StepSeconds: historyStep.Seconds(), To: jobs.Time{Time: now}, Points: []NodePoint{}, Cores: make([]int, len(s.cores))}
 	for i, core := range s.cores {
 		h.Cores[i] = int(core)
 	}
@@ -290,7 +291,7 @@ func (s *nodeStep) tell(points []NodePoint, n int64, of time.Duration) []NodePoi
 	}
 	mean := func(sum float64) float64 { return math.Round(10*sum/s.samples) / 10 }
 	p := NodePoint{
-		At: Time{stepTime(n, of)}, User: mean(s.user), System: mean(s.system), Other: mean(s.other),
+		At: jobs.Time{Time: stepTime(n, of)}, User: mean(s.user), System: mean(s.system), Other: mean(s.other),
 		Load: math.Round(100*s.load/s.samples) / 100, Memory: int64(s.memory / s.samples), Busy: make([]int, len(s.busy)),
 	}
 	for i, sum := range s.busy {

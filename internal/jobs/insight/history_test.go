@@ -1,7 +1,8 @@
-package jobs
+package insight
 
 import (
 	"encoding/binary"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,7 +14,7 @@ import (
 func codes(durations ...time.Duration) []byte {
 	var out []byte
 	for _, d := range durations {
-		out = binary.LittleEndian.AppendUint16(out, EncodeDuration(d))
+		out = binary.LittleEndian.AppendUint16(out, outcomes.EncodeDuration(d))
 	}
 	return out
 }
@@ -39,7 +40,7 @@ func TestTimeClassesCountEveryDurationOnce(t *testing.T) {
 		}
 		before := all
 		all.AddDuration(time.Second)
-		if span := all.Since(&before); len(span.Counts) != 1 || span.Counts[0] != 1 || span.First != int(EncodeDuration(time.Second)>>8) {
+		if span := all.Since(&before); len(span.Counts) != 1 || span.Counts[0] != 1 || span.First != int(outcomes.EncodeDuration(time.Second)>>8) {
 			t.Errorf("one second more is %+v", span)
 		}
 	}

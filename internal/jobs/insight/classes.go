@@ -1,6 +1,7 @@
-package jobs
+package insight
 
 import (
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"time"
 )
@@ -17,7 +18,7 @@ type ClassSpan struct {
 }
 
 // AddDuration counts one duration.
-func (t *TimeClasses) AddDuration(d time.Duration) { t[EncodeDuration(d)>>8]++ }
+func (t *TimeClasses) AddDuration(d time.Duration) { t[outcomes.EncodeDuration(d)>>8]++ }
 
 // AddCodes counts durations given as in [Run.Durations].
 func (t *TimeClasses) AddCodes(codes []byte) {
@@ -107,7 +108,7 @@ func (t *TimeClasses) Quantiles() *Quantiles {
 				// Within the class they are taken to be spread evenly on the
 				// logarithmic scale.
 				code := 256 * (float64(c) + rank/float64(n))
-				ns := math.Exp2(code/durationScale) - 1
+				ns := math.Exp2(code/outcomes.DurationScale) - 1
 				unit := math.Pow(10, math.Floor(math.Log10(max(ns, 1)))-2)
 				return math.Round(ns/unit) * unit / 1e6
 			}

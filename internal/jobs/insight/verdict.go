@@ -1,7 +1,8 @@
-package jobs
+package insight
 
 import (
 	"fmt"
+	"github.com/allcores/allcores/internal/jobs"
 	"time"
 )
 
@@ -163,7 +164,7 @@ func (f ReportFacts) lost(r *Report, t times, tail, handling float64) *Verdict {
 		return &Verdict{
 			Kind: DataMovement,
 			Sentence: fmt.Sprintf("%s of the time went to encoding, moving and recording %s, %s a task; %s to the tasks themselves.",
-				percent(handling), byteSize(float64(f.InputBytes+f.OutputBytes)), byteSize(bytes), percent(1-handling-tail)),
+				percent(handling), jobs.FloatByteSize(float64(f.InputBytes+f.OutputBytes)), jobs.FloatByteSize(bytes), percent(1-handling-tail)),
 			Advice: "Return less from a task, such as a summary or the name of a file that it wrote; larger chunks make fewer trips.",
 		}
 	}

@@ -1,4 +1,4 @@
-package jobs
+package insight
 
 import (
 	"encoding/binary"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"pgregory.net/rapid"
 )
 
@@ -64,7 +65,7 @@ func (m made) facts() ReportFacts {
 		} else if i == m.count-1 {
 			took = m.longest
 		}
-		codes = binary.LittleEndian.AppendUint16(codes, EncodeDuration(at(took)))
+		codes = binary.LittleEndian.AppendUint16(codes, outcomes.EncodeDuration(at(took)))
 	}
 	f.Durations.Add(0, codes)
 	return f
@@ -337,7 +338,7 @@ func TestNoMoreThanThereIs(t *testing.T) {
 			c.Moving = max(within.Draw(t, "moving")/20, 0)
 			c.User, c.System = max(within.Draw(t, "user"), 0), max(within.Draw(t, "system"), 0)
 			f.Lanes.Add(c)
-			f.Durations.Add(c.First, binary.LittleEndian.AppendUint16(nil, EncodeDuration(within.Draw(t, "longest"))))
+			f.Durations.Add(c.First, binary.LittleEndian.AppendUint16(nil, outcomes.EncodeDuration(within.Draw(t, "longest"))))
 		}
 		r := f.Report()
 		s := r.Shares
@@ -390,9 +391,9 @@ func TestDurations(t *testing.T) {
 		}), 1, 200).Draw(t, "took")
 		d := NewDurations()
 		for i, v := range took {
-			code := binary.LittleEndian.AppendUint16([]byte{0, 0}, EncodeDuration(v)) // the first one is not known
+			code := binary.LittleEndian.AppendUint16([]byte{0, 0}, outcomes.EncodeDuration(v)) // the first one is not known
 			d.Add(int64(2*i), code)
-			took[i] = DecodeDuration(EncodeDuration(v))
+			took[i] = outcomes.DecodeDuration(outcomes.EncodeDuration(v))
 		}
 		index, longest, ok := d.longest()
 		if want := slices.Max(took); !ok || longest != want || index != int64(2*slices.Index(took, want)+1) {
@@ -443,7 +444,7 @@ func TestHistogramBorders(t *testing.T) {
 		d := NewDurations()
 		for _, v := range []time.Duration{c.least, c.most} {
 			// So that rounding to a code cannot cross a border.
-			d.Add(0, binary.LittleEndian.AppendUint16(nil, EncodeDuration(v+v/500)))
+			d.Add(0, binary.LittleEndian.AppendUint16(nil, outcomes.EncodeDuration(v+v/500)))
 		}
 		var got []float64
 		for i, b := range d.histogram() {

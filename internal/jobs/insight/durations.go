@@ -1,7 +1,8 @@
-package jobs
+package insight
 
 import (
 	"encoding/binary"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"strconv"
 	"time"
@@ -36,7 +37,7 @@ func (d *Durations) Add(first int64, durations []byte) {
 }
 
 func (d *Durations) longest() (index int64, took time.Duration, ok bool) {
-	return d.index, DecodeDuration(d.top), d.n > 0
+	return d.index, outcomes.DecodeDuration(d.top), d.n > 0
 }
 
 func (d *Durations) times() TaskTimes {
@@ -47,7 +48,7 @@ func (d *Durations) times() TaskTimes {
 	sum := 0.0
 	for code, n := range d.counts {
 		if n > 0 {
-			sum += float64(n) * float64(DecodeDuration(uint16(code)))
+			sum += float64(n) * float64(outcomes.DecodeDuration(uint16(code)))
 		}
 	}
 	ms := func(ns float64) float64 { return ns / float64(time.Millisecond) }
@@ -63,10 +64,10 @@ func (d *Durations) quantile(q float64) float64 {
 	seen := int64(0)
 	for code, n := range d.counts {
 		if seen += n; seen >= rank && n > 0 {
-			return float64(DecodeDuration(uint16(code)))
+			return float64(outcomes.DecodeDuration(uint16(code)))
 		}
 	}
-	return float64(DecodeDuration(d.top))
+	return float64(outcomes.DecodeDuration(d.top))
 }
 
 // A Bin is the tasks that took from FromMS to below ToMS.
@@ -93,13 +94,13 @@ func (d *Durations) histogram() []Bin {
 	least := 0.0
 	for code, n := range d.counts {
 		if n > 0 {
-			least = float64(DecodeDuration(uint16(code)))
+			least = float64(outcomes.DecodeDuration(uint16(code)))
 			break
 		}
 	}
 	var borders []float64
 	for _, step := range steps {
-		if borders = bordersAround(least, float64(DecodeDuration(d.top)), step); len(borders) <= maxBins+1 {
+		if borders = bordersAround(least, float64(outcomes.DecodeDuration(d.top)), step); len(borders) <= maxBins+1 {
 			break
 		}
 	}
@@ -111,7 +112,7 @@ func (d *Durations) histogram() []Bin {
 		if n == 0 {
 			continue
 		}
-		for ns := float64(DecodeDuration(uint16(code))); at < len(bins)-1 && ns >= borders[at+1]; {
+		for ns := float64(outcomes.DecodeDuration(uint16(code))); at < len(bins)-1 && ns >= borders[at+1]; {
 			at++
 		}
 		bins[at].Count += n

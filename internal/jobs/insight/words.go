@@ -1,4 +1,4 @@
-package jobs
+package insight
 
 import (
 	"fmt"
@@ -69,18 +69,4 @@ func spell(d time.Duration) string {
 		return strconv.FormatFloat(v, 'f', 0, 64) + " " + u.name
 	}
 	return "0 s"
-}
-
-// byteSize is a number of bytes as text, in powers of 1024.
-func byteSize(bytes float64) string {
-	unit := 0
-	for bytes >= 1023.5 && unit < 4 {
-		bytes /= 1024
-		unit++
-	}
-	text := strconv.FormatFloat(bytes, 'f', 0, 64)
-	if unit > 0 && bytes < 99.95 {
-		text = strconv.FormatFloat(bytes, 'f', 1, 64)
-	}
-	return text + " " + []string{"bytes", "KiB", "MiB", "GiB", "TiB"}[unit]
 }
