@@ -263,3 +263,25 @@ func readWork(ctx context.Context, q querier, id string) (*Work, error) {
 	}
 	return &w, nil
 }
+
+// A JobLabel is what tells a job to those who may see it.
+type JobLabel struct {
+	ID, Name, OwnerID string
+}
+
+// JobLabels are those of the jobs with the ids, by id. What is no job has none.
+func (s *Store) JobLabels(ctx context.Context, ids []string) (map[string]JobLabel, error) {
+	rows, err := s.Pool.Query(ctx, `select id::text, name, owner_id::text from jobs where id = any($1::uuid[]) limit 10000`, ids)
+	if err != nil {
+		return nil, wrap("read names of jobs", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[JobLabel])
+	if err != nil {
+		return nil, wrap("read names of jobs", err)
+	}
+	labels := make(map[string]JobLabel, len(list))
+	for _, label := range list {
+		labels[label.ID] = label
+	}
+	return labels, nil
+}

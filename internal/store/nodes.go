@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -292,4 +293,14 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 		}
 	}
 	return chunks, tasks, nil
+}
+
+// sortedJobs is the keys of m in the order in which progress rows are locked.
+func sortedJobs[V any](m map[string]V) []string {
+	ids := make([]string, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
 }

@@ -106,14 +106,6 @@ func (s *Store) Samples(ctx context.Context, q SampleQuery) (*Samples, error) {
 	return out, nil
 }
 
-// nullable is text, or null where it is empty.
-func nullable(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}
-
 // PruneSamples deletes at most limit samples of queues, and as many of nodes,
 // that are kept no longer, and reports how many it deleted.
 func (s *Store) PruneSamples(ctx context.Context, limit int) (n int64, err error) {
@@ -128,26 +120,4 @@ func (s *Store) PruneSamples(ctx context.Context, limit int) (n int64, err error
 		n += tag.RowsAffected()
 	}
 	return n, nil
-}
-
-// A JobLabel is what tells a job to those who may see it.
-type JobLabel struct {
-	ID, Name, OwnerID string
-}
-
-// JobLabels are those of the jobs with the ids, by id. What is no job has none.
-func (s *Store) JobLabels(ctx context.Context, ids []string) (map[string]JobLabel, error) {
-	rows, err := s.Pool.Query(ctx, `select id::text, name, owner_id::text from jobs where id = any($1::uuid[]) limit 10000`, ids)
-	if err != nil {
-		return nil, wrap("read names of jobs", err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[JobLabel])
-	if err != nil {
-		return nil, wrap("read names of jobs", err)
-	}
-	labels := make(map[string]JobLabel, len(list))
-	for _, label := range list {
-		labels[label.ID] = label
-	}
-	return labels, nil
 }

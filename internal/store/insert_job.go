@@ -195,35 +195,3 @@ func (u *Begun) queue(b *pgx.Batch, t Turn, c Claim) {
 		TurnKind, maxTurnAttempts, t.Job, t.Lane, t.Queue, t.Priority, c.Node, lease.First, lease.Count, c.Core).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&u.Turn, &lease.ID) })
 }
-
-// Bounds of a row of input_blocks. maxBlockCount is also in its schema.
-const (
-	maxBlockCount = 4096
-	maxBlockBytes = 256 << 10
-)
-
-type inputBlock struct {
-	first int64
-	count int
-	data  []byte
-}
-
-// inputBlocks packs inputs into rows, the first input having index first.
-func inputBlocks(values iter.Seq[[]byte], first int64) iter.Seq[inputBlock] {
-	return func(yield func(inputBlock) bool) {
-		block := inputBlock{first: first}
-		for value := range values {
-			if block.count == maxBlockCount || block.count > 0 && len(block.data)+len(value) >= maxBlockBytes {
-				if !yield(block) {
-					return
-				}
-				block = inputBlock{first: block.first + int64(block.count)}
-			}
-			block.data = append(append(block.data, value...), '\n')
-			block.count++
-		}
-		if block.count > 0 {
-			yield(block)
-		}
-	}
-}

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Append adds inputs to an open job, in order, in one transaction: either all
@@ -139,19 +138,6 @@ func (s *Store) streamTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return s.Tx(ctx, f)
 }
 
-// copyInputs streams values into the inputs of a job, from index 0 on.
-func copyInputs(ctx context.Context, tx pgx.Tx, job string, values iter.Seq2[[]byte, error]) (count int64, err error) {
-	source := &blockSource{job: job, values: values}
-	next, stop := iter.Pull(source.blocks())
-	defer stop()
-	source.next = next
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{"input_blocks"}, []string{"job_id", "first", "count", "data"}, source)
-	if source.err != nil {
-		return 0, source.err
-	}
-	return source.count, wrap("copy inputs", err)
-}
-
 // queueStored gives a new job its stored inputs, and makes sure that they are
 // all there: the job that they are copied from may be gone by now.
 func queueStored(b *pgx.Batch, id string, in jobs.Stored) {
@@ -171,38 +157,6 @@ func queueStored(b *pgx.Batch, id string, in jobs.Stored) {
 		return nil
 	})
 }
-
-// WrongInput finds the first of a job's inputs that does not fit a program, and
-// says why. Without one the message is empty.
-func (s *Store) WrongInput(ctx context.Context, job string, p jobs.Program) (index int64, message string, err error) {
-	for next, more := int64(0), true; more && message == ""; {
-		rows, err := s.Pool.Query(ctx, `
-			select first, count, data from input_blocks where job_id = $1 and first >= $2 order by first limit $3`, job, next, maxCheckedBlocks)
-		if err != nil {
-			return 0, "", wrap("check inputs", err)
-		}
-		more = false
-		var first, count int64
-		var data []byte
-		_, err = pgx.ForEachRow(rows, []any{&first, &count, &data}, func() error {
-			next, more = first+count, true
-			for i, line := range outcomes.Lines(data) {
-				if message == "" {
-					index, message = first+int64(i), p.WrongInput(line)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return 0, "", wrap("check inputs", err)
-		}
-	}
-	return index, message, nil
-}
-
-// maxCheckedBlocks is how many rows of inputs are read at once to be checked.
-// They are held one by one.
-const maxCheckedBlocks = 64
 
 // openJob makes sure that the job takes inputs, and locks its progress.
 func openJob(ctx context.Context, tx pgx.Tx, v Viewer, id string, lock bool) error {
@@ -277,46 +231,3 @@ func (s *Store) seal(ctx context.Context, tx pgx.Tx, id string) error {
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	return wrap("seal job", tx.SendBatch(ctx, &b).Close())
 }
-
-// blockSource packs values into rows for COPY.
-type blockSource struct {
-	job    string
-	values iter.Seq2[[]byte, error]
-	next   func() (inputBlock, bool)
-	block  inputBlock
-	count  int64
-	err    error
-}
-
-func (b *blockSource) blocks() iter.Seq[inputBlock] {
-	return inputBlocks(func(yield func([]byte) bool) {
-		for value, err := range b.values {
-			if err != nil {
-				b.err = err
-				return
-			}
-			if !yield(value) {
-				return
-			}
-		}
-	}, 0)
-}
-
-// Next implements pgx.CopyFromSource.
-func (b *blockSource) Next() bool {
-	block, ok := b.next()
-	if !ok || b.err != nil {
-		return false
-	}
-	b.block = block
-	b.count += int64(block.count)
-	return true
-}
-
-// Values implements pgx.CopyFromSource.
-func (b *blockSource) Values() ([]any, error) {
-	return []any{b.job, b.block.first, b.block.count, b.block.data}, nil
-}
-
-// Err implements pgx.CopyFromSource.
-func (b *blockSource) Err() error { return b.err }

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
+)
+
+// FailureGroups reads a job's failures, those with the most tasks first.
+func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
+	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
+}
+
+// FailureGroupsAfter is FailureGroups from behind the group that has so many
+// tasks and begins at a task: no two groups have one in common.
+func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select id, kind, type, message, pattern, frame, count, first_index, example, messages from failure_groups
+		where job_id = $1 and (count < $2 or count = $2 and first_index > $3)
+		order by count desc, first_index limit $4`, job, count, first, limit)
+	if err != nil {
+		return nil, wrap("read failures", err)
+	}
+	groups, err := pgx.CollectRows(rows, scanGroup)
+	return groups, wrap("read failures", err)
+}
+
+func scanGroup(row pgx.CollectableRow) (g jobs.FailureGroup, err error) {
+	var id int64
+	err = row.Scan(&id, &g.Kind, &g.Type, &g.Message, &g.Pattern, &g.Frame, &g.Count, &g.FirstIndex, &g.Example, &g.Messages)
+	g.ID = jobs.GroupID(id)
+	return g, err
+}
+
+// Groups are the groups of a job's failures that there are.
+type Groups map[jobs.GroupID]bool
+
+// Groups reads which groups a job's failures have.
+func (s *Store) Groups(ctx context.Context, job string) (Groups, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `select id from failure_groups where job_id = $1`, job)
+	if err != nil {
+		return nil, wrap("read groups", err)
+	}
+	groups := make(Groups)
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { groups[jobs.GroupID(id)] = true; return nil })
+	return groups, wrap("read groups", err)
+}
+
+// Of returns the group in which a failure is counted whose own would be id.
+func (g Groups) Of(id jobs.GroupID) jobs.GroupID {
+	for _, id := range [...]jobs.GroupID{id, id.Other()} {
+		if g[id] {
+			return id
+		}
+	}
+	return 0
+}
+
+// Pick returns which blocks have failures of a group.
+func (g Groups) Pick(id jobs.GroupID) Pick {
+	if id == id.Other() { // whatever is in no group of its own
+		return Pick{Failed: true}
+	}
+	return Pick{Failed: true, Group: id}
+}
+
+// FailureGroup reads one group of a job's failures.
+func (s *Store) FailureGroup(ctx context.Context, job string, id jobs.GroupID) (*jobs.FailureGroup, error) {
+	if err := s.regroup(ctx, job); err != nil {
+		return nil, err
+	}
+	rows, err := s.Pool.Query(ctx, `
+		select id, kind, type, message, pattern, frame, count, first_index, example, messages from failure_groups
+		where job_id = $1 and id = $2`, job, int64(id))
+	if err != nil {
+		return nil, wrap("read group", err)
+	}
+	g, err := pgx.CollectExactlyOneRow(rows, scanGroup)
+	if err != nil {
+		return nil, wrap("read group", err)
+	}
+	return &g, nil
+}
+
+// maxRegroupRows is how many rows of outcomes are held in memory at once while
+// groups are made anew.
+const maxRegroupRows = 64
+
+// regroup makes the groups of a job anew where they were made by another rule,
+// as before an upgrade.
+func (s *Store) regroup(ctx context.Context, job string) error {
+	const stale = `select exists (select from failure_groups where job_id = $1 and version <> $2)`
+	var old bool
+	if err := s.Pool.QueryRow(ctx, stale, job, jobs.GroupingVersion).Scan(&old); err != nil || !old {
+		return wrap("read groups", err)
+	}
+	return s.Tx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from progress where job_id = $1 for update`, job); err != nil {
+			return wrap("lock job", err)
+		}
+		if err := tx.QueryRow(ctx, stale, job, jobs.GroupingVersion).Scan(&old); err != nil || !old {
+			return wrap("read groups", err)
+		}
+		if _, err := tx.Exec(ctx, `delete from failure_groups where job_id = $1`, job); err != nil {
+			return wrap("delete groups", err)
+		}
+		for next := int64(0); ; {
+			more, err := s.regroupRows(ctx, tx, job, &next)
+			if err != nil || !more {
+				return err
+			}
+		}
+	})
+}
+
+// regroupRows groups the failures of the next rows of outcomes.
+func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *int64) (more bool, err error) {
+	rows, err := tx.Query(ctx, `
+		select first, count, outputs from outcomes where job_id = $1 and first >= $2 and failed <> '{}' order by first limit $3`,
+		job, *next, maxRegroupRows)
+	if err != nil {
+		return false, wrap("read failures", err)
+	}
+	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run outcomes.Encoded, err error) {
+		err = row.Scan(&run.First, &run.Count, &run.Outputs)
+		run.Failed = []int32{0} // some
+		return run, err
+	})
+	if err != nil || len(runs) == 0 {
+		return false, wrap("read failures", err)
+	}
+	var b pgx.Batch
+	f := newFailures()
+	for _, run := range runs {
+		b.Queue(`update outcomes set groups = $3 where job_id = $1 and first = $2`, job, run.First, signed(f.add(run)))
+		*next = run.First + int64(run.Count)
+	}
+	if err := f.queue(&b, job, 0); err != nil {
+		return false, err
+	}
+	return true, wrap("group failures", tx.SendBatch(ctx, &b).Close())
+}

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
+)
+
+// Task reads one task of a job, with its last log lines.
+func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Task, error) {
+	if index < 0 || index >= job.Counts.Total {
+		return nil, fmt.Errorf("the job has no task %d: %w", index, jobs.ErrNotFound)
+	}
+	t := &jobs.Task{Job: job.ID, Index: index, State: jobs.TaskWaiting, Logs: []jobs.LogLine{}}
+	if err := s.taskInput(ctx, job, t); err != nil {
+		return nil, err
+	}
+	var (
+		first, chunk       int64
+		count              int
+		outputs, durations []byte
+		attempt            *int
+		node, host         *string
+		started, finished  *time.Time
+	)
+	err := s.Pool.QueryRow(ctx, `
+		select o.first, o.count, o.outputs, o.durations, o.chunk_id, c.attempt, c.node_id::text, n.host, c.core, c.started_at, c.finished_at
+		from outcomes o left join chunks c on c.id = o.chunk_id left join nodes n on n.id = c.node_id
+		where o.job_id = $1 and o.first <= $2 order by o.first desc limit 1`, job.ID, index).
+		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started, &finished)
+	switch {
+	case err == nil && index < first+int64(count):
+		outcome(t, int(index-first), outputs, outcomes.UnpackDurations(durations, count), started, finished)
+		t.Attempts = 1
+		if attempt != nil {
+			t.Attempts = *attempt
+		}
+		if node != nil {
+			t.NodeID = *node
+		}
+		if host != nil {
+			t.Node = *host
+		}
+	case err != nil && err != pgx.ErrNoRows:
+		return nil, wrap("read task", err)
+	case job.State.Ended():
+		t.State = jobs.TaskCancelled
+		t.Core = nil
+		if err := s.Unchanged(ctx, job); err != nil {
+			return nil, err
+		}
+	default:
+		t.Core = nil
+		if err := s.taskInHand(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	if t.Earlier, err = s.attempts(ctx, job.ID, index); err != nil {
+		return nil, err
+	}
+	page, err := s.Logs(ctx, job.ID, LogFilter{Task: &index}, 0)
+	if err != nil {
+		return nil, err
+	}
+	t.Logs = append(t.Logs, page.Lines...)
+	return t, nil
+}
+
+// outcome fills in what the task at an offset of a run ended with. Within a
+// chunk tasks follow each other, so a task began when those before it were done.
+func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finished *time.Time) {
+	for i, line := range outcomes.Lines(outputs) {
+		if i != offset {
+			continue
+		}
+		if !line.Failed() {
+			t.State = jobs.TaskSucceeded
+			t.Output = jobs.AppendUnicode(nil, line.Value())
+			break
+		}
+		t.State = jobs.TaskFailed
+		t.Error = new(jobs.TaskError)
+		if err := json.Unmarshal(line.Value(), t.Error); err != nil {
+			t.Error = &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
+		}
+		t.Traceback = t.Error.Traceback
+		break
+	}
+	run := outcomes.Encoded{Durations: durations}
+	var before time.Duration
+	for i := range offset {
+		took, _ := run.Duration(i)
+		before += took
+	}
+	took, known := run.Duration(offset)
+	if !known {
+		return
+	}
+	ms := took.Seconds() * 1000
+	t.DurationMS = &ms
+	t.StartedAt = startedAt(started, finished, before, took)
+}
+
+func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) error {
+	if r := job.Inputs.Range; r != nil {
+		t.Input = json.RawMessage(fmt.Append(nil, r.At(t.Index)))
+		return nil
+	}
+	var first int64
+	var data []byte
+	err := s.Pool.QueryRow(ctx, `
+		select first, data from input_blocks where job_id = $1 and first <= $2 order by first desc limit 1`, job.ID, t.Index).
+		Scan(&first, &data)
+	if err != nil {
+		return wrap("read input", err)
+	}
+	line := appendLines(nil, data, first, t.Index, t.Index+1)
+	t.Input = jobs.Unicode(line[:max(len(line)-1, 0)])
+	return nil
+}
+
+// taskInHand fills in where a task without an outcome is, if it was claimed.
+func (s *Store) taskInHand(ctx context.Context, t *jobs.Task) error {
+	var leased time.Time
+	err := s.Pool.QueryRow(ctx, `
+		select c.attempt, c.node_id::text, coalesce(n.host, ''), c.core, c.leased_at
+		from chunks c left join nodes n on n.id = c.node_id
+		where c.job_id = $1 and c.state = 'leased' and c.first <= $2 and c.first + c.count > $2 limit 1`, t.Job, t.Index).
+		Scan(&t.Attempts, &t.NodeID, &t.Node, &t.Core, &leased)
+	if err == pgx.ErrNoRows {
+		return nil
+	}
+	t.State = jobs.TaskRunning
+	return wrap("read task", err)
+}
