@@ -30,10 +30,8 @@ var clamps = []string{
 		select job_id from progress where not ended and greatest(newer_at, older_at) > clock_timestamp() + ` + clockSlack + ` limit $1)`,
 	`update idempotency_keys set created_at = now() where (user_id, key) in (
 		select user_id, key from idempotency_keys where created_at > now() + ` + clockSlack + ` limit $1)`,
-	`update river_job set attempted_at = clock_timestamp() where id in (
-		select id from river_job where state = 'running' and attempted_at > clock_timestamp() + ` + clockSlack + ` limit $1)`,
-	// Longer than any term: see River's leadership.
-	`update river_leader set expires_at = now() where expires_at > now() + interval '1 minute' and $1 > 0`,
+	clampTurns,
+	clampLeader,
 }
 
 // ClampFuture sets right what lies in the future because the database's clock

@@ -182,11 +182,7 @@ func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 func (u *Begun) queue(b *pgx.Batch, t Turn, c Claim) {
 	lease := u.Claimed.Lease
 	b.Queue(`
-		with t as (
-			insert into river_job (kind, args, queue, priority, max_attempts, state, attempt, attempted_at, attempted_by, created_at, scheduled_at)
-			values ($1, jsonb_build_object('job', $3::text, 'lane', $4::int), $5, $6, $2, 'running', 1, clock_timestamp(), array[$7::text], clock_timestamp(), clock_timestamp())
-			returning id
-		), c as (
+		with t as (`+insertFetchedTurn+`), c as (
 			insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, core, leased_at)
 			values ($3::text::uuid, $8, $9, 'leased', 1, 0, $7::text::uuid, $4, $10, clock_timestamp())
 			returning id

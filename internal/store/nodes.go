@@ -203,9 +203,9 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 			select id from nodes
 			where heartbeat_at < clock_timestamp() - $1::bigint * interval '1 microsecond' and (state = 'alive'
 				or id in (select node_id from chunks where state = 'leased')
-				or id::text in (select attempted_by[array_upper(attempted_by, 1)] from river_job where state = 'running' and kind = $2))
+				or id::text in (`+turnHolders+`))
 			order by heartbeat_at limit 1 for update skip locked)
-		returning id`, NodeLease.Microseconds(), TurnKind).Scan(&lost.Node)
+		returning id`, NodeLease.Microseconds()).Scan(&lost.Node)
 	if err == pgx.ErrNoRows {
 		return nil, nil
 	}
@@ -233,10 +233,8 @@ func (s *Store) ForgetNodes(ctx context.Context, keep time.Duration, limit int) 
 			select id from nodes
 			where state <> 'alive' and heartbeat_at < now() - $1::bigint * interval '1 microsecond'
 				and id not in (select node_id from chunks where state = 'leased')
-				and id::text not in (
-					select attempted_by[array_upper(attempted_by, 1)] from river_job
-					where state = 'running' and kind = $2 and attempted_by <> '{}')
-			order by heartbeat_at limit $3 for update skip locked)`, keep.Microseconds(), TurnKind, limit)
+				and id::text not in (`+turnHolders+`)
+			order by heartbeat_at limit $2 for update skip locked)`, keep.Microseconds(), limit)
 	return int(tag.RowsAffected()), wrap("forget nodes", err)
 }
 

@@ -16,21 +16,14 @@ import (
 // which nodes may take turns.
 const QueueNews = "queues"
 
-// paused holds for a queue q that is paused here or in River r.
-const paused = ` (q.paused or r.paused_at is not null) `
-
 // listQueues looks at the turns that have not ended only, of which there are few
 // beside those that River keeps for an hour after their end.
 const listQueues = `
 	select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `,
 		coalesce(t.waiting, 0), coalesce(t.running, 0), t.oldest, coalesce(j.running, 0), coalesce(j.queued, 0)
 	from queues q
-	left join river_queue r on r.name = q.name
-	left join (
-		select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running,
-			min(scheduled_at) filter (where state = 'available') as oldest
-		from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
-	) t on t.queue = q.name
+	` + pausesInRiver + `
+	left join (` + turnCounts + `) t on t.queue = q.name
 	left join (
 		select queue, count(*) filter (where state = 'running') as running, count(*) filter (where state = 'queued') as queued
 		from jobs where state in ('running', 'queued') group by queue
@@ -75,7 +68,7 @@ func (s *Store) Plan(ctx context.Context) (*Plan, error) {
 	var b pgx.Batch
 	b.Queue(`
 		select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `
-		from queues q left join river_queue r on r.name = q.name
+		from queues q ` + pausesInRiver + `
 		where not q.deleted or exists (select from jobs j where j.queue = q.name and j.state in ('open', 'queued', 'running', 'paused'))
 		order by q.name limit 1000`).
 		Query(func(rows pgx.Rows) (err error) {
@@ -125,13 +118,8 @@ func (s *Store) PauseQueue(ctx context.Context, name string, paused bool) error 
 			return wrap("pause queue", err)
 		}
 		if !paused { // it may have been paused in River
-			_, err = tx.Exec(ctx, `update river_queue set paused_at = null, updated_at = now() where name = $1 and paused_at is not null`, name)
-			if err != nil {
-				return wrap("resume River's queue", err)
-			}
-			_, err = tx.Exec(ctx, `select pg_notify(current_schema() || '.river_control', json_build_object('action', 'resume', 'queue', $1::text)::text)`, name)
-			if err != nil {
-				return wrap("tell River", err)
+			if err := resumeInRiver(ctx, tx, name); err != nil {
+				return err
 			}
 		}
 		_, err = tx.Exec(ctx, `select pg_notify($1, $2)`, channel, QueueNews)

@@ -42,15 +42,12 @@ func (s *Store) Summary(ctx context.Context) (Summary, error) {
 	var q QueueLoad
 	var oldest float64
 	b.Queue(`
-		select q.name, ` + paused + `, coalesce(t.waiting, 0), coalesce(t.running, 0), coalesce(t.oldest, 0),
+		select q.name, ` + paused + `, coalesce(t.waiting, 0), coalesce(t.running, 0),
+			coalesce(extract(epoch from greatest(clock_timestamp() - t.oldest, interval '0')), 0)::float8,
 			coalesce(p.waiting, 0), coalesce(p.running, 0)
 		from queues q
-		left join river_queue r on r.name = q.name
-		left join (
-			select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running,
-				extract(epoch from greatest(clock_timestamp() - min(scheduled_at) filter (where state = 'available'), interval '0'))::float8 as oldest
-			from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue
-		) t on t.queue = q.name
+		` + pausesInRiver + `
+		left join (` + turnCounts + `) t on t.queue = q.name
 		left join (
 			select j.queue, sum(p.total - p.leased - p.succeeded - p.failed - p.cancelled)::bigint as waiting, sum(p.leased)::bigint as running
 			from progress p join jobs j on j.id = p.job_id where not p.ended group by j.queue

@@ -18,6 +18,91 @@ type Turn struct {
 	Priority int
 }
 
+// What other files read of River's tables, by name: the rest of the store does not
+// know their columns.
+
+// pausesInRiver joins River's row r of a queue q: an admin may pause the queue in
+// River's pages.
+const pausesInRiver = ` left join river_queue r on r.name = q.name `
+
+// paused reports whether a queue q is paused here or in River r.
+const paused = ` (q.paused or r.paused_at is not null) `
+
+// turnCounts counts each queue's turns. It reads only those that have not ended,
+// which are few beside those that River keeps after their end.
+const turnCounts = `
+	select queue, count(*) filter (where state <> 'running') as waiting, count(*) filter (where state = 'running') as running,
+		min(scheduled_at) filter (where state = 'available') as oldest
+	from river_job where state in ('available', 'running', 'scheduled', 'retryable', 'pending') group by queue`
+
+// turnHolders reads the ids, as text, of the nodes that hold turns.
+const turnHolders = `
+	select attempted_by[array_upper(attempted_by, 1)] from river_job
+	where state = 'running' and kind = '` + TurnKind + `' and attempted_by <> '{}'`
+
+// turnsFetched reads the turns of a queue that nodes have fetched, in any order.
+// Both parameters are SQL expressions.
+func turnsFetched(queue, limit string) string {
+	return `
+		select priority, scheduled_at, id, args->>'job' as job from river_job
+		where state = 'running' and queue = ` + queue + ` limit ` + limit
+}
+
+// turnsInLine reads the turns of a queue that can be fetched, in the order in
+// which River fetches them. Both parameters are SQL expressions.
+func turnsInLine(queue, limit string) string {
+	return `
+		select priority, scheduled_at, id, args->>'job' as job from river_job
+		where state = 'available' and queue = ` + queue + ` and scheduled_at <= now()
+		order by priority, scheduled_at, id limit ` + limit
+}
+
+// turnsFailing reads how many turns of the job $1 have failed on their node's
+// account, how many of them run again, when the next of the others is due, and
+// the newest error. $2 is the job's queue, $4 its priority; at most $3 turns of
+// each state are read.
+const turnsFailing = `
+	select count(*), count(*) filter (where state = 'running'), min(scheduled_at) filter (where state <> 'running'),
+		coalesce((array_agg(errors[array_upper(errors, 1)]->>'error' order by attempted_at desc) filter (where errors <> '{}'))[1], '')
+	from (
+		(select state, args, errors, scheduled_at, attempted_at from river_job
+		where state in ('retryable', 'scheduled') and queue = $2 limit $3)
+		union all
+		(select state, args, errors, scheduled_at, attempted_at from river_job
+		where state = 'available' and queue = $2 and priority = $4 and scheduled_at > now() limit $3)
+		union all
+		(select state, args, errors, scheduled_at, attempted_at from river_job
+		where state = 'running' and queue = $2 and errors <> '{}' limit $3)
+	) r where args->>'job' = $1`
+
+// clampTurns and clampLeader are the clamps of River's tables: see ClampFuture.
+// A leader's term that ends more than a minute ahead is longer than any that
+// River grants.
+const (
+	clampTurns = `update river_job set attempted_at = clock_timestamp() where id in (
+		select id from river_job where state = 'running' and attempted_at > clock_timestamp() + ` + clockSlack + ` limit $1)`
+	clampLeader = `update river_leader set expires_at = now() where expires_at > now() + interval '1 minute' and $1 > 0`
+)
+
+// insertFetchedTurn inserts a turn as one that the node $7 has fetched: of kind
+// $1, of the job $3 and its lane $4, in queue $5 with priority $6, to be tried $2
+// times. It returns the turn's id.
+const insertFetchedTurn = `
+	insert into river_job (kind, args, queue, priority, max_attempts, state, attempt, attempted_at, attempted_by, created_at, scheduled_at)
+	values ($1, jsonb_build_object('job', $3::text, 'lane', $4::int), $5, $6, $2, 'running', 1, clock_timestamp(), array[$7::text], clock_timestamp(), clock_timestamp())
+	returning id`
+
+// resumeInRiver resumes a queue that an admin paused in River's pages, as part of
+// tx, and notifies River's producers as its client does.
+func resumeInRiver(ctx context.Context, tx pgx.Tx, queue string) error {
+	_, err := tx.Exec(ctx, `update river_queue set paused_at = null, updated_at = now() where name = $1 and paused_at is not null`, queue)
+	if err != nil {
+		return wrap("resume River's queue", err)
+	}
+	_, err = tx.Exec(ctx, `select pg_notify(current_schema() || '.river_control', json_build_object('action', 'resume', 'queue', $1::text)::text)`, queue)
+	return wrap("notify River", err)
+}
+
 // discardTurns ends the turns that a dead node was running and returns them.
 func (s *Store) discardTurns(ctx context.Context, tx pgx.Tx, node string) ([]Turn, error) {
 	rows, err := tx.Query(ctx, `

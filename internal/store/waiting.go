@@ -46,7 +46,7 @@ func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, erro
 func queueWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 	b.Queue(`
 		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`, q.deleted
-		from queues q left join river_queue r on r.name = q.name
+		from queues q `+pausesInRiver+`
 		where $1 in ('', q.name) limit 1000`, name).
 		Query(func(rows pgx.Rows) error {
 			var q insight.WaitQueue
@@ -111,7 +111,7 @@ func queueTasks(b *pgx.Batch, f *insight.WaitFacts) {
 //
 // $1 is the job, $2 its queue, $3 its priority, $4 whether it has started, $5
 // lineSeen, $6 inHandSeen and $7 rivalsSeen.
-const lineSQL = `
+var lineSQL = `
 with held as materialized (
 	select job_id, node_id, lane, min(leased_at) as since
 	from (select job_id, node_id, lane, leased_at from chunks where state = 'leased' limit $6) c
@@ -122,15 +122,11 @@ with held as materialized (
 	from held h join jobs j on j.id = h.job_id where j.queue = $2 group by j.id
 ), fetched as materialized (
 	select job, priority, count(*) - coalesce((select lanes from lanes l where l.job = r.job), 0) as turns
-	from (select args->>'job' as job, priority from river_job where state = 'running' and queue = $2 limit $6) r
+	from (` + turnsFetched(`$2`, `$6`) + `) r
 	group by job, priority
 ), walk as materialized (
-	select args->>'job' as job, priority, row_number() over (order by priority, scheduled_at, id) as place
-	from (
-		select args, priority, scheduled_at, id from river_job
-		where state = 'available' and queue = $2 and scheduled_at <= now()
-		order by priority, scheduled_at, id limit $5
-	) r
+	select job, priority, row_number() over (order by priority, scheduled_at, id) as place
+	from (` + turnsInLine(`$2`, `$5`) + `) r
 ), mine as materialized (
 	select case when f.turns > 0 then 0 else w.place end as place, w.turns + coalesce(f.turns, 0) as turns
 	from (select min(place) as place, count(*) as turns from walk where job = $1) w
@@ -197,19 +193,7 @@ func queueLine(b *pgx.Batch, f *insight.WaitFacts) {
 // that are being tried again just now are known by their errors.
 func queueFailing(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
-	b.Queue(`
-		select count(*), count(*) filter (where state = 'running'), min(scheduled_at) filter (where state <> 'running'),
-			coalesce((array_agg(errors[array_upper(errors, 1)]->>'error' order by attempted_at desc) filter (where errors <> '{}'))[1], '')
-		from (
-			(select state, args, errors, scheduled_at, attempted_at from river_job
-			where state in ('retryable', 'scheduled') and queue = $2 limit $3)
-			union all
-			(select state, args, errors, scheduled_at, attempted_at from river_job
-			where state = 'available' and queue = $2 and priority = $4 and scheduled_at > now() limit $3)
-			union all
-			(select state, args, errors, scheduled_at, attempted_at from river_job
-			where state = 'running' and queue = $2 and errors <> '{}' limit $3)
-		) r where args->>'job' = $1`, job.ID, job.Queue, lineSeen, job.Priority).
+	b.Queue(turnsFailing, job.ID, job.Queue, lineSeen, job.Priority).
 		Query(func(rows pgx.Rows) error {
 			l := f.Line
 			var now int
@@ -245,12 +229,9 @@ func (s *Store) Lines(ctx context.Context) (*Lines, error) {
 			select distinct job_id::text as job from (select job_id from chunks where state = 'leased' limit $2) c
 		)
 		select q.name, r.job from queues q, lateral (
-			(select 0 as part, priority, scheduled_at, id, args->>'job' as job from river_job
-			where state = 'running' and queue = q.name limit $1)
+			(select 0 as part, t.* from (`+turnsFetched(`q.name`, `$1`)+`) t)
 			union all
-			(select 1, priority, scheduled_at, id, args->>'job' from river_job
-			where state = 'available' and queue = q.name and scheduled_at <= now()
-			order by priority, scheduled_at, id limit $1)
+			(select 1, t.* from (`+turnsInLine(`q.name`, `$1`)+`) t)
 		) r
 		where r.part = 1 or r.job not in (select job from held)
 		order by q.name, r.part, r.priority, r.scheduled_at, r.id limit $2`, placesSeen, inHandSeen).
