@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -134,5 +135,35 @@ func TestFailureGroups(t *testing.T) {
 	again := groupsOf(t, s, id)
 	if len(again) != len(groups) || again[0].Count != groups[0].Count {
 		t.Errorf("made anew: %d groups, before %d", len(again), len(groups))
+	}
+}
+
+func TestFailuresAreGroupedAndStopTheJob(t *testing.T) {
+	t.Parallel()
+	s, admin := open(t)
+	spec := pythonSpec(rangeOf(100))
+	limit := jobs.FailureLimit("2")
+	spec.Policy.MaxFailures = &limit
+	id := insert(t, s, admin, spec)
+	first, second := claim(t, s, id, 10), claim(t, s, id, 10)
+	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(10, 10, 3, 4)}})
+	if p.Halted != "" || p.Failed != 2 {
+		t.Fatalf("after two failures: %+v", p)
+	}
+	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 9)}})
+	if p.Halted != "failed" || !p.Ended {
+		t.Fatalf("after three failures: %+v", p)
+	}
+	j := read(t, s, admin, id)
+	if j.State != jobs.Failed || j.Counts.Failed != 3 || j.Counts.Succeeded != 17 || j.Counts.Cancelled != 80 || !strings.Contains(j.Reason, "max_failures") {
+		t.Errorf("the job: %+v", j)
+	}
+	groups, err := s.FailureGroups(t.Context(), id, 10)
+	if err != nil || len(groups) != 1 || groups[0].Count != 3 || groups[0].FirstIndex != 9 || groups[0].Type != "ValueError" {
+		t.Errorf("groups: %+v, %v", groups, err)
+	}
+	cells, err := s.Strip(t.Context(), j, 25)
+	if err != nil || len(cells) != 25 || cells[2].Failed != 1 || cells[3].Failed != 2 || cells[3].Succeeded != 2 || cells[24].Cancelled != 4 {
+		t.Errorf("strip: %+v, %v", cells, err)
 	}
 }

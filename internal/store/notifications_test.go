@@ -1,0 +1,103 @@
+package store_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/allcores/allcores/internal/store"
+)
+
+func TestFeedWakesOtherNodes(t *testing.T) {
+	t.Parallel()
+	url := template.New(t)
+	var stores []*store.Store
+	for range 2 {
+		s, err := store.Open(t.Context(), store.Options{URL: url, MaxConns: 4, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		stores = append(stores, s)
+	}
+	job := store.NewID()
+	sub := stores[1].Feed.Watch(job)
+	defer sub.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for { // until its connection listens
+		if err := stores[0].NotifyProgress(ctx, job); err != nil {
+			t.Fatal("the news did not arrive: ", err)
+		}
+		select {
+		case <-sub.C:
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Who waits for a job's end is not woken by its progress.
+func TestFeedOfStates(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	job := store.NewID()
+	all, states := s.Feed.Watch(job), s.Feed.WatchStates(job)
+	defer all.Close()
+	defer states.Close()
+	notify := func(payload string) {
+		t.Helper()
+		if _, err := s.Pool.Exec(t.Context(), `select pg_notify('allcores', $1)`, payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear := func(sub *store.Sub, what string) {
+		t.Helper()
+		select {
+		case <-sub.C:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no news of %s", what)
+		}
+	}
+	// Until the feed listens nothing that the database says is heard. The news
+	// of a job of its own comes after all that was said before.
+	settle := func() {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			mark := store.NewID()
+			marked := s.Feed.Watch(mark)
+			notify(mark)
+			select {
+			case <-marked.C:
+				marked.Close()
+				return
+			case <-time.After(100 * time.Millisecond):
+				marked.Close()
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the feed does not listen")
+			}
+		}
+	}
+	settle()
+	for _, sub := range []*store.Sub{all, states} {
+		select {
+		case <-sub.C: // it began to listen
+		default:
+		}
+	}
+	if err := s.NotifyProgress(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	hear(all, "progress")
+	settle()
+	select {
+	case <-states.C:
+		t.Error("woken by progress")
+	default:
+	}
+	notify(job)
+	hear(states, "the job's state")
+	hear(all, "the job's state")
+}

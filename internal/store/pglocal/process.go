@@ -1,0 +1,98 @@
+package pglocal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// A process is a server that we started. A nil process does not run.
+type process struct {
+	cmd  *exec.Cmd
+	log  string // its log's path, and
+	from int64  // where in it our server's lines begin
+	done chan struct{}
+	err  error // valid when done is closed
+}
+
+// reap waits for the process, which may outlive our hold on the server: a dead
+// child that nobody waits for would still count as alive to the next server.
+func (p *process) reap() {
+	p.err = p.cmd.Wait()
+	close(p.done)
+}
+
+func (p *process) running() bool {
+	if p == nil {
+		return false
+	}
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// ended is closed when the process has ended; nil, never ready, without one.
+func (p *process) ended() <-chan struct{} {
+	if p == nil {
+		return nil
+	}
+	return p.done
+}
+
+// said returns the end of what the server logged.
+func (p *process) said() []byte {
+	f, err := os.Open(p.log)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	out, _ := io.ReadAll(io.NewSectionReader(f, p.from, 64<<10))
+	return out
+}
+
+// An obstacle is what is left of an earlier server and will go.
+type obstacle int
+
+const (
+	none     obstacle = iota
+	server            // it is still there itself
+	backends          // it was killed, but some of its backends work on
+)
+
+// failure says why the ended process did not come up, and whether another
+// attempt will fare better.
+func (p *process) failure() (error, obstacle) {
+	err, out := p.err, p.said()
+	if err == nil {
+		err = errors.New("exited at once")
+	}
+	err = fmt.Errorf("starting PostgreSQL: %w: %s (see %s)", err, oneLine(out), p.log)
+	switch {
+	case bytes.Contains(out, []byte("pre-existing shared memory block")):
+		return err, backends
+	case bytes.Contains(out, []byte(`lock file "`)) && bytes.Contains(out, []byte(`" already exists`)):
+		return err, server
+	}
+	return err, none
+}
+
+// oneLine makes a program's complaint fit into an error: its last lines,
+// joined.
+func oneLine(out []byte) string {
+	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(out)), "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
+	if len(lines) > 4 {
+		lines = lines[len(lines)-4:]
+	}
+	for i, l := range lines {
+		lines[i] = strings.TrimSpace(l)
+	}
+	return strings.Join(lines, "; ")
+}
