@@ -121,7 +121,7 @@ func (l *lane) run(ctx context.Context, first *store.Claimed) error {
 	l.push(ctx, *first)
 	l.mu.Unlock()
 	executed := make(chan error, 1)
-	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r executor.Report) { l.report(ctx, r) }) }()
+	go func() { executed <- l.executor.Run(ctx, l.order(), l.in, func(r executor.Update) { l.report(ctx, r) }) }()
 	l.mu.Lock()
 	l.fill(ctx)
 	l.mu.Unlock()
@@ -160,7 +160,7 @@ func (l *lane) returnUnread(ctx context.Context) {
 		if h == nil || errors.Is(context.Cause(ctx), errLeaseLost) {
 			continue
 		}
-		l.record(ctx, h, executor.Report{Chunk: chunk.ID, Ended: true, Back: []executor.Span{{First: h.First, Count: h.left}}})
+		l.record(ctx, h, executor.Update{Chunk: chunk.ID, Ended: true, Back: []executor.Span{{First: h.First, Count: h.left}}})
 	}
 }
 
@@ -173,7 +173,7 @@ func (l *lane) order() executor.Lane {
 	}
 	return executor.Lane{
 		Job: l.work.Job, Number: l.number, Owner: l.work.OwnerID, Program: l.work.Program,
-		Threads: *p.Threads, Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value(),
+		Threads: *p.Threads, Limits: executor.Limits{Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value()},
 		Cores: l.cores, CoreCount: count, Halt: l.halted, Rest: l.rest,
 	}
 }
@@ -259,7 +259,7 @@ func (l *lane) failLost(ctx context.Context, h *held) {
 	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
 		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}
 	run := outcomes.Encoded{First: h.First, Count: 1, Outputs: outcomes.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
-	l.record(ctx, h, executor.Report{Chunk: h.ID, Ended: true, Runs: []outcomes.Encoded{run}})
+	l.record(ctx, h, executor.Update{Chunk: h.ID, Ended: true, Outcomes: []outcomes.Encoded{run}})
 }
 
 // wantsMore reports whether another chunk should be claimed now.
@@ -315,7 +315,7 @@ func (l *lane) closeIfIdle() {
 
 // report records what the executor says of a chunk. The executor's process goes
 // on with the chunk that waits meanwhile.
-func (l *lane) report(ctx context.Context, r executor.Report) {
+func (l *lane) report(ctx context.Context, r executor.Update) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.leases[r.Chunk]
@@ -324,7 +324,7 @@ func (l *lane) report(ctx context.Context, r executor.Report) {
 	}
 	l.keepLogs(ctx, r)
 	switch {
-	case len(r.Runs) > 0:
+	case len(r.Outcomes) > 0:
 		l.overdue = false
 		l.engine.loads.succeeded(l)
 	case len(r.Back) > 0:
@@ -387,7 +387,7 @@ func (l *lane) recruit(ctx context.Context, p store.Progress) {
 }
 
 // record writes what became of a chunk and claims the next one with it.
-func (l *lane) record(ctx context.Context, h *held, r executor.Report) {
+func (l *lane) record(ctx context.Context, h *held, r executor.Update) {
 	now := time.Now()
 	rec := store.Record{
 		Job: l.work.Job, Lease: h.ID, Count: h.left,
@@ -401,13 +401,13 @@ func (l *lane) record(ctx context.Context, h *held, r executor.Report) {
 	}
 	rec.Back = append(rec.Back, pieces(h.Lease, r.Lost, 1)...)
 	done, out := 0, 0
-	for _, run := range r.Runs {
+	for _, run := range r.Outcomes {
 		done += run.Count
 		out += len(run.Outputs)
 	}
 	l.stats.add(done, r.Usage.FinishedAt.Sub(r.Usage.StartedAt), len(h.Inputs), out, h.cut || len(rec.Back) > 0)
 	var again []store.Piece
-	rec.Runs, again, rec.Attempts = takeRetries(r.Runs, h.Lease, l.work.Policy)
+	rec.Runs, again, rec.Attempts = takeRetries(r.Outcomes, h.Lease, l.work.Policy)
 	rec.Back = append(rec.Back, again...)
 	rec.Notify = l.stats.notify(l.notifyLater)
 	defer l.drop(h.ID)
@@ -488,7 +488,7 @@ const (
 
 // keepLogs holds the lines of a report back to be written with the chunk's
 // record, or before it when they are many or the chunk takes long.
-func (l *lane) keepLogs(ctx context.Context, r executor.Report) {
+func (l *lane) keepLogs(ctx context.Context, r executor.Update) {
 	if len(l.logs) == 0 && len(r.Logs) > 0 {
 		l.logsSince = time.Now()
 		if !r.Ended {

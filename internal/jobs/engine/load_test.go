@@ -49,7 +49,7 @@ func TestFailedLoadIsAnAttempt(t *testing.T) {
 	t.Cleanup(py.Close)
 	n := start(t, template.New(t), engine.Options{
 		Logger:      logger,
-		Executors:   map[string]executor.Executor{"python": py, "command": command.New()},
+		Executors:   map[string]executor.Executor{"python": py, "command": &command.Executor{}},
 		CheckPython: py.Check,
 	})
 	// Counts the loads, and fails with the first ones.
@@ -150,12 +150,12 @@ func TestOneNodeCannotLoad(t *testing.T) {
 // lacking is an executor on a node that lacks what every program needs.
 type lacking struct{}
 
-func (lacking) Run(ctx context.Context, l executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
+func (lacking) Run(ctx context.Context, l executor.Lane, in <-chan executor.Chunk, report func(executor.Update)) error {
 	c, ok := <-in
 	if !ok {
 		return errors.New("no chunk")
 	}
-	report(executor.Report{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
+	report(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
 	return &executor.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
 }
 

@@ -83,13 +83,13 @@ func (m *meter) tookBack() {
 
 // ran counts a chunk that was recorded: what the executor reported, and what of
 // it are final outcomes.
-func (m *meter) ran(queue string, r executor.Report, final []outcomes.Encoded) {
+func (m *meter) ran(queue string, r executor.Update, final []outcomes.Encoded) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	q := m.of(queue)
 	now := &q.now
 	if !r.Usage.StartedAt.IsZero() { // something of it was run
-		for _, run := range r.Runs {
+		for _, run := range r.Outcomes {
 			now.runs.AddCodes(run.Durations)
 		}
 		took := r.Usage.FinishedAt.Sub(r.Usage.StartedAt)

@@ -27,8 +27,8 @@ func startReal(t testing.TB, url string) *node {
 	t.Cleanup(func() { py.Close() })
 	return start(t, url, engine.Options{
 		Logger:      logger,
-		Executors:   map[string]executor.Executor{"python": py, "command": command.New()},
-		CheckPython: py.Check, CheckCommand: command.New().Check,
+		Executors:   map[string]executor.Executor{"python": py, "command": &command.Executor{}},
+		CheckPython: py.Check, CheckCommand: new(command.Executor).Check,
 	})
 }
 

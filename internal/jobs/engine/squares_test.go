@@ -13,7 +13,7 @@ import (
 // that what the engine costs can be told from what Python does.
 type squares struct{}
 
-func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
+func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Update)) error {
 	for chunk := range in {
 		began := time.Now()
 		run := outcomes.Encoded{First: chunk.First, Durations: make([]byte, 2*chunk.Count)}
@@ -26,9 +26,9 @@ func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.C
 			run.Count++
 		}
 		run.Durations = run.Durations[:2*run.Count]
-		r := executor.Report{Chunk: chunk.ID, Ended: true, Usage: executor.Usage{StartedAt: began, FinishedAt: time.Now()}}
+		r := executor.Update{Chunk: chunk.ID, Ended: true, Usage: executor.Usage{StartedAt: began, FinishedAt: time.Now()}}
 		if run.Count > 0 {
-			r.Runs = []outcomes.Encoded{run}
+			r.Outcomes = []outcomes.Encoded{run}
 		}
 		if left := chunk.Count - run.Count; left > 0 {
 			r.Back = []executor.Span{{First: chunk.First + int64(run.Count), Count: left}}

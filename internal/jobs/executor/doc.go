@@ -1,44 +1,44 @@
-// Package exec says what executing tasks means: [Executor] is the contract
-// between the engine, which decides what runs and records what came of it, and
-// the packages below, one for each kind of program.
+// Package executor defines what executing tasks means: [Executor] is the contract
+// between the engine, which decides what runs and records the outcomes, and the
+// packages below, one for each kind of program.
 //
-//	exec/python   Python functions in warm processes
-//	exec/command  one command a task
-//	exec/cgroup   control groups that hold memory limits
-//	exec/process  starting processes and leaving none behind, environment, pinning
-//	exec/reports  hands reports to a caller that may block
-//	exec/slots    core slots of a queue
-//	exec/cores    which cores this program may use
-//	exec/executortest runs turns in tests and checks what they report
+//	executor/python       Python functions in warm processes
+//	executor/command      one command a task
+//	executor/updates      the queue of updates to a caller that may block
+//	executor/slots        core slots of a queue
+//	executor/process      starts processes, with their environment and cores, and ends all that they start
+//	executor/cgroup       control groups that hold memory limits
+//	executor/cores        the cores that this program may use
+//	executor/executortest runs sessions in tests and checks their updates
 //
-// Executors know no database and no HTTP. They are given chunks and report
-// outcomes; nothing they are told comes from elsewhere.
+// Executors know no database and no HTTP. They receive chunks and send updates.
 //
 // # What a task may expect
 //
 // Its environment is PATH, HOME, USER, LOGNAME, SHELL, LANG, LANGUAGE, LC_*, TZ
 // and TMPDIR of the server, the program's own variables, ALLCORES_JOB and
-// ALLCORES_LANE, for a command ALLCORES_TASK, where the queue pins its lanes the
-// numbers of the cores in ALLCORES_TASK_CORES, such as 2,3, and the variables by
-// which numerical libraries and runtimes size their pools of threads, set to the
-// number of cores of the lane unless the program's own say otherwise. So is
-// PYTHONHASHSEED, which has one value everywhere, so that the processes of a job
-// agree on hash() of text. It has no
-// other open file than its standard ones. It starts in an empty directory of its
-// process or lane, which is removed afterwards: a file that is to stay is named
-// by an absolute path. What a Python task leaves there is named in its log, and
+// ALLCORES_LANE. A command has ALLCORES_TASK too. Where the queue pins its lanes,
+// ALLCORES_TASK_CORES has the numbers of the cores, such as 2,3. The variables by
+// which numerical libraries and runtimes size their pools of threads are the
+// number of cores of the lane unless the program sets them. PYTHONHASHSEED has
+// the same value everywhere, so that the processes of a job agree on hash() of
+// text, unless the program sets it.
+//
+// A task has no open file but its standard ones. It starts in an empty directory
+// of its process or lane, which is removed afterwards: a file that must stay
+// needs an absolute path. The log of a task names what it leaves there, which is
 // removed before the next task starts unless tasks run at once.
 //
 // # Limits
 //
-// A task that is still running after its timeout is killed, with all that it
-// started, whatever session that is in and whatever signals it ignores.
+// A task that still runs after its timeout is killed with all that it started,
+// whatever session that is in and whatever signals it ignores.
 //
-// A memory limit is of one process: of a worker with all of its threads, or of a
-// command. Where control groups can be made, it counts what they really use,
-// together with what they start, and the kernel kills them all when they need
-// more: the task in hand fails, and another process goes on with the others.
-// Elsewhere each process may map so much private memory, used or not, and is told
-// so when it asks for more (RLIMIT_DATA). Either way the kind of the failure is
-// memory, and its message says which it was.
+// A memory limit holds for one process: a worker with all of its threads, or a
+// command. Where control groups can be made, the limit counts the memory that the
+// process and all that it starts really use, and the kernel kills them all when
+// they need more: the running task fails, and another process runs the others.
+// Elsewhere each process may map so much private memory, used or not, and its
+// request for more fails (RLIMIT_DATA). Either way the failure's kind is memory,
+// and its message names the mechanism.
 package executor

@@ -13,68 +13,72 @@ import (
 
 // An Executor runs tasks of one kind of program.
 type Executor interface {
-	// Run executes the chunks that come from in, one after the other in their
-	// order, for one turn of a lane. With several threads the first tasks of a
-	// chunk may start while the last ones of the chunk before go on, so that no
-	// thread idles at a seam; chunks may then end in another order. It returns
-	// when in is closed and every chunk is reported, or early with an error.
+	// Run executes the chunks of one turn of a lane, in the order in which they
+	// come from in. With several threads the first tasks of a chunk may start
+	// while the last ones of the chunk before still run, so that no thread idles
+	// between chunks; chunks may then end in another order. Run returns when in
+	// is closed and every chunk has ended, or early with an error.
 	//
-	// For each chunk received Run calls report, never concurrently: any number
-	// of times with Ended false (tasks given back, log lines), then once with
-	// Ended true, after which nothing more is said of that chunk. Every task
-	// of a chunk ends up in exactly one of Runs, Back, Suspects or Lost over its
-	// reports. Run must read from in ahead of need: it holds one chunk that
-	// runs and one that waits, so that the process never idles while the
-	// caller records. It calls report on a goroutine that may block in it for
-	// a database round trip without the process standing still.
+	// Run calls send for each chunk, never concurrently: any number of times with
+	// Ended false (tasks given back, log lines), then once with Ended true, the
+	// last update of the chunk. Every task of a chunk is in exactly one of
+	// Outcomes, Back, Suspects or Lost over its updates. Run must read from in
+	// ahead of need: it holds one chunk that runs and one that waits, so that the
+	// process never idles while the caller records. It calls send on a goroutine
+	// that may block for a database round trip while the process goes on.
 	//
-	// Time budget: once a chunk has run for its Budget, no task beyond those
-	// in hand is started; the untouched tail, and any waiting chunk as a
-	// whole, is given back at once, even while a long task goes on.
+	// Time budget: once a chunk has run for its Budget, only tasks that already
+	// run go on. The untouched tail, and a waiting chunk as a whole, is given back
+	// at once, even while a long task goes on.
 	//
 	// A task that kills its process fails alone (crash, memory, timeout). The
-	// outcomes before it are kept as far as the process had handed them over;
-	// the rest is given back, and the next chunk gets a new process. Where
-	// several tasks were in hand and the culprit is not known, they come back
-	// as Suspects. A process may also end after the task that is the reason, so
-	// that none is in hand: those that had begun, of which there is no outcome,
+	// outcomes that the process had sent are kept, the rest is given back, and the
+	// next chunk gets a new process. Where several tasks ran and the culprit is
+	// unknown, they come back as Suspects. A process may also end after the task
+	// that caused it, while none runs: tasks that had begun and have no outcome
 	// come back as Lost. None of this is an error of Run.
 	//
 	// When lane.Halt is closed no further task starts and what is untouched is
-	// given back; tasks in hand go on. When ctx is cancelled the processes get
+	// given back; running tasks go on. When ctx is cancelled the processes get
 	// SIGTERM, and SIGKILL after KillGrace, with all their descendants; what
 	// has no outcome by then is given back, and Run returns the context's cause
 	// without waiting for in to be closed.
 	//
 	// The error is a *LoadError when the program itself could not be loaded, or
 	// was still loading after the timeout of its tasks, at least 5 s, or 5 min
-	// without one. Another try, or another node, may have more success. It else says what of the machine failed (no interpreter, no memory to
-	// start a process). Either way every chunk received has been reported.
-	Run(ctx context.Context, lane Lane, in <-chan Chunk, report func(Report)) error
+	// without one; another attempt, or another node, may succeed. Any other error
+	// is of the machine (no interpreter, no memory to start a process). Either way
+	// every chunk received has ended.
+	Run(ctx context.Context, lane Lane, in <-chan Chunk, send func(Update)) error
 }
 
 // KillGrace is how long a cancelled process has between SIGTERM and SIGKILL.
 const KillGrace = time.Second
 
-// A Lane is what an executor must know of the lane whose turn it runs.
+// A Lane describes the lane whose turn an executor runs.
 type Lane struct {
 	Job     string // the job's id
 	Number  int    // 0…processes-1
 	Owner   string // processes are never shared between owners
 	Program jobs.Program
 
-	Threads     int           // tasks at once, at least 1
-	Timeout     time.Duration // of one task; 0 for none
-	MemoryLimit int64         // bytes of one process; 0 for none
-	Cores       []int         // cores to run on; empty where the queue is not pinned
-	CoreCount   int           // cores that it may keep busy; as many as Cores where those are named
+	Threads int // tasks at once, at least 1
+	Limits
+	Cores     []int // cores to run on; empty where the queue is not pinned
+	CoreCount int   // cores that it may keep busy; len(Cores) where the queue is pinned
 
 	Halt <-chan struct{} // closed when no further task may start
-	Rest func() Rest     // what is left of the job when the turn is over; nil for Exhausted
+	Rest func() Rest     // reports what is left of the job at the end of the turn; nil for Exhausted
 }
 
-// A Rest is what is left of a job when a turn of it is over. It says for whom the
-// turn's process is kept.
+// Limits bound the tasks of a lane.
+type Limits struct {
+	Timeout     time.Duration // of one task; 0 for none
+	MemoryLimit int64         // bytes of one process; 0 for none
+}
+
+// A Rest is what is left of a job at the end of a turn. It decides which job may
+// use the turn's process next.
 type Rest int
 
 const (
@@ -83,8 +87,8 @@ const (
 	Over                  // the job has ended; if it runs again, it starts anew
 )
 
-// Environ are the variables that tell a process for whom it works, and on which
-// cores where those are its own.
+// Environ returns the variables that name the job and lane to a process, and its
+// cores where the queue is pinned.
 func (l Lane) Environ() map[string]string {
 	env := map[string]string{"ALLCORES_JOB": l.Job, "ALLCORES_LANE": strconv.Itoa(l.Number)}
 	if len(l.Cores) > 0 {
@@ -97,9 +101,9 @@ func (l Lane) Environ() map[string]string {
 	return env
 }
 
-// MemoryLimit says what the limit of memory is and how it is held: by a control
-// group for a process with all that it starts (see process.Process.Grouped), or
-// for each process by itself.
+// MemoryLimit describes a memory limit and what holds it: a control group for a
+// process with all that it starts (see process.Process.Grouped), or a resource
+// limit of each process.
 func MemoryLimit(bytes int64, grouped bool) string {
 	if grouped {
 		return fmt.Sprintf("the memory limit of %s (held by a control group, with all that it started)", jobs.SizeOf(bytes))
@@ -109,7 +113,7 @@ func MemoryLimit(bytes int64, grouped bool) string {
 
 // A Chunk is a range of tasks to execute.
 type Chunk struct {
-	ID    int64 // the caller's; returned in reports
+	ID    int64 // the caller's; repeated in updates
 	First int64 // index of the first task
 	Count int   // number of tasks, at least 1
 
@@ -120,23 +124,23 @@ type Chunk struct {
 	Failures int64         // failures past which no further task of the chunk starts; negative for no limit
 }
 
-// A Span is neighbouring tasks.
+// A Span is neighbouring task indexes.
 type Span = jobs.Span
 
-// A Report says what became of tasks of a chunk.
-type Report struct {
+// An Update reports what became of tasks of a chunk.
+type Update struct {
 	Chunk int64 // the chunk's ID
-	Ended bool  // nothing more will be said of this chunk
+	Ended bool  // the last update of the chunk
 
-	Runs     []outcomes.Encoded // outcomes, ascending; only with Ended
-	Back     []Span             // untouched, to be claimed by any lane
-	Suspects []int64            // were in hand when their process died; to be run again, alone
-	Lost     []Span             // had begun when their process ended of itself; to be run again, apart from others
+	Outcomes []outcomes.Encoded // ascending; only with Ended
+	Back     []Span             // untouched; any lane may claim them
+	Suspects []int64            // ran when their process died; to be run again, alone
+	Lost     []Span             // had begun when their process ended by itself; to be run again, apart from others
 	Logs     []jobs.LogLine
 	Usage    Usage // of the whole chunk; only with Ended
 }
 
-// Usage is what running a chunk took.
+// Usage is the time and memory that a chunk took.
 type Usage struct {
 	StartedAt  time.Time     // when its first task began
 	FinishedAt time.Time     // when its last outcome was received
@@ -144,10 +148,10 @@ type Usage struct {
 	System     time.Duration // the same, in the kernel
 	InTasks    time.Duration // sum of the tasks' wall time
 	Moving     time.Duration // decoding inputs, encoding and moving outputs
-	PeakMemory int64         // bytes resident at most so far in the process's life; 0 when it is not known
+	PeakMemory int64         // most bytes resident so far in the process's life; 0 when unknown
 }
 
-// A LoadError says why a lane could not load its program: the module raised or
+// A LoadError is why a lane could not load its program: the module raised or
 // ended its process, took too long, or has no such function; the command does not
 // exist.
 type LoadError struct{ jobs.TaskError }

@@ -21,7 +21,7 @@ func BenchmarkTrue(b *testing.B) {
 		for range 2 {
 			lanes.Go(func() {
 				l := lane("true")
-				if err := command.New().Run(b.Context(), l, in, func(executor.Report) {}); err != nil {
+				if err := new(command.Executor).Run(b.Context(), l, in, func(executor.Update) {}); err != nil {
 					b.Error(err)
 				}
 			})

@@ -39,7 +39,7 @@ func lane(argv ...string) executor.Lane {
 
 func must(t *testing.T, l executor.Lane, chunks ...executor.Chunk) *executortest.Record {
 	t.Helper()
-	r, err := executortest.Run(t, command.New(), l, chunks...)
+	r, err := executortest.Run(t, &command.Executor{}, l, chunks...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"no-such-command": "not found", "./here": "not found", file: "not executable", "/": "not executable"} {
-		r, err := executortest.Run(t, command.New(), lane(name, "{}"), executortest.Numbers(1, 0, 3))
+		r, err := executortest.Run(t, &command.Executor{}, lane(name, "{}"), executortest.Numbers(1, 0, 3))
 		var e *executor.LoadError
 		if !errors.As(err, &e) || e.Type != want {
 			t.Errorf("%s: %v", name, err)
@@ -149,7 +149,7 @@ func TestNotFound(t *testing.T) {
 		if len(r.Ended) > 0 && !r.Back[2] {
 			t.Errorf("%s: tasks are not back", name)
 		}
-		if found, _ := command.New().Check(t.Context(), *lane(name).Program.Command); len(found) != 1 {
+		if found, _ := new(command.Executor).Check(t.Context(), *lane(name).Program.Command); len(found) != 1 {
 			t.Errorf("%s: check finds %v", name, found)
 		}
 	}
@@ -366,7 +366,7 @@ func TestCancel(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	l := lane("sh", "-c", fmt.Sprintf("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > %s/session; sleep 1000' & sleep 1000", dir))
-	b := executortest.Begin(t, command.New(), l)
+	b := executortest.Begin(t, &command.Executor{}, l)
 	b.Give(executortest.Numbers(1, 0, 10))
 	b.Give(executortest.Numbers(2, 10, 10))
 	var pid string
@@ -396,7 +396,7 @@ func TestCancel(t *testing.T) {
 func TestCancelIsGentle(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "said")
-	b := executortest.Begin(t, command.New(), lane("sh", "-c", fmt.Sprintf("trap 'sleep 0.2; echo bye > %s; exit' TERM; echo ready >&2; while :; do sleep 0.01; done", file)))
+	b := executortest.Begin(t, &command.Executor{}, lane("sh", "-c", fmt.Sprintf("trap 'sleep 0.2; echo bye > %s; exit' TERM; echo ready >&2; while :; do sleep 0.01; done", file)))
 	b.Give(executortest.Numbers(1, 0, 1))
 	b.Await("it is ready", func() bool { return len(b.Logs) > 0 })
 	b.Cancel()
@@ -412,7 +412,7 @@ func TestBudgetAndHalt(t *testing.T) {
 	l.Program.Command.Argv = []string{"sh", "-c", "sleep 0.3", "{}"}
 	halt := make(chan struct{})
 	l.Halt = halt
-	b := executortest.Begin(t, command.New(), l)
+	b := executortest.Begin(t, &command.Executor{}, l)
 	c := executortest.Numbers(1, 0, 10)
 	c.Budget = 20 * time.Millisecond
 	b.Give(c)
@@ -443,7 +443,7 @@ func TestFailureLimit(t *testing.T) {
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	script := `printf 'a\r\nb' >&2; sleep 0.4; printf 'c\377' >&2; head -c 800000 /dev/zero | tr '\0' 'x' | fold -w 99 >&2; printf '\nthe cause\nit failed\n\n' >&2; exit 3`
-	b := executortest.Begin(t, command.New(), lane("sh", "-c", script, "{}"))
+	b := executortest.Begin(t, &command.Executor{}, lane("sh", "-c", script, "{}"))
 	b.Give(executortest.Numbers(1, 7, 1))
 	b.Await("the first line is there while it runs", func() bool { return len(b.Logs) == 1 && len(b.Ended) == 0 })
 	if err := b.End(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
 	"github.com/allcores/allcores/internal/jobs/executor/process"
-	"github.com/allcores/allcores/internal/jobs/executor/reports"
+	"github.com/allcores/allcores/internal/jobs/executor/updates"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
@@ -22,9 +22,6 @@ type Executor struct {
 	Groups *cgroup.Tree // to hold memory limits; nil to limit each process by itself
 }
 
-// New makes an executor that needs no control groups.
-func New() *Executor { return &Executor{} }
-
 const (
 	inFlight   = 2 // chunks that run or wait
 	maxBacklog = 2 // ended chunks that wait to be recorded before no further is taken
@@ -32,7 +29,7 @@ const (
 )
 
 // A turn is one call of Run.
-type turn struct {
+type session struct {
 	ctx      context.Context
 	lane     executor.Lane
 	program  *jobs.Command
@@ -41,7 +38,7 @@ type turn struct {
 	lookPath string // the commands' PATH
 	env      []string
 	groups   *cgroup.Tree
-	reports  *reports.Queue
+	updates  *updates.Queue
 	changed  chan struct{} // something that the turn's goroutine waits for
 
 	mu      sync.Mutex
@@ -76,17 +73,17 @@ type outcome struct {
 }
 
 // Run runs the chunks of a turn, as executor.Executor says.
-func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
+func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, send func(executor.Update)) error {
 	program := lane.Program.Command
 	if program == nil || len(program.Argv) == 0 {
 		return errors.New("not a command")
 	}
-	t := &turn{
+	t := &session{
 		ctx: ctx, lane: lane, program: program, groups: e.Groups,
 		template: parse(program.Argv, program.Stdin),
 		lookPath: process.Path(program.Env),
 		env:      process.Environ(lane.CoreCount, program.Env, lane.Environ()),
-		reports:  reports.New(report),
+		updates:  updates.New(send),
 		changed:  make(chan struct{}, 1),
 		running:  make(map[*process.Process]bool),
 	}
@@ -114,7 +111,7 @@ func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan execut
 	for _, c := range t.flight {
 		t.finish(c)
 	}
-	t.reports.Close()
+	t.updates.Close()
 	return t.err
 }
 
@@ -127,7 +124,7 @@ func notFound(name string, err error) *jobs.TaskError {
 
 // loop takes chunks in until none comes any more, and looks after those in
 // flight until they have ended.
-func (t *turn) loop(in <-chan executor.Chunk) {
+func (t *session) loop(in <-chan executor.Chunk) {
 	ticker := time.NewTicker(logEvery)
 	defer ticker.Stop()
 	budget := time.NewTimer(time.Hour)
@@ -147,8 +144,8 @@ func (t *turn) loop(in <-chan executor.Chunk) {
 		case stopped: // what comes goes back at once
 		case flight >= inFlight || over:
 			from = nil
-		case t.reports.Backlog() > maxBacklog:
-			from, room = nil, t.reports.Room
+		case t.updates.Backlog() > maxBacklog:
+			from, room = nil, t.updates.Room
 		}
 		select {
 		case <-cancelled:
@@ -172,7 +169,7 @@ func (t *turn) loop(in <-chan executor.Chunk) {
 			t.mu.Lock()
 			for _, c := range t.flight {
 				if len(c.logs) > 0 {
-					t.reports.Add(executor.Report{Chunk: c.ID, Logs: c.logs})
+					t.updates.Add(executor.Update{Chunk: c.ID, Logs: c.logs})
 					c.logs = nil
 				}
 			}
@@ -197,7 +194,7 @@ func (c *chunk) exhausted(now time.Time) bool {
 
 // over reports whether a chunk has given back its tail, so that one that came
 // now might only wait. mu must be held.
-func (t *turn) over() bool {
+func (t *session) over() bool {
 	for _, c := range t.flight {
 		if c.end < c.Count {
 			return true
@@ -207,7 +204,7 @@ func (t *turn) over() bool {
 }
 
 // arm sets the timer to the next end of a budget. mu must be held.
-func (t *turn) arm(timer *time.Timer) {
+func (t *session) arm(timer *time.Timer) {
 	var first time.Time
 	for _, c := range t.flight {
 		if c.Budget > 0 && c.next < c.end && !c.begun.IsZero() {
@@ -223,7 +220,7 @@ func (t *turn) arm(timer *time.Timer) {
 	timer.Reset(time.Until(first))
 }
 
-func (t *turn) take(c executor.Chunk) {
+func (t *session) take(c executor.Chunk) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := &chunk{Chunk: c, end: c.Count, outcomes: make([]outcome, c.Count)}
@@ -251,7 +248,7 @@ func splitLines(b []byte, count int) [][]byte {
 
 // cut gives back the untouched tail of chunk i, and later ones that have not
 // begun. mu must be held.
-func (t *turn) cut(i int) {
+func (t *session) cut(i int) {
 	for j, c := range slices.Clone(t.flight[i:]) {
 		if !t.stopped && j > 0 && c.next > 0 {
 			continue // it has a budget of its own
@@ -264,15 +261,15 @@ func (t *turn) cut(i int) {
 }
 
 // giveBack gives back what of a chunk was not started. mu must be held.
-func (t *turn) giveBack(c *chunk) {
+func (t *session) giveBack(c *chunk) {
 	if c.next < c.end {
-		t.reports.Add(executor.Report{Chunk: c.ID, Back: []executor.Span{{First: c.First + int64(c.next), Count: c.end - c.next}}})
+		t.updates.Add(executor.Update{Chunk: c.ID, Back: []executor.Span{{First: c.First + int64(c.next), Count: c.end - c.next}}})
 		c.end = c.next
 	}
 }
 
 // remove ends a chunk. mu must be held.
-func (t *turn) remove(c *chunk) {
+func (t *session) remove(c *chunk) {
 	if i := slices.Index(t.flight, c); i >= 0 {
 		t.flight = slices.Delete(t.flight, i, i+1)
 		t.finish(c)
@@ -280,7 +277,7 @@ func (t *turn) remove(c *chunk) {
 	}
 }
 
-func (t *turn) wake() {
+func (t *session) wake() {
 	select {
 	case t.changed <- struct{}{}:
 	default:
@@ -288,7 +285,7 @@ func (t *turn) wake() {
 }
 
 // cancel ends the commands in hand.
-func (t *turn) cancel() {
+func (t *session) cancel() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
@@ -302,7 +299,7 @@ func (t *turn) cancel() {
 }
 
 // fail ends the turn because of the machine. mu must be held.
-func (t *turn) fail(err error) {
+func (t *session) fail(err error) {
 	if t.err == nil {
 		t.err = err
 	}
@@ -311,7 +308,7 @@ func (t *turn) fail(err error) {
 }
 
 // next waits for a task to start; nil when there will be none.
-func (t *turn) next() (*chunk, int) {
+func (t *session) next() (*chunk, int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
@@ -348,7 +345,7 @@ func (t *turn) next() (*chunk, int) {
 }
 
 // slot runs one task after the other.
-func (t *turn) slot() {
+func (t *session) slot() {
 	s, err := newSlot(t)
 	if err != nil {
 		t.mu.Lock()
@@ -388,15 +385,15 @@ func (t *turn) slot() {
 }
 
 // logAt adds a line to what task k of a chunk wrote to standard error.
-func (t *turn) logAt(c *chunk, k task, line string, at time.Time) {
+func (t *session) logAt(c *chunk, k task, line string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.logs = append(c.logs, jobs.LogLine{Task: k.index, Stream: "stderr", Line: line, At: jobs.Time{Time: at}})
 }
 
 // finish reports the end of a chunk: outcomes, and back what has none.
-func (t *turn) finish(c *chunk) {
-	r := executor.Report{Chunk: c.ID, Ended: true, Logs: c.logs, Usage: c.usage}
+func (t *session) finish(c *chunk) {
+	r := executor.Update{Chunk: c.ID, Ended: true, Logs: c.logs, Usage: c.usage}
 	if !c.begun.IsZero() {
 		r.Usage.StartedAt, r.Usage.FinishedAt = c.begun, time.Now()
 	}
@@ -415,8 +412,8 @@ func (t *turn) finish(c *chunk) {
 		}
 		span = nil
 		if run == nil {
-			r.Runs = append(r.Runs, outcomes.Encoded{First: index})
-			run = &r.Runs[len(r.Runs)-1]
+			r.Outcomes = append(r.Outcomes, outcomes.Encoded{First: index})
+			run = &r.Outcomes[len(r.Outcomes)-1]
 		}
 		if o.failed {
 			run.Failed = append(run.Failed, int32(run.Count))
@@ -426,7 +423,7 @@ func (t *turn) finish(c *chunk) {
 		code := outcomes.EncodeDuration(o.spent)
 		run.Durations = append(run.Durations, byte(code), byte(code>>8))
 	}
-	t.reports.Add(r)
+	t.updates.Add(r)
 }
 
 // Check says what is wrong with a command on this node: its program is not

@@ -20,7 +20,7 @@ import (
 
 // A slot runs one command at a time.
 type slot struct {
-	*turn
+	*session
 	dir  string
 	null int // descriptor of /dev/null
 	buf  []byte
@@ -35,7 +35,7 @@ type result struct {
 	err    error
 }
 
-func newSlot(t *turn) (*slot, error) {
+func newSlot(t *session) (*slot, error) {
 	dir, err := process.Scratch()
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func newSlot(t *turn) (*slot, error) {
 		os.Remove(dir)
 		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
-	return &slot{turn: t, dir: dir, null: null, buf: make([]byte, 64<<10)}, nil
+	return &slot{session: t, dir: dir, null: null, buf: make([]byte, 64<<10)}, nil
 }
 
 func (s *slot) close() {

@@ -55,7 +55,7 @@ type Record struct {
 	mu       sync.Mutex
 	chunks   map[int64]executor.Chunk
 	Order    []int64 // chunks in the order of their end
-	Ended    map[int64]executor.Report
+	Ended    map[int64]executor.Update
 	Outputs  map[int64]string         // of tasks that succeeded
 	Failed   map[int64]jobs.TaskError // of tasks that failed
 	Packed   int                      // outputs that came packed
@@ -70,13 +70,13 @@ type Record struct {
 // NewRecord makes an empty record.
 func NewRecord(t *testing.T) *Record {
 	return &Record{
-		t: t, chunks: map[int64]executor.Chunk{}, Ended: map[int64]executor.Report{},
+		t: t, chunks: map[int64]executor.Chunk{}, Ended: map[int64]executor.Update{},
 		Outputs: map[int64]string{}, Failed: map[int64]jobs.TaskError{}, Spent: map[int64]time.Duration{},
 		Back: map[int64]bool{}, Suspects: map[int64]bool{}, Lost: map[int64]bool{}, more: make(chan struct{}),
 	}
 }
 
-func (r *Record) report(p executor.Report) {
+func (r *Record) report(p executor.Update) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, ok := r.chunks[p.Chunk]
@@ -86,7 +86,7 @@ func (r *Record) report(p executor.Report) {
 	if _, ok := r.Ended[p.Chunk]; ok {
 		r.t.Errorf("report of chunk %d after its end", p.Chunk)
 	}
-	if len(p.Runs) > 0 && !p.Ended {
+	if len(p.Outcomes) > 0 && !p.Ended {
 		r.t.Errorf("chunk %d: outcomes before its end", p.Chunk)
 	}
 	claim := func(task int64) {
@@ -98,7 +98,7 @@ func (r *Record) report(p executor.Report) {
 		}
 	}
 	last := int64(-1)
-	for _, run := range p.Runs {
+	for _, run := range p.Outcomes {
 		if run.First <= last {
 			r.t.Errorf("chunk %d: runs do not ascend", p.Chunk)
 		}
@@ -208,7 +208,7 @@ func (r *Record) Text() []string {
 }
 
 // A Turn is a Run in progress.
-type Turn struct {
+type Session struct {
 	*Record
 	in     chan executor.Chunk
 	Cancel context.CancelFunc
@@ -216,17 +216,17 @@ type Turn struct {
 }
 
 // Begin starts a turn on an executor.
-func Begin(t *testing.T, e executor.Executor, l executor.Lane) *Turn {
+func Begin(t *testing.T, e executor.Executor, l executor.Lane) *Session {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	b := &Turn{Record: NewRecord(t), in: make(chan executor.Chunk), Cancel: cancel, done: make(chan error, 1)}
+	b := &Session{Record: NewRecord(t), in: make(chan executor.Chunk), Cancel: cancel, done: make(chan error, 1)}
 	go func() { b.done <- e.Run(ctx, l, b.in, b.report) }()
 	t.Cleanup(cancel)
 	return b
 }
 
 // Give hands over a chunk.
-func (b *Turn) Give(c executor.Chunk) {
+func (b *Session) Give(c executor.Chunk) {
 	b.t.Helper()
 	b.mu.Lock()
 	b.chunks[c.ID] = c
@@ -241,13 +241,13 @@ func (b *Turn) Give(c executor.Chunk) {
 }
 
 // End closes the turn and waits for its end; every chunk must be reported.
-func (b *Turn) End() error {
+func (b *Session) End() error {
 	b.t.Helper()
 	close(b.in)
 	return b.Wait()
 }
 
-func (b *Turn) Wait() error {
+func (b *Session) Wait() error {
 	b.t.Helper()
 	select {
 	case err := <-b.done:

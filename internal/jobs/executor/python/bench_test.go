@@ -26,10 +26,10 @@ func BenchmarkSquares(b *testing.B) {
 		done := 0
 		for range 2 {
 			lanes.Go(func() {
-				err := shared.Run(b.Context(), lane(squares), in, func(r executor.Report) {
+				err := shared.Run(b.Context(), lane(squares), in, func(r executor.Update) {
 					mu.Lock()
 					defer mu.Unlock()
-					for _, run := range r.Runs {
+					for _, run := range r.Outcomes {
 						done += run.Count
 					}
 				})
@@ -126,7 +126,7 @@ func one(b *testing.B, l executor.Lane) time.Duration {
 	in <- executortest.Numbers(1, 3, 1)
 	close(in)
 	n := 0
-	if err := shared.Run(b.Context(), l, in, func(r executor.Report) { n += len(r.Runs) }); err != nil || n != 1 {
+	if err := shared.Run(b.Context(), l, in, func(r executor.Update) { n += len(r.Outcomes) }); err != nil || n != 1 {
 		b.Fatal(n, err)
 	}
 	return time.Since(began)

@@ -1,6 +1,7 @@
 package python
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -29,7 +30,7 @@ type chunk struct {
 	// Outcomes in order, of a process that runs one task at a time. received
 	// counts them, and those of several at once too.
 	received  int
-	outputs   []stretch
+	outputs   []outputSpan
 	failed    []int32
 	durations []byte
 	usual     time.Duration // of a task of the last batch
@@ -127,7 +128,7 @@ func (c *chunk) scatter() {
 	i := 0
 	for _, s := range c.outputs {
 		for block := s.text(); len(block) > 0; i++ {
-			end := indexByte(block, '\n') + 1
+			end := bytes.IndexByte(block, '\n') + 1
 			if end == 0 || i == len(c.single) {
 				break
 			}

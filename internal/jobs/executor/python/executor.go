@@ -21,20 +21,18 @@ import (
 
 // Options are what an Executor may be told. The zero value is usable.
 type Options struct {
-	Logger *slog.Logger  // for what no caller hears of; default slog.Default()
-	Keep   time.Duration // how long an idle process is kept; default 10 s
-	Idle   int           // idle processes kept at most; default 16
-	Turns  int           // for how many jobs and lanes a process is used; default 100,000
-	Groups *cgroup.Tree  // to hold memory limits; nil to limit each process by itself
+	Logger  *slog.Logger  // for what no caller hears of; default slog.Default()
+	Keep    time.Duration // how long an idle process is kept; default 10 s
+	MaxUses int           // how many sessions a process serves; default 100,000
+	Groups  *cgroup.Tree  // to hold memory limits; nil to limit each process by itself
 }
 
 // An Executor runs Python programs. Close must be called.
 type Executor struct {
-	log    *slog.Logger
-	keep   time.Duration
-	most   int
-	turns  int
-	groups *cgroup.Tree
+	log     *slog.Logger
+	keep    time.Duration
+	maxUses int
+	groups  *cgroup.Tree
 
 	bounds  bounds
 	reading func() // see worker
@@ -62,12 +60,15 @@ type idleWorker struct {
 // A key says for what a process may be used again.
 type key [sha256.Size]byte
 
+// maxIdle is how many idle processes are kept.
+const maxIdle = 16
+
 const defaultInterpreter = "python3"
 
 // New makes an executor. It starts nothing before it is needed; see Warm.
 func New(o Options) *Executor {
 	e := &Executor{
-		log: o.Logger, keep: o.Keep, most: o.Idle, turns: o.Turns, groups: o.Groups,
+		log: o.Logger, keep: o.Keep, maxUses: o.MaxUses, groups: o.Groups,
 		interpreters: make(map[string]string),
 		checks:       make(map[[32]byte]checkResult),
 		checking:     make(chan struct{}, 1),
@@ -79,11 +80,8 @@ func New(o Options) *Executor {
 	if e.keep == 0 {
 		e.keep = 10 * time.Second
 	}
-	if e.most == 0 {
-		e.most = 16
-	}
-	if e.turns == 0 {
-		e.turns = 100_000
+	if e.maxUses == 0 {
+		e.maxUses = 100_000
 	}
 	return e
 }
@@ -219,7 +217,7 @@ func (e *Executor) release(w *worker, lane executor.Lane) {
 	w.free = rest != executor.GoesOn && w.loaded
 	// The environment of each turn costs some 100 bytes: the C library does not
 	// free variables, as somebody may point to them (see setenv(3)).
-	if w.turns >= e.turns || !w.setIdle(true) {
+	if w.turns >= e.maxUses || !w.setIdle(true) {
 		e.living.Go(w.retire)
 		return
 	}
@@ -232,7 +230,7 @@ func (e *Executor) release(w *worker, lane executor.Lane) {
 	kept := &idleWorker{worker: w}
 	kept.expiry = time.AfterFunc(e.keep, func() { e.expire(kept) })
 	e.idle = append(e.idle, kept)
-	if len(e.idle) > e.most {
+	if len(e.idle) > maxIdle {
 		oldest := e.idle[0]
 		if oldest.expiry.Stop() {
 			e.idle = e.idle[1:]
@@ -437,7 +435,7 @@ func (e *Executor) learn(p *jobs.Python, w *worker) {
 }
 
 // A turnFrame says for whom a process works from now on.
-type turnFrame struct {
+type sessionFrame struct {
 	Env   map[string]string `json:"env"`
 	Fresh bool              `json:"fresh"` // the module is to be loaded anew, and the process to be as new
 }
@@ -451,7 +449,7 @@ func (w *worker) turn(lane executor.Lane) {
 	}
 	w.job, w.lane = lane.Job, lane.Number
 	w.turns++
-	w.send(jsonFrame(frameTurn, turnFrame{Env: lane.Environ(), Fresh: fresh}))
+	w.send(jsonFrame(frameSession, sessionFrame{Env: lane.Environ(), Fresh: fresh}))
 }
 
 // pin binds the process to the cores unless it is already.

@@ -37,7 +37,7 @@ import (
 //	K  what is wrong with a source, JSON
 const (
 	frameProgram  = 'P'
-	frameTurn     = 'T'
+	frameSession  = 'T'
 	frameChunk    = 'C'
 	frameCheck    = 'K'
 	frameHello    = 'H'
@@ -157,7 +157,7 @@ func appendChunk(dst []byte, base int64, count, cell int, failures int64, number
 	u64 := binary.LittleEndian.AppendUint64
 	dst = u64(dst, uint64(base))
 	dst = u64(dst, uint64(count))
-	dst = u64(dst, uint64(cellLimit+cell))
+	dst = u64(dst, uint64(wordLimit+cell))
 	dst = u64(dst, uint64(failures))
 	if numbers == nil {
 		return u64(u64(append(dst, 0), 0), 0)
@@ -272,9 +272,9 @@ func (o outcomesFrame) marked(n int) bool {
 			return false
 		}
 		for ; at < offset; at++ {
-			rest = rest[indexByte(rest, '\n')+1:]
+			rest = rest[bytes.IndexByte(rest, '\n')+1:]
 		}
-		end := indexByte(rest, '\n')
+		end := bytes.IndexByte(rest, '\n')
 		if !isFailure(rest[:end]) {
 			return false
 		}
@@ -310,7 +310,7 @@ type outcome struct {
 func (r *reader) outcome() (outcome, error) {
 	o := outcome{number: r.i64(), spent: r.seconds(), failed: r.u8() != 0}
 	o.line = r.take(int(r.u32()))
-	if r.bad || len(o.line) < 2 || indexByte(o.line, '\n') != len(o.line)-1 {
+	if r.bad || len(o.line) < 2 || bytes.IndexByte(o.line, '\n') != len(o.line)-1 {
 		return outcome{}, errFrame
 	}
 	if text := o.line[:len(o.line)-1]; o.failed != (text[0] == '!') || o.failed && !isFailure(text) {

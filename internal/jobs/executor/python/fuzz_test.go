@@ -11,11 +11,11 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
-	"github.com/allcores/allcores/internal/jobs/executor/reports"
+	"github.com/allcores/allcores/internal/jobs/executor/updates"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// FuzzProtocol has a process say anything at all, with anything in its cells,
+// FuzzProtocol has a process say anything at all, with anything in its memory,
 // until it breaks the protocol or dies. Each task must come out once.
 func FuzzProtocol(f *testing.F) {
 	u64 := binary.LittleEndian.AppendUint64
@@ -35,25 +35,25 @@ func FuzzProtocol(f *testing.F) {
 	f.Add(bytes.Join([][]byte{single(3, "1\n"), single(12, "2\n"), ending(10, 1), ending(0, 9)}, nil), int64(13), int64(4), int64(1<<40), true)
 	f.Add(appendFrame(nil, frameLoaded, []byte(`!{"kind":"x"}`)), int64(-1), int64(1<<62), int64(-1), false)
 	f.Fuzz(func(t *testing.T, data []byte, high, mark, unsent int64, loaded bool) {
-		cells, err := newCells(2)
+		memory, err := newSharedMemory(2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer cells.close()
+		defer memory.close()
 		count := make(map[int64]int)
 		ended := make(map[int64]bool)
-		var turn turn
-		turn = fuzzTurn(cells, loaded, reports.New(func(r executor.Report) {
+		var turn session
+		turn = fuzzTurn(memory, loaded, updates.New(func(r executor.Update) {
 			if ended[r.Chunk] {
 				t.Errorf("chunk %d ends twice", r.Chunk)
 			}
 			ended[r.Chunk] = r.Ended
 			tell(count, r)
 		}))
-		cells.store(cellHigh, high)
-		cells.store(cellMark, mark)
-		cells.store(cellMark+markStep, mark+1)
-		cells.store(cellUnsent, unsent)
+		memory.store(wordHigh, high)
+		memory.store(wordMark, mark)
+		memory.store(wordMark+markStep, mark+1)
+		memory.store(wordUnsent, unsent)
 		stream := bufio.NewReader(bytes.NewReader(data))
 		for err == nil && turn.err == nil {
 			var f frame
@@ -65,14 +65,14 @@ func FuzzProtocol(f *testing.F) {
 		}
 		turn.reclaim()
 		turn.inHand(0)
-		cells.unsent(0)
+		memory.unsent(0)
 		failure := &jobs.TaskError{Kind: jobs.KindCrash}
 		exit := &exitInfo{}
 		blame := turn.blame(exit, failure, turn.begun())
 		for _, c := range turn.flight {
 			turn.abandon(c, blame, exit)
 		}
-		turn.reports.Close()
+		turn.updates.Close()
 		for i := range int64(20) {
 			if n := count[100+i]; n != 1 && !(n == 0 && blame.alone == i) {
 				t.Errorf("task %d comes out %d times", i, n)
@@ -82,10 +82,10 @@ func FuzzProtocol(f *testing.F) {
 }
 
 // fuzzTurn is a turn with two chunks of ten tasks in flight, from 100 on.
-func fuzzTurn(cells *cells, loaded bool, queue *reports.Queue) turn {
-	w := &worker{cells: cells, loaded: loaded, next: 20, born: time.Now(), printed: make(map[source]*printing)}
-	t := turn{
-		e: &Executor{bounds: usualBounds}, ctx: context.Background(), w: w, reports: queue,
+func fuzzTurn(memory *sharedMemory, loaded bool, queue *updates.Queue) session {
+	w := &worker{shared: memory, loaded: loaded, next: 20, born: time.Now(), printed: make(map[source]*openLine)}
+	t := session{
+		e: &Executor{bounds: usualBounds}, ctx: context.Background(), w: w, updates: queue,
 		lane: executor.Lane{Threads: 2}, seen: make([]seen, 2), culprit: -1,
 	}
 	for i := range int64(2) {
@@ -97,8 +97,8 @@ func fuzzTurn(cells *cells, loaded bool, queue *reports.Queue) turn {
 }
 
 // tell counts how often each task comes out.
-func tell(count map[int64]int, r executor.Report) {
-	for _, run := range r.Runs {
+func tell(count map[int64]int, r executor.Update) {
+	for _, run := range r.Outcomes {
 		lines := 0
 		for range outcomes.Lines(run.Outputs) {
 			lines++

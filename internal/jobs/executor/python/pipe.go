@@ -100,3 +100,15 @@ func (p *pipe) used(n int) {
 		p.left -= n
 	}
 }
+
+// readFD reads once from a descriptor that is ready, or fails with EAGAIN.
+func readFD(fd int, buf []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, buf)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+func again(err error) bool { return err == syscall.EAGAIN }

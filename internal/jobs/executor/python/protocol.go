@@ -24,7 +24,7 @@ const maxStrays = 1000
 const maxEmpty = 3
 
 // breach ends a process that does what no runner of ours does. why is a sentence.
-func (t *turn) breach(why string) {
+func (t *session) breach(why string) {
 	if t.broke == "" && t.culprit < 0 && !t.stuck && !t.slow && t.w != nil {
 		t.broke = why
 		t.w.kill()
@@ -34,7 +34,7 @@ func (t *turn) breach(why string) {
 func brokeProtocol(err error) string { return fmt.Sprintf("the process broke the protocol: %v", err) }
 
 // frame takes in a frame of the process. The error says what no runner sends.
-func (t *turn) frame(f frame) error {
+func (t *session) frame(f frame) error {
 	if !t.w.loaded && f.kind != frameLoaded && f.kind != frameLogs {
 		return fmt.Errorf("%w: its type is %q before the program is loaded", errFrame, f.kind)
 	}
@@ -68,7 +68,7 @@ func (t *turn) frame(f frame) error {
 
 // stray counts what is said of a task that is not in flight: its chunk was given
 // back.
-func (t *turn) stray(number int64) error {
+func (t *session) stray(number int64) error {
 	if number < 0 || number >= t.w.next {
 		return fmt.Errorf("%w: it is of task %d of %d", errFrame, number, t.w.next)
 	}
@@ -79,7 +79,7 @@ func (t *turn) stray(number int64) error {
 }
 
 // loaded takes in that the program is loaded, or why it could not be.
-func (t *turn) loaded(body []byte) error {
+func (t *session) loaded(body []byte) error {
 	switch {
 	case t.w.loaded:
 		return fmt.Errorf("%w: the program is loaded for the second time", errFrame)
@@ -105,7 +105,7 @@ func (t *turn) loaded(body []byte) error {
 }
 
 // outcomes takes in outcomes of single tasks.
-func (t *turn) outcomes(body []byte) error {
+func (t *session) outcomes(body []byte) error {
 	r := reader{rest: body}
 	for len(r.rest) > 0 {
 		o, err := r.outcome()
@@ -131,7 +131,7 @@ func (t *turn) outcomes(body []byte) error {
 }
 
 // printed takes in what was printed.
-func (t *turn) printed(body []byte) error {
+func (t *session) printed(body []byte) error {
 	r := reader{rest: body}
 	logged := r.i64()
 	if r.bad {
@@ -149,7 +149,7 @@ func (t *turn) printed(body []byte) error {
 }
 
 // dated is l with a time of the process's life.
-func (t *turn) dated(l logText) logText {
+func (t *session) dated(l logText) logText {
 	l.at = within(l.at, t.w.born)
 	return l
 }
@@ -166,7 +166,7 @@ func within(at, start time.Time) time.Time {
 }
 
 // ended finishes the chunk of which the process says that it has ended.
-func (t *turn) ended(e ending) error {
+func (t *session) ended(e ending) error {
 	w := t.w
 	for i, c := range t.flight {
 		if c.base != e.base {
@@ -191,12 +191,12 @@ func (t *turn) ended(e ending) error {
 
 // mayEnd reports why a chunk cannot end now with that many of its tasks done, if
 // it cannot.
-func (t *turn) mayEnd(c *chunk, done int64) error {
+func (t *session) mayEnd(c *chunk, done int64) error {
 	if done > int64(c.Count) || done != int64(c.received) || !c.complete(int(done)) {
 		return fmt.Errorf("%w: a chunk ends with %d tasks done, but %d have an outcome", errFrame, done, c.received)
 	}
 	for i := range t.seen {
-		if mark := t.w.cells.mark(i); mark >= c.base && mark < c.end {
+		if mark := t.w.shared.mark(i); mark >= c.base && mark < c.end {
 			return fmt.Errorf("%w: a chunk ends while a task of it runs", errFrame)
 		}
 	}
@@ -213,7 +213,7 @@ func (t *turn) mayEnd(c *chunk, done int64) error {
 }
 
 // usage is what running a chunk took, as far as it can be true.
-func (t *turn) usage(c *chunk, e ending) executor.Usage {
+func (t *session) usage(c *chunk, e ending) executor.Usage {
 	w, now := t.w, time.Now()
 	life := now.Sub(w.born)
 	busy := func(d time.Duration, most int) time.Duration { return min(max(d, 0), life*time.Duration(most)) }
@@ -233,8 +233,8 @@ const maxPeak = 1 << 50
 
 // inHand is the number of the task that thread i has in hand, or -1. A mark that
 // leads to no task in flight, or to one that has ended, is none.
-func (t *turn) inHand(i int) int64 {
-	mark := t.w.cells.mark(i)
+func (t *session) inHand(i int) int64 {
+	mark := t.w.shared.mark(i)
 	if c := t.chunk(mark); c == nil || c.has(mark) {
 		return -1
 	}
@@ -244,7 +244,7 @@ func (t *turn) inHand(i int) int64 {
 // high is the number below which tasks may have begun: what the process says, but
 // no less than the outcomes and the tasks in hand show, and no more than it was
 // sent.
-func (t *turn) high() int64 {
+func (t *session) high() int64 {
 	// The marks are read first: a task in hand is below the cell that is read then.
 	var least int64
 	for i := range t.seen {
@@ -255,7 +255,7 @@ func (t *turn) high() int64 {
 			least = max(least, c.base+int64(c.received))
 		}
 	}
-	return max(least, min(t.w.cells.load(cellHigh), t.w.next))
+	return max(least, min(t.w.shared.load(wordHigh), t.w.next))
 }
 
 // bounds are how long a process may do nothing of use.
@@ -268,12 +268,12 @@ type bounds struct {
 var usualBounds = bounds{frame: 10 * time.Second, stall: 30 * time.Second, end: 30 * time.Second}
 
 // progressed notes that the process went on with its tasks.
-func (t *turn) progressed() { t.idle, t.quiet, t.strays = 0, 0, 0 }
+func (t *session) progressed() { t.idle, t.quiet, t.strays = 0, 0, 0 }
 
 // stall ends a process that goes on with nothing: one that was stopped between
 // tasks, whose loop has ended, or whose marks change without end so that no task
 // is ever seen to take too long.
-func (t *turn) stall(now time.Time) {
+func (t *session) stall(now time.Time) {
 	// A tick that comes late says nothing of the process: this program stood still.
 	passed := min(now.Sub(t.looked), time.Second)
 	t.looked = now

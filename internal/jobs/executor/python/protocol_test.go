@@ -35,12 +35,12 @@ def say(*frames):
     for f in frames:
         os.write(4, f)
 
-def cells():
+def words():
     return memoryview(mmap.mmap(5, 0)).cast("q")
 
 def noise(*values, cells_of=(0, 1, 2, 3, 4, 5, 16, 24, 32)):
     def run():
-        c = cells()
+        c = words()
         while True:
             for v in values:
                 for i in cells_of:
@@ -105,7 +105,7 @@ var forgeries = []forgery{
 	{`say(frame("E", ending(0, 1 << 62)))`, "tasks done", ""},
 	{`say(frame("E", ending(99, 0)))`, "is of task", ""},
 	{`say(frame("E", ending(0, 0, began=float("nan"))))`, "malformed", ""},
-	{`cells()[16] = cells()[24] = -1; say(frame("E", ending(0, 0)))`, "no task done", ""},
+	{`words()[16] = words()[24] = -1; say(frame("E", ending(0, 0)))`, "no task done", ""},
 	{`[say(frame("o", one(0)), frame("E", ending(0, 1, 1e11, 1e30, 1e30, 1e30, 1e30, 1 << 62)))]; time.sleep(0.2)`, "", "succeed"},
 	{`say(frame("G", log(1 << 62, at=1e11) + log(-5, at=-0.0)[8:]))`, "", "succeed"},
 	{`noise(0, -1, 1 << 62, -(1 << 63), 7)`, "", "succeed"},

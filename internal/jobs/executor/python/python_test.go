@@ -60,7 +60,7 @@ func TestSquares(t *testing.T) {
 // little.
 func TestTurnsOfAProcess(t *testing.T) {
 	t.Parallel()
-	e := python.New(python.Options{Turns: 3})
+	e := python.New(python.Options{MaxUses: 3})
 	defer e.Close()
 	var pids []string
 	for i := range 7 {

@@ -91,7 +91,7 @@ type exitInfo struct {
 // A worker is a Python process with the runner in it.
 type worker struct {
 	process *process.Process
-	cells   *cells
+	shared  *sharedMemory
 	memory  int64  // bytes that it may take; 0 for no limit
 	dir     string // its working directory
 
@@ -137,7 +137,7 @@ type worker struct {
 	chunks      int   // chunks sent so far
 	user        time.Duration
 	system      time.Duration
-	printed     map[source]*printing
+	printed     map[source]*openLine
 	several     bool   // tasks at once
 	interpreter string // as it says itself
 	version     string
@@ -156,7 +156,7 @@ func spawn(s process.Spec, frameTime time.Duration, reading func()) (w *worker, 
 	}
 	w = &worker{
 		more: make(chan struct{}, 1), gone: make(chan struct{}), writes: make(chan []byte, maxUnread), ended: make(chan struct{}),
-		printed: make(map[source]*printing), cores: s.Cores, memory: s.Memory, frameTime: frameTime, reading: reading,
+		printed: make(map[source]*openLine), cores: s.Cores, memory: s.Memory, frameTime: frameTime, reading: reading,
 		born: time.Now(),
 	}
 	w.room = sync.NewCond(&w.mu)
@@ -216,7 +216,7 @@ func spawn(s process.Spec, frameTime time.Duration, reading func()) (w *worker, 
 			return nil, fmt.Errorf("set up a pipe from the worker: %w", err)
 		}
 	}
-	if w.cells, err = newCells(maxThreads); err != nil {
+	if w.shared, err = newSharedMemory(maxThreads); err != nil {
 		return nil, err
 	}
 	if w.dir, err = process.Scratch(); err != nil {
@@ -225,9 +225,9 @@ func spawn(s process.Spec, frameTime time.Duration, reading func()) (w *worker, 
 	s.Argv = []string{s.Path, "-c", bootstrap, lib}
 	s.Dir = w.dir
 	// 0 null, 1 and 2 output, 3 and 4 frames, 5 cells, 6 flush requests
-	s.Files = []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.cells.file.Fd()), theirs[5]}
+	s.Files = []int{theirs[0], theirs[1], theirs[2], theirs[3], theirs[4], int(w.shared.file.Fd()), theirs[5]}
 	w.process, err = process.Start(s)
-	w.cells.shared()
+	w.shared.handedOver()
 	if err != nil {
 		return nil, err
 	}
@@ -238,8 +238,8 @@ func spawn(s process.Spec, frameTime time.Duration, reading func()) (w *worker, 
 // release gives back what a worker holds here.
 func (w *worker) release() {
 	w.closeFiles()
-	if w.cells != nil {
-		w.cells.close()
+	if w.shared != nil {
+		w.shared.close()
 	}
 	if w.dir != "" {
 		os.RemoveAll(w.dir)
@@ -473,7 +473,7 @@ func (w *worker) bury() {
 	w.room.Broadcast()
 	w.mu.Unlock()
 	<-w.gone
-	w.cells.close()
+	w.shared.close()
 }
 
 // retireGrace is how long an idle process has to end by itself.

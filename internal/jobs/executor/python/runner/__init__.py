@@ -5,7 +5,7 @@ descriptors, which nothing that a task starts inherits:
 
   3  frames in: length of the body (u32), type (u8), body; little endian
   4  frames out: the same
-  5  shared memory of 64-bit cells, see the constants below, and at its end room
+  5  shared memory of 64-bit words, see the constants below, and at its end room
      for what was printed and is not sent, and for what faulthandler says of a
      crash: the parent reads both when the process has died
   6  a byte here asks for a flush (see Runner.serve)
@@ -13,7 +13,7 @@ descriptors, which nothing that a task starts inherits:
 Tasks are known here by their number, which grows by one from task to task over
 the life of the process. The parent knows which task of which job it is.
 
-The cells let the parent see and steer without a message, even while a task or a
+The words let the parent see and steer without a message, even while a task or a
 C extension holds the interpreter lock:
 
   HIGH    no task at or above this number has been, or will be, started unless
@@ -27,7 +27,7 @@ C extension holds the interpreter lock:
           other one holds the interpreter lock, or the event loop
   UNSENT  bytes of log records in the room for them
   SENT    how many log records were made before those
-  LIMIT   eight cells, one of each chunk in flight: start nothing from there on
+  LIMIT   eight words, one of each chunk in flight: start nothing from there on
   MARK    one cell a thread, a cache line apart: the number in hand, or -1
 """
 

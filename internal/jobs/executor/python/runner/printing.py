@@ -3,7 +3,7 @@ import io, os, struct, threading, time
 from codecs import getincrementaldecoder
 from functools import partial, wraps
 
-from .cells import DIRTY, ROOM, SENT, UNSENT
+from .shared import DIRTY, ROOM, SENT, UNSENT
 
 MAX_TASK_LOG, MAX_LOG = 256 << 10, 1 << 20  # characters, of a task's stream and in all
 MAX_PIECES = 1000  # of a line that does not end, and characters of one
@@ -15,8 +15,8 @@ class Log:
     """What was printed and is not sent yet. As far as there is room a copy of it lies
     in the shared memory, for a process that dies."""
 
-    def __init__(self, cells, room):
-        self.cells, self.room = cells, room
+    def __init__(self, words, room):
+        self.words, self.room = words, room
         self.lock = threading.RLock()  # a signal handler may print, too
         self.records = []  # of (number, stream, time, text)
         self.copied = []   # bytes that the copy of each has
@@ -34,7 +34,7 @@ class Log:
                 n = RECORD.size + len(data)
                 self.room[self.used:self.used + n] = RECORD.pack(number, stream, at, len(data)) + data
                 self.used += n
-                self.cells[UNSENT] = self.used
+                self.words[UNSENT] = self.used
             self.copied.append(n)
 
     def take(self):
@@ -49,13 +49,13 @@ class Log:
             sent = sum(self.copied[:n])
             del self.copied[:n]
             left = self.used - sent
-            self.cells[UNSENT] = 0
+            self.words[UNSENT] = 0
             if left:
                 self.room[:left] = bytes(self.room[sent:self.used])
             self.sent += n
             self.used = left
-            self.cells[SENT] = self.sent
-            self.cells[UNSENT] = left
+            self.words[SENT] = self.sent
+            self.words[UNSENT] = left
 
 
 class Stream(io.TextIOWrapper):
@@ -105,7 +105,7 @@ class Stream(io.TextIOWrapper):
         if "\n" in text or not text or "\r" in text or len(text) > MAX_PIECES or len(pieces) > MAX_PIECES:
             self.commit()
         elif len(pieces) == 1:
-            self.runner.cells[DIRTY] = 1
+            self.runner.words[DIRTY] = 1
         return len(text)
 
     def change(self, task):
@@ -136,7 +136,7 @@ class Stream(io.TextIOWrapper):
                 self.busy = False
         if r.log.size > MAX_LOG or r.log.used > ROOM // 2:
             r.send_logs()
-        r.cells[DIRTY] = 1
+        r.words[DIRTY] = 1
 
     def keep(self, text, task):
         """Takes text of a task as far as it is kept; the lock must be held."""
@@ -172,7 +172,7 @@ class Stream(io.TextIOWrapper):
         """Adds a line of ours."""
         self.commit()
         self.runner.log.add(task, self.number, time.time(), text + "\n")
-        self.runner.cells[DIRTY] = 1
+        self.runner.words[DIRTY] = 1
 
     def flush(self):
         """Sends what was printed, so that it comes before what the program writes to the

@@ -11,9 +11,9 @@ from .values import FILE, MODULE, hide
 # cell MARK.
 
 
-def by_value(f, inputs, n, cells, append, expected):
+def by_value(f, inputs, n, words, append, expected):
     for x in inputs:
-        cells[16] = n
+        words[16] = n
         r = f(x)
         if type(r) is not expected:
             return n, r, True
@@ -22,9 +22,9 @@ def by_value(f, inputs, n, cells, append, expected):
     return n, None, False
 
 
-def by_args(f, inputs, n, cells, append, expected):
+def by_args(f, inputs, n, words, append, expected):
     for x in inputs:
-        cells[16] = n
+        words[16] = n
         r = f(*x)
         if type(r) is not expected:
             return n, r, True
@@ -33,9 +33,9 @@ def by_args(f, inputs, n, cells, append, expected):
     return n, None, False
 
 
-def by_kwargs(f, inputs, n, cells, append, expected):
+def by_kwargs(f, inputs, n, words, append, expected):
     for x in inputs:
-        cells[16] = n
+        words[16] = n
         r = f(**x)
         if type(r) is not expected:
             return n, r, True

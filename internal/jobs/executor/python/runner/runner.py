@@ -5,9 +5,9 @@ from fcntl import ioctl
 from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .cells import ANSWERS, DIRTY, RAW, ROOM, TRACE
+from .shared import ANSWERS, DIRTY, RAW, ROOM, TRACE
 from .directory import Directory
-from .many import Async, Threads
+from .parallel import Async, Threads
 from .printing import RECORD, Log, Stream, watch_dup2
 from .program import CALLS, Program, await_coroutine, checking_kills, is_async
 from .renewal import Baseline
@@ -40,7 +40,7 @@ class Runner:
             os.set_inheritable(fd, False)
         self.frames = open(3, "rb", buffering=1 << 16)
         self.shared = mmap.mmap(5, 0)
-        self.cells = memoryview(self.shared).cast("q")
+        self.words = memoryview(self.shared).cast("q")
         self.dump_crashes()
         self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
@@ -48,7 +48,7 @@ class Runner:
         self.memory_limit = ""   # in words; empty without one
         self.kills = -1          # descriptor of the file that counts kills, or -1
         room = memoryview(self.shared)[len(self.shared) - TRACE - ROOM:len(self.shared) - TRACE]
-        self.log = Log(self.cells, room)
+        self.log = Log(self.words, room)
         self.flush = self.flush_logs
         # A new program keeps the peak of the process that started it.
         self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
@@ -256,13 +256,13 @@ class Runner:
             if mode:
                 mode.answer()
             with self.lock:
-                self.cells[DIRTY] = 0
+                self.words[DIRTY] = 0
                 self.flush()
 
     def after_fork(self):
         """A process that the task forked speaks to nobody and has plain output."""
         self.forked = True
-        self.cells.release()  # so that it ends if it ever comes back into a loop here
+        self.words.release()  # so that it ends if it ever comes back into a loop here
         try:
             os.dup2(2, 5, inheritable=False)  # what faulthandler says of this one is printed
         except OSError:
@@ -301,10 +301,10 @@ class Runner:
     def drain(self):
         """Waits until the parent has read what was written to descriptors 1 and 2,
         so that it still sees the mark of the task that wrote it."""
-        pause, left, seen = 20e-6, STUCK, self.cells[RAW]
+        pause, left, seen = 20e-6, STUCK, self.words[RAW]
         for fd in (1, 2):
             try:
-                while ioctl(fd, FIONREAD, zero) != zero and left > 0 and self.cells[RAW] - seen <= PIPE_READS:
+                while ioctl(fd, FIONREAD, zero) != zero and left > 0 and self.words[RAW] - seen <= PIPE_READS:
                     time.sleep(pause)
                     left -= pause
                     pause = min(2 * pause, 1e-3)

@@ -6,9 +6,9 @@ from itertools import islice
 from time import perf_counter
 from types import CoroutineType
 
-from .cells import HIGH, MARK, RAW
+from .shared import HIGH, MARK, RAW
 from .directory import said
-from .misfits import text_keys
+from .unencodable import text_keys
 from .program import await_coroutine, by_value
 from .values import (BULK, LINES, MAX_OUTPUT, checked, describe, encode_scalars, encoded, encoder, integers, packed,
                      parse, unpacked)
@@ -44,7 +44,7 @@ class Serial:
 
     def __init__(self, runner, f, loop, call):
         self.runner, self.f, self.loop, self.call = runner, f, loop, call
-        self.current = partial(runner.cells.__getitem__, MARK)
+        self.current = partial(runner.words.__getitem__, MARK)
         self.encode = encoder()
         self.batch = 1         # tasks a batch
         self.expected = int    # type of the last output, usually that of the next one
@@ -87,7 +87,7 @@ class Serial:
                 return True
 
     def chunk(self, body):
-        cells, drain, directory = self.runner.cells, self.runner.drain, self.runner.directory
+        words, drain, directory = self.runner.words, self.runner.drain, self.runner.directory
         began, t = time.time(), perf_counter()
         base, count, cell, failures, ranged, start, step = CHUNK.unpack_from(body)
         f, loop = self.f, self.loop
@@ -107,20 +107,20 @@ class Serial:
         batch, held = self.batch, 0
         raw, careful = self.raw, self.careful
         while n < end:
-            if cells[RAW] != raw:
-                raw, careful = cells[RAW], CAREFUL
+            if words[RAW] != raw:
+                raw, careful = words[RAW], CAREFUL
             if careful:
                 careful -= 1
                 batch = 1
             stop = min(n + batch, end)
             part = list(islice(inputs, stop - n))
             self.part = n, part
-            cells[HIGH] = stop
-            limit = cells[cell]
+            words[HIGH] = stop
+            limit = words[cell]
             if limit < stop:
                 if limit <= n:
                     break
-                stop = cells[HIGH] = limit
+                stop = words[HIGH] = limit
                 del part[limit - n:]
             t = perf_counter()
             m = self.run_batch(f, loop, n, stop, failures) - n
@@ -132,7 +132,7 @@ class Serial:
                 self.tidy(n + m - 1, m)
                 careful = CAREFUL
             self.part = NOTHING
-            cells[MARK] = -1
+            words[MARK] = -1
             encoding, self.encoding = self.encoding, 0.0
             moving += encoding
             in_tasks += spent - encoding
@@ -177,17 +177,17 @@ class Serial:
 
     def run_batch(self, f, loop, n, stop, failures):
         """Runs the tasks of self.part and returns the number after the last one run."""
-        inputs, cells = iter(self.part[1]), self.runner.cells
+        inputs, words = iter(self.part[1]), self.runner.words
         while n < stop:
             append = self.out.append if self.expected in SCALARS else self.contain
             try:
-                n, r, odd = loop(f, inputs, n, cells, append, self.expected)
+                n, r, odd = loop(f, inputs, n, words, append, self.expected)
                 if not odd:
                     break
             except BaseException as e:
                 if self.runner.forked:
                     os._exit(1)
-                n = cells[MARK]
+                n = words[MARK]
                 text = describe(e, self.runner.memory_limit)
                 e = None
                 self.piece(b"!" + text.encode() + b"\n", True)
@@ -326,12 +326,12 @@ class Serial:
         self.runner.flush_logs()
         self.seal()
         self.send()
-        cells, (first, part) = self.runner.cells, self.part
-        if part and cells[self.cell] < cells[HIGH]:
-            mark = max(cells[MARK], first - 1)
-            del part[max(cells[self.cell], mark + 1) - first:]
+        words, (first, part) = self.runner.words, self.part
+        if part and words[self.cell] < words[HIGH]:
+            mark = max(words[MARK], first - 1)
+            del part[max(words[self.cell], mark + 1) - first:]
             # The loop may have taken one more before its inputs were cut. If it
             # is where it was the last time, it has not.
-            keep = max(cells[self.cell], mark + (1 if mark == self.trimmed else 2))
-            cells[HIGH] = min(cells[HIGH], keep)
+            keep = max(words[self.cell], mark + (1 if mark == self.trimmed else 2))
+            words[HIGH] = min(words[HIGH], keep)
             self.trimmed = mark

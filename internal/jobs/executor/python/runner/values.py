@@ -5,7 +5,7 @@ from errno import ENOMEM
 from json.encoder import c_make_encoder, encode_basestring_ascii as encode_string
 from math import isfinite
 
-from .misfits import note as said, survey, text_keys
+from .unencodable import note as said, survey, text_keys
 
 FILE = "program.py"         # how the program's source is called in tracebacks
 MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run

@@ -10,7 +10,7 @@ import (
 func TestCutCells(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {
-		c, err := newCells(4)
+		c, err := newSharedMemory(4)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -23,17 +23,17 @@ func TestCutCells(t *testing.T) {
 			}
 			c.memory = nil
 		}
-		c.store(cellHigh, 42)
-		c.store(cellUnsent, 1<<40)
-		if high := c.load(cellHigh); high != 42 {
+		c.store(wordHigh, 42)
+		c.store(wordUnsent, 1<<40)
+		if high := c.load(wordHigh); high != 42 {
 			t.Errorf("sealed %v: the cell has %d, want 42", sealed, high)
 		}
 		for _, size := range []int64{0, 1 << 30} {
 			if err := c.file.Truncate(size); (err == nil) == sealed {
 				t.Errorf("sealed %v: truncate to %d: %v", sealed, size, err)
 			}
-			c.store(cellHigh, 43)
-			c.load(cellMark + 3*markStep)
+			c.store(wordHigh, 43)
+			c.load(wordMark + 3*markStep)
 			if c.unsent(0); c.trace() != "" {
 				t.Errorf("sealed %v: a trace of nothing", sealed)
 			}

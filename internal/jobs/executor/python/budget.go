@@ -7,7 +7,7 @@ import (
 )
 
 // arm sets the timer to when the first chunk runs out of its time budget.
-func (t *turn) arm(timer *time.Timer) {
+func (t *session) arm(timer *time.Timer) {
 	var first time.Time
 	for _, c := range t.flight {
 		if c.Budget > 0 && !c.over && !c.begun.IsZero() {
@@ -24,7 +24,7 @@ func (t *turn) arm(timer *time.Timer) {
 }
 
 // exhausted cuts from the first chunk on whose budget is used up.
-func (t *turn) exhausted() {
+func (t *session) exhausted() {
 	now := time.Now()
 	for i, c := range t.flight {
 		if c.Budget > 0 && !c.over && !c.begun.IsZero() && now.Sub(c.begun) >= c.Budget {
@@ -36,7 +36,7 @@ func (t *turn) exhausted() {
 
 // cut sees to it that neither chunk i of the flight nor a later one that waits
 // starts another task, and gives back what will not be started.
-func (t *turn) cut(i int) {
+func (t *session) cut(i int) {
 	if t.w == nil || i >= len(t.flight) {
 		return
 	}
@@ -45,7 +45,7 @@ func (t *turn) cut(i int) {
 		// A later one that has begun has a budget of its own.
 		if t.stopped || j == 0 || high <= c.base {
 			c.over = true
-			t.w.cells.store(cellLimit+c.cell, c.base)
+			t.w.shared.store(wordLimit+c.cell, c.base)
 		}
 	}
 	time.Sleep(settle)
@@ -54,7 +54,7 @@ func (t *turn) cut(i int) {
 }
 
 // reclaim gives back the tasks that a cut chunk will not start.
-func (t *turn) reclaim() {
+func (t *session) reclaim() {
 	high := t.high()
 	kept := t.flight[:0]
 	for _, c := range t.flight {
@@ -71,10 +71,10 @@ func (t *turn) reclaim() {
 }
 
 // giveBack returns the tasks of a chunk from a number on.
-func (t *turn) giveBack(c *chunk, from int64) {
+func (t *session) giveBack(c *chunk, from int64) {
 	if from >= c.cut {
 		return
 	}
-	t.reports.Add(executor.Report{Chunk: c.ID, Back: []executor.Span{{First: c.index(from), Count: int(c.cut - from)}}})
+	t.updates.Add(executor.Update{Chunk: c.ID, Back: []executor.Span{{First: c.index(from), Count: int(c.cut - from)}}})
 	c.cut = from
 }

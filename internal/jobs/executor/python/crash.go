@@ -22,9 +22,9 @@ const statusBroken = 70
 const statusStale = 71
 
 // exited finds out what the end of the process means for the tasks in flight.
-func (t *turn) exited(exit *exitInfo) {
+func (t *session) exited(exit *exitInfo) {
 	w := t.w
-	cells := w.cells
+	cells := w.shared
 	for _, l := range cells.unsent(w.logged) {
 		w.printedLines(false, t.dated(l), t.log)
 	}
@@ -81,7 +81,7 @@ func (t *turn) exited(exit *exitInfo) {
 }
 
 // loadDeath is why a program cannot be loaded whose process ended meanwhile.
-func (t *turn) loadDeath(exit *exitInfo, failure *jobs.TaskError) error {
+func (t *session) loadDeath(exit *exitInfo, failure *jobs.TaskError) error {
 	e := jobs.TaskError{
 		Kind: failure.Kind, Type: failure.Type, Traceback: failure.Traceback,
 		Message: "the process ended while the program was loaded: " + describeExit(exit.Status),
@@ -118,7 +118,7 @@ type blame struct {
 
 // blame finds out which tasks may be the reason for the end of the process. Of
 // the last one that can be it tells in the failure if it had ended before.
-func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame {
+func (t *session) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame {
 	if t.ctx.Err() != nil || t.err != nil {
 		return blame{alone: -1, begun: -1}
 	}
@@ -157,14 +157,14 @@ func (t *turn) blame(exit *exitInfo, failure *jobs.TaskError, high int64) blame 
 
 // accident reports whether the process may have been killed by somebody else,
 // which says nothing of its program unless it comes again and again.
-func (t *turn) accident(exit *exitInfo, failure *jobs.TaskError) bool {
+func (t *session) accident(exit *exitInfo, failure *jobs.TaskError) bool {
 	return killedFromOutside(exit) && failure.Kind == jobs.KindCrash && t.broke == "" && !t.slow && t.deaths+1 < maxDeaths
 }
 
 // begun is the number below which tasks have begun. Where the process cannot be
 // believed in that, or too many have died of what they never showed, it is the end
 // of the first chunk in flight.
-func (t *turn) begun() int64 {
+func (t *session) begun() int64 {
 	high := t.high()
 	if len(t.flight) == 0 || !t.w.loaded || high > t.flight[0].base {
 		return high
@@ -177,7 +177,7 @@ func (t *turn) begun() int64 {
 
 // unfinished counts the tasks below a number that are at the process and have no
 // outcome, and gives the last of them.
-func (t *turn) unfinished(below int64) (last int64, n int) {
+func (t *session) unfinished(below int64) (last int64, n int) {
 	for _, c := range t.flight {
 		for i := c.base; i < min(c.cut, below); i++ {
 			if !c.has(i) {
@@ -192,7 +192,7 @@ func (t *turn) unfinished(below int64) (last int64, n int) {
 // abandon ends a chunk whose process has ended: what has an outcome keeps it,
 // what may be to blame is suspect, or lost where it was not in hand, the rest goes
 // back. It reports whether any is lost.
-func (t *turn) abandon(c *chunk, b blame, exit *exitInfo) bool {
+func (t *session) abandon(c *chunk, b blame, exit *exitInfo) bool {
 	var suspects []int64
 	suspect := make(map[int64]bool)
 	for _, n := range b.inHand {
@@ -216,9 +216,9 @@ func (t *turn) abandon(c *chunk, b blame, exit *exitInfo) bool {
 		at = c.index(b.begun)
 	}
 	lost, back := cutSpans(c.missing(suspect), at)
-	t.reports.Add(executor.Report{
+	t.updates.Add(executor.Update{
 		Chunk: c.ID, Ended: true,
-		Runs: c.runs(), Back: back, Suspects: suspects, Lost: lost, Logs: c.logs, Usage: usage,
+		Outcomes: c.runs(), Back: back, Suspects: suspects, Lost: lost, Logs: c.logs, Usage: usage,
 	})
 	return len(lost) > 0
 }
@@ -238,7 +238,7 @@ func cutSpans(spans []executor.Span, at int64) (before, after []executor.Span) {
 }
 
 // spent is how long a task has been in hand, as far as it was seen.
-func (t *turn) spent(number int64) time.Duration {
+func (t *session) spent(number int64) time.Duration {
 	for _, s := range t.seen {
 		if s.number == number && !s.since.IsZero() {
 			return time.Since(s.since)
@@ -248,7 +248,7 @@ func (t *turn) spent(number int64) time.Duration {
 }
 
 // verdict is the failure of the task that is to blame for the end of its process.
-func (t *turn) verdict(exit *exitInfo) *jobs.TaskError {
+func (t *session) verdict(exit *exitInfo) *jobs.TaskError {
 	status := exit.Status
 	switch {
 	case t.culprit >= 0 || t.stuck:
@@ -282,7 +282,7 @@ func (w *worker) stack(exit *exitInfo) string {
 		return ""
 	}
 	const head = "Stack (most recent call first):\n"
-	trace := w.cells.trace()
+	trace := w.shared.trace()
 	_, trace, found := strings.Cut(trace[max(strings.LastIndex(trace, head), 0):], head)
 	if !found {
 		return ""

@@ -4,7 +4,7 @@ from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import perf_counter
 
-from .cells import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
+from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
 from .directory import said
 from .program import FORKED
 from .serial import CHUNK, FRAME, MAX_CHUNK_OUTPUT
@@ -32,7 +32,7 @@ class Chunk:
         self.moving = perf_counter() - t
 
 
-class Many:
+class Parallel:
     """What the two ways of running several tasks at once share: the chunks in
     flight, from which a task is taken at a time, and the outcomes to be sent.
     A chunk's tasks may start while the last ones of the chunk before go on."""
@@ -52,24 +52,24 @@ class Many:
         if n >= 0:
             return n
         # A thread that a task started: the oldest in hand is the best guess.
-        cells = self.runner.cells
-        return min((m for m in (cells[MARK + i * MARK_STEP] for i in range(self.threads)) if m >= 0), default=-1)
+        words = self.runner.words
+        return min((m for m in (words[MARK + i * MARK_STEP] for i in range(self.threads)) if m >= 0), default=-1)
 
     def take(self, slot):
         """The next task to start: its chunk, number and input; None when there is
         none now. The lock must be held."""
-        cells = self.runner.cells
+        words = self.runner.words
         while self.chunks:
             c = self.chunks[0]
             if c.next < c.end:
                 n = c.next
-                cells[HIGH] = n + 1
-                if n < cells[c.cell] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
+                words[HIGH] = n + 1
+                if n < words[c.cell] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
                     if n == c.base:
                         c.began = time.time()
                     c.next = n + 1
                     c.open += 1
-                    cells[MARK + slot * MARK_STEP] = n
+                    words[MARK + slot * MARK_STEP] = n
                     return c, n, c.inputs[n - c.base]
             del self.chunks[0]
             c.end = c.next
@@ -93,8 +93,8 @@ class Many:
             c.in_tasks += spent
             c.moving += encoding
             c.open -= 1
-            r.cells[MARK + slot * MARK_STEP] = -1
-            r.cells[DIRTY] = 1
+            r.words[MARK + slot * MARK_STEP] = -1
+            r.words[DIRTY] = 1
             if c.next == c.end and not c.open:
                 if c in self.chunks:
                     self.chunks.remove(c)
@@ -125,7 +125,7 @@ class Many:
         directory.mark()
 
     def answer(self):
-        self.runner.cells[ANSWERS] += 1
+        self.runner.words[ANSWERS] += 1
 
     def send(self):
         """Sends the outcomes collected; the lock must be held."""
@@ -138,7 +138,7 @@ class Many:
         self.send()
 
 
-class Threads(Many):
+class Threads(Parallel):
     """Runs tasks on several threads."""
 
     def run(self):
@@ -187,7 +187,7 @@ class Threads(Many):
             task = context = x = None
 
 
-class Async(Many):
+class Async(Parallel):
     """Runs tasks of an async function, several at once, in one event loop.
 
     Each task is an asyncio task of its own, in a context of its own, so that what

@@ -1,6 +1,6 @@
-"""The cells of the memory shared with the parent, by index; see __init__."""
+"""The words of the memory shared with the parent, by index; see __init__."""
 
 HIGH, DIRTY, RAW, ANSWERS, UNSENT, SENT, MARK, MARK_STEP = 0, 1, 2, 3, 4, 5, 16, 8  # LIMIT: the parent says which
-# Bytes behind the cells.
+# Bytes behind the words.
 ROOM = 64 << 10   # for what was printed
 TRACE = 16 << 10  # for faulthandler

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/executor"
-	"github.com/allcores/allcores/internal/jobs/executor/reports"
+	"github.com/allcores/allcores/internal/jobs/executor/updates"
 )
 
 const (
@@ -45,13 +45,13 @@ func loadLimit(timeout time.Duration) time.Duration {
 }
 
 // A turn is one call of Run.
-type turn struct {
+type session struct {
 	e       *Executor
 	ctx     context.Context
 	lane    executor.Lane
 	in      <-chan executor.Chunk // nil once it is closed
 	halt    <-chan struct{}       // nil once it is closed
-	reports *reports.Queue
+	updates *updates.Queue
 
 	w      *worker
 	flight []*chunk // handed to the process or to be handed to the next one, in order
@@ -83,24 +83,24 @@ type seen struct {
 }
 
 // Run runs the chunks of a turn, as executor.Executor says.
-func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Report)) error {
+func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, send func(executor.Update)) error {
 	if lane.Program.Python == nil {
 		return errors.New("not a Python program")
 	}
 	lane.Threads = min(max(lane.Threads, 1), maxThreads)
-	t := &turn{
+	t := &session{
 		e: e, ctx: ctx, lane: lane, in: in, halt: lane.Halt,
-		reports: reports.New(report),
+		updates: updates.New(send),
 		seen:    make([]seen, lane.Threads),
 		culprit: -1,
 	}
 	t.loop()
 	t.finish()
-	t.reports.Close()
+	t.updates.Close()
 	return t.err
 }
 
-func (t *turn) loop() {
+func (t *session) loop() {
 	every := tick
 	if t.lane.Timeout > 0 {
 		every = min(every, max(t.lane.Timeout/4, 5*time.Millisecond))
@@ -117,15 +117,15 @@ func (t *turn) loop() {
 			events = t.w.more
 		}
 		in, room := t.in, (<-chan struct{})(nil)
-		if t.throttled = t.reports.LogBytes() > maxLogs; t.throttled {
-			events, room = nil, t.reports.Room
+		if t.throttled = t.updates.LogBytes() > maxLogs; t.throttled {
+			events, room = nil, t.updates.Room
 		}
 		switch {
 		case t.stopped: // what comes goes back at once
 		case len(t.flight) >= inFlight || t.over():
 			in = nil
-		case t.reports.Backlog() > maxBacklog:
-			in, room = nil, t.reports.Room
+		case t.updates.Backlog() > maxBacklog:
+			in, room = nil, t.updates.Room
 		}
 		select {
 		case <-cancelled:
@@ -178,7 +178,7 @@ func untilTick(every time.Duration) time.Duration {
 
 // over reports whether the chunk in hand may start no more tasks, so that one
 // that came now could only wait.
-func (t *turn) over() bool {
+func (t *session) over() bool {
 	for _, c := range t.flight {
 		if c.over {
 			return true
@@ -188,9 +188,9 @@ func (t *turn) over() bool {
 }
 
 // take accepts a chunk and hands it to the process.
-func (t *turn) take(c executor.Chunk) {
+func (t *session) take(c executor.Chunk) {
 	if t.stopped || t.ctx.Err() != nil {
-		t.reports.Add(executor.Report{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
+		t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
 		return
 	}
 	t.flight = append(t.flight, newChunk(c))
@@ -201,7 +201,7 @@ func (t *turn) take(c executor.Chunk) {
 }
 
 // start gets a process for the turn.
-func (t *turn) start() bool {
+func (t *session) start() bool {
 	w, err := t.e.acquire(t.ctx, t.lane)
 	if err != nil {
 		t.err = err
@@ -218,15 +218,15 @@ func (t *turn) start() bool {
 }
 
 // send hands a chunk to the process.
-func (t *turn) send(c *chunk) {
+func (t *session) send(c *chunk) {
 	w := t.w
 	c.base = w.next
 	c.end = c.base + int64(c.Count)
 	c.cut = c.end
-	c.cell = w.chunks % limitCells
+	c.cell = w.chunks % limitWords
 	w.next += int64(c.Count)
 	w.chunks++
-	w.cells.store(cellLimit+c.cell, c.end)
+	w.shared.store(wordLimit+c.cell, c.end)
 	c.sent = time.Now()
 	if w.loaded && t.flight[0] == c {
 		c.begun = c.sent
@@ -238,7 +238,7 @@ func (t *turn) send(c *chunk) {
 }
 
 // tick looks at what the process does.
-func (t *turn) tick() {
+func (t *session) tick() {
 	if t.w == nil || len(t.flight) == 0 {
 		return
 	}
@@ -264,9 +264,9 @@ func (t *turn) tick() {
 }
 
 // unsent reports whether the process has something for us.
-func (t *turn) unsent() bool {
-	cells := t.w.cells
-	if cells.load(cellDirty) != 0 || t.over() && cells.load(cellHigh) > cells.mark(0)+1 {
+func (t *session) unsent() bool {
+	cells := t.w.shared
+	if cells.load(wordDirty) != 0 || t.over() && cells.load(wordHigh) > cells.mark(0)+1 {
 		return true
 	}
 	if len(t.seen) > 1 {
@@ -283,9 +283,9 @@ func (t *turn) unsent() bool {
 // watchLoad ends a process that loads its program for too long. It waits for one
 // more tick, so that an acknowledgement that lies in the pipe is read before, and
 // longer for one that says that it has begun a task.
-func (t *turn) watchLoad() {
+func (t *session) watchLoad() {
 	limit := loadLimit(t.lane.Timeout)
-	if t.w.cells.load(cellHigh) > 0 {
+	if t.w.shared.load(wordHigh) > 0 {
 		limit += t.e.bounds.stall
 	}
 	switch {
@@ -301,7 +301,7 @@ func (t *turn) watchLoad() {
 
 // watch notes what is in hand, and ends the process when a task has been for
 // too long.
-func (t *turn) watch(now time.Time) {
+func (t *session) watch(now time.Time) {
 	if t.culprit >= 0 || t.stuck || t.broke != "" {
 		return
 	}
@@ -350,8 +350,8 @@ const patience = 200 * time.Millisecond
 // answered reports whether a task that is overdue could have ended: another one
 // may hold the interpreter lock, or the event loop. The first call asks the
 // process, which answers when neither is so.
-func (t *turn) answered(now time.Time) bool {
-	answers := t.w.cells.load(cellAnswers)
+func (t *session) answered(now time.Time) bool {
+	answers := t.w.shared.load(wordAnswers)
 	if t.query.IsZero() {
 		t.query, t.answers = now, answers
 		t.w.flush()
@@ -360,7 +360,7 @@ func (t *turn) answered(now time.Time) bool {
 }
 
 // handle takes in what the process says.
-func (t *turn) handle(e event) {
+func (t *session) handle(e event) {
 	switch {
 	case e.exit != nil:
 		t.exited(e.exit)
@@ -376,7 +376,7 @@ func (t *turn) handle(e event) {
 }
 
 // chunk is the one in flight that has the task of that number, or nil.
-func (t *turn) chunk(number int64) *chunk {
+func (t *session) chunk(number int64) *chunk {
 	for _, c := range t.flight {
 		if number >= c.base && number < c.end {
 			return c
@@ -386,7 +386,7 @@ func (t *turn) chunk(number int64) *chunk {
 }
 
 // log collects a line for the next report.
-func (t *turn) log(number int64, stream, text string, at time.Time) {
+func (t *session) log(number int64, stream, text string, at time.Time) {
 	c := t.chunk(number)
 	if c == nil {
 		// Printed while the program was loaded, or by a thread that outlived
@@ -398,34 +398,34 @@ func (t *turn) log(number int64, stream, text string, at time.Time) {
 		number = c.base
 	}
 	c.logs = append(c.logs, logLine(c.index(number), stream, text, at))
-	c.logBytes += len(text) + reports.LineCost
+	c.logBytes += len(text) + updates.LineCost
 }
 
-func (t *turn) reportLogs(c *chunk) {
+func (t *session) reportLogs(c *chunk) {
 	if len(c.logs) > 0 {
-		t.reports.Add(executor.Report{Chunk: c.ID, Logs: c.logs})
+		t.updates.Add(executor.Update{Chunk: c.ID, Logs: c.logs})
 		c.logs, c.logBytes = nil, 0
 	}
 }
 
 // end reports a chunk of which nothing more will be heard.
-func (t *turn) end(c *chunk, usage executor.Usage) {
-	t.reports.Add(executor.Report{Chunk: c.ID, Ended: true, Runs: c.runs(), Logs: c.logs, Usage: usage})
+func (t *session) end(c *chunk, usage executor.Usage) {
+	t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Outcomes: c.runs(), Logs: c.logs, Usage: usage})
 }
 
 // cancel gives back what was not started and stops the process.
-func (t *turn) cancel() {
+func (t *session) cancel() {
 	t.stopped = true
 	t.err = context.Cause(t.ctx)
 }
 
 // finish ends the turn: the process is kept when it is well, and ended when it
 // is not, and every chunk that is still in flight is reported.
-func (t *turn) finish() {
+func (t *session) finish() {
 	w := t.w
 	if w == nil {
 		for _, c := range t.flight {
-			t.reports.Add(executor.Report{Chunk: c.ID, Ended: true, Runs: c.runs(), Back: c.missing(nil), Logs: c.logs})
+			t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Outcomes: c.runs(), Back: c.missing(nil), Logs: c.logs})
 		}
 		return
 	}

@@ -9,7 +9,7 @@ import (
 
 // A stretch is the outputs of neighbouring tasks in one form: lines, or packed
 // numbers as outcomes.Encoded may have them.
-type stretch struct {
+type outputSpan struct {
 	kind   byte // of the frames that they came with
 	count  int
 	lines  [][]byte // as they came
@@ -59,17 +59,17 @@ func (c *chunk) closeNumbers() {
 }
 
 // room is the last stretch if it takes outputs of that kind, or a new one.
-func (c *chunk) room(kind byte) *stretch {
+func (c *chunk) room(kind byte) *outputSpan {
 	n := len(c.outputs)
 	if n == 0 || c.outputs[n-1].kind != kind || kind != frameOutcomes && c.outputs[n-1].count == outcomes.MaxPacked {
-		c.outputs = append(c.outputs, stretch{kind: kind})
+		c.outputs = append(c.outputs, outputSpan{kind: kind})
 		n++
 	}
 	return &c.outputs[n-1]
 }
 
 // take appends n outputs.
-func (s *stretch) take(n int, data []byte) (err error) {
+func (s *outputSpan) take(n int, data []byte) (err error) {
 	switch s.kind {
 	case frameInts:
 		s.packed, s.last = outcomes.PackInts(s.packed, s.last, data)
@@ -85,7 +85,7 @@ func (s *stretch) take(n int, data []byte) (err error) {
 }
 
 // stored is the outputs as outcomes.Encoded has them.
-func (s *stretch) stored() []byte {
+func (s *outputSpan) stored() []byte {
 	if s.packed != nil {
 		return s.packed
 	}
@@ -96,7 +96,7 @@ func (s *stretch) stored() []byte {
 }
 
 // text is the outputs as lines.
-func (s *stretch) text() []byte { return outcomes.Text(s.stored()) }
+func (s *outputSpan) text() []byte { return outcomes.Text(s.stored()) }
 
 // stretches are the outcomes of a chunk that came in order.
 func (c *chunk) stretches() []outcomes.Encoded {

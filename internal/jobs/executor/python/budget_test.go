@@ -264,7 +264,7 @@ func TestSlowReports(t *testing.T) {
 	blocked := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- shared.Run(t.Context(), lane(source), in, func(r executor.Report) {
+		done <- shared.Run(t.Context(), lane(source), in, func(r executor.Update) {
 			if r.Chunk == 1 {
 				<-blocked
 			}

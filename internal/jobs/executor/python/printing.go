@@ -27,7 +27,7 @@ func (w *worker) readPrinted(p *pipe, stream string) {
 		var readErr error
 		err := p.take(func(fd uintptr) bool {
 			w.taking.RLock()
-			mark = w.cells.oldest()
+			mark = w.shared.oldest()
 			n, readErr = readFD(int(fd), buf)
 			if again(readErr) {
 				w.taking.RUnlock()
@@ -43,7 +43,7 @@ func (w *worker) readPrinted(p *pipe, stream string) {
 			return
 		}
 		if mark >= 0 && n > 0 {
-			w.cells.store(cellRaw, w.cells.load(cellRaw)+1)
+			w.shared.store(wordRaw, w.shared.load(wordRaw)+1)
 		}
 		if mark < 0 {
 			mark = task // a straggler of the task before
@@ -68,7 +68,7 @@ func (w *worker) readPrinted(p *pipe, stream string) {
 }
 
 // printing is a line of which the end has not been seen.
-type printing struct {
+type openLine struct {
 	number int64
 	at     time.Time
 	text   []byte
@@ -78,12 +78,12 @@ type printing struct {
 // rewrite drops what a carriage return makes the part write over, as progress bars
 // do: of their many states the last one is kept. It returns what is left of the
 // part. One at the end may belong to the end of the line.
-func (p *printing) rewrite(part []byte) []byte {
+func (p *openLine) rewrite(part []byte) []byte {
 	if i := bytes.LastIndexByte(bytes.TrimRight(part, "\r"), '\r'); i >= 0 {
-		*p = printing{number: p.number, at: p.at, text: p.text[:0]}
+		*p = openLine{number: p.number, at: p.at, text: p.text[:0]}
 		part = part[i+1:]
 	} else if n := len(p.text); n > 0 && p.text[n-1] == '\r' && len(bytes.TrimRight(part, "\r")) > 0 {
-		*p = printing{number: p.number, at: p.at, text: p.text[:0]}
+		*p = openLine{number: p.number, at: p.at, text: p.text[:0]}
 	}
 	return part
 }
@@ -112,16 +112,16 @@ func (w *worker) printedLines(raw bool, l logText, line func(number int64, strea
 		if len(w.printed) >= maxSources {
 			w.finishLines(math.MaxInt64, line)
 		}
-		p = &printing{}
+		p = &openLine{}
 		w.printed[from] = p
 	}
 	if len(p.text) > 0 && p.number != l.number {
 		line(p.number, l.stream, lineText(p), p.at)
-		*p = printing{}
+		*p = openLine{}
 	}
 	rest := l.text
 	for len(rest) > 0 {
-		end := indexByte(rest, '\n')
+		end := bytes.IndexByte(rest, '\n')
 		part, ended := rest, false
 		if end >= 0 {
 			part, rest, ended = rest[:end], rest[end+1:], true
@@ -157,7 +157,7 @@ func (w *worker) finishLines(below int64, line func(number int64, stream, text s
 	}
 }
 
-func lineText(p *printing) string {
+func lineText(p *openLine) string {
 	text := strings.ToValidUTF8(string(p.text), "\uFFFD")
 	text = strings.TrimRight(text, "\r")
 	if p.cut {
