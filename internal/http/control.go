@@ -79,7 +79,7 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	viewer, out := store.As(c.user), new(appendOutput)
+	out := new(appendOutput)
 	sum := sha256.New()
 	fmt.Fprintf(sum, "tasks of %s, seal %t\n", in.ID, in.Seal)
 	job, err := s.one(ctx, in.ID)
@@ -89,17 +89,19 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if key == nil {
-		out.Body.First, out.Body.Count, err = s.engine.Append(ctx, viewer, job.ID, allWrong(inputLines(c.r.Body, "body", jsonLine(job.Program))), in.Seal)
-	} else {
-		body := io.TeeReader(c.r.Body, sum)
-		out.Body.First, out.Body.Count, err = s.engine.AppendOnce(ctx, viewer, job.ID, allWrong(inputLines(body, "body", jsonLine(job.Program))), in.Seal, key,
-			func() ([]byte, error) {
-				_, err := io.Copy(io.Discard, body)
-				return sum.Sum(nil), err
-			})
-		out.Replayed = replayed(key)
+	body := io.Reader(c.r.Body)
+	if key != nil {
+		body = io.TeeReader(body, sum)
 	}
+	out.Body.First, out.Body.Count, err = s.engine.Append(ctx, store.AppendRequest{
+		Viewer: store.As(c.user), Job: job.ID, Seal: in.Seal, Key: key,
+		Values: allWrong(inputLines(body, "body", jsonLine(job.Program))),
+		Hash: func() ([]byte, error) {
+			_, err := io.Copy(io.Discard, body)
+			return sum.Sum(nil), err
+		},
+	})
+	out.Replayed = replayed(key)
 	if err != nil {
 		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}

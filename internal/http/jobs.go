@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -115,7 +116,7 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 	id := s.store.NewJobID()
 	news := s.store.Feed.WatchStates(id)
 	defer news.Close()
-	id, err := s.engine.SubmitAs(ctx, id, user, spec, key)
+	id, err := s.engine.Submit(ctx, engine.SubmitRequest{ID: id, User: user, Spec: spec, Key: key})
 	var invalid jobs.Invalid
 	if errors.As(err, &invalid) {
 		err = inBody(invalid)
@@ -181,10 +182,10 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 	waiting, cancel := s.untilDrain(ctx)
 	defer cancel()
 	var first []store.Block
-	job, err := s.engine.AwaitReading(waiting, id, wait, func(ctx context.Context) (job *jobs.Job, err error) {
+	job, err := s.engine.Await(waiting, engine.AwaitRequest{Job: id, AtMost: wait, Read: func(ctx context.Context) (job *jobs.Job, err error) {
 		job, first, err = s.store.JobWithOutcomes(ctx, v, id, smallJob)
 		return job, err
-	})
+	}})
 	if waiting.Err() != nil && ctx.Err() == nil { // the site drains; what was being read may be cut
 		first = nil
 		job, err = s.store.Job(ctx, v, id)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -197,7 +198,7 @@ func (s *Site) takeFile(ctx context.Context, user *jobs.User, form *postedForm) 
 		content = sha256.New()
 		up.file = io.TeeReader(up.file, content)
 	}
-	id, err = s.engine.SubmitStream(ctx, user, up.values(), func(int64) (jobs.Spec, *store.Key, error) {
+	id, err = s.engine.Submit(ctx, engine.SubmitRequest{User: user, Values: up.values(), Describe: func(int64) (jobs.Spec, *store.Key, error) {
 		if err := form.rest(); err != nil {
 			return jobs.Spec{}, nil, err
 		}
@@ -211,7 +212,7 @@ func (s *Site) takeFile(ctx context.Context, user *jobs.User, form *postedForm) 
 		}
 		key, err := form.key(user, content)
 		return spec, key, err
-	})
+	}})
 	if errors.As(err, &refused) || errors.Is(err, errNotYet) {
 		err = nil
 	}
@@ -306,13 +307,13 @@ func (s *Site) try(ctx context.Context, user *jobs.User, spec jobs.Spec, up *upl
 	spec.Inputs = jobs.Inputs{Items: []json.RawMessage{first}}
 	one := 1
 	spec.Policy.Processes, spec.Policy.ChunkSize = &one, nil
-	id, err := s.engine.Submit(ctx, user, spec, nil)
+	id, err := s.engine.Submit(ctx, engine.SubmitRequest{User: user, Spec: spec})
 	if err != nil {
 		return nil, err
 	}
 	defer s.forget(context.WithoutCancel(ctx), v, id)
 	began := time.Now()
-	job, err := s.engine.Await(ctx, v, id, tryFor)
+	job, err := s.engine.Await(ctx, engine.AwaitRequest{Job: id, Viewer: v, AtMost: tryFor})
 	if err != nil {
 		return nil, err
 	}

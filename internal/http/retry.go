@@ -21,7 +21,10 @@ type retryInput struct {
 func (s *Site) retry(ctx context.Context, in *retryInput) (*verbOutput, error) {
 	call := verbInput{JobPath: in.JobPath, Key: in.Key}
 	if in.Group == "" {
-		return s.verb("retry", s.engine.Retry, jobs.BulkRetry.Conflict())(ctx, &call)
+		all := func(ctx context.Context, v store.Viewer, job string, key *store.Key) (*jobs.Job, error) {
+			return s.engine.Retry(ctx, v, job, key, nil)
+		}
+		return s.verb("retry", all, jobs.BulkRetry.Conflict())(ctx, &call)
 	}
 	id, err := jobs.ParseGroupID(in.Group)
 	if err != nil {
@@ -35,7 +38,7 @@ func (s *Site) retry(ctx context.Context, in *retryInput) (*verbOutput, error) {
 		if err != nil {
 			return nil, err
 		}
-		return s.engine.RetryOnly(ctx, v, job, key, func(_ int64, e *jobs.TaskError) bool {
+		return s.engine.Retry(ctx, v, job, key, func(_ int64, e *jobs.TaskError) bool {
 			return groups[id] && groups.Of(jobs.Group(e).ID) == id
 		})
 	}

@@ -96,11 +96,11 @@ func TestBrowserUpload(t *testing.T) {
 	for range cap(ended) {
 		id, began := s.submit(openSquares).ID, make(chan struct{})
 		go func() {
-			_, _, err := s.store.Append(others, store.As(s.admin), id, func(yield func([]byte, error) bool) {
+			_, _, err := s.store.Append(others, store.AppendRequest{Viewer: store.As(s.admin), Job: id, Values: func(yield func([]byte, error) bool) {
 				close(began)
 				<-others.Done()
 				yield(nil, others.Err())
-			}, false)
+			}})
 			ended <- err
 		}()
 		<-began

@@ -11,45 +11,54 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Append adds inputs to an open job, in order, in one transaction: either all
-// of them are there afterwards or none. Each value is one line of compact JSON;
-// an error that comes with one ends the call and is returned. With seal the
-// job takes no further inputs afterwards. It is ErrConflict of a job that is
-// not open.
-//
-// The values stream into the database as they come, so neither side holds them
-// all, and nothing is locked meanwhile: they are written under an id of their
-// own, and given the job's next indexes at the end.
-func (s *Store) Append(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool) (first, count int64, err error) {
-	return s.appendAnd(ctx, v, id, values, seal, func(pgx.Tx, int64, int64) error { return nil })
+// An AppendRequest adds inputs to an open job.
+type AppendRequest struct {
+	Viewer Viewer
+	Job    string
+	Values iter.Seq2[[]byte, error] // each a line of compact JSON; an error ends the call and is returned
+	Seal   bool                     // the job takes no further inputs afterwards
+
+	// Key makes the request repeatable; nil for none. Its Request, the hash, is
+	// known only when Values have ended: Hash reads what is left of the request and
+	// returns it. Append calls Hash at most once.
+	Key  *Key
+	Hash func() ([]byte, error)
 }
 
-// AppendOnce is Append with a key that makes it repeatable. The key's request is
-// known only when the values have been read; request reads what is left of them
-// and returns it. It is called once. When key.Replayed is set, what was appended
-// by the earlier, equal request is returned; the error is ErrKeyReused when it was
-// not equal.
-func (s *Store) AppendOnce(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key *Key, request func() ([]byte, error)) (first, count int64, err error) {
+// Append adds inputs to an open job, in order, in one transaction: all of them or
+// none. It returns the index of the first and their number. When an equal request
+// has taken the key, the key is Replayed, and the answer is that of the earlier
+// request. The error is ErrKeyReused when another request has taken the key, and
+// ErrConflict when the job is not open.
+//
+// Values stream into the database, so neither side holds them all. Nothing is
+// locked meanwhile: they are written under an id of their own, and get the job's
+// next indexes at the end.
+func (s *Store) Append(ctx context.Context, r AppendRequest) (first, count int64, err error) {
+	if r.Key == nil {
+		return s.appendAnd(ctx, r, func(pgx.Tx, int64, int64) error { return nil })
+	}
+	key := r.Key
 	key.Request = nil
 	earlier, err := readKey(ctx, s.Pool, *key)
 	if err == nil && earlier == nil {
-		first, count, err = s.appendAnd(ctx, v, id, values, seal, func(tx pgx.Tx, first, count int64) (err error) {
-			if key.Request, err = request(); err != nil {
+		first, count, err = s.appendAnd(ctx, r, func(tx pgx.Tx, first, count int64) (err error) {
+			if key.Request, err = r.Hash(); err != nil {
 				return err
 			}
-			return s.claimAppend(ctx, tx, *key, id, first, count)
+			return s.claimAppend(ctx, tx, *key, r.Job, first, count)
 		})
 		if !errors.Is(err, jobs.ErrConflict) {
 			return first, count, err
 		}
-		// The same request may have come first meanwhile, and have sealed the job.
+		// An equal request may have committed meanwhile, and have sealed the job.
 		conflict := err
 		if earlier, err = readKey(ctx, s.Pool, *key); err == nil && earlier == nil {
 			err = conflict
 		}
 	}
 	if err == nil && key.Request == nil {
-		key.Request, err = request()
+		key.Request, err = r.Hash()
 	}
 	if err == nil {
 		err = key.replay(earlier)
@@ -74,25 +83,26 @@ func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string,
 	return wrap("claim key", err)
 }
 
-// appendAnd is Append with what else belongs to its transaction.
-func (s *Store) appendAnd(ctx context.Context, v Viewer, id string, values iter.Seq2[[]byte, error], seal bool, and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
+// appendAnd appends without a look at the key, and calls and in the same
+// transaction.
+func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
 	staged := NewID()
 	err = s.streamTx(ctx, func(tx pgx.Tx) error {
 		// A closed job is found before a long upload, not only after it.
-		if err := openJob(ctx, tx, v, id, false); err != nil {
+		if err := openJob(ctx, tx, r.Viewer, r.Job, false); err != nil {
 			return err
 		}
-		if count, err = copyInputs(ctx, tx, staged, values); err != nil {
+		if count, err = copyInputs(ctx, tx, staged, r.Values); err != nil {
 			return err
 		}
-		if err := openJob(ctx, tx, v, id, true); err != nil {
+		if err := openJob(ctx, tx, r.Viewer, r.Job, true); err != nil {
 			return err
 		}
-		if first, err = s.adopt(ctx, tx, id, staged, count); err != nil {
+		if first, err = s.adopt(ctx, tx, r.Job, staged, count); err != nil {
 			return err
 		}
-		if seal {
-			if err := s.seal(ctx, tx, id); err != nil {
+		if r.Seal {
+			if err := s.seal(ctx, tx, r.Job); err != nil {
 				return err
 			}
 		}
@@ -101,7 +111,7 @@ func (s *Store) appendAnd(ctx context.Context, v Viewer, id string, values iter.
 	if err != nil {
 		return 0, 0, err
 	}
-	s.Feed.Wake(id)
+	s.Feed.Wake(r.Job)
 	return first, count, nil
 }
 

@@ -21,11 +21,11 @@ func TestSlowUploadsLeaveConnections(t *testing.T) {
 	for range 8 {
 		id := insert(t, s, admin, pythonSpec(jobs.Inputs{Open: true}))
 		go func() {
-			_, _, err := s.Append(ctx, store.As(admin), id, func(yield func([]byte, error) bool) {
+			_, _, err := s.Append(ctx, store.AppendRequest{Viewer: store.As(admin), Job: id, Values: func(yield func([]byte, error) bool) {
 				began <- struct{}{}
 				<-ctx.Done()
 				yield(nil, ctx.Err())
-			}, false)
+			}})
 			ended <- err
 		}()
 	}

@@ -225,7 +225,7 @@ func TestRetryOfAnOpenJob(t *testing.T) {
 				}
 			}
 		}
-		if _, _, err := s.Append(t.Context(), v, id, values, seal); err != nil {
+		if _, _, err := s.Append(t.Context(), store.AppendRequest{Viewer: v, Job: id, Values: values, Seal: seal}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -125,7 +125,7 @@ func (e *Engine) bulkDo(ctx context.Context, w *store.BulkWork, job string) erro
 	case jobs.BulkResume:
 		_, err = e.Resume(ctx, v, job, key)
 	case jobs.BulkRetry:
-		_, err = e.Retry(ctx, v, job, key)
+		_, err = e.Retry(ctx, v, job, key, nil)
 	case jobs.BulkTag:
 		err = e.Store.Tag(ctx, v, job, key, w.Tags, nil)
 	case jobs.BulkUntag:

@@ -41,7 +41,7 @@ def f(x):
 			stray := n.submit(t, open)
 			user := store.As(n.admin)
 			one := func(yield func([]byte, error) bool) { yield([]byte("1"), nil) }
-			if _, _, err := n.store.Append(t.Context(), user, stray, one, true); err != nil {
+			if _, _, err := n.store.Append(t.Context(), store.AppendRequest{Viewer: user, Job: stray, Values: one, Seal: true}); err != nil {
 				t.Fatal(err)
 			}
 			claimed, err := n.store.Claim(t.Context(), store.Claim{Job: stray, Node: n.NodeID(), Want: 1, Floor: 1, Fixed: true, First: true})

@@ -3,51 +3,53 @@ package engine
 import (
 	"context"
 	"errors"
-	"iter"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Cancel stops a job and waits up to two seconds for its tasks to be ended.
+// Cancel stops a job and waits up to two seconds for its tasks to end.
 func (e *Engine) Cancel(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
 	news := e.Store.Feed.WatchStates(id)
 	defer news.Close()
 	if err := e.Store.Cancel(ctx, v, id, key); err != nil {
 		return nil, err
 	}
-	return e.await(ctx, e.reading(v, id), news, 2*time.Second)
+	return e.await(ctx, AwaitRequest{Job: id, Viewer: v, AtMost: 2 * time.Second}, news)
 }
 
-// A ReadFunc reads a job.
-type ReadFunc func(ctx context.Context) (*jobs.Job, error)
+// An AwaitRequest waits for the end of a job.
+type AwaitRequest struct {
+	Job    string
+	Viewer store.Viewer  // as whom the job is read
+	AtMost time.Duration // how long to wait
 
-func (e *Engine) reading(v store.Viewer, id string) ReadFunc {
-	return func(ctx context.Context) (*jobs.Job, error) { return e.Store.Job(ctx, v, id) }
+	// Read, if not nil, reads the job instead, for callers that read more with it.
+	Read func(ctx context.Context) (*jobs.Job, error)
 }
 
-// Await reads a job when it has ended, or after at most the given time.
-func (e *Engine) Await(ctx context.Context, v store.Viewer, id string, atMost time.Duration) (*jobs.Job, error) {
-	return e.AwaitReading(ctx, id, atMost, e.reading(v, id))
-}
-
-// AwaitReading is Await for those who read the job with more of it.
-func (e *Engine) AwaitReading(ctx context.Context, id string, atMost time.Duration, read ReadFunc) (*jobs.Job, error) {
-	news := e.Store.Feed.WatchStates(id)
+// Await reads a job when it has ended, or after AtMost.
+func (e *Engine) Await(ctx context.Context, r AwaitRequest) (*jobs.Job, error) {
+	news := e.Store.Feed.WatchStates(r.Job)
 	defer news.Close()
-	return e.await(ctx, read, news, atMost)
+	return e.await(ctx, r, news)
 }
 
-func (e *Engine) await(ctx context.Context, read ReadFunc, news *store.Sub, atMost time.Duration) (*jobs.Job, error) {
-	deadline := time.NewTimer(atMost)
+// await is Await with a subscription that the caller made.
+func (e *Engine) await(ctx context.Context, r AwaitRequest, news *store.Sub) (*jobs.Job, error) {
+	read := r.Read
+	if read == nil {
+		read = func(ctx context.Context) (*jobs.Job, error) { return e.Store.Job(ctx, r.Viewer, r.Job) }
+	}
+	deadline := time.NewTimer(r.AtMost)
 	defer deadline.Stop()
-	// News can be missed while the database is away; then the tick finds out.
+	// Notifications are lost while the database is unavailable; the tick reads anyway.
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		job, err := read(ctx)
-		// An outage of the database is waited for too.
+		// An outage of the database is waited out too.
 		if err != nil && !errors.Is(err, jobs.ErrUnavailable) || err == nil && job.State.Ended() {
 			return job, err
 		}
@@ -62,24 +64,14 @@ func (e *Engine) await(ctx context.Context, read ReadFunc, news *store.Sub, atMo
 	}
 }
 
-// Append adds inputs to an open job in one transaction, and seals it if asked;
-// see store.Append. Their tasks run as soon as it has returned.
-func (e *Engine) Append(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool) (first, count int64, err error) {
-	if first, count, err = e.Store.Append(ctx, v, id, values, seal); err != nil {
+// Append adds inputs to an open job; see store.Append. Their tasks can run as soon
+// as it has returned.
+func (e *Engine) Append(ctx context.Context, r store.AppendRequest) (first, count int64, err error) {
+	if first, count, err = e.Store.Append(ctx, r); err != nil {
 		return 0, 0, err
 	}
-	e.dispatchSoon(ctx, id)
-	return first, count, nil
-}
-
-// AppendOnce is Append with a key that makes it repeatable; see
-// store.AppendOnce.
-func (e *Engine) AppendOnce(ctx context.Context, v store.Viewer, id string, values iter.Seq2[[]byte, error], seal bool, key *store.Key, request func() ([]byte, error)) (first, count int64, err error) {
-	if first, count, err = e.Store.AppendOnce(ctx, v, id, values, seal, key, request); err != nil {
-		return 0, 0, err
-	}
-	if !key.Replayed {
-		e.dispatchSoon(ctx, id)
+	if !r.Key.Replays() {
+		e.dispatchSoon(ctx, r.Job)
 	}
 	return first, count, nil
 }
@@ -92,7 +84,7 @@ func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string, key *store
 	return e.Store.Job(ctx, v, id)
 }
 
-// Pause makes nothing more of a job start; tasks in hand finish.
+// Pause stops further claims of a job. Claimed tasks finish.
 func (e *Engine) Pause(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
 	if err := e.Store.Pause(ctx, v, id, key); err != nil {
 		return nil, err
@@ -109,13 +101,9 @@ func (e *Engine) Resume(ctx context.Context, v store.Viewer, id string, key *sto
 	return e.Store.Job(ctx, v, id)
 }
 
-// Retry begins another run of an ended job, with its failed and cancelled tasks.
-func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
-	return e.RetryOnly(ctx, v, id, key, nil)
-}
-
-// RetryOnly is Retry with just the failed tasks that only chooses.
-func (e *Engine) RetryOnly(ctx context.Context, v store.Viewer, id string, key *store.Key, only store.FailureFilter) (*jobs.Job, error) {
+// Retry begins another run of an ended job, with its failed and cancelled tasks,
+// or with only those failed ones that only selects, where it is not nil.
+func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string, key *store.Key, only store.FailureFilter) (*jobs.Job, error) {
 	if err := e.Store.Retry(ctx, v, id, key, only); err != nil {
 		return nil, err
 	}
@@ -123,8 +111,8 @@ func (e *Engine) RetryOnly(ctx context.Context, v store.Viewer, id string, key *
 	return e.Store.Job(ctx, v, id)
 }
 
-// dispatchSoon inserts the turns that a job lacks after a change that is
-// committed already: when it fails, the sweep does it within a second or two.
+// dispatchSoon inserts the turns that a job lacks after a committed change. When
+// it fails, the sweep does it within two seconds.
 func (e *Engine) dispatchSoon(ctx context.Context, id string) {
 	if err := e.dispatch(ctx, id); err != nil && ctx.Err() == nil {
 		e.Logger.Warn("insert turns; the sweep will", "job", id, "error", err)

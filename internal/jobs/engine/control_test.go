@@ -29,18 +29,18 @@ func TestOpenJob(t *testing.T) {
 	n := startReal(t, template.New(t))
 	v := store.As(n.admin)
 	id := n.submit(t, python("def f(x): return x * x", "f", jobs.Inputs{Open: true}))
-	if first, count, err := n.Append(t.Context(), v, id, numbers(0, 5000), false); err != nil || first != 0 || count != 5000 {
+	if first, count, err := n.Append(t.Context(), store.AppendRequest{Viewer: v, Job: id, Values: numbers(0, 5000)}); err != nil || first != 0 || count != 5000 {
 		t.Fatal(first, count, err)
 	}
 	await(t, "the first tasks run while the job is open", func() bool { return n.succeeded(t, id) == 5000 })
 	bad := errors.New("line 3 is bad")
-	_, _, err := n.Append(t.Context(), v, id, func(yield func([]byte, error) bool) {
+	_, _, err := n.Append(t.Context(), store.AppendRequest{Viewer: v, Job: id, Seal: true, Values: func(yield func([]byte, error) bool) {
 		for i := range 3 {
 			if !yield([]byte("0"), map[int]error{2: bad}[i]) {
 				return
 			}
 		}
-	}, true)
+	}})
 	if !errors.Is(err, bad) {
 		t.Errorf("a bad line gave %v", err)
 	}
@@ -48,7 +48,7 @@ func TestOpenJob(t *testing.T) {
 	if err != nil || j.State != jobs.Open || j.Counts.Total != 5000 || !j.Inputs.Open {
 		t.Errorf("after a bad request: %+v, %v", j, err)
 	}
-	if first, count, err := n.Append(t.Context(), v, id, numbers(5000, 10_000), true); err != nil || first != 5000 || count != 5000 {
+	if first, count, err := n.Append(t.Context(), store.AppendRequest{Viewer: v, Job: id, Values: numbers(5000, 10_000), Seal: true}); err != nil || first != 5000 || count != 5000 {
 		t.Fatal(first, count, err)
 	}
 	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded || j.Counts.Total != 10_000 {
@@ -59,7 +59,7 @@ func TestOpenJob(t *testing.T) {
 			t.Fatalf("output of %d is %s", i, text)
 		}
 	}
-	if _, _, err := n.Append(t.Context(), v, id, numbers(0, 1), false); !errors.Is(err, jobs.ErrConflict) {
+	if _, _, err := n.Append(t.Context(), store.AppendRequest{Viewer: v, Job: id, Values: numbers(0, 1)}); !errors.Is(err, jobs.ErrConflict) {
 		t.Errorf("appending to an ended job: %v", err)
 	}
 }
@@ -133,7 +133,7 @@ def f(x):
 	if err := os.WriteFile(filepath.Join(dir, "mended"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Retry(t.Context(), v, id, nil); err != nil {
+	if _, err := n.Retry(t.Context(), v, id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded || j.Counts.Succeeded != 1000 || j.Counts.Failed != 0 || j.Reason != "" {
@@ -153,7 +153,7 @@ def f(x):
 	if groups, err := n.store.FailureGroups(t.Context(), id, 10); err != nil || len(groups) != 0 {
 		t.Errorf("failures are still listed: %v, %v", groups, err)
 	}
-	if _, err := n.Retry(t.Context(), v, id, nil); !errors.Is(err, jobs.ErrConflict) {
+	if _, err := n.Retry(t.Context(), v, id, nil, nil); !errors.Is(err, jobs.ErrConflict) {
 		t.Errorf("retrying a job that succeeded: %v", err)
 	}
 }

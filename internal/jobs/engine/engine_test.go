@@ -76,7 +76,7 @@ func start(t testing.TB, url string, o engine.Options) *node {
 
 func (n *node) submit(t testing.TB, spec jobs.Spec) string {
 	t.Helper()
-	id, err := n.Submit(context.Background(), n.admin, spec, nil)
+	id, err := n.Submit(context.Background(), engine.SubmitRequest{User: n.admin, Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (n *node) submit(t testing.TB, spec jobs.Spec) string {
 // end waits for a job to end.
 func (n *node) end(t testing.TB, id string, atMost time.Duration) *jobs.Job {
 	t.Helper()
-	j, err := n.Await(context.Background(), store.As(n.admin), id, atMost)
+	j, err := n.Await(context.Background(), engine.AwaitRequest{Job: id, Viewer: store.As(n.admin), AtMost: atMost})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -127,7 +127,7 @@ func TestTenUsersBehindAMillionTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		all.Go(func() {
-			id, err := n.Submit(t.Context(), user, python(fmt.Sprintf("def f(x):\n    return x + %d\n", i), "f", rangeOf(20)), nil)
+			id, err := n.Submit(t.Context(), engine.SubmitRequest{User: user, Spec: python(fmt.Sprintf("def f(x):\n    return x + %d\n", i), "f", rangeOf(20))})
 			if err != nil {
 				t.Error(err)
 				return

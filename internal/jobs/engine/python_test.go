@@ -174,7 +174,7 @@ func TestRetryLoadsTheModuleAnew(t *testing.T) {
 				t.Errorf("it failed with %+v, want %s tasks seen (%v)", groups, want, err)
 			}
 			if want == "3" {
-				if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); err != nil {
+				if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil, nil); err != nil {
 					t.Fatal(err)
 				}
 				n.end(t, id, 60*time.Second)
@@ -211,7 +211,7 @@ func TestSourceIsCompiledAtSubmit(t *testing.T) {
 		"def f(x):\n    return x +\n": "program.python.source",
 		"def g(x):\n    return x\n":   "program.python.function",
 	} {
-		_, err := n.Submit(t.Context(), n.admin, python(source, "f", rangeOf(1)), nil)
+		_, err := n.Submit(t.Context(), engine.SubmitRequest{User: n.admin, Spec: python(source, "f", rangeOf(1))})
 		found, ok := err.(jobs.Invalid)
 		if !ok || len(found) != 1 || found[0].Location != want {
 			t.Errorf("%q: %v", source, err)

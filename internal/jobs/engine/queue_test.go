@@ -314,7 +314,7 @@ func TestDeletedQueue(t *testing.T) {
 	if err := n.store.DeleteQueue(t.Context(), "short-lived"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.Submit(t.Context(), n.admin, spec, nil); err == nil || !strings.Contains(err.Error(), "queue") {
+	if _, err := n.Submit(t.Context(), engine.SubmitRequest{User: n.admin, Spec: spec}); err == nil || !strings.Contains(err.Error(), "queue") {
 		t.Errorf("submitting to a deleted queue: %v", err)
 	}
 	if j, err := n.store.Job(t.Context(), store.As(n.admin), id); err != nil || j.Queue != "short-lived" {

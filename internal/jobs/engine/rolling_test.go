@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -53,13 +54,13 @@ func TestRollingRestart(t *testing.T) {
 				return
 			case <-tick.C:
 			}
-			id, err := n.Submit(t.Context(), n.admin, python("def f(x): return x * x", "f", rangeOf(20)), nil)
+			id, err := n.Submit(t.Context(), engine.SubmitRequest{User: n.admin, Spec: python("def f(x): return x * x", "f", rangeOf(20))})
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			small = append(small, id)
-			if _, err := n.Await(t.Context(), store.As(n.admin), id, time.Second); err != nil {
+			if _, err := n.Await(t.Context(), engine.AwaitRequest{Job: id, Viewer: store.As(n.admin), AtMost: time.Second}); err != nil {
 				t.Error(err)
 			}
 		}

@@ -63,12 +63,12 @@ func TestSoak(t *testing.T) {
 	for _, spec := range churned() {
 		churn.Go(func() {
 			for ctx.Err() == nil {
-				id, err := n.Submit(t.Context(), n.admin, spec, &store.Key{UserID: n.admin.ID, Key: store.NewID(), Request: []byte("soak")})
+				id, err := n.Submit(t.Context(), engine.SubmitRequest{User: n.admin, Spec: spec, Key: &store.Key{UserID: n.admin.ID, Key: store.NewID(), Request: []byte("soak")}})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				j, err := n.Await(t.Context(), store.As(n.admin), id, 60*time.Second)
+				j, err := n.Await(t.Context(), engine.AwaitRequest{Job: id, Viewer: store.As(n.admin), AtMost: 60 * time.Second})
 				if errors.Is(err, jobs.ErrNotFound) {
 					err = nil // it had ended, and was removed before it was looked at
 				}

@@ -84,75 +84,97 @@ func (e *Engine) alone(ctx context.Context, queue string) (bool, error) {
 	return here && !elsewhere, nil
 }
 
-// Submit makes a job of a submission: the job, its inputs and its turns are
-// written in one transaction. With a key that stands for an earlier, equal
-// request, which is then Replayed, it returns that request's job. The error is
-// jobs.Invalid when the submission has violations.
-//
-// Turns for which this node has free slots are not sent through River's line:
-// they are written as fetched already, with their first chunks claimed, and
-// begin when the transaction is committed.
-func (e *Engine) Submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key) (id string, err error) {
-	return e.SubmitAs(ctx, e.Store.NewJobID(), user, spec, key)
+// A SubmitRequest asks for a job.
+type SubmitRequest struct {
+	User *jobs.User
+	Spec jobs.Spec
+	Key  *store.Key // makes the request repeatable; nil for none
+	ID   string     // of the job, by store.NewJobID, for a caller that watches it from the start; empty for a new one
+
+	// Values, if not nil, are the inputs, in any number, of a submission that is
+	// known only when they have ended. Describe then returns the submission for
+	// their number and its key; Spec and Key are ignored.
+	Values   iter.Seq2[[]byte, error]
+	Describe func(count int64) (jobs.Spec, *store.Key, error)
 }
 
-// SubmitAs is Submit with the id that the job gets, by store.NewID, so that the
-// caller can watch it before anything of it is heard.
-func (e *Engine) SubmitAs(ctx context.Context, id string, user *jobs.User, spec jobs.Spec, key *store.Key) (string, error) {
-	found, err := e.Check(ctx, &spec)
+// Submit writes a job, its inputs and its turns in one transaction and returns
+// the job's id. When an equal request has taken the key, the key is Replayed,
+// nothing is written, and the id is that of the earlier request's job. The error
+// is jobs.Invalid when the submission has violations.
+//
+// Turns for which this node has free slots skip River's queue: they are written
+// as fetched, with their first chunks claimed, and begin when the transaction is
+// committed. Turns of streamed inputs all go through River's queue.
+func (e *Engine) Submit(ctx context.Context, r SubmitRequest) (id string, err error) {
+	if r.ID == "" {
+		r.ID = e.Store.NewJobID()
+	}
+	if r.Values != nil {
+		return e.submitStreamed(ctx, r)
+	}
+	found, err := e.Check(ctx, &r.Spec)
 	if err != nil {
 		return "", err
 	}
 	if len(found) > 0 {
-		if key != nil { // what was right when it came first is answered again
-			if earlier, err := e.Store.KeyedJob(ctx, key); err != nil || key.Replayed {
+		if r.Key != nil { // a submission that was valid at first gets the same answer again
+			if earlier, err := e.Store.KeyedJob(ctx, r.Key); err != nil || r.Key.Replayed {
 				return earlier, err
 			}
 		}
 		return "", found
 	}
-	n, work, guess, err := e.newJob(ctx, id, user, spec)
+	n, work, guess, err := e.newJob(ctx, r.ID, r.User, r.Spec)
 	if err != nil {
 		return "", err
 	}
 	e.handover.RLock()
 	defer e.handover.RUnlock()
-	var held []*slots.Slot
+	var acquired []*slots.Slot
 	if n.Spec.Inputs.Stored == nil {
-		held, n.Here = e.takeSlots(work, n.Turns, guess)
+		acquired, n.Here = e.takeSlots(work, n.Turns, guess)
 	}
 	defer func() {
-		for _, slot := range held { // those that no turn has taken over
+		for _, slot := range acquired { // those that no turn has taken over
 			slot.Release()
 		}
 	}()
-	var begun []store.Begun
-	if key == nil {
-		begun, err = e.Store.InsertJob(ctx, nil, n)
-	} else {
-		err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
-			earlier, err := e.Store.ClaimKey(ctx, tx, key, id)
-			if err != nil || key.Replayed {
-				id = earlier
-				return err
-			}
-			begun, err = e.Store.InsertJob(ctx, tx, n)
-			return err
-		})
-	}
-	if err != nil || key.Replays() {
+	id, begun, err := e.insert(ctx, n, r.Key)
+	if err != nil || r.Key.Replays() {
 		return id, err
 	}
 	e.submitted(work, n.Turns > len(begun))
 	for i, b := range begun {
-		e.start(b, work, e.queues.get(work.Queue), held[i])
+		e.start(b, work, e.queues.get(work.Queue), acquired[i])
 	}
-	held = held[len(begun):]
+	acquired = acquired[len(begun):]
 	return id, nil
 }
 
-// newJob is what is to be inserted for a submission without violations, what a
-// lane must know of it, and what is known of its program.
+// insert writes a job, with a key only if no equal request has taken it. It
+// returns the id of the job that answers the request, and the turns that begin
+// here.
+func (e *Engine) insert(ctx context.Context, n store.NewJob, key *store.Key) (id string, begun []store.Begun, err error) {
+	if key == nil {
+		begun, err = e.Store.InsertJob(ctx, nil, n)
+		return n.ID, begun, err
+	}
+	id = n.ID
+	err = e.Store.Tx(ctx, func(tx pgx.Tx) error {
+		earlier, err := e.Store.ClaimKey(ctx, tx, key, n.ID)
+		if err != nil || key.Replayed {
+			id = earlier
+			return err
+		}
+		begun, err = e.Store.InsertJob(ctx, tx, n)
+		return err
+	})
+	return id, begun, err
+}
+
+// newJob builds the rows of a valid submission, the lane's view of the job, and
+// the time estimate of its program.
 func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jobs.Spec) (n store.NewJob, w *store.Work, guess *stats, err error) {
 	given := spec.Policy
 	spec = spec.WithDefaults()
@@ -194,38 +216,34 @@ func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
 	return int(min(int64(lanes), (count+int64(least)-1)/int64(least)))
 }
 
-// SubmitStream is Submit for inputs that come from values, in any number, of a
-// submission that is known only when they have ended: spec is asked for it with
-// their number, and for the key of the request, or nil. Until then nothing of the
-// job can be seen, and if values or spec end with an error, which is returned,
-// nothing of it is kept. Nor is it when an equal request has taken the key: then
-// the id is that of the job that answered it.
-func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.Seq2[[]byte, error], spec func(count int64) (jobs.Spec, *store.Key, error)) (id string, err error) {
+// submitStreamed is Submit for a request with Values. The job is invisible until
+// the transaction commits. An error from Values or Describe is returned, and
+// nothing is kept.
+func (e *Engine) submitStreamed(ctx context.Context, r SubmitRequest) (id string, err error) {
 	var n store.NewJob
 	var work *store.Work
 	var earlier string
-	id = e.Store.NewJobID()
-	err = e.Store.InsertStreamed(ctx, id, values, func(tx pgx.Tx, count int64) (store.NewJob, error) {
-		s, key, err := spec(count)
+	err = e.Store.InsertStreamed(ctx, r.ID, r.Values, func(tx pgx.Tx, count int64) (store.NewJob, error) {
+		spec, key, err := r.Describe(count)
 		if err != nil {
 			return n, err
 		}
 		if key != nil {
-			if earlier, err = e.Store.ClaimKey(ctx, tx, key, id); err != nil {
+			if earlier, err = e.Store.ClaimKey(ctx, tx, key, r.ID); err != nil {
 				return n, err
 			}
 			if key.Replayed {
 				return n, errReplayed
 			}
 		}
-		found, err := e.Check(ctx, &s)
+		found, err := e.Check(ctx, &spec)
 		if err != nil {
 			return n, err
 		}
 		if len(found) > 0 {
 			return n, found
 		}
-		n, work, _, err = e.newJob(ctx, id, user, s)
+		n, work, _, err = e.newJob(ctx, r.ID, r.User, spec)
 		return n, err
 	})
 	if errors.Is(err, errReplayed) {
@@ -235,7 +253,7 @@ func (e *Engine) SubmitStream(ctx context.Context, user *jobs.User, values iter.
 		return "", err
 	}
 	e.submitted(work, n.Turns > 0)
-	return id, nil
+	return r.ID, nil
 }
 
 // errReplayed ends the transaction of a request that was answered before.

@@ -131,11 +131,11 @@ func TestRetryInDeletedQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		var deleted *store.DeletedQueueError
-		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); !errors.As(err, &deleted) || deleted.Queue != name || !errors.Is(err, jobs.ErrConflict) {
+		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil, nil); !errors.As(err, &deleted) || deleted.Queue != name || !errors.Is(err, jobs.ErrConflict) {
 			t.Errorf("paused %v: a retry in the deleted queue: %v", paused, err)
 		}
 		n.setQueue(t, name, jobs.QueueLimits{PerCore: 1})
-		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil); err != nil {
+		if _, err := n.Retry(t.Context(), store.As(n.admin), id, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if j := n.end(t, id, 20*time.Second); j.Run != 2 {
@@ -209,7 +209,7 @@ func TestWaitsForItself(t *testing.T) {
 	id := n.submit(t, spec)
 	n.waitsFor(t, id, jobs.WaitInputs, "first input")
 	inputs := func(yield func([]byte, error) bool) { _ = yield([]byte("1"), nil) && yield([]byte("2"), nil) }
-	if _, _, err := n.Append(t.Context(), store.As(n.admin), id, inputs, false); err != nil {
+	if _, _, err := n.Append(t.Context(), store.AppendRequest{Viewer: store.As(n.admin), Job: id, Values: inputs}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the inputs are done", func() bool { return n.succeeded(t, id) == 2 })
