@@ -21,9 +21,9 @@ const (
 	maxNameRunes   = 60
 )
 
-// tidy empties the slot's directory after task k, and says in the task's log
+// tidy empties the runner's directory after task k, and says in the task's log
 // what it removes.
-func (s *slot) tidy(c *chunk, k task) {
+func (s *runner) tidy(c *chunk, k task) {
 	names, err := readNames(s.dir)
 	if err != nil {
 		os.RemoveAll(s.dir)

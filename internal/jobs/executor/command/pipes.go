@@ -16,7 +16,7 @@ type descriptors struct {
 func (d *descriptors) open() bool { return d.stdout >= 0 || d.stderr >= 0 }
 
 // pipes makes the pipes of a command; stdin gets one when it has something.
-func (s *slot) pipes(stdin *input) (*descriptors, error) {
+func (s *runner) pipes(stdin *input) (*descriptors, error) {
 	d := &descriptors{stdout: -1, stderr: -1, theirs: [3]int{s.null, -1, -1}}
 	var err error
 	stdin.pipe = -1

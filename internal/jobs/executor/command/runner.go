@@ -18,11 +18,11 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A slot runs one command at a time.
-type slot struct {
+// A runner runs one command at a time.
+type runner struct {
 	*session
-	dir  string
-	null int // descriptor of /dev/null
+	dir  string // where each of its commands starts
+	null int    // descriptor of /dev/null
 	buf  []byte
 }
 
@@ -35,7 +35,7 @@ type result struct {
 	err    error
 }
 
-func newSlot(t *session) (*slot, error) {
+func newRunner(s *session) (*runner, error) {
 	dir, err := process.Scratch()
 	if err != nil {
 		return nil, err
@@ -45,16 +45,16 @@ func newSlot(t *session) (*slot, error) {
 		os.Remove(dir)
 		return nil, fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
-	return &slot{session: t, dir: dir, null: null, buf: make([]byte, 64<<10)}, nil
+	return &runner{session: s, dir: dir, null: null, buf: make([]byte, 64<<10)}, nil
 }
 
-func (s *slot) close() {
+func (s *runner) close() {
 	syscall.Close(s.null)
 	os.RemoveAll(s.dir)
 }
 
 // run runs the command of task i of a chunk.
-func (s *slot) run(c *chunk, i int) result {
+func (s *runner) run(c *chunk, i int) result {
 	began := time.Now()
 	input, err := c.inputOf(i)
 	if err != nil {
@@ -106,7 +106,7 @@ func failed(e *jobs.TaskError, began time.Time) result {
 	return result{outcome: outcome{line: outcomes.AppendFailure(nil, e), failed: true, spent: time.Since(began)}}
 }
 
-func (s *slot) cancelled() bool {
+func (s *runner) cancelled() bool {
 	return s.ctx.Err() != nil
 }
 
@@ -122,7 +122,7 @@ type printed struct {
 }
 
 // command starts the command and stays with it to its end.
-func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, p printed) {
+func (s *runner) command(c *chunk, k task, path string, argv []string) (r result, p printed) {
 	var stdin input
 	if s.program.Stdin {
 		stdin.rest = []byte(k.input)
@@ -170,26 +170,9 @@ func (s *slot) command(c *chunk, k task, path string, argv []string) (r result, 
 	return r, p
 }
 
-// began and ended let a cancellation find the process.
-
-func (s *slot) began(p *process.Process) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running[p] = true
-	if s.ctx.Err() != nil {
-		s.stops.Go(p.Kill) // it was not there yet when the others were stopped
-	}
-}
-
-func (s *slot) ended(p *process.Process) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.running, p)
-}
-
 // follow reads what the command prints until it has ended, and ends it when it
 // takes too long.
-func (s *slot) follow(child *process.Process, fds *descriptors, stdin *input, lines *stderrLog, p *printed) {
+func (s *runner) follow(child *process.Process, fds *descriptors, stdin *input, lines *stderrLog, p *printed) {
 	var deadline time.Time
 	if s.lane.Timeout > 0 {
 		deadline = time.Now().Add(s.lane.Timeout)
@@ -243,7 +226,7 @@ const drained = 64
 
 // drain reads what is in the pipes, and waits for more, or their end, only so
 // long.
-func (s *slot) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.Duration) {
+func (s *runner) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.Duration) {
 	deadline := time.Now().Add(wait)
 	for n := 0; fds.open() && n < drained; n++ {
 		poll := []unix.PollFd{{Fd: int32(fds.stdout), Events: unix.POLLIN}, {Fd: int32(fds.stderr), Events: unix.POLLIN}}
@@ -263,19 +246,19 @@ func (s *slot) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.D
 	}
 }
 
-func (s *slot) readStdout(fds *descriptors, p *printed) {
+func (s *runner) readStdout(fds *descriptors, p *printed) {
 	b := s.read(&fds.stdout)
 	p.size += int64(len(b))
 	p.stdout = append(p.stdout, b[:min(len(b), MaxOutput-len(p.stdout))]...)
 }
 
-func (s *slot) readStderr(fds *descriptors, lines *stderrLog) {
+func (s *runner) readStderr(fds *descriptors, lines *stderrLog) {
 	lines.add(s.read(&fds.stderr))
 }
 
 // read reads once from a descriptor that has something, and closes it at its
 // end.
-func (s *slot) read(fd *int) []byte {
+func (s *runner) read(fd *int) []byte {
 	n, err := syscall.Read(*fd, s.buf)
 	if err == syscall.EINTR || err == syscall.EAGAIN {
 		return nil
@@ -289,7 +272,7 @@ func (s *slot) read(fd *int) []byte {
 }
 
 // judge is the output or the failure of a command that has ended.
-func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
+func (s *runner) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 	status := r.exit.Status
 	ok := s.program.OKExitCodes
 	good := status.Exited() && (slices.Contains(ok, status.ExitStatus()) || len(ok) == 0 && status.ExitStatus() == 0)
@@ -323,7 +306,7 @@ func (s *slot) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 
 // noMemory is the failure of a command that reached its memory limit, and how
 // it ended.
-func (s *slot) noMemory(kind, ended string, p printed) *jobs.TaskError {
+func (s *runner) noMemory(kind, ended string, p printed) *jobs.TaskError {
 	return &jobs.TaskError{
 		Kind: jobs.KindMemory, Type: kind, Output: p.text(),
 		Message: fmt.Sprintf("it reached %s: %s", executor.MemoryLimit(s.lane.MemoryLimit, p.grouped), ended),

@@ -1,0 +1,134 @@
+package flight
+
+import (
+	"context"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/updates"
+)
+
+const (
+	// Max is how many chunks are in flight: one that runs, one that waits.
+	Max = 2
+	// maxBacklog is how many ended chunks may wait to be recorded before no
+	// further chunk is taken.
+	maxBacklog = 2
+	// MaxLogs is how many bytes of log lines may wait to be recorded before a
+	// session is throttled.
+	MaxLogs = 32 << 20
+)
+
+// A Session runs the chunks of one call of executor.Executor.Run.
+type Session interface {
+	// Status reports what Run waits for next.
+	Status() Status
+	// Take puts a chunk in flight.
+	Take(executor.Chunk)
+	// Halt lets no further task start; Status reports Stopped afterwards.
+	Halt()
+	// Cancel ends the session; Status reports Failed afterwards.
+	Cancel()
+	// Handle handles what Status.Events announced.
+	Handle()
+	// Due does what Status.Due was set for.
+	Due()
+	// Tick looks after the tasks that run.
+	Tick()
+	// NextTick is how long it is until the next Tick.
+	NextTick() time.Duration
+}
+
+// Status is the state of a session.
+type Status struct {
+	InFlight int             // chunks
+	Over     bool            // one of them starts no further task
+	Stopped  bool            // no task starts: chunks go back
+	Failed   bool            // the session ends with an error
+	Events   <-chan struct{} // receives when there is something to handle; nil for none
+	Due      time.Time       // when Due must be called; zero for never
+}
+
+// Run serves the session until it fails, or in is closed and no chunk is in
+// flight. Where halt is closed or ctx done, it calls Halt or Cancel once.
+func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, queue *updates.Queue, s Session) {
+	tick := time.NewTimer(s.NextTick())
+	defer tick.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	var armed time.Time
+	cancelled := ctx.Done()
+	for {
+		status := s.Status()
+		if status.Failed || in == nil && status.InFlight == 0 {
+			return
+		}
+		if armed != status.Due {
+			armed = status.Due
+			arm(due, armed)
+		}
+		w := waitFor(status, in, queue)
+		select {
+		case <-cancelled:
+			cancelled = nil
+			s.Cancel()
+		case <-halt:
+			halt = nil
+			s.Halt()
+		case c, ok := <-w.in:
+			switch {
+			case !ok:
+				in = nil
+			case status.Stopped || ctx.Err() != nil:
+				queue.Add(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
+			default:
+				s.Take(c)
+			}
+		case <-w.events:
+			s.Handle()
+		case <-w.room:
+		case <-tick.C:
+			s.Tick()
+			tick.Reset(s.NextTick())
+		case <-due.C:
+			armed = time.Time{}
+			s.Due()
+		}
+	}
+}
+
+// arm sets the timer to a time, or stops it for the zero time.
+func arm(timer *time.Timer, at time.Time) {
+	if at.IsZero() {
+		timer.Stop()
+		return
+	}
+	timer.Reset(time.Until(at))
+}
+
+// A wait has the channels that Run selects from; nil ones are never ready.
+type wait struct {
+	in     <-chan executor.Chunk
+	events <-chan struct{}
+	room   <-chan struct{} // of the queue of updates
+}
+
+// waitFor decides what a session in a state waits for.
+func waitFor(s Status, in <-chan executor.Chunk, queue *updates.Queue) wait {
+	w := wait{in: in, events: s.Events}
+	if Throttled(queue) {
+		w.events, w.room = nil, queue.Room
+	}
+	switch {
+	case s.Stopped: // what comes goes back at once
+	case s.InFlight >= Max || s.Over:
+		w.in = nil
+	case queue.Backlog() > maxBacklog:
+		w.in, w.room = nil, queue.Room
+	}
+	return w
+}
+
+// Throttled reports whether so many log lines wait to be recorded that a session
+// handles no events.
+func Throttled(queue *updates.Queue) bool { return queue.LogBytes() > MaxLogs }
