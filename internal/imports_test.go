@@ -14,25 +14,30 @@ import (
 // room's name is free within the room: internal/jobs/executor stands for its
 // sub-packages too.
 var arrows = map[string][]string{
-	"internal/jobs":            {},
-	"internal/jobs/outcomes":   {"internal/jobs"},
-	"internal/jobs/insight":    {"internal/jobs", "internal/jobs/outcomes"},
-	"internal/jobs/executor":   {"internal/jobs", "internal/jobs/outcomes"},
-	"internal/jobs/engine":     {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/executor", "internal/store"},
-	"internal/store":           {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "migrations"},
-	"internal/store/pglocal":   {},
-	"internal/store/storetest": {"internal/store/pglocal"},
-	"internal/http":            {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine", "internal/store", "views", "static"},
-	"views":                    {"internal/jobs", "internal/jobs/insight", "static"},
-	"static":                   {},
-	"migrations":               {},
-	"cmd/bench":                {"internal/jobs/executor"},
-	"cmd/hold":                 {"internal/store/storetest"},
-	"cmd/web":                  {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
+	"internal/jobs":              {},
+	"internal/jobs/outcomes":     {"internal/jobs"},
+	"internal/jobs/insight":      {"internal/jobs", "internal/jobs/outcomes"},
+	"internal/jobs/executor":     {"internal/jobs", "internal/jobs/outcomes"},
+	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/turns", "internal/jobs/executor", "internal/store"},
+	"internal/jobs/engine/turns": {"internal/jobs", "internal/store"},
+	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "migrations"},
+	"internal/store/pglocal":     {},
+	"internal/store/storetest":   {"internal/store/pglocal"},
+	"internal/http":              {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine", "internal/store", "views", "static"},
+	"views":                      {"internal/jobs", "internal/jobs/insight", "static"},
+	"static":                     {},
+	"migrations":                 {},
+	"cmd/bench":                  {"internal/jobs/executor"},
+	"cmd/hold":                   {"internal/store/storetest"},
+	"cmd/web":                    {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
 }
 
 // pure rooms import the standard library and other pure rooms alone.
 var pure = []string{"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight"}
+
+// knowRiver are the rooms that import River: turns, the pages that River ships,
+// and the migrations of its tables.
+var knowRiver = []string{"internal/jobs/engine/turns", "internal/http", "internal/store"}
 
 const module = "github.com/allcores/allcores/"
 
@@ -78,6 +83,9 @@ func TestImportsPointOneWay(t *testing.T) {
 			to, ours := strings.CutPrefix(imported, module)
 			if ours := strings.HasPrefix(imported, module); !ours && slices.Contains(pure, from) && strings.Contains(strings.Split(imported, "/")[0], ".") {
 				t.Errorf("%s imports %s: only the standard library may be", path, imported)
+			}
+			if (strings.HasPrefix(imported, "github.com/riverqueue/") || strings.HasPrefix(imported, "riverqueue.com/")) && !slices.Contains(knowRiver, from) {
+				t.Errorf("%s imports %s: only %v know River", path, imported, knowRiver)
 			}
 			if ours && room(to) != from && !slices.Contains(arrows[from], room(to)) {
 				t.Errorf("%s imports %s: the arrow runs the wrong way", path, to)

@@ -265,7 +265,7 @@ func TestReadyWantsRiver(t *testing.T) {
 	if status, text := s.ready(); status != http.StatusOK {
 		t.Fatalf("%d %s", status, text)
 	}
-	if err := s.engine.River().Stop(t.Context()); err != nil {
+	if err := s.engine.Turns().River().Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if status, text := s.ready(); status != http.StatusServiceUnavailable || text != "River is not running on this node\n" {

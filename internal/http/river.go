@@ -33,7 +33,7 @@ type riverPages struct {
 
 func (s *Site) newRiverPages() (*riverPages, error) {
 	handler, err := riverui.NewHandler(&riverui.HandlerOpts{
-		Endpoints: riverui.NewEndpoints(s.engine.River(), nil),
+		Endpoints: riverui.NewEndpoints(s.engine.Turns().River(), nil),
 		Logger:    s.log,
 		Prefix:    riverPrefix,
 	})

@@ -11,11 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine/turns"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -58,7 +55,7 @@ type Options struct {
 type Engine struct {
 	Options
 	node      store.NewNode
-	river     *river.Client[pgx.Tx]
+	turns     *turns.Client
 	coreTimes coreTimes
 
 	queues   queues
@@ -67,7 +64,6 @@ type Engine struct {
 	stats    statsCache
 	works    workCache
 	active   active
-	nudges   nudges
 	wakes    wakes
 	loads    loads
 	bulks    sync.Map      // ids of the bulk operations that are worked off here
@@ -76,19 +72,14 @@ type Engine struct {
 	lowMemory atomic.Bool // less is free than MemoryFloor
 	trouble   atomic.Pointer[trouble]
 
-	// Turns that River does not run, because they began with their insertion.
+	// Of turns that are inserted as fetched by this node.
 	handover sync.RWMutex // held to read from when they get a slot until they run
 	started  bool         // and not stopped: they may begin
-	begun    sync.WaitGroup
 
 	running    context.Context // from New to the end of Stop
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
-
-// keepTurns is how long River keeps a turn that has ended, for those who look at
-// its pages. Many small jobs leave hundreds a second.
-const keepTurns = 15 * time.Minute
 
 // New makes the engine of one node.
 func New(ctx context.Context, o Options) (*Engine, error) {
@@ -106,31 +97,16 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		coreTimes: coreTimes{cores: o.Cores},
 	}
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	e.active.init()
-	e.nudges.due = make(chan nudge, maxNudges)
-	config := &river.Config{
-		ID:     e.node.ID,
-		Logger: slog.New(&quiet{Handler: o.Logger.Handler(), said: new(sync.Map)}),
-		// Short, because a slot that falls free during a fetch, and a second
-		// insert within the cooldown, are noticed by the next poll only.
-		FetchCooldown:               time.Millisecond,
-		FetchPollInterval:           500 * time.Millisecond,
-		JobTimeout:                  -1, // a task's timeout is the executor's
-		CompletedJobRetentionPeriod: keepTurns,
-		DiscardedJobRetentionPeriod: keepTurns,
-		CancelledJobRetentionPeriod: keepTurns,
-	}
+	e.active.lanes = make(map[*lane]struct{})
 	if o.Role == RoleWeb {
 		e.node.Cores = 0
-	} else {
-		// River executes only with some queue; the real ones come and go: see
-		// follow.
-		config.Queues = map[string]river.QueueConfig{idleQueue: {MaxWorkers: 1, FetchPollInterval: time.Hour}}
-		config.Workers = river.NewWorkers()
-		river.AddWorker(config.Workers, &worker{engine: e})
 	}
-	if e.river, err = river.NewClient(riverpgxv5.New(o.Store.River), config); err != nil {
-		return nil, fmt.Errorf("prepare River: %w", err)
+	e.turns, err = turns.New(e.running, turns.Options{
+		Store: o.Store, Logger: o.Logger, Node: e.node.ID, Inserts: o.Role == RoleWeb, Draining: e.draining,
+		Begin: e.begin, Crowded: e.crowded, Failed: e.turnFailed,
+	})
+	if err != nil {
+		return nil, err
 	}
 	return e, nil
 }
@@ -138,8 +114,8 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 // NodeID is this node's id.
 func (e *Engine) NodeID() string { return e.node.ID }
 
-// River is the client with which this node takes part in River.
-func (e *Engine) River() *river.Client[pgx.Tx] { return e.river }
+// Turns is this node's part in River.
+func (e *Engine) Turns() *turns.Client { return e.turns }
 
 // ErrNotRunning is why a node that is to execute does not.
 var ErrNotRunning = errors.New("River is not running on this node")
@@ -152,14 +128,10 @@ func (e *Engine) Ready() error {
 	e.handover.RLock()
 	started := e.started
 	e.handover.RUnlock()
-	if started {
-		select {
-		case <-e.river.Stopped():
-		default:
-			return nil
-		}
+	if !started || !e.turns.Running() {
+		return ErrNotRunning
 	}
-	return ErrNotRunning
+	return nil
 }
 
 // Start registers the node and begins to execute, if its role is to. Stop must
@@ -177,19 +149,19 @@ func (e *Engine) Start(ctx context.Context) error {
 	run := e.running
 	if e.Role != RoleWeb {
 		e.mindMemory(memory()) // before the first turn may begin
-		if err := e.river.Start(run); err != nil {
+		if err := e.turns.Start(); err != nil {
 			e.stop()
-			return fmt.Errorf("start River: %w", err)
+			return err
 		}
 		if err := e.serve(ctx); err != nil {
 			e.stop()
-			return errors.Join(err, e.river.Stop(ctx))
+			return errors.Join(err, e.turns.Stop(ctx))
 		}
 		e.background.Go(func() { e.obey(run) })
 	}
 	e.background.Go(func() { e.follow(run) })
 	e.background.Go(func() { e.beat(run) })
-	e.background.Go(func() { e.nudge(run) })
+	e.background.Go(func() { e.turns.Wake(run) })
 	e.background.Go(func() { e.sweep(run) })
 	e.background.Go(func() { e.retire(run) })
 	e.background.Go(func() { e.meterOn(run) })
@@ -212,14 +184,13 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 	if e.Role != RoleWeb {
 		force := time.AfterFunc(grace, func() { e.active.cancelAll(errDraining) })
 		defer force.Stop()
-		err = e.river.Stop(ctx)
-		e.begun.Wait()
+		err = e.turns.Stop(ctx)
 	}
 	e.stats.silence()
 	e.stop()
 	e.background.Wait()
 	if err != nil {
-		return fmt.Errorf("stop River: %w", err)
+		return err
 	}
 	return e.Store.Unregister(ctx, e.node.ID)
 }
@@ -234,47 +205,10 @@ var (
 	errLeaseLost = errors.New("the node could not renew its lease")
 )
 
-// active is what this node has in hand.
+// active are the lanes that run on this node.
 type active struct {
 	mu    sync.Mutex
 	lanes map[*lane]struct{}
-	seen  map[int64]time.Time // River jobs that arrived here, and when they ended; zero while they run
-}
-
-func (a *active) init() {
-	a.lanes = make(map[*lane]struct{})
-	a.seen = make(map[int64]time.Time)
-}
-
-// arrived notes that a turn is here, until a while after gone was called.
-func (a *active) arrived(id int64) { a.saw(id, time.Time{}) }
-
-// gone notes that a turn has ended here.
-func (a *active) gone(id int64) { a.saw(id, time.Now()) }
-
-func (a *active) saw(id int64, ended time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.seen[id] = ended
-}
-
-// rememberTurns is how long a turn that has ended is known as seen: longer than
-// River takes to write that it has.
-const rememberTurns = time.Minute
-
-// seenIDs are the River jobs that arrived here; those long gone are forgotten.
-func (a *active) seenIDs() []int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	ids := make([]int64, 0, len(a.seen))
-	for id, ended := range a.seen {
-		if !ended.IsZero() && time.Since(ended) > rememberTurns {
-			delete(a.seen, id)
-			continue
-		}
-		ids = append(ids, id)
-	}
-	return ids
 }
 
 func (a *active) add(l *lane) {

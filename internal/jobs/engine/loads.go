@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/allcores/allcores/internal/jobs/engine/turns"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -80,7 +81,7 @@ func (s *loads) succeeded(l *lane) {
 }
 
 // wait is how long a lane must wait before it may load its program again, at
-// most longestRetry.
+// most turns.LongestRetry.
 func (s *loads) wait(job string, lane int) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +89,7 @@ func (s *loads) wait(job string, lane int) time.Duration {
 	if f == nil {
 		return 0
 	}
-	return min(max(time.Until(f.due), 0), longestRetry)
+	return min(max(time.Until(f.due), 0), turns.LongestRetry)
 }
 
 // forget drops what is known of a job that has ended.
@@ -165,7 +166,7 @@ func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	f.left = f.tries < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), f.tries, rand.Float64())
 	if !f.left {
-		wait = max(min(wait, longestRetry), time.Second)
+		wait = max(min(wait, turns.LongestRetry), time.Second)
 	}
 	f.due = time.Now().Add(wait)
 	tries := f.tries
@@ -196,5 +197,5 @@ func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	if refused.Others.Ran || !alone {
 		return &unloadedError{declined(wait)}
 	}
-	return &unloadedError{min(wait, longestRetry)}
+	return &unloadedError{min(wait, turns.LongestRetry)}
 }

@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs/engine/turns"
+)
 
 const (
 	// grant is how long a lane may run before it must make room for a turn of a
@@ -14,7 +18,7 @@ const (
 // makeRoom asks lanes to give up their slots for a turn that waits, until stop
 // is called. A turn of a job that runs here already waits for the others'
 // quantum, as they do for its.
-func (e *Engine) makeRoom(q *queue, t *turn) (stop func()) {
+func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
 	fresh := !e.stats.knows(t.Job)
 	done := make(chan struct{})
 	ask := func() time.Duration {

@@ -10,16 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/riverqueue/river"
-
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor/slots"
 	"github.com/allcores/allcores/internal/store"
 )
-
-// idleQueue is River's queue of a node that serves none. Nothing is inserted
-// there.
-const idleQueue = "idle"
 
 // spare is how many turns more than there are slots a node fetches of a queue,
 // so that who runs can see that others wait, and a slot that falls free is taken
@@ -32,21 +26,12 @@ type queue struct {
 	slots *slots.Table
 	open  atomic.Bool // turns may begin here
 
-	// What River fetches; touched by serve only.
-	workers int                      // its bound, 0 while it fetches nothing
-	leave   context.CancelFunc       // ends fetching
-	fetches atomic.Pointer[fetching] // of the turns that River fetches now
-	limits  jobs.QueueLimits         // as last carried out
+	limits jobs.QueueLimits // as last carried out; touched by serve only
 
 	mu      sync.Mutex
 	waiting [5]int    // turns that wait for a slot, by priority
 	full    time.Time // when one last did
 }
-
-// A fetching is a time in which River fetches turns of a queue with one bound.
-// At its end, turns that wait for a slot go back to the line and those that run
-// are adopted: they run on without River, which so need not wait for them.
-type fetching struct{ over context.Context }
 
 // crowded reports whether turns wait here, or did a moment ago, so that others
 // may be in River's line.
@@ -240,20 +225,14 @@ func (e *Engine) serve(ctx context.Context) error {
 		if _, known := p.queues[name]; known {
 			continue
 		}
-		failed = append(failed, e.serveQueue(ctx, q, planned{Queue: jobs.Queue{QueueLimits: q.limits}}))
-		if used, _ := q.slots.Busy(); used == 0 && q.workers == 0 {
+		err := e.serveQueue(ctx, q, planned{Queue: jobs.Queue{QueueLimits: q.limits}})
+		if used, _ := q.slots.Busy(); used == 0 && err == nil {
 			e.queues.drop(name)
 		}
+		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
 }
-
-// halfAdded is the number of workers of a queue that River has added but could
-// not start, because the database was away: it must be removed to be added again.
-const halfAdded = -1
-
-// leaveWithin bounds the wait for turns to be adopted.
-const leaveWithin = 5 * time.Second
 
 // serveQueue brings one queue to what is wanted of it here. Tasks in hand are
 // never cut: a lane that has no slot any more ends its turn after them.
@@ -271,29 +250,7 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	if q.open.Load() {
 		workers = here + spare
 	}
-	if workers == q.workers {
-		return nil
-	}
-	if q.workers != 0 {
-		q.leave()
-		within, cancel := context.WithTimeout(ctx, leaveWithin)
-		defer cancel()
-		if err := e.river.Queues().Remove(within, q.name); err != nil && !errors.As(err, new(*river.QueueNotFoundError)) {
-			return fmt.Errorf("leave queue %q: %w", q.name, err) // the next round tries again
-		}
-		q.workers = 0
-	}
-	if workers > 0 {
-		var over context.Context
-		over, q.leave = context.WithCancel(e.running)
-		q.fetches.Store(&fetching{over})
-		if err := e.river.Queues().Add(q.name, river.QueueConfig{MaxWorkers: workers}); err != nil {
-			q.workers = halfAdded
-			return fmt.Errorf("serve queue %q: %w", q.name, err)
-		}
-		q.workers = workers
-	}
-	return nil
+	return e.turns.Fetch(ctx, q.name, workers)
 }
 
 // evict makes lanes of a queue give up their slots after the tasks in hand: those

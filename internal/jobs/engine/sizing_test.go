@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -232,24 +231,6 @@ func TestTakeRetries(t *testing.T) {
 	var e jobs.TaskError
 	if err := json.Unmarshal(outcomes.Line(alone.Outputs[:len(alone.Outputs)-1]).Value(), &e); err != nil || e.Kind != jobs.KindCrash {
 		t.Error(e, err)
-	}
-}
-
-func TestTurnsAreKnownAsSeenWhileTheyRun(t *testing.T) {
-	t.Parallel()
-	var a active
-	a.init()
-	a.arrived(1)
-	a.arrived(2)
-	a.gone(2)
-	a.saw(3, time.Now().Add(-2*rememberTurns))
-	ids := a.seenIDs()
-	slices.Sort(ids)
-	if diff := cmp.Diff([]int64{1, 2}, ids); diff != "" {
-		t.Errorf("seen (-want +got):\n%s", diff)
-	}
-	if len(a.seen) != 2 {
-		t.Errorf("%d turns are remembered", len(a.seen))
 	}
 }
 

@@ -201,7 +201,7 @@ func (e *Engine) submitted(w *store.Work, turns bool) {
 	e.works.put(w)
 	e.Store.Feed.Wake("")
 	if turns {
-		e.nudges.expect(w.Job, w.Queue)
+		e.turns.Expect(w.Job, w.Queue)
 	}
 }
 
@@ -302,15 +302,5 @@ func (e *Engine) dispatch(ctx context.Context, job string) error {
 	if err != nil {
 		return err
 	}
-	return e.Store.Tx(ctx, func(tx pgx.Tx) error {
-		first, n, err := e.Store.Missing(ctx, tx, job)
-		if err != nil {
-			return err
-		}
-		turns := make([]store.Turn, n)
-		for i := range turns {
-			turns[i] = store.Turn{Job: job, Lane: first + i, Queue: w.Queue, Priority: w.Priority}
-		}
-		return e.Store.InsertTurns(ctx, tx, turns)
-	})
+	return e.turns.Dispatch(ctx, w)
 }

@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -91,10 +89,8 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 		return err
 	}
 	if round%10 == 9 {
-		if n, err := e.Store.Recount(ctx); err != nil {
+		if err := e.turns.Recount(ctx); err != nil {
 			return err
-		} else if n > 0 {
-			e.Logger.Warn("the number of turns of some jobs was wrong and is set right", "jobs", n)
 		}
 	}
 	if round%3 == 2 && e.Role != RoleWeb {
@@ -103,16 +99,8 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 		} else if n > 0 {
 			e.Logger.Warn("chunks whose claim was never answered are put back", "chunks", n)
 		}
-		seen := e.active.seenIDs()
-		if n, err := e.Store.ReleaseUnseen(ctx, e.node.ID, seen); err != nil {
+		if err := e.turns.Recover(ctx); err != nil {
 			return err
-		} else if n > 0 {
-			e.Logger.Warn("turns whose fetch was never answered are released", "turns", n)
-		}
-		if n, err := e.Store.RouseTurns(ctx, longestRetry+5*time.Second); err != nil {
-			return err
-		} else if n > 0 {
-			e.Logger.Warn("turns that a wrong clock had put off are available now; see that the nodes' clocks are right", "turns", n)
 		}
 	}
 	if round%60 == 30 {
@@ -187,13 +175,7 @@ func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error)
 // takeBack puts the work of dead nodes back, a node a transaction.
 func (e *Engine) takeBack(ctx context.Context) error {
 	for {
-		var lost *store.Lost
-		err := e.Store.Tx(ctx, func(tx pgx.Tx) (err error) {
-			if lost, err = e.Store.TakeBack(ctx, tx); err != nil || lost == nil {
-				return err
-			}
-			return e.Store.InsertTurns(ctx, tx, lost.Turns)
-		})
+		lost, err := e.turns.TakeBack(ctx)
 		if err != nil || lost == nil {
 			return err
 		}
