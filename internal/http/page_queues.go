@@ -104,10 +104,25 @@ func (s *Site) removeQueue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// onNode makes a form's handler of a call that changes a node.
-func (s *Site) onNode(call func(context.Context, *JobPath) (*nodeOutput, error)) handlerFunc {
-	return fromForm(jobs.Admin, "id", "/nodes#node-", func(ctx context.Context, id string) error {
-		_, err := call(ctx, &JobPath{id})
+func (s *Site) queuesModel(ctx context.Context, r *http.Request) (views.QueuesPage, error) {
+	p := views.QueuesPage{Page: s.base(r)}
+	p.Live = "/queues/live"
+	now, err := s.fleet.now(ctx)
+	p.Queues, p.Nodes, p.History = now.queues, now.nodes, now.queueHistory
+	return p, err
+}
+
+func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {
+	p, err := s.queuesModel(r.Context(), r)
+	if err != nil {
 		return err
-	})
+	}
+	return s.render(w, r, http.StatusOK, views.Queues(p))
+}
+
+func (s *Site) queuesLive(r *http.Request) (watch, fillFunc) {
+	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+		p, err := s.queuesModel(ctx, r)
+		return p.Fragments(), false, err
+	}
 }

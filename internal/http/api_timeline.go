@@ -2,11 +2,11 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
-	"github.com/allcores/allcores/views"
 )
 
 // StreamWindow is which part of a task stream is asked for.
@@ -87,52 +87,26 @@ func (s *Site) taskStream(ctx context.Context, q store.StreamQuery) (*streamOutp
 	return &streamOutput{out}, nil
 }
 
-// A streamTable fills the task stream of a page, that of one job or, without
-// one, that of the last streamSeconds of all. Adding up a long job takes time,
-// so it is done anew only when all of that is at most a twentieth of the time
-// that has passed, and once more when the job has ended.
-type streamTable struct {
-	view views.StreamView
-	next time.Time
-	last bool // nothing can change any more
+type timelineInput struct {
+	JobPath
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	After int64 `query:"cursor" minimum:"0" doc:"The next_cursor of the page before."`
 }
 
-const (
-	streamSeconds    = 60
-	streamTableEvery = 2 * time.Second
-	streamTableShare = 20
-)
-
-func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jobs.Job) (views.StreamView, error) {
-	ended := job != nil && job.State.Ended()
-	began := time.Now()
-	if t.last || !ended && began.Before(t.next) {
-		return t.view, nil
-	}
-	totals, oneIn, err := s.store.StreamTotals(ctx, v, store.StreamQuery{Job: job, Last: streamSeconds * time.Second})
+// timeline lists the chunks of a job in the order of their claims.
+func (s *Site) timeline(ctx context.Context, in *timelineInput) (*listOutput[jobs.Bar], error) {
+	job, err := s.one(ctx, in.ID)
 	if err != nil {
-		return views.StreamView{}, err
+		return nil, err
 	}
-	t.view = streamView(totals, oneIn)
-	t.view.Live, t.view.Seconds = !ended, streamSeconds
-	if job != nil {
-		t.view.Job = job.ID
+	bars, err := s.store.Timeline(ctx, job.ID, in.After, in.Limit+1)
+	if err != nil {
+		return nil, err
 	}
-	t.next = time.Now().Add(max(streamTableEvery, streamTableShare*time.Since(began)))
-	t.last = ended
-	return t.view, nil
-}
-
-func streamView(totals []store.StreamTotal, oneIn float64) views.StreamView {
-	view := views.StreamView{OneIn: oneIn, RowsLeftOut: max(len(totals)-views.StreamRowsShown, 0)}
-	for _, t := range totals[:len(totals)-view.RowsLeftOut] {
-		if t.Core != nil || t.Slot != nil && *t.Slot != store.AnySlot {
-			t.Share = min(t.Share, 1) // clocks of several machines may say more
-		}
-		view.Rows = append(view.Rows, views.StreamRow{
-			Label: t.Label, Share: t.Share, Chunks: t.Chunks, Tasks: t.Tasks, Failed: t.Failed, Lost: t.Lost,
-			Job: t.Longest.Job, First: t.Longest.First, Count: t.Longest.Count, Took: t.Longest.Took,
-		})
+	next := ""
+	if len(bars) > in.Limit {
+		bars = bars[:in.Limit]
+		next = fmt.Sprint(bars[in.Limit-1].Chunk)
 	}
-	return view
+	return listOf(bars, next), nil
 }

@@ -17,48 +17,6 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-type verbInput struct {
-	JobPath
-	Key string `header:"Idempotency-Key" doc:"What comes again with the same key within 24 hours is not done again."`
-}
-
-type verbOutput struct {
-	Replayed string `header:"Idempotent-Replayed"`
-	Body     jobAnswer
-}
-
-// verb makes a call of one that changes a job's state. The conflict tells the
-// user why it is not possible now.
-func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, *store.Key) (*jobs.Job, error), conflict string) func(context.Context, *verbInput) (*verbOutput, error) {
-	return func(ctx context.Context, in *verbInput) (*verbOutput, error) {
-		user := callOf(ctx).user
-		key, err := newKey(in.Key, user, []byte(name+" "+in.ID))
-		if err != nil {
-			return nil, err
-		}
-		job, err := do(ctx, store.As(user), in.ID, key)
-		if key != nil && errors.Is(err, jobs.ErrNotFound) {
-			var kept *store.Kept
-			if kept, err = s.kept(ctx, key, err); err == nil {
-				job = kept.Job
-			}
-		}
-		if err != nil {
-			return nil, tell(err, jobs.ErrConflict, conflict)
-		}
-		return &verbOutput{replayed(key), jobAnswer{Job: *job}}, nil
-	}
-}
-
-// kept is what a key answers although its job is not found, or cause.
-func (s *Site) kept(ctx context.Context, key *store.Key, cause error) (*store.Kept, error) {
-	kept, err := s.store.KeptAnswer(ctx, key)
-	if err == nil && kept == nil {
-		err = cause
-	}
-	return kept, err
-}
-
 type appendOutput struct {
 	Replayed string `header:"Idempotent-Replayed"`
 	Body     struct {
@@ -230,28 +188,4 @@ func jsonLine(p jobs.Program) func([]byte) ([]byte, string) {
 		}
 		return compact, message
 	}
-}
-
-type timelineInput struct {
-	JobPath
-	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"50"`
-	After int64 `query:"cursor" minimum:"0" doc:"The next_cursor of the page before."`
-}
-
-// timeline lists the chunks of a job in the order of their claims.
-func (s *Site) timeline(ctx context.Context, in *timelineInput) (*listOutput[jobs.Bar], error) {
-	job, err := s.one(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	bars, err := s.store.Timeline(ctx, job.ID, in.After, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(bars) > in.Limit {
-		bars = bars[:in.Limit]
-		next = fmt.Sprint(bars[in.Limit-1].Chunk)
-	}
-	return listOf(bars, next), nil
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -173,59 +172,4 @@ func (t *pageTelling) look(ctx context.Context) (*view, error) {
 		return []message{newMessage("patch", false, html)}, nil
 	}}
 	return t.view, nil
-}
-
-// Gaps between looks at a list of jobs that no index gives in order: one that is
-// searched, and one that is sorted. Rows that move often are hard to read, too.
-const (
-	searchedGap = time.Second
-	sortedGap   = 2 * time.Second
-)
-
-func (s *Site) jobsLive(r *http.Request) (watch, fillFunc) {
-	m := &jobsModel{site: s, r: r}
-	gap, v := eventGap, r.URL.Query()
-	if v.Get("q") != "" {
-		gap = searchedGap
-	}
-	if order, _ := jobs.ParseOrder(v.Get("sort")); order.By() != jobs.ByCreated {
-		gap = sortedGap
-	}
-	return watch{gap: gap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := m.fill(ctx)
-		return p.Fragments(), false, err
-	}
-}
-
-func (s *Site) jobLive(r *http.Request) (watch, fillFunc) {
-	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
-	return watch{job: m.id, gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := m.fill(ctx)
-		return p.Fragments(), p.Job.State.Ended(), err
-	}
-}
-
-func (s *Site) taskLive(r *http.Request) (watch, fillFunc) {
-	return watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.taskModel(ctx, r)
-		return p.Fragments(), p.Live == "", err
-	}
-}
-
-// fleetLooks are as often as there is something new of queues and nodes; ages
-// go on meanwhile by themselves.
-var fleetLooks = watch{fleet: true, gap: eventGap, tick: fleetMissed}
-
-func (s *Site) queuesLive(r *http.Request) (watch, fillFunc) {
-	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.queuesModel(ctx, r)
-		return p.Fragments(), false, err
-	}
-}
-
-func (s *Site) nodesLive(r *http.Request) (watch, fillFunc) {
-	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
-		p, err := s.nodesModel(ctx, r)
-		return p.Fragments(), false, err
-	}
 }

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -20,47 +17,6 @@ import (
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
-
-const (
-	formMemory   = 16 << 20         // of a form that is kept in memory, the rest in files
-	editable     = 64 << 10         // bytes of inputs that are put into the form to edit
-	tryFor       = 30 * time.Second // how long the first input is tried
-	cleanUpAfter = 10 * time.Second // how long cleaning up after that may take
-)
-
-// parseForm reads a form of either encoding into r.PostForm. (net/http drops a
-// plain form of more than 10 MB without an error where it looks for both.)
-func parseForm(r *http.Request) error {
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch kind {
-	case "multipart/form-data":
-		if err := r.ParseMultipartForm(formMemory); err != nil {
-			return formError(err)
-		}
-	case "application/x-www-form-urlencoded":
-		text, err := io.ReadAll(r.Body)
-		if err != nil {
-			return formError(err)
-		}
-		if r.PostForm, err = url.ParseQuery(string(text)); err != nil {
-			return formError(err)
-		}
-	default:
-		r.PostForm = url.Values{}
-	}
-	return nil
-}
-
-// formError tells apart why a form could not be read.
-func formError(err error) error {
-	switch {
-	case errors.Is(err, errTooLarge) || errors.Is(err, errSlowBody) || errors.Is(err, errBrokenBody):
-		return err
-	case errors.Is(err, multipart.ErrMessageTooLarge):
-		return tooLarge("/jobs/new", maxFieldBytes)
-	}
-	return tell(fmt.Errorf("%w: %w", errBrokenBody, err), errBrokenBody, "The form could not be read.")
-}
 
 // newJobPage shows the form, empty or prefilled from an example or a job.
 func (s *Site) newJobPage(w http.ResponseWriter, r *http.Request) error {
@@ -385,3 +341,10 @@ func readError(text []byte) *jobs.TaskError {
 	}
 	return &e
 }
+
+const (
+	formMemory   = 16 << 20         // of a form that is kept in memory, the rest in files
+	editable     = 64 << 10         // bytes of inputs that are put into the form to edit
+	tryFor       = 30 * time.Second // how long the first input is tried
+	cleanUpAfter = 10 * time.Second // how long cleaning up after that may take
+)

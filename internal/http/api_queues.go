@@ -14,7 +14,6 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/insight"
-	"github.com/allcores/allcores/internal/store"
 )
 
 func (s *Site) listQueues(ctx context.Context, in *struct{ Paging }) (*listOutput[jobs.Queue], error) {
@@ -202,36 +201,6 @@ func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queue
 	}
 }
 
-func (s *Site) listNodes(ctx context.Context, in *struct{ Paging }) (*listOutput[jobs.Node], error) {
-	nodes, err := s.store.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(nodes, in.Paging, func(n jobs.Node) string { return n.ID })
-}
-
-type nodeOutput struct{ Body jobs.Node }
-
-// drainNode makes a node take no turns, or take them again.
-func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOutput, error) {
-	return func(ctx context.Context, in *JobPath) (*nodeOutput, error) {
-		err := s.store.Drain(ctx, in.ID, draining)
-		s.fleet.changed() // or it was, if this is impossible
-		if err != nil {
-			return nil, tell(err, jobs.ErrConflict, "The node does not live any more.")
-		}
-		nodes, err := s.store.Nodes(ctx)
-		if err != nil {
-			return nil, err
-		}
-		i := slices.IndexFunc(nodes, func(n jobs.Node) bool { return n.ID == in.ID })
-		if i < 0 {
-			return nil, fmt.Errorf("node %s: %w", in.ID, jobs.ErrNotFound)
-		}
-		return &nodeOutput{nodes[i]}, nil
-	}
-}
-
 type queueHistoryOutput struct{ Body insight.QueueHistory }
 
 // queueHistory is what was done in a queue within the last hour.
@@ -245,24 +214,4 @@ func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOu
 		return nil, fmt.Errorf("queue %q: %w", in.Name, jobs.ErrNotFound)
 	}
 	return &queueHistoryOutput{h}, nil
-}
-
-type nodeHistoryOutput struct{ Body insight.NodeHistory }
-
-// nodeHistory is what a node did within the last hour, core by core.
-func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput, error) {
-	now, err := s.fleet.now(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, known := now.nodeHistory[in.ID]; !known {
-		return nil, fmt.Errorf("node %q: %w", in.ID, jobs.ErrNotFound)
-	}
-	samples, err := s.store.Samples(ctx, store.SampleQuery{Node: in.ID, Cores: true})
-	if err != nil {
-		return nil, err
-	}
-	var series insight.NodeSeries
-	series.Add(samples.Nodes...)
-	return &nodeHistoryOutput{series.History(samples.Now)}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/views"
 )
 
 // RunNumber is which run of a job is meant.
@@ -81,42 +80,4 @@ func (s *Site) listRuns(ctx context.Context, in *listRunsInput) (*listOutput[job
 		next = strconv.Itoa(runs[in.Limit-1].Run)
 	}
 	return listOf(runs, next), nil
-}
-
-// fillRun fills the page of a job with what is of one of its runs: the one that the
-// address names, else the newest.
-func (m *jobModel) fillRun(ctx context.Context, job *jobs.Job, p *views.JobPage) (err error) {
-	s := m.site
-	shown := job.Run
-	if text := m.r.URL.Query().Get("run"); text != "" {
-		if shown, err = strconv.Atoi(text); err != nil || shown < 1 || shown > job.Run {
-			return fmt.Errorf("the job has no run %q: %w", text, jobs.ErrNotFound)
-		}
-	}
-	if job.Run > 1 {
-		if p.Runs, err = s.store.Runs(ctx, job, max(job.Run-views.RunsShown, 0), views.RunsShown); err != nil {
-			return err
-		}
-	}
-	then := job
-	if shown == job.Run {
-		p.Report, err = m.report.of(ctx, s, job)
-	} else {
-		var found []jobs.Run
-		if found, err = s.store.Runs(ctx, job, shown-1, 1); err != nil {
-			return err
-		}
-		if len(found) == 0 {
-			return fmt.Errorf("the job has no run %d: %w", shown, jobs.ErrNotFound)
-		}
-		p.Run, then = &found[0], duringRun(job, found[0])
-		p.Report, err = s.store.RunReport(ctx, job, shown)
-	}
-	if err != nil {
-		return err
-	}
-	if p.Stream, err = m.stream.fill(ctx, s, viewer(m.r), then); err == nil && p.Run != nil {
-		p.Stream.Run = shown
-	}
-	return err
 }

@@ -2,9 +2,7 @@ package http
 
 import (
 	"context"
-	"net/http"
-
-	"github.com/go-chi/chi/v5"
+	"errors"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
@@ -49,16 +47,44 @@ func badGroup(given string) jobs.Invalid {
 	return jobs.Invalid{{Location: "query.group", Message: "must be the id of a group of the job's errors, of 16 hexadecimal digits", Value: given}}
 }
 
-// retryFromPage is retry for the buttons of pages.
-func (s *Site) retryFromPage(w http.ResponseWriter, r *http.Request) error {
-	if err := require(r, jobs.Submitter); err != nil {
-		return err
+type verbInput struct {
+	JobPath
+	Key string `header:"Idempotency-Key" doc:"What comes again with the same key within 24 hours is not done again."`
+}
+
+type verbOutput struct {
+	Replayed string `header:"Idempotent-Replayed"`
+	Body     jobAnswer
+}
+
+// verb makes a call of one that changes a job's state. The conflict tells the
+// user why it is not possible now.
+func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, *store.Key) (*jobs.Job, error), conflict string) func(context.Context, *verbInput) (*verbOutput, error) {
+	return func(ctx context.Context, in *verbInput) (*verbOutput, error) {
+		user := callOf(ctx).user
+		key, err := newKey(in.Key, user, []byte(name+" "+in.ID))
+		if err != nil {
+			return nil, err
+		}
+		job, err := do(ctx, store.As(user), in.ID, key)
+		if key != nil && errors.Is(err, jobs.ErrNotFound) {
+			var kept *store.Kept
+			if kept, err = s.kept(ctx, key, err); err == nil {
+				job = kept.Job
+			}
+		}
+		if err != nil {
+			return nil, tell(err, jobs.ErrConflict, conflict)
+		}
+		return &verbOutput{replayed(key), jobAnswer{Job: *job}}, nil
 	}
-	id := chi.URLParam(r, "id")
-	in := &retryInput{JobPath: JobPath{id}, Group: r.URL.Query().Get("group")}
-	if _, err := s.retry(r.Context(), in); err != nil {
-		return err
+}
+
+// kept is what a key answers although its job is not found, or cause.
+func (s *Site) kept(ctx context.Context, key *store.Key, cause error) (*store.Kept, error) {
+	kept, err := s.store.KeptAnswer(ctx, key)
+	if err == nil && kept == nil {
+		err = cause
 	}
-	http.Redirect(w, r, "/jobs/"+id, http.StatusSeeOther)
-	return nil
+	return kept, err
 }

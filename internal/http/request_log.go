@@ -3,7 +3,6 @@ package http
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/engine"
-	"github.com/allcores/allcores/internal/store"
 )
 
 // A call is what is known of the request that is being answered. It travels in
@@ -109,80 +106,3 @@ func (w *seenWriter) FlushError() error {
 
 // Unwrap is for http.ResponseController.
 func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// A handlerFunc answers a request, or says why it cannot.
-type handlerFunc func(http.ResponseWriter, *http.Request) error
-
-// plain renders what h returns as an error.
-func (s *Site) plain(h handlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
-			s.refuse(w, r, err)
-		}
-	}
-}
-
-// secure sets the headers that tell browsers what our pages never do.
-func secure(next http.Handler) http.Handler {
-	const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store") // answers depend on who asks; static files say otherwise
-		next.ServeHTTP(w, r)
-	})
-}
-
-// healthz answers as long as the process does.
-func (s *Site) healthz(w http.ResponseWriter, _ *http.Request) { writeHealth(w) }
-
-func writeHealth(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n"))
-}
-
-// readyz answers 200 when this node can do its part, and else 503 with the
-// reason: the server is about to stop, the database does not answer within a
-// second or takes no writes, its schema is another version's, or River does not
-// run on a node that is to execute.
-func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
-	var schema *store.SchemaError
-	err := s.ready(r.Context())
-	switch {
-	case err == nil:
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("ready\n"))
-	case errors.Is(err, errStopping), errors.Is(err, store.ErrReadOnly), errors.Is(err, engine.ErrNotRunning), errors.As(err, &schema):
-		writeUnready(w, err.Error())
-	case errors.Is(err, jobs.ErrUnavailable):
-		s.log.Debug("not ready", "error", err)
-		writeUnready(w, "the database does not answer")
-	default:
-		s.fail(w.Header(), r, err)
-		writeUnready(w, "the database cannot be asked")
-	}
-}
-
-var errStopping = errors.New("the server is stopping")
-
-func (s *Site) ready(ctx context.Context) error {
-	if s.draining.Err() != nil {
-		return errStopping
-	}
-	if err := s.store.Ready(ctx); err != nil {
-		return err
-	}
-	return s.engine.Ready()
-}
-
-func writeUnready(w http.ResponseWriter, reason string) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Retry-After", "2")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(reason + "\n"))
-}

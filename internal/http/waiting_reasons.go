@@ -59,23 +59,3 @@ func (k *knownLines) read(ctx context.Context, from *store.Store) (*store.Lines,
 	}
 	return lines, err
 }
-
-// explainEvery is how long the page of a job shows why it waits before it asks
-// again: with each tick of its stream, not with each news of the job.
-const explainEvery = 900 * time.Millisecond
-
-// explain is Site.explain for the page of a job.
-func (m *jobModel) explain(ctx context.Context, job *jobs.Job) error {
-	if !job.Unexplained() {
-		return nil
-	}
-	if time.Since(m.explained) >= explainEvery {
-		w, err := m.site.store.Waiting(ctx, job)
-		if err != nil {
-			return err
-		}
-		m.waiting, m.explained = w, time.Now()
-	}
-	job.Explain(m.waiting)
-	return nil
-}
