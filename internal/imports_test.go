@@ -17,14 +17,15 @@ var arrows = map[string][]string{
 	"internal/jobs":              {},
 	"internal/jobs/outcomes":     {"internal/jobs"},
 	"internal/jobs/insight":      {"internal/jobs", "internal/jobs/outcomes"},
+	"internal/jobs/timeline":     {"internal/jobs"},
 	"internal/jobs/executor":     {"internal/jobs", "internal/jobs/outcomes"},
 	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/turns", "internal/jobs/executor", "internal/store"},
 	"internal/jobs/engine/turns": {"internal/jobs", "internal/store"},
-	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "migrations"},
+	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "migrations"},
 	"internal/store/pglocal":     {},
 	"internal/store/storetest":   {"internal/store/pglocal"},
-	"internal/http":              {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine", "internal/store", "views", "static"},
-	"views":                      {"internal/jobs", "internal/jobs/insight", "static"},
+	"internal/http":              {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/engine", "internal/store", "views", "static"},
+	"views":                      {"internal/jobs", "internal/jobs/insight", "internal/jobs/timeline", "static"},
 	"static":                     {},
 	"migrations":                 {},
 	"cmd/bench":                  {"internal/jobs/executor"},
@@ -33,7 +34,7 @@ var arrows = map[string][]string{
 }
 
 // pure rooms import the standard library and other pure rooms alone.
-var pure = []string{"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight"}
+var pure = []string{"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline"}
 
 // knowRiver are the rooms that import River: turns, the pages that River ships,
 // and the migrations of its tables.

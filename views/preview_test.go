@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/static"
 )
 
@@ -88,10 +89,10 @@ func previewHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /preview/live", previewStream)
 	mux.HandleFunc("GET /api/v1/jobs/{id}/stream", func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(sampleTaskStream(r.PathValue("id")))
+		json.NewEncoder(w).Encode(sampleTimeline(r.PathValue("id")))
 	})
 	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(sampleTaskStream(sampleID(1)))
+		json.NewEncoder(w).Encode(sampleTimeline(sampleID(1)))
 	})
 	mux.HandleFunc("POST /jobs/new", func(w http.ResponseWriter, r *http.Request) {
 		r.ParseMultipartForm(1 << 20)
@@ -108,21 +109,21 @@ func previewHandler() http.Handler {
 	return mux
 }
 
-// sampleTaskStream is half a minute on two cores, with a chunk of each kind.
-func sampleTaskStream(job string) jobs.TaskStream {
-	s := jobs.TaskStream{
+// sampleTimeline is half a minute on two cores, with a chunk of each kind.
+func sampleTimeline(job string) timeline.Timeline {
+	s := timeline.Timeline{
 		Base: *sampleTime(30 * time.Second), ToMS: 30_000, NowMS: 30_000, ResolutionMS: 32.768, NextSinceMS: 28_000, OneIn: 1,
-		Rows: []jobs.StreamRow{{Host: "worker-1", Core: ptr(0), Label: "core 0"}, {Host: "worker-1", Core: ptr(1), Label: "core 1"}},
-		Jobs: []jobs.StreamJob{{ID: job, Name: "sample"}},
+		Rows: []timeline.Row{{Host: "worker-1", Core: ptr(0), Label: "core 0"}, {Host: "worker-1", Core: ptr(1), Label: "core 1"}},
+		Jobs: []timeline.JobName{{ID: job, Name: "sample"}},
 	}
 	r := &s.Rects
 	for i := range 200 {
-		state, start := jobs.StreamDone, float64(300*(i/2)+40*(i%2))
+		state, start := timeline.Done, float64(300*(i/2)+40*(i%2))
 		switch {
 		case i >= 198:
-			state = jobs.StreamLeased
+			state = timeline.Leased
 		case i == 50:
-			state = jobs.StreamLost
+			state = timeline.Lost
 		}
 		r.Row, r.Job, r.State = append(r.Row, i%2), append(r.Job, 0), append(r.State, state)
 		r.Start, r.End, r.Busy = append(r.Start, start), append(r.End, start+260), append(r.Busy, 260)

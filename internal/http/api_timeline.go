@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -17,8 +18,8 @@ type StreamWindow struct {
 	Since time.Time `query:"since" doc:"Only what begins then or later, and what is in hand: see next_since_ms. The window, and with it the resolution, should be as before."`
 }
 
-func (w StreamWindow) query() (store.StreamQuery, error) {
-	q := store.StreamQuery{From: w.From, To: w.To, Width: w.Width, Since: w.Since}
+func (w StreamWindow) query() (timeline.Query, error) {
+	q := timeline.Query{From: w.From, To: w.To, Width: w.Width, Since: w.Since}
 	var found jobs.Invalid
 	for _, t := range []struct {
 		name string
@@ -37,7 +38,7 @@ func (w StreamWindow) query() (store.StreamQuery, error) {
 	return q, nil
 }
 
-type streamOutput struct{ Body *jobs.TaskStream }
+type streamOutput struct{ Body *timeline.Timeline }
 
 // jobStream answers the chunks of a job as rectangles.
 func (s *Site) jobStream(ctx context.Context, in *struct {
@@ -79,8 +80,8 @@ func (s *Site) allStream(ctx context.Context, in *struct {
 	return s.taskStream(ctx, q)
 }
 
-func (s *Site) taskStream(ctx context.Context, q store.StreamQuery) (*streamOutput, error) {
-	out, err := s.store.TaskStream(ctx, store.As(callOf(ctx).user), q)
+func (s *Site) taskStream(ctx context.Context, q timeline.Query) (*streamOutput, error) {
+	out, err := s.store.Timeline(ctx, store.As(callOf(ctx).user), q)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (s *Site) timeline(ctx context.Context, in *timelineInput) (*listOutput[job
 	if err != nil {
 		return nil, err
 	}
-	bars, err := s.store.Timeline(ctx, job.ID, in.After, in.Limit+1)
+	bars, err := s.store.Bars(ctx, job.ID, in.After, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

@@ -14,24 +14,25 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 )
 
 // cube fails at every tenth input.
 const cube = "import time\ndef cube(x):\n    time.sleep(0.02)\n    if x % 10 == 7:\n        raise ValueError('seven')\n    return x ** 3\n"
 
-func (s *server) stream(path string) *jobs.TaskStream {
+func (s *server) stream(path string) *timeline.Timeline {
 	s.t.Helper()
 	a := s.get(path)
 	if a.StatusCode != http.StatusOK {
 		s.t.Fatalf("%s: %s %s", path, a.Status, a.text)
 	}
-	var got jobs.TaskStream
+	var got timeline.Timeline
 	a.into(s.t, &got)
 	return &got
 }
 
-func TestTaskStream(t *testing.T) {
+func TestTimeline(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	id := s.submit(program(cube, `{"range":{"stop":60}}`, `,"policy":{"chunk_size":2}`)).ID
@@ -43,14 +44,14 @@ func TestTaskStream(t *testing.T) {
 		tasks += count
 		chunks += got.Rects.Chunks[i]
 		failed += got.Rects.Failed[i]
-		if start, end := got.Rects.Start[i], got.Rects.End[i]; start < got.FromMS || end > got.ToMS || end <= start || got.Rects.State[i] != jobs.StreamDone || got.Rects.Row[i] >= len(got.Rows) {
+		if start, end := got.Rects.Start[i], got.Rects.End[i]; start < got.FromMS || end > got.ToMS || end <= start || got.Rects.State[i] != timeline.Done || got.Rects.Row[i] >= len(got.Rows) {
 			t.Errorf("rectangle %d from %v to %v in a window from %v to %v", i, start, end, got.FromMS, got.ToMS)
 		}
 	}
 	if tasks != 60 || chunks != 30 || failed != 6 || got.Base.Format(time.TimeOnly) != end.StartedAt.Format(time.TimeOnly) {
 		t.Errorf("%d tasks, %d of them failed, in %d chunks from %v on", tasks, failed, chunks, got.Base)
 	}
-	if diff := cmp.Diff([]jobs.StreamJob{{ID: id, Name: end.Name}}, got.Jobs); diff != "" {
+	if diff := cmp.Diff([]timeline.JobName{{ID: id, Name: end.Name}}, got.Jobs); diff != "" {
 		t.Errorf("jobs (-want +got):\n%s", diff)
 	}
 	if len(got.Rows) < 1 || got.Rows[0].Core == nil || got.Rows[0].Label != fmt.Sprintf("core %d", *got.Rows[0].Core) {
@@ -90,7 +91,7 @@ func TestTaskStream(t *testing.T) {
 	if a := s.get(path, stranger...); a.StatusCode != http.StatusNotFound {
 		t.Errorf("a stranger gets %s", a.Status)
 	}
-	var none jobs.TaskStream
+	var none timeline.Timeline
 	s.get("/api/v1/stream?seconds=3600", stranger...).into(t, &none)
 	if len(none.Rects.Row) != 0 || len(none.Jobs) != 0 {
 		t.Errorf("a stranger sees %+v", none)
@@ -144,7 +145,7 @@ func (b *tab) pixels(names ...string) int {
 	})("`+strings.Join(names, " ")+`".split(" "))`)
 }
 
-func TestTaskStreamInBrowser(t *testing.T) {
+func TestTimelineInBrowser(t *testing.T) {
 	t.Parallel()
 	b := openTab(t)
 	s := serve(t, true)

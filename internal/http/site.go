@@ -10,8 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -33,7 +33,7 @@ type Site struct {
 	tokens  knownTokens
 	lines   knownLines
 	fleet   *fleet
-	streams shared[*jobs.TaskStream]
+	streams shared[*timeline.Timeline]
 	tables  streamTables
 	hubs    *hubs
 	usher   *usher

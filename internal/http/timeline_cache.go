@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -16,10 +16,10 @@ const streamGap = 500 * time.Millisecond
 
 // latestStream is the task stream of all jobs up to now, read once for all who
 // may see the same and draw it as finely.
-func (s *Site) latestStream(ctx context.Context, v store.Viewer, q store.StreamQuery) (*jobs.TaskStream, error) {
-	key := fmt.Sprint(audience(v), q.Last, store.StreamUnit(q.Last, q.Width))
-	return s.streams.get(ctx, key, streamGap, func(ctx context.Context) (*jobs.TaskStream, error) {
-		return s.store.TaskStream(ctx, v, q)
+func (s *Site) latestStream(ctx context.Context, v store.Viewer, q timeline.Query) (*timeline.Timeline, error) {
+	key := fmt.Sprint(audience(v), q.Last, timeline.Unit(q.Last, q.Width))
+	return s.streams.get(ctx, key, streamGap, func(ctx context.Context) (*timeline.Timeline, error) {
+		return s.store.Timeline(ctx, v, q)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -31,7 +32,7 @@ func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jo
 	if t.last || !ended && began.Before(t.next) {
 		return t.view, nil
 	}
-	totals, oneIn, err := s.store.StreamTotals(ctx, v, store.StreamQuery{Job: job, Last: streamSeconds * time.Second})
+	totals, oneIn, err := s.store.TimelineTotals(ctx, v, timeline.Query{Job: job, Last: streamSeconds * time.Second})
 	if err != nil {
 		return views.StreamView{}, err
 	}
@@ -45,10 +46,10 @@ func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jo
 	return t.view, nil
 }
 
-func streamView(totals []store.StreamTotal, oneIn float64) views.StreamView {
+func streamView(totals []timeline.Total, oneIn float64) views.StreamView {
 	view := views.StreamView{OneIn: oneIn, RowsLeftOut: max(len(totals)-views.StreamRowsShown, 0)}
 	for _, t := range totals[:len(totals)-view.RowsLeftOut] {
-		if t.Core != nil || t.Slot != nil && *t.Slot != store.AnySlot {
+		if t.Core != nil || t.Slot != nil && *t.Slot != timeline.AnySlot {
 			t.Share = min(t.Share, 1) // clocks of several machines may say more
 		}
 		view.Rows = append(view.Rows, views.StreamRow{

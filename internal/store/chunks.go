@@ -9,9 +9,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Timeline reads the chunks of a job as bars, in the order in which they were
+// Bars reads the chunks of a job in the order in which they were
 // claimed, from after the chunk numbered after on, at most limit.
-func (s *Store) Timeline(ctx context.Context, job string, after int64, limit int) ([]jobs.Bar, error) {
+func (s *Store) Bars(ctx context.Context, job string, after int64, limit int) ([]jobs.Bar, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select c.id, c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.first, c.count, c.state, c.failed,
 			coalesce(c.started_at, c.leased_at), c.finished_at,
@@ -19,7 +19,7 @@ func (s *Store) Timeline(ctx context.Context, job string, after int64, limit int
 		from chunks c left join nodes n on n.id = c.node_id
 		where c.job_id = $1 and c.id > $2 and c.count > 0 order by c.id limit $3`, job, after, limit)
 	if err != nil {
-		return nil, wrap("read timeline", err)
+		return nil, wrap("read bars", err)
 	}
 	bars, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (b jobs.Bar, err error) {
 		var finished *time.Time
@@ -31,5 +31,5 @@ func (s *Store) Timeline(ctx context.Context, job string, after int64, limit int
 		b.TasksMS, b.MovingMS, b.WaitingMS = float64(tasks)/1000, float64(moving)/1000, float64(waiting)/1000
 		return b, err
 	})
-	return bars, wrap("read timeline", err)
+	return bars, wrap("read bars", err)
 }

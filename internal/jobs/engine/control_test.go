@@ -163,7 +163,7 @@ func TestTimelineShowsWhereTasksRan(t *testing.T) {
 	n := startReal(t, template.New(t))
 	id := n.submit(t, python("def f(x): return x", "f", rangeOf(10_000)))
 	n.end(t, id, 30*time.Second)
-	bars, err := n.store.Timeline(t.Context(), id, 0, 1000)
+	bars, err := n.store.Bars(t.Context(), id, 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -338,7 +338,7 @@ def f(x):
 	if j.State != jobs.Succeeded || took > ideal*3/2 {
 		t.Errorf("took %v, ideal %v: %+v", took, ideal, j.Counts)
 	}
-	bars, err := n.store.Timeline(t.Context(), id, 0, 1000)
+	bars, err := n.store.Bars(t.Context(), id, 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

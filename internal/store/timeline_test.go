@@ -13,6 +13,7 @@ import (
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
+	"github.com/allcores/allcores/internal/jobs/timeline"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -72,7 +73,7 @@ func us(base time.Time, ms float64) int64 {
 	return base.Sub(streamed).Microseconds() + int64(math.Round(ms*1000))
 }
 
-func rects(s *jobs.TaskStream) []rect {
+func rects(s *timeline.Timeline) []rect {
 	var out []rect
 	r := s.Rects
 	for i := range r.Row {
@@ -86,9 +87,9 @@ func rects(s *jobs.TaskStream) []rect {
 	return out
 }
 
-func stream(t testing.TB, s *store.Store, u *jobs.User, q store.StreamQuery) *jobs.TaskStream {
+func stream(t testing.TB, s *store.Store, u *jobs.User, q timeline.Query) *timeline.Timeline {
 	t.Helper()
-	got, err := s.TaskStream(t.Context(), store.As(u), q)
+	got, err := s.Timeline(t.Context(), store.As(u), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,10 +157,10 @@ var anyOrder = cmp.Options{
 	cmpopts.SortSlices(func(a, b rect) bool { return fmt.Sprint(a) < fmt.Sprint(b) }),
 }
 
-// TestTaskStreamIsExact compares the rectangles of jobs that lanes did in any
+// TestTimelineIsExact compares the rectangles of jobs that lanes did in any
 // way, short chunks and such as last for minutes, in any window and at any
 // width, with what merging by the book gives.
-func TestTaskStreamIsExact(t *testing.T) {
+func TestTimelineIsExact(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	nodes := []string{store.NewID(), store.NewID()}
@@ -203,7 +204,7 @@ func TestTaskStreamIsExact(t *testing.T) {
 		from := streamed.Add(time.Duration(rapid.IntRange(0, 300_000).Draw(rt, "from ms")) * time.Millisecond)
 		to := from.Add(time.Duration(rapid.IntRange(1, 300_000).Draw(rt, "window ms")) * time.Millisecond)
 		job := read(t, s, admin, ids[0])
-		q := store.StreamQuery{Job: job, From: from, To: to, Width: rapid.IntRange(1, 2000).Draw(rt, "width")}
+		q := timeline.Query{Job: job, From: from, To: to, Width: rapid.IntRange(1, 2000).Draw(rt, "width")}
 		got := stream(t, s, admin, q)
 		unit := time.Duration(math.Round(got.ResolutionMS*1000)) * time.Microsecond
 		if n := to.Sub(from).Microseconds() / unit.Microseconds(); n > int64(q.Width) || 2*(n+1) < min(int64(q.Width), to.Sub(from).Microseconds()) {
@@ -234,7 +235,7 @@ func TestTaskStreamIsExact(t *testing.T) {
 			rt.Errorf("all jobs (-want +got):\n%s", diff)
 		}
 
-		totals, _, err := s.StreamTotals(t.Context(), store.As(admin), store.StreamQuery{Job: job, From: from, To: to})
+		totals, _, err := s.TimelineTotals(t.Context(), store.As(admin), timeline.Query{Job: job, From: from, To: to})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -242,7 +243,7 @@ func TestTaskStreamIsExact(t *testing.T) {
 		for k, r := range sums(merge(mine, row, from, to, time.Now(), unit)) {
 			sum := want[""]
 			sum.chunks, sum.failed = sum.chunks+r.chunks, sum.failed+r.failed
-			if k != fmt.Sprint(job.ID, jobs.StreamLost) {
+			if k != fmt.Sprint(job.ID, timeline.Lost) {
 				sum.count += r.count
 			}
 			want[""] = sum
@@ -259,9 +260,9 @@ func TestTaskStreamIsExact(t *testing.T) {
 	})
 }
 
-// TestTaskStreamGrows asks only for what is new, as a page does that is watched,
+// TestTimelineGrows asks only for what is new, as a page does that is watched,
 // and compares what it then has with what one question for all answers.
-func TestTaskStreamGrows(t *testing.T) {
+func TestTimelineGrows(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)
@@ -278,7 +279,7 @@ func TestTaskStreamGrows(t *testing.T) {
 	}
 	from := *ago(time.Minute)
 	job := read(t, s, admin, id)
-	q := store.StreamQuery{Job: job, From: from, To: now.Add(time.Minute), Width: 6000}
+	q := timeline.Query{Job: job, From: from, To: now.Add(time.Minute), Width: 6000}
 	first := stream(t, s, admin, q)
 	have := rects(first)
 
@@ -301,13 +302,13 @@ func TestTaskStreamGrows(t *testing.T) {
 		t.Fatalf("the resolution became %v, was %v", more.ResolutionMS, first.ResolutionMS)
 	}
 	since := us(more.Base.Time, more.SinceMS)
-	have = slices.DeleteFunc(have, func(r rect) bool { return r.start >= since || r.state == jobs.StreamLeased })
+	have = slices.DeleteFunc(have, func(r rect) bool { return r.start >= since || r.state == timeline.Leased })
 	have = append(have, rects(more)...)
 	q.Since = time.Time{}
 	want := rects(stream(t, s, admin, q))
 	for _, list := range [][]rect{have, want} {
 		for i := range list {
-			if list[i].state == jobs.StreamLeased { // it goes on
+			if list[i].state == timeline.Leased { // it goes on
 				list[i].end, list[i].busy = 0, 0
 			}
 		}
@@ -315,7 +316,7 @@ func TestTaskStreamGrows(t *testing.T) {
 	if diff := cmp.Diff(want, have, anyOrder); diff != "" {
 		t.Errorf("asking for what is new (-want +got):\n%s", diff)
 	}
-	if sum := sums(want); sum[fmt.Sprint(id, jobs.StreamDone)].chunks != 401 || sum[fmt.Sprint(id, jobs.StreamLeased)].chunks != 1 {
+	if sum := sums(want); sum[fmt.Sprint(id, timeline.Done)].chunks != 401 || sum[fmt.Sprint(id, timeline.Leased)].chunks != 1 {
 		t.Errorf("%+v", sum)
 	}
 	// Nobody waits for the straggler any more, so the next answer is short.
@@ -338,7 +339,7 @@ func TestTaskStreamGrows(t *testing.T) {
 	}
 }
 
-func TestTaskStreamInHand(t *testing.T) {
+func TestTimelineInHand(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)
@@ -348,24 +349,24 @@ func TestTaskStreamInHand(t *testing.T) {
 	if _, err := s.Pool.Exec(t.Context(), `update chunks set leased_at = clock_timestamp() - case when id = $1 then interval '9 seconds' else interval '4 seconds' end`, first.ID); err != nil {
 		t.Fatal(err)
 	}
-	got := rects(stream(t, s, admin, store.StreamQuery{Job: read(t, s, admin, id), Width: 100}))
-	if len(got) != 1 || got[0].first != 0 || got[0].last != 9 || got[0].count != 10 || got[0].chunks != 1 || got[0].state != jobs.StreamLeased || got[0].row != "lane 0" || got[0].busy < 4_000_000 || got[0].busy > 8_000_000 {
+	got := rects(stream(t, s, admin, timeline.Query{Job: read(t, s, admin, id), Width: 100}))
+	if len(got) != 1 || got[0].first != 0 || got[0].last != 9 || got[0].count != 10 || got[0].chunks != 1 || got[0].state != timeline.Leased || got[0].row != "lane 0" || got[0].busy < 4_000_000 || got[0].busy > 8_000_000 {
 		t.Errorf("the lane runs the first of two chunks: %+v", got)
 	}
 	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 3)}, StartedAt: 20 * time.Millisecond, FinishedAt: 5 * time.Millisecond})
-	got = rects(stream(t, s, admin, store.StreamQuery{Job: read(t, s, admin, id), Width: 100}))
-	done := sums(got)[fmt.Sprint(id, jobs.StreamDone)]
+	got = rects(stream(t, s, admin, timeline.Query{Job: read(t, s, admin, id), Width: 100}))
+	done := sums(got)[fmt.Sprint(id, timeline.Done)]
 	if len(got) != 2 || done.count != 10 || done.chunks != 1 || done.failed != 1 || done.busy < 15_000 || done.busy > 16_000 {
 		t.Errorf("one is done, the other in hand: %+v", got)
 	}
-	if sums(got)[fmt.Sprint(id, jobs.StreamLeased)].count != int64(second.Count) {
+	if sums(got)[fmt.Sprint(id, timeline.Leased)].count != int64(second.Count) {
 		t.Errorf("%+v", got)
 	}
 }
 
-// TestTaskStreamOfVeryManyChunks looks at one row after the other at 100,000
+// TestTimelineOfVeryManyChunks looks at one row after the other at 100,000
 // chunks, and at a sample of more than are looked at one by one.
-func TestTaskStreamOfVeryManyChunks(t *testing.T) {
+func TestTimelineOfVeryManyChunks(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)
@@ -375,20 +376,20 @@ func TestTaskStreamOfVeryManyChunks(t *testing.T) {
 	job := read(t, s, admin, id)
 	end := streamed.Add(many / lanes * 205 * time.Millisecond)
 	third := streamed.Add(100_000/lanes*205*time.Millisecond - 3*time.Millisecond)
-	got := stream(t, s, admin, store.StreamQuery{Job: job, From: streamed, To: third, Width: 10_000})
-	sum := sums(rects(got))[fmt.Sprint(id, jobs.StreamDone)]
+	got := stream(t, s, admin, timeline.Query{Job: job, From: streamed, To: third, Width: 10_000})
+	sum := sums(rects(got))[fmt.Sprint(id, timeline.Done)]
 	if want := (rect{count: 1_000_000, chunks: 100_000, failed: 1000, busy: 100_000 * 200_000}); sum != want {
 		t.Errorf("sums %+v, want %+v", sum, want)
 	}
 	if n := len(got.Rects.Row); n > 20_000 || n < 5_000 || len(got.Rows) != lanes || got.OneIn != 1 {
 		t.Errorf("%d rectangles on %d rows, one in %v", n, len(got.Rows), got.OneIn)
 	}
-	got = stream(t, s, admin, store.StreamQuery{Job: job, From: streamed, To: end, Width: 1000})
-	sum = sums(rects(got))[fmt.Sprint(id, jobs.StreamDone)]
+	got = stream(t, s, admin, timeline.Query{Job: job, From: streamed, To: end, Width: 1000})
+	sum = sums(rects(got))[fmt.Sprint(id, timeline.Done)]
 	if n := len(got.Rects.Row); n > 20_000 || got.OneIn < 1.9 || got.OneIn > 2.1 || math.Abs(float64(sum.chunks)*got.OneIn-many) > many/20 {
 		t.Errorf("%d chunks in %d rectangles, one in %v", sum.chunks, n, got.OneIn)
 	}
-	totals, oneIn, err := s.StreamTotals(t.Context(), store.As(admin), store.StreamQuery{Job: job, From: streamed, To: end})
+	totals, oneIn, err := s.TimelineTotals(t.Context(), store.As(admin), timeline.Query{Job: job, From: streamed, To: end})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,9 +398,9 @@ func TestTaskStreamOfVeryManyChunks(t *testing.T) {
 	}
 }
 
-// TestTaskStreamOfAll has what the viewer may see, on cores that live though
+// TestTimelineOfAll has what the viewer may see, on cores that live though
 // they are idle, and on slots that no two lanes have at once.
-func TestTaskStreamOfAll(t *testing.T) {
+func TestTimelineOfAll(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)
@@ -425,8 +426,8 @@ func TestTaskStreamOfAll(t *testing.T) {
 	put(mine, 0, -1, -40, -30)
 	put(theirs, 0, -1, -35, -25)
 	put(theirs, 1, -1, -30, -20) // when the first of mine has left its slot
-	q := store.StreamQuery{Last: time.Minute, Width: 1000}
-	rows := func(got *jobs.TaskStream) (labels []string) {
+	q := timeline.Query{Last: time.Minute, Width: 1000}
+	rows := func(got *timeline.Timeline) (labels []string) {
 		for _, r := range got.Rows {
 			labels = append(labels, r.Label)
 		}
@@ -460,7 +461,7 @@ func TestTaskStreamOfAll(t *testing.T) {
 	if len(got.Jobs) != 1 || got.Jobs[0].ID != theirs {
 		t.Errorf("others see jobs %+v", got.Jobs)
 	}
-	totals, _, err := s.StreamTotals(t.Context(), store.As(admin), q)
+	totals, _, err := s.TimelineTotals(t.Context(), store.As(admin), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -476,15 +477,15 @@ func TestTaskStreamOfAll(t *testing.T) {
 	}
 }
 
-// BenchmarkTaskStream asks for the whole of a job of 100,000 chunks.
-func BenchmarkTaskStream(b *testing.B) {
+// BenchmarkTimeline asks for the whole of a job of 100,000 chunks.
+func BenchmarkTimeline(b *testing.B) {
 	s, admin := open(b)
 	id := insert(b, s, admin, pythonSpec(rangeOf(1_000_000)))
 	fill(b, s, id, 100_000, 2)
 	if _, err := s.Pool.Exec(b.Context(), `vacuum analyze chunks`); err != nil {
 		b.Fatal(err)
 	}
-	q := store.StreamQuery{Job: read(b, s, admin, id), From: streamed, To: streamed.Add(3 * time.Hour), Width: 1200}
+	q := timeline.Query{Job: read(b, s, admin, id), From: streamed, To: streamed.Add(3 * time.Hour), Width: 1200}
 	for b.Loop() {
 		if got := stream(b, s, admin, q); len(got.Rects.Row) < 1000 {
 			b.Fatalf("%d rectangles", len(got.Rects.Row))
