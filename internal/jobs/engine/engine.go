@@ -61,7 +61,7 @@ type Engine struct {
 	queues   queues
 	plan     atomic.Pointer[plan]
 	meter    meter
-	stats    statsCache
+	local    localJobs
 	works    workCache
 	active   active
 	wakes    wakes
@@ -186,7 +186,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 		defer force.Stop()
 		err = e.turns.Stop(ctx)
 	}
-	e.stats.silence()
+	e.local.silence()
 	e.stop()
 	e.background.Wait()
 	if err != nil {

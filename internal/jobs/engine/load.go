@@ -47,7 +47,7 @@ func (e *Engine) status() store.NodeStatus {
 		at[s.Cores[i].Core] = &s.Cores[i]
 	}
 	for _, l := range e.active.all() {
-		turn := l.inHand()
+		turn := l.coreTurn()
 		for _, core := range l.cores {
 			if c := at[core]; c != nil {
 				c.Turns = append(c.Turns, turn)
@@ -76,20 +76,6 @@ func (e *Engine) mindMemory(m jobs.Memory) {
 		}
 		e.Store.Feed.Wake(store.QueueNews)
 	}
-}
-
-// inHand is what the lane's process works on.
-func (l *lane) inHand() jobs.CoreTurn {
-	l.view.Lock()
-	defer l.view.Unlock()
-	turn := jobs.CoreTurn{Job: l.work.Job, Lane: l.number}
-	var oldest int64
-	for id, h := range l.leases {
-		if oldest == 0 || id < oldest {
-			oldest, turn.First, turn.Count = id, h.First, h.left
-		}
-	}
-	return turn
 }
 
 // busy is the share of time that each core was busy since the last call.

@@ -19,13 +19,13 @@ const (
 // is called. A turn of a job that runs here already waits for the others'
 // quantum, as they do for its.
 func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
-	fresh := !e.stats.knows(t.Job)
+	fresh := !e.local.knows(t.Job)
 	done := make(chan struct{})
 	ask := func() time.Duration {
 		var longest *lane
 		soonest := insist
 		for _, l := range e.active.all() {
-			if l.queue != q || l.preempted.Load() || l.priority < t.Priority || l.priority == t.Priority && !fresh {
+			if l.queue != q || l.preempted.Load() || l.turn.Priority < t.Priority || l.turn.Priority == t.Priority && !fresh {
 				continue
 			}
 			if ran := time.Since(l.began); ran < grant {

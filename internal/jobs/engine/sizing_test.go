@@ -42,7 +42,7 @@ func TestChunkSize(t *testing.T) {
 		{"nothing done teaches nothing", []chunk{{n: 0, took: time.Second, cut: true}}, 1, 8, 1},
 		{"no time at all", []chunk{{n: 1000, took: 0}}, 1, 1_000_000, 1_000_000},
 	} {
-		var s stats
+		var s estimate
 		for _, c := range test.chunks {
 			s.add(c.n, c.took, c.in, c.out, c.cut)
 		}
@@ -62,7 +62,7 @@ func TestAimAfter(t *testing.T) {
 			t.Errorf("after %v: %v, want %v", ran, got, want)
 		}
 	}
-	var s stats
+	var s estimate
 	s.add(1000, time.Second, 0, 0, false)
 	if want, _ := s.size(1, lastAim); want != 500 {
 		t.Errorf("a chunk of %d tasks of 1 ms", want)
@@ -88,7 +88,7 @@ func TestChunksAhead(t *testing.T) {
 		{time.Millisecond, 10_000, 150, 1},
 		{time.Microsecond, 1, 1000, 2},
 	} {
-		s := stats{task: test.task}
+		s := estimate{taskCost: taskCost{wall: test.task}}
 		if got := s.ahead(test.unclaimed, 2, test.fixed); got != test.want {
 			t.Errorf("%+v: %d chunks", test, got)
 		}
@@ -97,7 +97,7 @@ func TestChunksAhead(t *testing.T) {
 
 func TestNotificationsAreThrottledButTheLastIsNotLost(t *testing.T) {
 	t.Parallel()
-	var s stats
+	var s notifier
 	later := make(chan struct{}, 10)
 	tell := func() bool { return s.notify(func() { later <- struct{}{} }) }
 	if !tell() {
@@ -236,7 +236,7 @@ func TestTakeRetries(t *testing.T) {
 
 func TestStatsOfAProgramOutliveItsJob(t *testing.T) {
 	t.Parallel()
-	var c statsCache
+	var c localJobs
 	program, other := programKey{1}, programKey{2}
 	s := c.enter("first", program)
 	s.add(1000, time.Second, 0, 0, false)

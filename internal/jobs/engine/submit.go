@@ -175,7 +175,7 @@ func (e *Engine) insert(ctx context.Context, n store.NewJob, key *store.Key) (id
 
 // newJob builds the rows of a valid submission, the lane's view of the job, and
 // the time estimate of its program.
-func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jobs.Spec) (n store.NewJob, w *store.Work, guess *stats, err error) {
+func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jobs.Spec) (n store.NewJob, w *store.Work, guess *estimate, err error) {
 	given := spec.Policy
 	spec = spec.WithDefaults()
 	slots, err := e.slotsOf(ctx, spec.Queue)
@@ -190,7 +190,7 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
 		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 	}
-	guess = e.stats.guess(keyOf(w))
+	guess = e.local.guess(keyOf(w))
 	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
 }
 
@@ -207,9 +207,9 @@ func (e *Engine) submitted(w *store.Work, turns bool) {
 
 // usefulTurns is how many turns a new job begins with: no more than there can be
 // chunks, and no more than are worth a turn by what is known of its program.
-func usefulTurns(lanes int, spec jobs.Spec, guess *stats) int {
+func usefulTurns(lanes int, spec jobs.Spec, guess *estimate) int {
 	count := spec.Inputs.Count()
-	least := guess.turn(*spec.Policy.Threads)
+	least := guess.tasksPerTurn(*spec.Policy.Threads)
 	if fixed := spec.Policy.ChunkSize; fixed != nil {
 		least = *fixed
 	}
@@ -279,7 +279,7 @@ func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program
 
 // takeSlots takes the slots that are free here for turns of a new job, and
 // returns their lanes' first claims.
-func (e *Engine) takeSlots(w *store.Work, turns int, guess *stats) (held []*slots.Slot, claims []store.Claim) {
+func (e *Engine) takeSlots(w *store.Work, turns int, guess *estimate) (held []*slots.Slot, claims []store.Claim) {
 	q := e.queues.get(w.Queue)
 	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil || !e.started {
 		return nil, nil
@@ -290,8 +290,12 @@ func (e *Engine) takeSlots(w *store.Work, turns int, guess *stats) (held []*slot
 			break
 		}
 		held = append(held, slot)
-		l := &lane{engine: e, work: w, number: len(claims), cores: slot.Cores, stats: guess}
-		claims = append(claims, *l.claim())
+		c := nextClaim(w, guess, 0)
+		c.Node, c.Lane, c.First = e.node.ID, len(claims), true
+		if len(slot.Cores) > 0 {
+			c.Core = &slot.Cores[0]
+		}
+		claims = append(claims, c)
 	}
 	return held, claims
 }

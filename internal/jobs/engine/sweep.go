@@ -188,11 +188,9 @@ func (e *Engine) takeBack(ctx context.Context) error {
 func (e *Engine) heldLeases() []int64 {
 	ids := []int64{}
 	for _, l := range e.active.all() {
-		l.view.Lock()
-		for id := range l.leases {
-			ids = append(ids, id)
+		for _, h := range l.leases() {
+			ids = append(ids, h.lease)
 		}
-		l.view.Unlock()
 	}
 	return ids
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -116,9 +115,9 @@ func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot)
 func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
 	program := keyOf(w)
-	stats := e.stats.enter(w.Job, program)
-	defer e.stats.leave(w.Job, program)
-	l := e.newLane(t, w, q, slot, stats, t.Waited)
+	job := e.local.enter(w.Job, program)
+	defer e.local.leave(w.Job, program)
+	l := newLaneLoop(e, newLane(t, w, q, slot), job, t.Waited)
 	for {
 		err := e.runLane(ctx, l, first)
 		first = nil
@@ -128,7 +127,7 @@ func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue
 			return t.Requeue(ctx, unloaded.wait)
 		case err != nil:
 			return err
-		case l.ended:
+		case l.known.ended:
 			return t.Complete(ctx)
 		case ctx.Err() != nil:
 			return context.Cause(ctx) // it was cancelled in River, which ends it
@@ -144,7 +143,7 @@ func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue
 				return t.Requeue(ctx, 0)
 			}
 			slot = next
-			l = e.newLane(t, w, q, slot, stats, time.Since(began))
+			l = newLaneLoop(e, newLane(t, w, q, slot), job, time.Since(began))
 			continue
 		}
 		if left, err := t.Leave(ctx); err != nil || left {
@@ -153,26 +152,17 @@ func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue
 	}
 }
 
-func (e *Engine) newLane(t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot, stats *stats, waited time.Duration) *lane {
-	l := &lane{
-		engine: e, work: w, queue: q, priority: t.Priority, number: t.Lane,
-		executor: e.Executors[w.Program.Kind()], cores: slot.Cores, began: time.Now(), waited: waited,
-		halted: make(chan struct{}), leases: make(map[int64]*held), failures: -1,
-		stats: stats,
-	}
-	if allowed := w.Policy.FailuresAllowed(w.Inputs.Count, !w.Inputs.Open); allowed < math.MaxInt64 {
-		l.failures = allowed
-	}
-	return l
+func newLane(t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot) *lane {
+	return &lane{turn: t, work: w, queue: q, cores: slot.Cores, began: time.Now(), brake: brake{halted: make(chan struct{})}}
 }
 
 // runLane lets a lane run once, where others can halt and cancel it.
-func (e *Engine) runLane(ctx context.Context, l *lane, first *store.Claimed) error {
+func (e *Engine) runLane(ctx context.Context, l *laneLoop, first *store.Claimed) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	l.cancel = cancel
-	e.active.add(l)
-	defer e.active.remove(l)
+	e.active.add(l.lane)
+	defer e.active.remove(l.lane)
 	select {
 	case <-e.draining: // it was closed before the lane could be halted
 		l.halt()

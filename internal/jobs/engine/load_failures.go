@@ -70,14 +70,10 @@ func (s *loads) of(job string, lane int) *loadFailures {
 }
 
 // succeeded forgets the failures of a lane that has loaded the program.
-func (s *loads) succeeded(l *lane) {
-	if l.loaded {
-		return
-	}
-	l.loaded = true
+func (s *loads) succeeded(job string, lane int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.failed, laneKey{l.work.Job, l.number})
+	delete(s.failed, laneKey{job, lane})
 }
 
 // wait is how long a lane must wait before it may load its program again, at
@@ -117,13 +113,13 @@ func (s *loads) others(job string, lane int) (failing int, left bool) {
 
 // last decides whether the job ends with the failure f of a lane. alone says that
 // no other node serves the queue; mu must be held.
-func (s *loads) last(l *lane, f *loadFailures, o store.Others, alone bool) bool {
+func (s *loads) last(l *laneLoop, f *loadFailures, o store.Others, alone bool) bool {
 	if o.Working {
 		f.alone = 0
 		return false
 	}
 	f.alone++
-	failing, left := s.others(l.work.Job, l.number)
+	failing, left := s.others(l.work.Job, l.turn.Lane)
 	switch {
 	case f.left || left:
 		return false
@@ -149,7 +145,7 @@ func (e *unloadedError) Error() string { return "the program could not be loaded
 
 // notLoaded records that the lane could not load the program. It returns an
 // unloadedError when the lane is to try again.
-func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
+func (l *laneLoop) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	if ctx.Err() != nil {
 		return nil // it was cancelled, which says nothing of the program
 	}
@@ -161,7 +157,7 @@ func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 		return err
 	}
 	s.mu.Lock()
-	f := s.of(l.work.Job, l.number)
+	f := s.of(l.work.Job, l.turn.Lane)
 	f.tries++
 	f.left = f.tries < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), f.tries, rand.Float64())
@@ -171,7 +167,7 @@ func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	f.due = time.Now().Add(wait)
 	tries := f.tries
 	s.mu.Unlock()
-	refused, err := l.engine.Store.Refuse(ctx, *l.claim(), store.LoadFailure{
+	refused, err := l.engine.Store.Refuse(ctx, l.nextClaim(), store.LoadFailure{
 		Error: &load.TaskError, Reason: "the program could not be loaded: " + load.Type + ": " + load.Message,
 		Wait: wait, Alone: alone, Limit: *policy.MaxAttempts,
 		Last: func(o store.Others) bool {
@@ -183,8 +179,8 @@ func (l *lane) notLoaded(ctx context.Context, load *executor.LoadError) error {
 	if err != nil {
 		return err
 	}
-	log := l.engine.Logger.With("job", l.work.Job, "lane", l.number, "attempt", tries, "error", load.Type+": "+load.Message)
-	l.ended = l.ended || refused.Ended
+	log := l.engine.Logger.With("job", l.work.Job, "lane", l.turn.Lane, "attempt", tries, "error", load.Type+": "+load.Message)
+	l.known.ended = l.known.ended || refused.Ended
 	switch {
 	case refused.Last:
 		s.forget(l.work.Job)
