@@ -20,7 +20,8 @@ import (
 
 // A browser is a tab of Chromium in which a test looks at the sample pages.
 type browser struct {
-	t   *testing.T
+	t *testing.T
+	//lint:ignore containedctx it identifies the tab to chromedp
 	ctx context.Context
 	url string
 }

@@ -47,6 +47,7 @@ func stateShare(state jobs.State, c jobs.Counts) string {
 		n = c.Failed
 	case jobs.Cancelled:
 		n = c.Cancelled
+	default:
 	}
 	if n == 0 {
 		return ""

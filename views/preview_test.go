@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -41,7 +42,7 @@ func TestPreview(t *testing.T) {
 		server.Close()
 	}()
 	fmt.Printf("preview at http://%s\n", listener.Addr())
-	if err := server.Serve(listener); err != http.ErrServerClosed {
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -202,11 +203,8 @@ func (r *formReader) inputs() jobs.Inputs {
 
 // jsonProblem says where text stops being a JSON array.
 func jsonProblem(text string, err error) string {
-	var syntax *json.SyntaxError
-	if s, ok := err.(*json.SyntaxError); ok {
-		syntax = s
-	}
-	if syntax == nil {
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
 		return "it must begin with [ and end with ]"
 	}
 	before := text[:min(int(syntax.Offset), len(text))]

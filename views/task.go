@@ -71,6 +71,7 @@ func noOutput(s jobs.TaskState) string {
 		return "It runs; the output stands here when it has ended."
 	case jobs.TaskCancelled:
 		return "The task was cancelled."
+	default:
+		return "It waits for its turn; the output stands here when it has ended."
 	}
-	return "It waits for its turn; the output stands here when it has ended."
 }

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -65,7 +66,7 @@ func (s *Site) bulk(ctx context.Context, in *bulkInput) (*bulkOutput, error) {
 	}
 	bulk, found := readBulk(text)
 	key, err := newKey(in.Key, c.user, append([]byte("bulk "), text...))
-	if wrong, ok := err.(jobs.Invalid); ok {
+	if wrong, ok := errors.AsType[jobs.Invalid](err); ok {
 		found = append(found, wrong...)
 	}
 	if len(found) > 0 {

@@ -137,14 +137,14 @@ func inputLines(r io.Reader, location string, parse func(line []byte) (compact [
 		var long []byte
 		for number := 1; ; number++ {
 			line, err := lines.ReadSlice('\n')
-			for long = long[:0]; err == bufio.ErrBufferFull && len(long) <= maxLine; line, err = lines.ReadSlice('\n') {
+			for long = long[:0]; errors.Is(err, bufio.ErrBufferFull) && len(long) <= maxLine; line, err = lines.ReadSlice('\n') {
 				long = append(long, line...)
 			}
 			if len(long) > 0 {
 				long = append(long, line...)
 				line = long
 			}
-			if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
 				yield(nil, err)
 				return
 			}
@@ -153,7 +153,7 @@ func inputLines(r io.Reader, location string, parse func(line []byte) (compact [
 			}
 			var compact []byte
 			var message string
-			if err == bufio.ErrBufferFull || len(bytes.TrimSpace(line)) > maxLine {
+			if errors.Is(err, bufio.ErrBufferFull) || len(bytes.TrimSpace(line)) > maxLine {
 				message = fmt.Sprintf("is longer than %d bytes", maxLine)
 			} else {
 				compact, message = parse(line)

@@ -39,7 +39,8 @@ func chromium(t *testing.T) string {
 
 // A tab is a page in a browser. What goes wrong in it fails the test.
 type tab struct {
-	t   *testing.T
+	t *testing.T
+	//lint:ignore containedctx it identifies the tab to chromedp
 	ctx context.Context
 	end context.CancelFunc
 }

@@ -79,7 +79,7 @@ func (r *csvReader) next() (c byte, ok bool, err error) {
 		return 0, false, errLongRecord
 	}
 	c, err = r.file.ReadByte()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return 0, false, nil
 	}
 	if c == '\n' {

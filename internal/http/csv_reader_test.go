@@ -3,6 +3,7 @@ package http
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -17,7 +18,7 @@ func readCSVText(text string) (records [][]string, err error) {
 	r := newCSVReader(bufio.NewReader(iotest.OneByteReader(strings.NewReader(text))), ',')
 	for {
 		if err := r.read(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = nil
 			}
 			return records, err

@@ -102,7 +102,7 @@ func jsonKind(head []byte, scalars bool) string {
 	for decoder.More() {
 		var element json.RawMessage
 		if err := decoder.Decode(&element); err != nil {
-			if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+			if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 				break
 			}
 			return ""

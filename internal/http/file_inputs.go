@@ -39,7 +39,7 @@ func (u *upload) readArray() iter.Seq2[[]byte, error] {
 		element := jsonLine(u.program)
 		fail := func(err error, format string, args ...any) {
 			var syntax *json.SyntaxError
-			if errors.As(err, &syntax) || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+			if errors.As(err, &syntax) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = inFile("%s: %s", fmt.Sprintf(format, args...), strings.TrimPrefix(err.Error(), "json: "))
 			} else if errors.Is(err, errLongRecord) {
 				err = inFile("%s and is longer than %d bytes", fmt.Sprintf(format, args...), maxLine)
@@ -47,7 +47,7 @@ func (u *upload) readArray() iter.Seq2[[]byte, error] {
 			yield(nil, err)
 		}
 		token, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if token != json.Delim('[') {
@@ -75,7 +75,7 @@ func (u *upload) readArray() iter.Seq2[[]byte, error] {
 			fail(err, "the array does not end")
 			return
 		}
-		if token, err := d.Token(); err != io.EOF {
+		if token, err := d.Token(); !errors.Is(err, io.EOF) {
 			if err == nil {
 				err = inFile("goes on after the end of its array with %v", token)
 			}
@@ -102,7 +102,7 @@ func (u *upload) readCSV() iter.Seq2[[]byte, error] {
 			began := r.line
 			var malformed *csvError
 			switch err := r.read(); {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return
 			case errors.As(err, &malformed):
 				yield(nil, inFile("is not CSV: %s", malformed))

@@ -3,6 +3,7 @@ package http
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"unicode/utf16"
@@ -17,7 +18,7 @@ import (
 func fileText(file io.Reader) (text *bufio.Reader, encoding string, err error) {
 	text = bufio.NewReaderSize(file, sniffed)
 	head, err := text.Peek(sniffed)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, "", err
 	}
 	if what := binaryWord(head); what != "" {
@@ -97,7 +98,7 @@ func (r *utf16Reader) fill() error {
 		at := r.at
 		unit, err := r.unit()
 		if err != nil {
-			if err == io.EOF && len(r.ready) > 0 {
+			if errors.Is(err, io.EOF) && len(r.ready) > 0 {
 				return nil
 			}
 			return err
@@ -107,7 +108,7 @@ func (r *utf16Reader) fill() error {
 		}
 		if utf16.IsSurrogate(unit) {
 			low, err := r.unit()
-			if err != nil && err != io.EOF {
+			if err != nil && !errors.Is(err, io.EOF) {
 				return err
 			}
 			if unit = utf16.DecodeRune(unit, low); unit == utf8.RuneError {
@@ -122,7 +123,7 @@ func (r *utf16Reader) fill() error {
 func (r *utf16Reader) unit() (rune, error) {
 	var b [2]byte
 	n, err := io.ReadFull(r.file, b[:])
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return 0, notUTF16(r.at)
 	}
 	r.at += int64(n)

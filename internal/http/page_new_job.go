@@ -334,14 +334,6 @@ func (s *Site) firstInput(ctx context.Context, v store.Viewer, in jobs.Inputs, u
 	return nil, nil
 }
 
-func readError(text []byte) *jobs.TaskError {
-	var e jobs.TaskError
-	if err := json.Unmarshal(text, &e); err != nil {
-		return &jobs.TaskError{Message: string(text)}
-	}
-	return &e
-}
-
 const (
 	formMemory   = 16 << 20         // of a form that is kept in memory, the rest in files
 	editable     = 64 << 10         // bytes of inputs that are put into the form to edit

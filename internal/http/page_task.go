@@ -48,8 +48,7 @@ func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, 
 		return p, err
 	}
 	p.Job, p.Task = *job, *task
-	switch task.State {
-	case jobs.TaskWaiting, jobs.TaskRunning:
+	if task.State == jobs.TaskWaiting || task.State == jobs.TaskRunning {
 		p.Live = fmt.Sprintf("/jobs/%s/tasks/%d/live", job.ID, task.Index)
 	}
 	if job.Counts.Failed > 0 {

@@ -143,7 +143,7 @@ func (b *body) Read(p []byte) (int, error) {
 func bodyError(err error) error {
 	var timeout net.Error
 	switch {
-	case err == nil || err == io.EOF:
+	case err == nil || errors.Is(err, io.EOF):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: %v", errSlowBody, err)

@@ -57,6 +57,7 @@ func (s *Site) observe(next http.Handler) http.Handler {
 		began := time.Now()
 		defer func() {
 			if cause := recover(); cause != nil {
+				//lint:ignore errorlint net/http compares the panic's value with ==
 				if cause == http.ErrAbortHandler {
 					panic(cause)
 				}

@@ -36,6 +36,7 @@ func ndjsonLine(dst []byte, index int64, state jobs.TaskState, value []byte) []b
 		dst = append(dst, `,"output":`...)
 	case jobs.TaskFailed:
 		dst = append(dst, `,"error":`...)
+	default:
 	}
 	dst = jobs.AppendUnicode(dst, value)
 	return append(dst, "}\n"...)

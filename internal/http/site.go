@@ -48,8 +48,9 @@ type Site struct {
 	router    chi.Routes
 	livePages map[string]livePage // by the pattern of their streams' address
 	handler   http.Handler
-	draining  context.Context // ends when streams must end
-	drain     context.CancelFunc
+	//lint:ignore containedctx the site outlives every call
+	draining context.Context // ends when streams must end
+	drain    context.CancelFunc
 }
 
 // New makes the site of one server.

@@ -29,6 +29,7 @@ const maxMembers = jobs.MaxEnvBytes
 // names that stand twice in an object, lone surrogates, and whole numbers that
 // take more than 64 bits.
 type treeReader struct {
+	//lint:ignore containedctx the reader lives as long as one request
 	ctx     context.Context
 	schemas huma.Registry
 	text    []byte

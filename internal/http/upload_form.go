@@ -85,7 +85,7 @@ func (f *postedForm) rest() error {
 func (f *postedForm) advance() error {
 	for {
 		part, err := f.parts.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			f.parts = nil
 			return nil
 		}
@@ -237,7 +237,7 @@ func (u *upload) cut() bool {
 		return false
 	}
 	_, err := u.text.Peek(1)
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }
 
 // emptiness says in what way a file has no inputs.

@@ -25,8 +25,9 @@ type usher struct {
 	empty  chan struct{} // closed when nobody is left; nil while nobody is there
 	heard  time.Time
 	away   bool
-	up     context.Context // ends when the database does not answer any more
-	down   context.CancelFunc
+	//lint:ignore containedctx it spans calls
+	up   context.Context // ends when the database does not answer any more
+	down context.CancelFunc
 }
 
 // A guest is who has a stream open.

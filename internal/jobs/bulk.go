@@ -52,8 +52,9 @@ func (a BulkAction) Conflict() string {
 		return "The job has not ended; cancel it first."
 	case BulkTag:
 		return fmt.Sprintf("The job would have more than %d tags.", MaxTags)
+	default:
+		return "That is impossible in the present state."
 	}
-	return "That is impossible in the present state."
 }
 
 // Refusal is the sentence for a job to which the action was not done because of

@@ -302,7 +302,7 @@ func placeLen(text string) (mask string, n int) {
 		n++
 	}
 	token := strings.TrimRight(text[:n], ":.!?")
-	if strings.IndexAny(token, "/.@\\") < 0 {
+	if !strings.ContainsAny(token, "/.@\\") {
 		return "", 0
 	}
 	slash := strings.IndexByte(token, '/')

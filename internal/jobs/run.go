@@ -1,6 +1,6 @@
 package jobs
 
-// A JobRun is one run of a job: the first begins with the job's submission, each
+// A Run is one run of a job: the first begins with the job's submission, each
 // further one with a retry, and all end when the job ends. A run has the tasks
 // that had no outcome when it began.
 type Run struct {

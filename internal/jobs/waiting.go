@@ -76,8 +76,9 @@ func (w *Waiting) Stuck() bool {
 	switch w.Kind {
 	case WaitJobPaused, WaitInputs, WaitNoQueue, WaitQueuePaused, WaitNoNode, WaitMemory, WaitTrouble:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Short is what a list says of the job in a word or three.
@@ -105,6 +106,7 @@ func (w *Waiting) Short() string {
 		return "trouble"
 	case WaitTurns, WaitStarting:
 		return "starting"
+	case WaitLimit, WaitBusy:
 	}
 	switch {
 	case w.Position > 0:

@@ -56,7 +56,7 @@ func readKey(ctx context.Context, q querier, k Key) (*taken, error) {
 		select job_id, request_hash, coalesce(first, 0), coalesce(count, 0), answer from idempotency_keys
 		where user_id = $1 and key = $2 and created_at >= now() - interval '24 hours'`, k.UserID, k.Key).
 		Scan(&t.job, &t.hash, &t.first, &t.count, &t.answer)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	return t, wrap("read key", err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,7 +22,7 @@ func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (first, n in
 		where job_id = $1 and need.n > turns and (cursor < total or exists (
 			select from backlog b where b.job_id = $1 and `+claimable+`))
 		returning (select turns from p), need.n - (select turns from p)`, job).Scan(&first, &n)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, 0, nil
 	}
 	return first, n, wrap("count missing turns", err)

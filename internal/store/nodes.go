@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -66,7 +67,7 @@ func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive b
 		update nodes set heartbeat_at = clock_timestamp(), status = $2 where id = $1 and state = 'alive'
 		returning heartbeat_at`, id, text).Scan(&now)
 	switch {
-	case err == pgx.ErrNoRows:
+	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, wrap("beat", err)
@@ -206,7 +207,7 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 				or id::text in (`+turnHolders+`))
 			order by heartbeat_at limit 1 for update skip locked)
 		returning id`, NodeLease.Microseconds()).Scan(&lost.Node)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {

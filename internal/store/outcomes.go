@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -151,7 +152,7 @@ func (s *Store) HasOutcome(ctx context.Context, job string, index int64) (bool, 
 	var has bool
 	err := s.Pool.QueryRow(ctx, `
 		select first + count > $2 from outcomes where job_id = $1 and first <= $2 order by first desc limit 1`, job, index).Scan(&has)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	return has, wrap("look for outcome", err)
@@ -167,7 +168,7 @@ func (s *Store) NextFailed(ctx context.Context, job string, from int64) (int64, 
 			(select max(p.first) from outcomes p where p.job_id = $1 and p.failed <> '{}' and p.first <= $2), 0)
 			and o.first + f >= $2
 		order by o.first, f limit 1`, job, from).Scan(&index)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return -1, nil
 	}
 	return index, wrap("look for failure", err)

@@ -179,7 +179,7 @@ func holdQueue(ctx context.Context, tx pgx.Tx, job string) error {
 	}
 	// After DeleteQueue, which holds the row meanwhile, the row is seen as deleted.
 	err = tx.QueryRow(ctx, `select not deleted from queues where name = $1 for key share`, queue).Scan(&there)
-	if err != nil && err != pgx.ErrNoRows {
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return wrap("find queue", err)
 	}
 	if !there {

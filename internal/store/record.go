@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -223,7 +224,7 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 		select coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes from p`,
 		lease, count, given, firsts, counts).
 		Scan(&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return Progress{}, nil
 	}
 	p.Held = err == nil

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		if host != nil {
 			t.Node = *host
 		}
-	case err != nil && err != pgx.ErrNoRows:
+	case err != nil && !errors.Is(err, pgx.ErrNoRows):
 		return nil, wrap("read task", err)
 	case job.State.Ended():
 		t.State = jobs.TaskCancelled
@@ -133,7 +134,7 @@ func (s *Store) taskInHand(ctx context.Context, t *jobs.Task) error {
 		from chunks c left join nodes n on n.id = c.node_id
 		where c.job_id = $1 and c.state = 'leased' and c.first <= $2 and c.first + c.count > $2 limit 1`, t.Job, t.Index).
 		Scan(&t.Attempts, &t.NodeID, &t.Node, &t.Core, &leased)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	t.State = jobs.TaskRunning

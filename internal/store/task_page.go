@@ -231,8 +231,9 @@ func (p *pageReader) wants(l outcomes.Line, group jobs.GroupID, hasGroup bool) b
 		return !l.Failed()
 	case jobs.TaskFailed:
 		return l.Failed() && (p.q.Group == nil || hasGroup && p.q.Group.Has(group))
+	default:
+		return true
 	}
-	return true
 }
 
 func (p *pageReader) row(b Block, index int64, l outcomes.Line, size int64) jobs.TaskRow {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -198,7 +199,7 @@ func (s *Store) AdoptTurn(ctx context.Context, turn int64) (id int64, err error)
 		insert into river_job (kind, args, queue, priority, max_attempts, state, attempt, attempted_at, attempted_by, created_at, scheduled_at)
 		select kind, args, queue, priority, max_attempts, 'running', 1, attempted_at, attempted_by, created_at, scheduled_at from old
 		returning id`, turn).Scan(&id)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
 	return id, wrap("adopt turn", err)

@@ -76,6 +76,7 @@ type Engine struct {
 	handover sync.RWMutex // held to read from when they get a slot until they run
 	started  bool         // and not stopped: they may begin
 
+	//lint:ignore containedctx the engine outlives every call
 	running    context.Context // from New to the end of Stop
 	stop       context.CancelFunc
 	background sync.WaitGroup

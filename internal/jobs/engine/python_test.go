@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -212,7 +213,7 @@ func TestSourceIsCompiledAtSubmit(t *testing.T) {
 		"def g(x):\n    return x\n":   "program.python.function",
 	} {
 		_, err := n.Submit(t.Context(), engine.SubmitRequest{User: n.admin, Spec: python(source, "f", rangeOf(1))})
-		found, ok := err.(jobs.Invalid)
+		found, ok := errors.AsType[jobs.Invalid](err)
 		if !ok || len(found) != 1 || found[0].Location != want {
 			t.Errorf("%q: %v", source, err)
 		}

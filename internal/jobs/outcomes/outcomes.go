@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A Run is the outcomes of neighbouring tasks, as an executor reports them and
+// Encoded holds the outcomes of neighbouring tasks, as an executor reports them and
 // the store keeps them.
 type Encoded struct {
 	First int64 // index of the first task
@@ -120,7 +120,7 @@ func Lines(outputs []byte) iter.Seq2[int, Line] {
 	}
 }
 
-// durationScale is the number of codes a doubling: steps of 0.07 %.
+// DurationScale is the number of codes a doubling: steps of 0.07 %.
 const DurationScale = 1024
 
 // EncodeDuration is d as a code of 16 bits on a logarithmic scale:

@@ -26,7 +26,7 @@ func (c *cluster) openLock(name string) (*fileLock, error) {
 func (l *fileLock) flock(how int) error {
 	for {
 		err := syscall.Flock(int(l.f.Fd()), how)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			return err
 		}
 	}

@@ -69,7 +69,7 @@ const (
 
 // failure says why the ended process did not come up, and whether another
 // attempt will fare better.
-func (p *process) failure() (error, obstacle) {
+func (p *process) failure() (obstacle, error) {
 	err, out := p.err, p.said()
 	if err == nil {
 		err = errors.New("exited at once")
@@ -77,11 +77,11 @@ func (p *process) failure() (error, obstacle) {
 	err = fmt.Errorf("starting PostgreSQL: %w: %s (see %s)", err, oneLine(out), p.log)
 	switch {
 	case bytes.Contains(out, []byte("pre-existing shared memory block")):
-		return err, backends
+		return backends, err
 	case bytes.Contains(out, []byte(`lock file "`)) && bytes.Contains(out, []byte(`" already exists`)):
-		return err, server
+		return server, err
 	}
-	return err, none
+	return none, err
 }
 
 // oneLine makes a program's complaint fit into an error: its last lines,

@@ -87,7 +87,7 @@ func (c *cluster) ensure(ctx context.Context) (*pgx.Conn, error) {
 			if started {
 				started = false
 				var obstacle obstacle
-				if failure, obstacle = c.proc.failure(); obstacle == none {
+				if obstacle, failure = c.proc.failure(); obstacle == none {
 					return nil, failure
 				}
 				retry = time.Now().Add(100 * time.Millisecond)

@@ -36,6 +36,7 @@ func (c *cluster) stop(ctx context.Context) error {
 		return fmt.Errorf("stopping PostgreSQL in %s: %w", c.base, err)
 	case up:
 		conn.Close(ctx)
+	case busy:
 	}
 	major, err := c.major()
 	if err != nil {

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -55,7 +56,7 @@ func wait(t *testing.T, pid int) syscall.WaitStatus {
 		if err == nil {
 			return status
 		}
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			t.Fatal(err)
 		}
 	}

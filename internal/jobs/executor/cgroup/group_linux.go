@@ -148,7 +148,7 @@ func (g *Group) drop(pid int) {
 	kill(g.dir)
 	var status syscall.WaitStatus
 	for {
-		if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR {
+		if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
 			return
 		}
 	}

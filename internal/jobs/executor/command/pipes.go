@@ -73,10 +73,10 @@ func (in *input) fd() int { return in.pipe }
 func (in *input) write() {
 	for len(in.rest) > 0 {
 		n, err := syscall.Write(in.pipe, in.rest)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
-		if err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EAGAIN) {
 			return
 		}
 		if err != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -192,7 +193,7 @@ func (s *runner) follow(child *process.Process, fds *descriptors, stdin *input, 
 			return // nothing more to wait for but its end itself
 		}
 		n, err := unix.Poll(poll, wait)
-		if err != nil && err != unix.EINTR {
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return
 		}
 		if poll[1].Revents != 0 {
@@ -231,7 +232,7 @@ func (s *runner) drain(fds *descriptors, lines *stderrLog, p *printed, wait time
 	for n := 0; fds.open() && n < drained; n++ {
 		poll := []unix.PollFd{{Fd: int32(fds.stdout), Events: unix.POLLIN}, {Fd: int32(fds.stderr), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, int(max(time.Until(deadline), 0).Milliseconds()))
-		if err == unix.EINTR {
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if n <= 0 || err != nil {
@@ -260,7 +261,7 @@ func (s *runner) readStderr(fds *descriptors, lines *stderrLog) {
 // end.
 func (s *runner) read(fd *int) []byte {
 	n, err := syscall.Read(*fd, s.buf)
-	if err == syscall.EINTR || err == syscall.EAGAIN {
+	if errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EAGAIN) {
 		return nil
 	}
 	if n <= 0 {

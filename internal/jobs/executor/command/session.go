@@ -20,6 +20,7 @@ const logEvery = 100 * time.Millisecond
 // and a runner for each thread of the lane, which starts one task after the other.
 type session struct {
 	*plan
+	//lint:ignore containedctx a session is one call of Run
 	ctx     context.Context
 	changed chan struct{} // receives after a runner changed what the loop waits for
 

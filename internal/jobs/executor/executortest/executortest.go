@@ -207,7 +207,7 @@ func (r *Record) Text() []string {
 	return lines
 }
 
-// A Turn is a Run in progress.
+// A Session is a Run in progress.
 type Session struct {
 	*Record
 	in     chan executor.Chunk

@@ -3,6 +3,7 @@ package process
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -149,7 +150,7 @@ func (p *Process) reap() (Exit, error) {
 	var usage syscall.Rusage
 	for {
 		_, err := syscall.Wait4(p.PID, &status, 0, &usage)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil {

@@ -38,7 +38,7 @@ func (p *Process) start(s Spec, attr *syscall.ProcAttr) error {
 		// private writable mappings. Unlike RLIMIT_AS it does not count
 		// address space that is only reserved or maps files.
 		limit := unix.Rlimit{Cur: uint64(s.Memory), Max: uint64(s.Memory)}
-		if err := unix.Prlimit(p.PID, unix.RLIMIT_DATA, &limit, nil); err != nil && err != unix.ESRCH {
+		if err := unix.Prlimit(p.PID, unix.RLIMIT_DATA, &limit, nil); err != nil && !errors.Is(err, unix.ESRCH) {
 			syscall.Kill(-p.PID, syscall.SIGKILL)
 			p.Reap()
 			return fmt.Errorf("limit memory: %w", err)
@@ -98,7 +98,7 @@ func (p *Process) awaitZombie() error {
 		if err == nil {
 			return nil
 		}
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for process %d: %w", p.PID, err)
 		}
 	}

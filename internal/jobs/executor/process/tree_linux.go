@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -193,7 +194,7 @@ func (p *Process) Pin(cores []int) error {
 			if err != nil || pinned[name] {
 				continue
 			}
-			if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
+			if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
 				return fmt.Errorf("pin process %d to cores %v: %w", p.PID, cores, err)
 			}
 			pinned[name], fresh = true, true

@@ -42,8 +42,7 @@ func FuzzProtocol(f *testing.F) {
 		defer memory.close()
 		count := make(map[int64]int)
 		ended := make(map[int64]bool)
-		var turn session
-		turn = fuzzTurn(memory, loaded, updates.New(func(r executor.Update) {
+		turn := fuzzTurn(memory, loaded, updates.New(func(r executor.Update) {
 			if ended[r.Chunk] {
 				t.Errorf("chunk %d ends twice", r.Chunk)
 			}

@@ -105,10 +105,10 @@ func (p *pipe) used(n int) {
 func readFD(fd int, buf []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, buf)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			return n, err
 		}
 	}
 }
 
-func again(err error) bool { return err == syscall.EAGAIN }
+func again(err error) bool { return errors.Is(err, syscall.EAGAIN) }

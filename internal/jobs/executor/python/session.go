@@ -46,7 +46,8 @@ func loadLimit(timeout time.Duration) time.Duration {
 
 // A turn is one call of Run.
 type session struct {
-	e       *Executor
+	e *Executor
+	//lint:ignore containedctx a session is one call of Run
 	ctx     context.Context
 	lane    executor.Lane
 	in      <-chan executor.Chunk // nil once it is closed

@@ -414,7 +414,7 @@ func writeSome(pipe *os.File, data []byte) (n int) {
 	conn.Write(func(fd uintptr) bool {
 		for n < len(data) {
 			m, err := syscall.Write(int(fd), data[n:])
-			if err == syscall.EINTR {
+			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
 			if m <= 0 || err != nil {
