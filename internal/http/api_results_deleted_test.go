@@ -31,7 +31,7 @@ func (s *server) large() string {
 				run.Outputs = append(run.Outputs, line...)
 			}
 		}
-		p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: size, Runs: []outcomes.Encoded{run}}, nil)
+		p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: size, Outcomes: []outcomes.Encoded{run}}, nil)
 		if err != nil || !p.Held {
 			s.t.Fatalf("record: %+v, %v", p, err)
 		}

@@ -244,7 +244,7 @@ func TestLargeOutputs(t *testing.T) {
 			want = append(want, output)
 			run.Outputs = fmt.Appendf(run.Outputs, "%q\n", output)
 		}
-		if p, _, err := s.store.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{run}}, nil); err != nil || !p.Held {
+		if p, _, err := s.store.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Outcomes: []outcomes.Encoded{run}}, nil); err != nil || !p.Held {
 			t.Fatal(p, err)
 		}
 	}

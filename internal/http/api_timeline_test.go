@@ -164,7 +164,7 @@ func TestTimelineInBrowser(t *testing.T) {
 		if i%2 == 0 {
 			run.Outputs, run.Failed = []byte("1\n1\n1\n1\n"), nil
 		}
-		r := store.Record{Job: id, Lease: lease.ID, Count: 4, Runs: []outcomes.Encoded{run}, StartedAt: 50 * time.Millisecond, Notify: true}
+		r := store.Record{Job: id, Lease: lease.ID, Count: 4, Outcomes: []outcomes.Encoded{run}, Usage: store.Usage{StartedAt: 50 * time.Millisecond}, Notify: true}
 		if p, _, err := s.store.Record(t.Context(), r, nil); err != nil || !p.Held {
 			t.Fatal(p, err)
 		}

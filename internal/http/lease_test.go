@@ -37,7 +37,7 @@ func (s *server) record(id string, lease *store.Lease, failed ...int64) {
 		}
 		run.Outputs = fmt.Appendf(run.Outputs, "%d\n", index)
 	}
-	p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{run}, Notify: true}, nil)
+	p, _, err := s.store.Record(s.t.Context(), store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Outcomes: []outcomes.Encoded{run}, Notify: true}, nil)
 	if err != nil || !p.Held {
 		s.t.Fatalf("record: %+v, %v", p, err)
 	}

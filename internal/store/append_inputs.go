@@ -148,9 +148,9 @@ func (s *Store) streamTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return s.Tx(ctx, f)
 }
 
-// queueStored gives a new job its stored inputs, and makes sure that they are
+// addStored gives a new job its stored inputs, and makes sure that they are
 // all there: the job that they are copied from may be gone by now.
-func queueStored(b *pgx.Batch, id string, in jobs.Stored) {
+func addStored(b *pgx.Batch, id string, in jobs.Stored) {
 	if in.From != "" {
 		b.Queue(`
 			insert into input_blocks (job_id, first, count, data)
@@ -237,7 +237,7 @@ func (s *Store) seal(ctx context.Context, tx pgx.Tx, id string) error {
 		where job_id = $1 and not sealed`, id, w.Policy.FailuresAllowed(total, true))
 	b.Queue(`update jobs set state = case when started_at is null then 'queued' else 'running' end where id = $1 and state = 'open'`, id)
 	var ended bool
-	s.queueFinish(&b, id, &ended)
+	s.addFinish(&b, id, &ended)
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	return wrap("seal job", tx.SendBatch(ctx, &b).Close())
 }

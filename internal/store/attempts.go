@@ -22,9 +22,9 @@ type Attempt struct {
 	Took  time.Duration `json:"took,omitempty"`
 }
 
-// queueAttempts keeps the failed attempts of a chunk, if its lease was ours:
+// addAttempts keeps the failed attempts of a chunk, if its lease was ours:
 // then this transaction has just left it to done.
-func (r Record) queueAttempts(b *pgx.Batch) {
+func (r Record) addAttempts(b *pgx.Batch) {
 	var data []byte
 	first, last := r.Attempts[0].Index, r.Attempts[0].Index
 	for _, a := range r.Attempts {

@@ -106,7 +106,7 @@ from c, t left join input_blocks i
 	on not $10 and i.job_id = $1 and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
 order by i.first`
 
-func (c Claim) queue(b *pgx.Batch, into *Claimed) {
+func (c Claim) addTo(b *pgx.Batch, into *Claimed) {
 	b.Queue(claimSQL, c.Job, c.Node, c.Lane, c.Core, c.Want, c.Floor, c.Fixed, c.First, c.Waited.Microseconds(), c.Ranged).
 		Query(into.scan)
 }
@@ -169,7 +169,7 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 	var b pgx.Batch
 	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
 	var claimed Claimed
-	c.queue(&b, &claimed)
+	c.addTo(&b, &claimed)
 	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
 		return Claimed{}, wrap("claim chunk", err)
 	}

@@ -146,7 +146,7 @@ func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *in
 		b.Queue(`update outcomes set groups = $3 where job_id = $1 and first = $2`, job, run.First, signed(f.add(run)))
 		*next = run.First + int64(run.Count)
 	}
-	if err := f.queue(&b, job, 0); err != nil {
+	if err := f.addTo(&b, job, 0); err != nil {
 		return false, err
 	}
 	return true, wrap("group failures", tx.SendBatch(ctx, &b).Close())

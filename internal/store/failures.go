@@ -163,9 +163,9 @@ on conflict (job_id, id) do update set
 			order by n limit $6) l) end,
 	first_index = least(old.first_index, excluded.first_index)`
 
-// queue adds what failed to the groups of a job, as long as the lease is held;
+// addTo adds what failed to the groups of a job, as long as the lease is held;
 // lease 0 stands for no condition.
-func (f *failures) queue(b *pgx.Batch, job string, lease int64) error {
+func (f *failures) addTo(b *pgx.Batch, job string, lease int64) error {
 	rows := make([]*failureGroup, 0, len(f.groups))
 	for _, g := range f.groups {
 		rows = append(rows, g)

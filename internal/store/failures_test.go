@@ -71,7 +71,7 @@ func TestFailureGroups(t *testing.T) {
 	fail := func(line int, messages ...string) {
 		t.Helper()
 		lease := claim(t, s, id, len(messages))
-		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{failing(lease.First, line, messages...)}}); !p.Held {
+		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Outcomes: []outcomes.Encoded{failing(lease.First, line, messages...)}}); !p.Held {
 			t.Fatal("not held")
 		}
 	}
@@ -146,11 +146,11 @@ func TestFailuresAreGroupedAndStopTheJob(t *testing.T) {
 	spec.Policy.MaxFailures = &limit
 	id := insert(t, s, admin, spec)
 	first, second := claim(t, s, id, 10), claim(t, s, id, 10)
-	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(10, 10, 3, 4)}})
+	p := record(t, s, store.Record{Job: id, Lease: second.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(10, 10, 3, 4)}})
 	if p.Halted != "" || p.Failed != 2 {
 		t.Fatalf("after two failures: %+v", p)
 	}
-	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 9)}})
+	p = record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10, 9)}})
 	if p.Halted != "failed" || !p.Ended {
 		t.Fatalf("after three failures: %+v", p)
 	}

@@ -33,7 +33,7 @@ with e as (
 )
 select state, cancelled, pg_notify('` + channel + `', id::text) from j`
 
-func (s *Store) queueFinish(b *pgx.Batch, job string, ended *bool) {
+func (s *Store) addFinish(b *pgx.Batch, job string, ended *bool) {
 	*ended = false
 	b.Queue(finishSQL, job).Query(func(rows pgx.Rows) error {
 		var state jobs.State

@@ -45,7 +45,7 @@ func (s *Store) Cancel(ctx context.Context, v Viewer, id string, key *Key) error
 		var b pgx.Batch
 		b.Queue(`update progress set halt = 'cancelled' where job_id = $1`, id)
 		var ended bool
-		s.queueFinish(&b, id, &ended)
+		s.addFinish(&b, id, &ended)
 		b.Queue(`select pg_notify($1, $2)`, channel, id)
 		return wrap("cancel job", tx.SendBatch(ctx, &b).Close())
 	})

@@ -20,8 +20,8 @@ func TestCancel(t *testing.T) {
 	if claim(t, s, id, 10) != nil {
 		t.Error("a cancelled job's task was claimed")
 	}
-	p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 4)},
-		Back: []store.Piece{{First: 4, Count: 6, Attempt: 1}}})
+	p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 4)},
+		Back: []store.BacklogSpan{{First: 4, Count: 6, Attempt: 1}}})
 	if !p.Held || !p.Ended || p.Halted != "cancelled" {
 		t.Errorf("recorded after cancel: %+v", p)
 	}

@@ -39,7 +39,7 @@ type Begun struct {
 // and is sealed is written as succeeded.
 func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) ([]Begun, error) {
 	var b pgx.Batch
-	begun, rest, err := n.queue(&b)
+	begun, rest, err := n.addTo(&b)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +69,10 @@ func inserted(err error) error {
 	return wrap("insert job", err)
 }
 
-// queue adds the statements that write the job. The answer holds what they
+// addTo adds the statements that write the job. The answer holds what they
 // return once they were sent, and the rows of inputs that are too many for a
 // batch.
-func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
+func (n NewJob) addTo(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	program, err := json.Marshal(n.Spec.Program)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode program: %w", err)
@@ -125,7 +125,7 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 		turns[lane] = Turn{Job: n.ID, Lane: lane, Queue: n.Spec.Queue, Priority: n.Spec.Priority}
 	}
 	for i := range begun {
-		begun[i].queue(b, turns[i], n.Here[i])
+		begun[i].addTo(b, turns[i], n.Here[i])
 	}
 	queueTurns(b, turns[len(begun):])
 	blocks := 0
@@ -138,7 +138,7 @@ func (n NewJob) queue(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 		rest = append(rest, []any{n.ID, block.first, block.count, block.data})
 	}
 	if stored := n.Spec.Inputs.Stored; stored != nil {
-		queueStored(b, n.ID, *stored)
+		addStored(b, n.ID, *stored)
 	}
 	return begun, rest, nil
 }
@@ -177,9 +177,9 @@ func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 	return begun, claimed
 }
 
-// queue adds the statements that insert the turn as one that its node has
+// addTo adds the statements that insert the turn as one that its node has
 // fetched, and its chunk as leased.
-func (u *Begun) queue(b *pgx.Batch, t Turn, c Claim) {
+func (u *Begun) addTo(b *pgx.Batch, t Turn, c Claim) {
 	lease := u.Claimed.Lease
 	b.Queue(`
 		with t as (`+insertFetchedTurn+`), c as (

@@ -58,7 +58,7 @@ func TestExecuting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range []*store.Lease{first, ahead} {
-		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
+		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Outcomes: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
 	}
 	exec(t, s, `update chunks set state = 'lost' where job_id = $1 and state = 'leased'`, id)
 	exec(t, s, `update progress set leased = 0 where job_id = $1`, id)
@@ -73,7 +73,7 @@ func TestRateStandsStill(t *testing.T) {
 	register(t, s, node)
 	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
 	l := claim(t, s, id, 10)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10)}})
 	l = claim(t, s, id, 10)
 	if j := read(t, s, admin, id); j.Rate <= 0 || j.ETASeconds == nil {
 		t.Errorf("while it runs: %+v", j)
@@ -85,7 +85,7 @@ func TestRateStandsStill(t *testing.T) {
 		t.Errorf("paused: %+v", j)
 	}
 	exec(t, s, `update progress set newer_at = newer_at - interval '1 h' where job_id = $1`, id)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(10, 10)}})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(10, 10)}})
 	if err := s.Resume(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestRateStandsStill(t *testing.T) {
 		t.Errorf("resumed, with nothing claimed: %+v", j)
 	}
 	l = claim(t, s, id, 10)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(20, 10)}})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(20, 10)}})
 	claim(t, s, id, 10)
 	if j := read(t, s, admin, id); j.Rate < 1 {
 		t.Errorf("after an hour's pause the rate is %g", j.Rate)

@@ -53,7 +53,7 @@ func TestOldJobsAreDeleted(t *testing.T) {
 		id := insert(t, s, admin, pythonSpec(rangeOf(5)))
 		if i < 3 {
 			lease := claim(t, s, id, 5)
-			record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 5, Runs: []outcomes.Encoded{outcomesOf(0, 5)}})
+			record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 5, Outcomes: []outcomes.Encoded{outcomesOf(0, 5)}})
 		}
 		ids = append(ids, id)
 	}

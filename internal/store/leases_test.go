@@ -41,12 +41,15 @@ func full(job string, l *store.Lease) store.Record {
 	bad := &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "late"}
 	return store.Record{
 		Job: job, Lease: l.ID, Count: l.Count,
-		Runs:      []outcomes.Encoded{outcomesOf(l.First, 1, 0), outcomesOf(l.First+2, l.Count-2)},
-		Back:      []store.Piece{{First: l.First + 1, Count: 1, Attempt: 2}},
-		Attempts:  []store.Attempt{{Index: l.First + 1, Attempt: 1, Error: bad}},
-		Logs:      []jobs.LogLine{{Task: l.First, Stream: "stdout", Line: "late", At: jobs.Time{Time: time.Now()}}},
-		StartedAt: 2 * time.Second, FinishedAt: time.Second, User: time.Second, System: time.Second, Tasks: time.Second,
-		PeakMemory: 1 << 20, Halt: "because of a late record", Notify: true,
+		Outcomes: []outcomes.Encoded{outcomesOf(l.First, 1, 0), outcomesOf(l.First+2, l.Count-2)},
+		Back:     []store.BacklogSpan{{First: l.First + 1, Count: 1, Attempt: 2}},
+		Attempts: []store.Attempt{{Index: l.First + 1, Attempt: 1, Error: bad}},
+		Logs:     []jobs.LogLine{{Task: l.First, Stream: "stdout", Line: "late", At: jobs.Time{Time: time.Now()}}},
+		Usage: store.Usage{
+			StartedAt: 2 * time.Second, FinishedAt: time.Second, User: time.Second, System: time.Second, Tasks: time.Second,
+			PeakMemory: 1 << 20,
+		},
+		Halt: "because of a late record", Notify: true,
 	}
 }
 
@@ -88,7 +91,7 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 		"somebody else has recorded its tasks": func(t *testing.T, id string, l *store.Lease) {
 			loseNode(t, s, node)
 			again := claim(t, s, id, l.Count)
-			record(t, s, store.Record{Job: id, Lease: again.ID, Count: again.Count, Runs: []outcomes.Encoded{outcomesOf(again.First, again.Count)}})
+			record(t, s, store.Record{Job: id, Lease: again.ID, Count: again.Count, Outcomes: []outcomes.Encoded{outcomesOf(again.First, again.Count)}})
 		},
 		"the answer to its claim was lost": func(t *testing.T, id string, l *store.Lease) {
 			if _, err := s.Pool.Exec(t.Context(), `update chunks set leased_at = leased_at - interval '6 seconds' where id = $1`, l.ID); err != nil {
@@ -104,7 +107,7 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 			}
 		},
 		"it was given back whole": func(t *testing.T, id string, l *store.Lease) {
-			record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Back: []store.Piece{{First: l.First, Count: l.Count, Attempt: 1}}})
+			record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Back: []store.BacklogSpan{{First: l.First, Count: l.Count, Attempt: 1}}})
 		},
 		"the job was cancelled and has ended": func(t *testing.T, id string, l *store.Lease) {
 			if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
@@ -210,7 +213,7 @@ func TestRecordedOnceAtOnce(t *testing.T) {
 	held := make(chan bool, 8)
 	for range cap(held) {
 		all.Go(func() {
-			p, _, err := s.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}}, nil)
+			p, _, err := s.Record(t.Context(), store.Record{Job: id, Lease: lease.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10)}}, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -272,7 +275,7 @@ func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 	register(t, s, node)
 	id := insert(t, s, admin, pythonSpec(rangeOf(20)))
 	first, late := claim(t, s, id, 10), claim(t, s, id, 10)
-	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 2, 5)}})
+	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10, 2, 5)}})
 	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -286,10 +289,10 @@ func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 		if l == nil {
 			break
 		}
-		if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(10, 10)}}); p.Held {
+		if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(10, 10)}}); p.Held {
 			t.Error("a lease from before the retry was taken")
 		}
-		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
+		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Outcomes: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
 		seen += l.Count
 	}
 	if j := read(t, s, admin, id); seen != 12 || j.State != jobs.Succeeded || j.Counts.Succeeded != 20 {

@@ -41,7 +41,7 @@ func TestJobFromSubmitToEnd(t *testing.T) {
 		if j := read(t, s, admin, id); j.State != jobs.Running || j.Counts.Running != int64(lease.Count) || j.StartedAt == nil {
 			t.Errorf("while leased: %+v", j)
 		}
-		p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Runs: []outcomes.Encoded{outcomesOf(lease.First, lease.Count)}})
+		p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: lease.Count, Outcomes: []outcomes.Encoded{outcomesOf(lease.First, lease.Count)}})
 		if !p.Held || p.Ended != (seen == 10_000) || p.Succeeded != seen {
 			t.Fatalf("recorded %d: %+v", seen, p)
 		}
@@ -113,7 +113,7 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 		t.Fatalf("claimed again: %+v", again)
 	}
 	wrong := outcomes.Encoded{First: 0, Count: 10, Outputs: []byte(strings.Repeat("\"late\"\n", 10)), Durations: make([]byte, 20)}
-	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Runs: []outcomes.Encoded{wrong}}); p.Held || p.Ended {
+	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Outcomes: []outcomes.Encoded{wrong}}); p.Held || p.Ended {
 		t.Errorf("a late record was taken: %+v", p)
 	}
 	if p, err := s.GiveBack(t.Context(), late.ID, 5, []jobs.Span{{First: 5, Count: 5}}); err != nil || p.Held {
@@ -122,10 +122,10 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 	if j := read(t, s, admin, id); j.Counts.Running != 10 || j.Counts.Succeeded != 0 {
 		t.Errorf("the late record changed counts: %+v", j.Counts)
 	}
-	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}}); !p.Held || !p.Ended {
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10)}}); !p.Held || !p.Ended {
 		t.Errorf("the holder's record was refused: %+v", p)
 	}
-	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10)}}); p.Held {
+	if p := record(t, s, store.Record{Job: id, Lease: again.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10)}}); p.Held {
 		t.Error("the same record was taken twice")
 	}
 	if alive, err := s.Beat(t.Context(), node, store.NodeStatus{}); err != nil || alive {
@@ -242,7 +242,7 @@ func TestClaimDuringAppend(t *testing.T) {
 	if c.Lease == nil || string(c.Lease.Inputs) != "0\n1\n" {
 		t.Fatalf("claimed %+v", c.Lease)
 	}
-	r := store.Record{Job: id, Lease: c.Lease.ID, Count: 2, Runs: []outcomes.Encoded{outcomesOf(0, 2)}}
+	r := store.Record{Job: id, Lease: c.Lease.ID, Count: 2, Outcomes: []outcomes.Encoded{outcomesOf(0, 2)}}
 	appending(2, func() error {
 		p, claimed, err := s.Record(t.Context(), r, &next)
 		if c = claimed; err == nil && !p.Held {

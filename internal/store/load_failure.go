@@ -53,7 +53,7 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 		refused = Refused{}
 		var b pgx.Batch
 		var claimed Claimed
-		c.queue(&b, &claimed)
+		c.addTo(&b, &claimed)
 		b.Queue(`select leased > 1, succeeded + failed > 0, turns from progress where job_id = $1`, c.Job).
 			QueryRow(func(row pgx.Row) error {
 				o := &refused.Others
@@ -67,15 +67,15 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 		r := f.record(c.Job, claimed.Lease, refused)
 		b = pgx.Batch{}
 		var p Progress
-		_, kinds, err := r.queue(&b, &p)
+		_, kinds, err := r.addTo(&b, &p)
 		if err != nil {
 			return err
 		}
 		failures = kinds
-		if err := queueLogs(&b, c.Job, r.Lease, r.Logs); err != nil {
+		if err := addLogs(&b, c.Job, r.Lease, r.Logs); err != nil {
 			return err
 		}
-		s.queueFinish(&b, c.Job, &refused.Ended)
+		s.addFinish(&b, c.Job, &refused.Ended)
 		b.Queue(`select pg_notify($1, $2)`, channel, c.Job)
 		return wrap("record chunk", tx.SendBatch(ctx, &b).Close())
 	})
@@ -95,13 +95,13 @@ func (f LoadFailure) record(job string, l *Lease, refused Refused) Record {
 	text := "the program could not be loaded: " + f.Error.Type + ": " + f.Error.Message
 	if refused.Last {
 		r.Halt = f.Reason
-		r.Runs = []outcomes.Encoded{{
+		r.Outcomes = []outcomes.Encoded{{
 			First: l.First, Count: 1,
 			Outputs: outcomes.AppendFailure(nil, f.Error), Failed: []int32{0}, Durations: []byte{0, 0},
 		}}
 	} else {
 		text += fmt.Sprintf("; it is tried again in %v", f.Wait.Round(time.Millisecond))
-		back := Piece{First: l.First, Count: 1, Attempt: l.Attempt, Losses: l.Losses}
+		back := BacklogSpan{First: l.First, Count: 1, Attempt: l.Attempt, Losses: l.Losses}
 		if f.Alone && !refused.Others.Ran {
 			back.Wait = f.Wait
 		}
@@ -109,7 +109,7 @@ func (f LoadFailure) record(job string, l *Lease, refused Refused) Record {
 			r.Attempts = []Attempt{{Index: l.First, Attempt: l.Attempt, Error: f.Error}}
 			back.Attempt++
 		}
-		r.Back = []Piece{back}
+		r.Back = []BacklogSpan{back}
 	}
 	r.Logs = []jobs.LogLine{{Task: l.First, Stream: "stderr", Line: text, At: jobs.Time{Time: time.Now()}}}
 	return r

@@ -35,15 +35,15 @@ func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines [
 		return nil
 	}
 	var b pgx.Batch
-	if err := queueLogs(&b, job, lease, lines); err != nil {
+	if err := addLogs(&b, job, lease, lines); err != nil {
 		return err
 	}
 	return wrap("append logs", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// queueLogs keeps lines if the lease is held, or was: then this transaction has
+// addLogs keeps lines if the lease is held, or was: then this transaction has
 // just left it to done.
-func queueLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) error {
+func addLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) error {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
 	encoder.SetEscapeHTML(false)

@@ -259,9 +259,9 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 	if err != nil {
 		return 0, 0, wrap("lose chunks", err)
 	}
-	lost := make(map[string][]Piece)
+	lost := make(map[string][]BacklogSpan)
 	var job string
-	var p Piece
+	var p BacklogSpan
 	_, err = pgx.ForEachRow(rows, []any{&job, &p.First, &p.Count, &p.Attempt, &p.Losses}, func() error {
 		chunks++
 		tasks += p.Count
@@ -286,7 +286,7 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 			}
 		}
 		var ended bool
-		s.queueFinish(&b, job, &ended)
+		s.addFinish(&b, job, &ended)
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 			return 0, 0, wrap("put chunks back", err)
 		}

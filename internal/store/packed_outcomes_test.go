@@ -31,7 +31,7 @@ func TestPackedOutcomes(t *testing.T) {
 		run.Outputs, _ = outcomes.PackInts(nil, 0, data)
 		runs = append(runs, run)
 	}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: n, Runs: runs})
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: n, Outcomes: runs})
 	var size int
 	err := s.Pool.QueryRow(t.Context(), `select sum(octet_length(outputs) + octet_length(durations)) from outcomes where job_id = $1`, id).Scan(&size)
 	if err != nil || size > 4*n {
@@ -97,7 +97,7 @@ func TestRetryOfPackedDurations(t *testing.T) {
 	for range 100 {
 		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, outcomes.EncodeDuration(2*time.Second))
 	}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Runs: []outcomes.Encoded{run}})
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 100, Outcomes: []outcomes.Encoded{run}})
 	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}

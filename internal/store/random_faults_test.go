@@ -74,10 +74,10 @@ func TestEveryTaskIsCoveredOnce(t *testing.T) {
 		finish := func(h hold, n int, wait time.Duration) bool {
 			r := store.Record{Job: id, Lease: h.lease.ID, Count: h.left}
 			if n > 0 {
-				r.Runs = []outcomes.Encoded{outcomesOf(h.lease.First, n)}
+				r.Outcomes = []outcomes.Encoded{outcomesOf(h.lease.First, n)}
 			}
 			if n < h.left {
-				r.Back = []store.Piece{{First: h.lease.First + int64(n), Count: h.left - n, Attempt: h.lease.Attempt, Losses: h.lease.Losses, Wait: wait}}
+				r.Back = []store.BacklogSpan{{First: h.lease.First + int64(n), Count: h.left - n, Attempt: h.lease.Attempt, Losses: h.lease.Losses, Wait: wait}}
 			}
 			p, _, err := s.Record(ctx, r, nil)
 			if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // A Piece is tasks that go to the backlog.
-type Piece struct {
+type BacklogSpan struct {
 	First   int64
 	Count   int
 	Attempt int           // the attempt to come, from 1
@@ -27,18 +27,25 @@ type Record struct {
 	Lease int64
 	Count int // tasks under the lease now: as claimed, without what was given back
 
-	Runs []outcomes.Encoded // outcomes
-	Back []Piece            // the rest: Runs and Back together have Count tasks
-	Logs []jobs.LogLine
+	Outcomes []outcomes.Encoded // outcomes
+	Back     []BacklogSpan      // the rest: Runs and Back together have Count tasks
+	Logs     []jobs.LogLine
 
 	Attempts []Attempt // failed ones of the tasks in Back
 
-	StartedAt, FinishedAt       time.Duration // before now, on this node's monotonic clock
-	User, System, Tasks, Moving time.Duration
-	PeakMemory                  int64 // bytes
+	Usage Usage
 
 	Halt   string // reason to stop the whole job as failed; empty for none
 	Notify bool   // tell every node of it, though the job goes on
+}
+
+// Usage is what was measured of a chunk.
+type Usage struct {
+	StartedAt, FinishedAt time.Duration // before now, on this node's monotonic clock
+	User, System          time.Duration // CPU time
+	Tasks                 time.Duration // within tasks, summed over threads
+	Moving                time.Duration // moving inputs and outputs
+	PeakMemory            int64         // bytes
 }
 
 // Progress is what the store answers of a job when a lane has written.
@@ -96,17 +103,17 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	var b pgx.Batch
 	var p Progress
 	var claimed Claimed
-	succeeded, failures, err := r.queue(&b, &p)
+	succeeded, failures, err := r.addTo(&b, &p)
 	if err != nil {
 		return Progress{}, Claimed{}, err
 	}
 	if len(r.Logs) > 0 {
-		if err := queueLogs(&b, r.Job, r.Lease, r.Logs); err != nil {
+		if err := addLogs(&b, r.Job, r.Lease, r.Logs); err != nil {
 			return Progress{}, Claimed{}, err
 		}
 	}
 	var ended bool
-	s.queueFinish(&b, r.Job, &ended)
+	s.addFinish(&b, r.Job, &ended)
 	// A failure may be the one too many.
 	failed := len(failures) > 0
 	switch {
@@ -116,7 +123,7 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 		b.Queue(`select pg_notify($1, $2)`, channel, progressMark+r.Job)
 	}
 	if next != nil {
-		next.queue(&b, &claimed)
+		next.addTo(&b, &claimed)
 	}
 	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
 		return Progress{}, Claimed{}, wrap("record chunk", err)
@@ -137,20 +144,20 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	return p, claimed, nil
 }
 
-// queue queues what Record writes. It returns the outcomes in it: how many
+// addTo adds what Record writes. It returns the outcomes in it: how many
 // succeeded, and how many failed by kind.
-func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64, err error) {
+func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64, err error) {
 	var (
-		firsts    = make([]int64, len(r.Runs))
-		counts    = make([]int32, len(r.Runs))
-		failed    = make([]string, len(r.Runs))
-		outputs   = make([][]byte, len(r.Runs))
-		durations = make([][]byte, len(r.Runs))
-		groups    = make([]string, len(r.Runs))
+		firsts    = make([]int64, len(r.Outcomes))
+		counts    = make([]int32, len(r.Outcomes))
+		failed    = make([]string, len(r.Outcomes))
+		outputs   = make([][]byte, len(r.Outcomes))
+		durations = make([][]byte, len(r.Outcomes))
+		groups    = make([]string, len(r.Outcomes))
 		failing   = newFailures()
 		done, bad int
 	)
-	for i, run := range r.Runs {
+	for i, run := range r.Outcomes {
 		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, outcomes.PackDurations(run.Durations)
 		failed[i], groups[i] = arrayText(run.Failed), arrayText(signed(failing.add(run)))
 		done += run.Count
@@ -169,9 +176,10 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		backWaits[i] = piece.Wait.Microseconds()
 	}
 	*into = Progress{}
+	u := r.Usage
 	b.Queue(recordSQL, r.Lease, r.Count, done, done-bad, bad,
-		r.StartedAt.Microseconds(), r.FinishedAt.Microseconds(),
-		r.User.Microseconds(), r.System.Microseconds(), r.Tasks.Microseconds(), r.Moving.Microseconds(), r.PeakMemory,
+		u.StartedAt.Microseconds(), u.FinishedAt.Microseconds(),
+		u.User.Microseconds(), u.System.Microseconds(), u.Tasks.Microseconds(), u.Moving.Microseconds(), u.PeakMemory,
 		firsts, counts, failed, durations,
 		backFirsts, backCounts, backAttempt, r.Halt, backLosses, backWaits,
 		groups,
@@ -188,12 +196,12 @@ func (r Record) queue(b *pgx.Batch, into *Progress) (succeeded int, failures map
 		return rows.Err()
 	})
 	if bad > 0 {
-		if err := failing.queue(b, r.Job, r.Lease); err != nil {
+		if err := failing.addTo(b, r.Job, r.Lease); err != nil {
 			return 0, nil, err
 		}
 	}
 	if len(r.Attempts) > 0 {
-		r.queueAttempts(b)
+		r.addAttempts(b)
 	}
 	return done - bad, failing.kinds, nil
 }

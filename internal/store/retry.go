@@ -93,7 +93,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 				kept += int64(len(run.Failed))
 			}
 		}
-		if err := failing.queue(&b, id, 0); err != nil {
+		if err := failing.addTo(&b, id, 0); err != nil {
 			return nil, 0, err
 		}
 		if err := tx.SendBatch(ctx, &b).Close(); err != nil {

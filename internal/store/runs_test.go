@@ -34,7 +34,7 @@ func runAll(t *testing.T, s *store.Store, id string, fail func(index int64) bool
 		run := outcomesOf(l.First, l.Count, failed...)
 		codes := lasting(l.First, durations(l.Count, 100*time.Millisecond)...)
 		run.Durations = codes.Durations
-		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{run}, User: time.Second, Tasks: time.Duration(l.Count) * 100 * time.Millisecond})
+		record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Outcomes: []outcomes.Encoded{run}, Usage: store.Usage{User: time.Second, Tasks: time.Duration(l.Count) * 100 * time.Millisecond}})
 	}
 }
 
@@ -231,7 +231,7 @@ func TestRetryOfAnOpenJob(t *testing.T) {
 	}
 	add(20, false)
 	l := claim(t, s, id, 10)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Runs: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: l.Count, Outcomes: []outcomes.Encoded{outcomesOf(l.First, l.Count)}})
 	if err := s.Cancel(t.Context(), v, id, nil); err != nil {
 		t.Fatal(err)
 	}

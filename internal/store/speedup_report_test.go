@@ -70,11 +70,11 @@ func TestReport(t *testing.T) {
 	// The first lane has two chunks, the second one after a turn in the line.
 	ms := time.Millisecond
 	l := claimOn(t, s, id, node, 0, 1, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(0, 100*ms, 100*ms, 100*ms, 100*ms, 600*ms)},
-		User: 2 * time.Second, System: time.Second, Tasks: 4 * time.Second, Moving: 500 * ms, PeakMemory: 1000})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(0, 100*ms, 100*ms, 100*ms, 100*ms, 600*ms)},
+		Usage: store.Usage{User: 2 * time.Second, System: time.Second, Tasks: 4 * time.Second, Moving: 500 * ms, PeakMemory: 1000}})
 	l = claimOn(t, s, id, node, 0, 0, true, 3*time.Second)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(5, 100*ms, 100*ms, 0, 100*ms, 100*ms)},
-		User: time.Second, Tasks: 3 * time.Second, PeakMemory: 3000})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(5, 100*ms, 100*ms, 0, 100*ms, 100*ms)},
+		Usage: store.Usage{User: time.Second, Tasks: 3 * time.Second, PeakMemory: 3000}})
 	l = claimOn(t, s, id, other, 1, 0, true, time.Second)
 	// A run of some milliseconds would be too short to judge.
 	if _, err := s.Pool.Exec(t.Context(), `update jobs set started_at = started_at - interval '10 s' where id = $1`, id); err != nil {
@@ -84,8 +84,8 @@ func TestReport(t *testing.T) {
 	if running.Ended || running.Chunks != 3 || running.Tasks.Count != 9 || running.Verdict == nil {
 		t.Errorf("while it runs: %+v", running)
 	}
-	p := record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(10, 700*ms, 100*ms, 100*ms, 100*ms, 100*ms)},
-		User: 4 * time.Second, Tasks: 4 * time.Second, Moving: time.Second, PeakMemory: 2000})
+	p := record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(10, 700*ms, 100*ms, 100*ms, 100*ms, 100*ms)},
+		Usage: store.Usage{User: 4 * time.Second, Tasks: 4 * time.Second, Moving: time.Second, PeakMemory: 2000}})
 	if !p.Ended {
 		t.Fatalf("%+v", p)
 	}
@@ -139,9 +139,9 @@ func TestReportOfRetry(t *testing.T) {
 	register(t, s, node)
 	id := insert(t, s, admin, pythonSpec(rangeOf(10)))
 	l := claimOn(t, s, id, node, 0, 0, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(0, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour)}, Tasks: 5 * time.Hour})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(0, time.Hour, time.Hour, time.Hour, time.Hour, time.Hour)}, Usage: store.Usage{Tasks: 5 * time.Hour}})
 	l = claimOn(t, s, id, node, 0, 0, false, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{outcomesOf(5, 5, 0, 1, 2, 3, 4)}, User: time.Hour})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{outcomesOf(5, 5, 0, 1, 2, 3, 4)}, Usage: store.Usage{User: time.Hour}})
 	before := report(t, s, admin, id)
 	if before.Chunks != 2 || before.Longest == nil || !about(before.Longest.Seconds, 3600) {
 		t.Fatalf("%+v", before)
@@ -156,7 +156,7 @@ func TestReportOfRetry(t *testing.T) {
 	claimOn(t, s, id, other, 0, 1, true, 0)
 	loseNode(t, s, other)
 	l = claimOn(t, s, id, node, 0, 0, true, 0)
-	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Runs: []outcomes.Encoded{lasting(5, 1, 2, 3, 4000, 5)}, Tasks: 4015})
+	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(5, 1, 2, 3, 4000, 5)}, Usage: store.Usage{Tasks: 4015}})
 	r := report(t, s, admin, id)
 	if !r.Ended || r.Chunks != 1 || r.Tasks.Count != 5 || r.Longest == nil || r.Longest.Index != 8 || r.UserSeconds != 0 || r.Cores != 1 || r.OutputBytes != 10 {
 		t.Errorf("after it: %+v", r)

@@ -28,7 +28,7 @@ func TestTaskPages(t *testing.T) {
 	}
 	write := func(lease *store.Lease, run outcomes.Encoded) {
 		t.Helper()
-		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{run}}); !p.Held {
+		if p := record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Outcomes: []outcomes.Encoded{run}}); !p.Held {
 			t.Fatal("not held")
 		}
 	}

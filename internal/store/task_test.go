@@ -21,7 +21,7 @@ func TestTask(t *testing.T) {
 	run := outcomesOf(0, 2, 1)
 	code := outcomes.EncodeDuration(time.Second)
 	run.Durations = []byte{byte(code), byte(code >> 8), byte(code), byte(code >> 8)}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 2, Runs: []outcomes.Encoded{run}, StartedAt: 2 * time.Second})
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 2, Outcomes: []outcomes.Encoded{run}, Usage: store.Usage{StartedAt: 2 * time.Second}})
 	claim(t, s, id, 1)
 	job := read(t, s, admin, id)
 	for index, want := range []jobs.TaskState{jobs.TaskSucceeded, jobs.TaskFailed, jobs.TaskRunning, jobs.TaskWaiting} {

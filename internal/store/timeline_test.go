@@ -353,7 +353,7 @@ func TestTimelineInHand(t *testing.T) {
 	if len(got) != 1 || got[0].first != 0 || got[0].last != 9 || got[0].count != 10 || got[0].chunks != 1 || got[0].state != timeline.Leased || got[0].row != "lane 0" || got[0].busy < 4_000_000 || got[0].busy > 8_000_000 {
 		t.Errorf("the lane runs the first of two chunks: %+v", got)
 	}
-	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 10, 3)}, StartedAt: 20 * time.Millisecond, FinishedAt: 5 * time.Millisecond})
+	record(t, s, store.Record{Job: id, Lease: first.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 10, 3)}, Usage: store.Usage{StartedAt: 20 * time.Millisecond, FinishedAt: 5 * time.Millisecond}})
 	got = rects(stream(t, s, admin, timeline.Query{Job: read(t, s, admin, id), Width: 100}))
 	done := sums(got)[fmt.Sprint(id, timeline.Done)]
 	if len(got) != 2 || done.count != 10 || done.chunks != 1 || done.failed != 1 || done.busy < 15_000 || done.busy > 16_000 {

@@ -31,19 +31,19 @@ func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, erro
 	f := insight.WaitFacts{Job: job, Line: &l}
 	var q insight.WaitQueue
 	var b pgx.Batch
-	queueWaitQueues(&b, job.Queue, func(found insight.WaitQueue) { q, f.Queue = found, &q })
-	queueWaitNodes(&b, &f.Nodes)
-	queueTasks(&b, &f)
-	queueLine(&b, &f)
-	queueFailing(&b, &f)
+	addWaitQueues(&b, job.Queue, func(found insight.WaitQueue) { q, f.Queue = found, &q })
+	addWaitNodes(&b, &f.Nodes)
+	addTasks(&b, &f)
+	addLine(&b, &f)
+	addFailing(&b, &f)
 	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
 		return nil, wrap("find out why the job waits", err)
 	}
 	return f.Waiting(), nil
 }
 
-// queueWaitQueues reads the queue of that name, or every one where it is empty.
-func queueWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
+// addWaitQueues reads the queue of that name, or every one where it is empty.
+func addWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 	b.Queue(`
 		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`, q.deleted
 		from queues q `+pausesInRiver+`
@@ -58,8 +58,8 @@ func queueWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 		})
 }
 
-// queueWaitNodes reads the nodes that live and run tasks.
-func queueWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
+// addWaitNodes reads the nodes that live and run tasks.
+func addWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
 	b.Queue(`
 		select host, cores, serves, draining, coalesce((status->>'low_memory')::boolean, false),
 			coalesce((status->'memory'->>'total_bytes')::bigint, 0), coalesce((status->'memory'->>'available_bytes')::bigint, 0)
@@ -76,8 +76,8 @@ func queueWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
 		})
 }
 
-// queueTasks reads which of the job's tasks could run, and in how many processes.
-func queueTasks(b *pgx.Batch, f *insight.WaitFacts) {
+// addTasks reads which of the job's tasks could run, and in how many processes.
+func addTasks(b *pgx.Batch, f *insight.WaitFacts) {
 	b.Queue(`
 		with b as (
 			select count, due_at <= clock_timestamp() as due, due_at, losses >= 2 as suspect
@@ -165,8 +165,8 @@ from all_in_all a left join lateral (
 	join jobs j on j.id = r.job::uuid join progress p on p.job_id = j.id
 ) r on true`
 
-// queueLine reads the line of the job's queue and where the job stands in it.
-func queueLine(b *pgx.Batch, f *insight.WaitFacts) {
+// addLine reads the line of the job's queue and where the job stands in it.
+func addLine(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
 	b.Queue(lineSQL, job.ID, job.Queue, job.Priority, job.StartedAt != nil, lineSeen, inHandSeen, rivalsSeen).
 		Query(func(rows pgx.Rows) error {
@@ -189,9 +189,9 @@ func queueLine(b *pgx.Batch, f *insight.WaitFacts) {
 		})
 }
 
-// queueFailing reads the job's turns that failed on their node's account. Those
+// addFailing reads the job's turns that failed on their node's account. Those
 // that are being tried again just now are known by their errors.
-func queueFailing(b *pgx.Batch, f *insight.WaitFacts) {
+func addFailing(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
 	b.Queue(turnsFailing, job.ID, job.Queue, lineSeen, job.Priority).
 		Query(func(rows pgx.Rows) error {
@@ -222,8 +222,8 @@ type Lines struct {
 func (s *Store) Lines(ctx context.Context) (*Lines, error) {
 	l := &Lines{At: time.Now(), queues: make(map[string]insight.WaitQueue), places: make(map[string]int64)}
 	var b pgx.Batch
-	queueWaitQueues(&b, "", func(q insight.WaitQueue) { l.queues[q.Name] = q })
-	queueWaitNodes(&b, &l.nodes)
+	addWaitQueues(&b, "", func(q insight.WaitQueue) { l.queues[q.Name] = q })
+	addWaitNodes(&b, &l.nodes)
 	b.Queue(`
 		with held as materialized (
 			select distinct job_id::text as job from (select job_id from chunks where state = 'leased' limit $2) c

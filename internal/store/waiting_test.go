@@ -124,7 +124,7 @@ func TestWhyTasksWait(t *testing.T) {
 	if w := why(t, s, admin, id); w.Kind != "" {
 		t.Errorf("with all tasks in hand: %+v", w)
 	}
-	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Runs: []outcomes.Encoded{outcomesOf(0, 1)}, Back: []store.Piece{
+	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 1)}, Back: []store.BacklogSpan{
 		{First: 1, Count: 4, Attempt: 1, Losses: 2}, {First: 5, Count: 4, Attempt: 1, Losses: 2}, {First: 9, Count: 1, Attempt: 2, Wait: time.Hour},
 	}})
 	if w := why(t, s, admin, id); w.Kind != jobs.WaitStarting {

@@ -96,7 +96,7 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	}
 	l.logs.clear()
 	if answer.Held {
-		l.engine.meter.ran(l.work.Queue, u, rec.Runs)
+		l.engine.meter.ran(l.work.Queue, u, rec.Outcomes)
 		l.engine.wakeForRetry(l.work.Job, again)
 	}
 	if answer.Lease != nil {
@@ -107,19 +107,21 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 
 // newRecord builds what is recorded of a chunk from its last update. again are the
 // pieces of it that are run again because they failed.
-func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec store.Record, again []store.Piece) {
+func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec store.Record, again []store.BacklogSpan) {
 	rec = store.Record{
 		Job: w.Job, Lease: h.ID, Count: h.left,
-		User: u.Usage.User, System: u.Usage.System, Tasks: u.Usage.InTasks, Moving: u.Usage.Moving,
-		PeakMemory: u.Usage.PeakMemory,
-		StartedAt:  since(u.Usage.StartedAt, now), FinishedAt: since(u.Usage.FinishedAt, now),
+		Usage: store.Usage{
+			User: u.Usage.User, System: u.Usage.System, Tasks: u.Usage.InTasks, Moving: u.Usage.Moving,
+			PeakMemory: u.Usage.PeakMemory,
+			StartedAt:  since(u.Usage.StartedAt, now), FinishedAt: since(u.Usage.FinishedAt, now),
+		},
 	}
 	rec.Back = pieces(h.Lease, u.Back, 0)
 	for _, index := range u.Suspects {
-		rec.Back = append(rec.Back, store.Piece{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
+		rec.Back = append(rec.Back, store.BacklogSpan{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
 	}
 	rec.Back = append(rec.Back, pieces(h.Lease, u.Lost, 1)...)
-	rec.Runs, again, rec.Attempts = takeRetries(u.Outcomes, h.Lease, w.Policy)
+	rec.Outcomes, again, rec.Attempts = takeRetries(u.Outcomes, h.Lease, w.Policy)
 	rec.Back = append(rec.Back, again...)
 	return rec, again
 }

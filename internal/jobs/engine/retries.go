@@ -18,17 +18,17 @@ const maxLosses = 3
 // takeRetries splits the outcomes of a chunk: what is recorded, what is to be
 // run again (because attempts are left, or because one death proves nothing),
 // and the failed attempts that are kept for those who ask.
-func takeRetries(runs []outcomes.Encoded, lease store.Lease, policy jobs.Policy) (kept []outcomes.Encoded, again []store.Piece, attempts []store.Attempt) {
+func takeRetries(runs []outcomes.Encoded, lease store.Lease, policy jobs.Policy) (kept []outcomes.Encoded, again []store.BacklogSpan, attempts []store.Attempt) {
 	left := lease.Attempt < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), lease.Attempt, rand.Float64())
 	for _, run := range runs {
-		var pieces []store.Piece
+		var pieces []store.BacklogSpan
 		stay, _ := run.Without(func(offset int32, line outcomes.Line) bool {
 			var e jobs.TaskError
 			if err := json.Unmarshal(line.Value(), &e); err != nil {
 				return false
 			}
-			piece := store.Piece{First: run.First + int64(offset), Count: 1, Attempt: lease.Attempt}
+			piece := store.BacklogSpan{First: run.First + int64(offset), Count: 1, Attempt: lease.Attempt}
 			if e.Kind == jobs.KindCrash {
 				piece.Losses = 1
 				if lease.Count == 1 { // it was alone before, too
@@ -55,10 +55,10 @@ func takeRetries(runs []outcomes.Encoded, lease store.Lease, policy jobs.Policy)
 
 // pieces are tasks of a chunk that are to be run again, with as many losses more.
 // The losses of a task count from when it is alone.
-func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.Piece {
-	var again []store.Piece
+func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.BacklogSpan {
+	var again []store.BacklogSpan
 	for _, s := range spans {
-		p := store.Piece{First: s.First, Count: s.Count, Attempt: lease.Attempt, Losses: losses}
+		p := store.BacklogSpan{First: s.First, Count: s.Count, Attempt: lease.Attempt, Losses: losses}
 		if s.Count > 1 || lease.Count == 1 {
 			p.Losses += lease.Losses
 		}
@@ -88,8 +88,8 @@ func place(attempts []store.Attempt, runs []outcomes.Encoded) {
 
 // join makes one piece of neighbours that wait for the same: they are claimed
 // together. A task that may have killed its process stays alone.
-func join(pieces []store.Piece) []store.Piece {
-	var joined []store.Piece
+func join(pieces []store.BacklogSpan) []store.BacklogSpan {
+	var joined []store.BacklogSpan
 	for _, p := range pieces {
 		if n := len(joined); n > 0 && p.Losses == 0 {
 			last := &joined[n-1]
@@ -112,7 +112,7 @@ type wakes struct {
 // wakeForRetry sees to it that a job has a turn as soon as the first of the
 // pieces is due. The sweep would, up to a second later; it does for those that
 // are due after a wake that is to come already.
-func (e *Engine) wakeForRetry(job string, pieces []store.Piece) {
+func (e *Engine) wakeForRetry(job string, pieces []store.BacklogSpan) {
 	wait := time.Duration(-1)
 	for _, p := range pieces {
 		if p.Wait > 0 && (wait < 0 || p.Wait < wait) {

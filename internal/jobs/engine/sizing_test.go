@@ -164,15 +164,15 @@ func TestTakeRetries(t *testing.T) {
 		attempts int
 		lease    store.Lease
 		kept     []span
-		again    []store.Piece
+		again    []store.BacklogSpan
 	}{
 		{"one attempt: only the crash is run again", 1, store.Lease{Attempt: 1, Count: 6},
-			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.Piece{{First: 104, Count: 1, Attempt: 1, Losses: 1}}},
+			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.BacklogSpan{{First: 104, Count: 1, Attempt: 1, Losses: 1}}},
 		{"attempts left: neighbours together, the crash alone", 2, store.Lease{Attempt: 1, Count: 6},
 			[]span{{100, 1, 0, 1}, {103, 1, 0, 1}},
-			[]store.Piece{{First: 101, Count: 2, Attempt: 2}, {First: 104, Count: 1, Attempt: 1, Losses: 1}, {First: 105, Count: 1, Attempt: 2}}},
+			[]store.BacklogSpan{{First: 101, Count: 2, Attempt: 2}, {First: 104, Count: 1, Attempt: 1, Losses: 1}, {First: 105, Count: 1, Attempt: 2}}},
 		{"attempts used up", 2, store.Lease{Attempt: 2, Count: 6},
-			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.Piece{{First: 104, Count: 1, Attempt: 2, Losses: 1}}},
+			[]span{{100, 4, 2, 4}, {105, 1, 1, 1}}, []store.BacklogSpan{{First: 104, Count: 1, Attempt: 2, Losses: 1}}},
 	} {
 		zero := jobs.Duration("0s")
 		kept, again, attempts := takeRetries([]outcomes.Encoded{run}, test.lease, jobs.Policy{MaxAttempts: &test.attempts, RetryBackoff: &zero})
@@ -215,7 +215,7 @@ func TestTakeRetries(t *testing.T) {
 		{10, 3, 2, 0, 2}, {10, 3, 2, 1, 3}, {10, 1, 2, 0, 0}, {10, 1, 2, 1, 1}, {1, 1, 2, 0, 2}, {1, 1, 2, 1, 3},
 	} {
 		got := pieces(store.Lease{First: 5, Count: test.of, Attempt: 4, Losses: test.losses}, []jobs.Span{{First: 7, Count: test.count}}, test.more)
-		if diff := cmp.Diff([]store.Piece{{First: 7, Count: test.count, Attempt: 4, Losses: test.want}}, got); diff != "" {
+		if diff := cmp.Diff([]store.BacklogSpan{{First: 7, Count: test.count, Attempt: 4, Losses: test.want}}, got); diff != "" {
 			t.Errorf("%+v: (-want +got):\n%s", test, diff)
 		}
 	}
