@@ -147,8 +147,8 @@ func (b *tab) pixels(names ...string) int {
 
 func TestTimelineInBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t, true)
+	b := openTab(t)
 	b.do(chromedp.Navigate(s.url+"/login?token="+adminToken), chromedp.WaitVisible(chromedp.CSS(`#jobs form`)))
 
 	// It grows while the job runs, and asks only for what is new.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +38,52 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
+// browsers is the Chromium that all tests of this process share. The first tab
+// starts it; stopChromium ends it after all tests.
+var browsers struct {
+	sync.Mutex
+	ctx  context.Context // of the running browser, nil before the first tab
+	stop func()
+}
+
+// startChromium returns the context of the shared browser.
+func startChromium(t *testing.T) context.Context {
+	t.Helper()
+	path := chromium(t)
+	browsers.Lock()
+	defer browsers.Unlock()
+	if browsers.ctx != nil {
+		return browsers.ctx
+	}
+	dir, err := os.MkdirTemp("", "allcores-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.UserDataDir(dir), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", true))
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	allocator, release := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	stop := func() { cancel(); release(); _ = os.RemoveAll(dir) }
+	if err := chromedp.Do(ctx); err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	browsers.ctx, browsers.stop = ctx, stop
+	return ctx
+}
+
+func stopChromium() {
+	browsers.Lock()
+	defer browsers.Unlock()
+	if browsers.stop != nil {
+		browsers.stop()
+	}
+}
+
 // A tab is a page in a browser. What goes wrong in it fails the test.
 type tab struct {
 	t *testing.T
@@ -45,21 +92,16 @@ type tab struct {
 	end context.CancelFunc
 }
 
+// openTab opens a tab with cookies, storage and workers of its own. Open it after
+// the server that it visits: so it closes before the server shuts down, which
+// else waits 5 s for connections that the browser has opened ahead.
 func openTab(t *testing.T) *tab {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-gpu", true))
-	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(startChromium(t), 90*time.Second)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	// The first call starts the browser, whose life must not hang on a deadline.
+	// The first call opens the tab, whose life must not hang on a deadline.
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +154,13 @@ func (b *tab) arrive(selector string) {
 
 func TestBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	downloads := t.TempDir()
 	report := true
 	_, err := chromedp.Call(b.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
 		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: downloads, EventsEnabled: &report,
+		BrowserContextID: chromedp.FromContext(b.ctx).BrowserContextID,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -71,8 +71,8 @@ const barriers = `(() => {
 // No page jumps while it is read, and none bars anybody from using it.
 func TestBrowserPagesStandStill(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	const source = "import time\ndef nap(x):\n    time.sleep(0.02)\n    print('nap', x)\n    if x % 9 == 4:\n        raise ValueError('bad value %d' % x)\n    return {'x': x}\n"
 	ended := s.submit(program(source, `{"range":{"stop":40}}`, `,"tags":["one"]`)).ID
 	s.ended(ended)

@@ -25,7 +25,17 @@ import (
 	"github.com/allcores/allcores/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(storetest.Main(m), storetest.IgnoreServer()) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(withBrowser{storetest.Main(m)}, storetest.IgnoreServer())
+}
+
+// withBrowser ends the shared browser after all tests.
+type withBrowser struct{ tests interface{ Run() int } }
+
+func (w withBrowser) Run() int {
+	defer stopChromium()
+	return w.tests.Run()
+}
 
 var template = storetest.Template{Fingerprint: store.SchemaFingerprint(), Migrate: store.Migrate}
 

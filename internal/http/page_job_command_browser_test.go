@@ -11,8 +11,8 @@ import (
 // one click takes; so are an input as source and a program that is not there.
 func TestBrowserOffersAShell(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	submit := chromedp.Click(chromedp.CSS(`#newjob button.primary`))
 	b.do(chromedp.Navigate(s.url+"/login?token="+adminToken), chromedp.WaitVisible(chromedp.CSS(`#jobs form`)))
 	open := func(command string) {

@@ -14,8 +14,8 @@ import (
 // are filtered and paged.
 func TestLogsInBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	gate := filepath.Join(t.TempDir(), "gate")
 	source := fmt.Sprintf(`import os, sys, time
 def f(x):

@@ -61,8 +61,8 @@ const typedSource = "def mine(x):\n    return x + 41\n"
 // What is typed into the form is never lost, whatever comes between.
 func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t, true)
+	b := openTab(t)
 	source := func() string { return eval[string](b, `document.getElementById("source").value`) }
 	b.visit(s.url+"/login?token="+adminToken+"&next=/jobs/new", "#source")
 	served := source()
@@ -201,8 +201,8 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 // place what no task has.
 func TestBrowserJobHeader(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	id := s.submit(program(squares, `{"range":{"stop":30}}`, `,"queue":"io","priority":3,"tags":["one","two"]`)).ID
 	s.ended(id)
 	b.visit(s.url+"/login?token="+adminToken+"&next=/jobs/"+id, "#strip")

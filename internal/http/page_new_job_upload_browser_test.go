@@ -29,8 +29,8 @@ func (b *tab) chooseFile(url, path string) {
 
 func TestBrowserUpload(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t, true)
+	b := openTab(t)
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		t.Helper()

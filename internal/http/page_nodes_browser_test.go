@@ -34,8 +34,8 @@ func (s *server) slotsInUse(queue string) jobs.SlotUse {
 
 func TestCoresInTheBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	b.do(
 		chromedp.Navigate(s.url+"/login?token="+adminToken+"&next=/nodes"),
 		chromedp.WaitVisible(chromedp.CSS(`#nodes .cores`)),
@@ -97,8 +97,8 @@ func TestCoresInTheBrowser(t *testing.T) {
 
 func TestQueuesInTheBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	id := s.sleepers("many naps", 100_000)
 	b.do(
 		chromedp.Navigate(s.url+"/login?token="+adminToken+"&next=/queues"),

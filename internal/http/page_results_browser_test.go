@@ -16,8 +16,8 @@ import (
 // retry.
 func TestFailuresInBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	fixed := filepath.Join(t.TempDir(), "fixed")
 	source := fmt.Sprintf("import os\ndef f(x):\n    if x %% 2 and not os.path.exists(%q): raise OSError(f'no file {x}')\n    if x %% 50 == 0: raise ValueError('数据')\n    return '数' * x\n", fixed)
 	j := s.submit(program(source, `{"range":{"stop":500}}`), "Prefer", "wait=60")

@@ -196,8 +196,8 @@ func TestQueuePausedInRiver(t *testing.T) {
 // River's pages work in a browser, without a complaint of it.
 func TestRiverInBrowser(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t)
+	b := openTab(t)
 	s.ended(s.submit(program(squares, `{"range":{"stop":20}}`)).ID)
 	complaints := make(chan string, 100)
 	go func() {
