@@ -10,15 +10,17 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-//go:embed *.css *.js *.svg
+//go:embed *.css *.js *.svg timeline
 var files embed.FS
 
 // Prefix is where [Handler] expects to be mounted.
@@ -26,10 +28,11 @@ const Prefix = "/static/"
 
 // A file is a file as it is served.
 type file struct {
-	url   string
-	mime  string
-	plain variant
-	zip   variant // empty where it is no smaller
+	url     string
+	mime    string
+	plain   variant
+	zip     variant // empty where it is no smaller
+	imports []*file
 }
 
 // A variant is a file in one coding. A strong ETag names a sequence of bytes, so
@@ -44,18 +47,20 @@ type set struct{ byName, byURL map[string]*file }
 
 var load = sync.OnceValue(func() *set {
 	s := &set{byName: map[string]*file{}, byURL: map[string]*file{}}
-	entries, err := files.ReadDir(".")
+	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			s.add(name, nil)
+		}
+		return err
+	})
 	if err != nil {
 		panic(err)
-	}
-	for _, entry := range entries {
-		s.add(entry.Name(), nil)
 	}
 	return s
 })
 
-// moduleImport is an import of a module that stands beside the importing one.
-var moduleImport = regexp.MustCompile(`(\b(?:from|import)\s*\(?\s*")\./([\w-]+\.js)(")`)
+// moduleImport is an import of a module by its path from the importing one.
+var moduleImport = regexp.MustCompile(`(\b(?:from|import)\s*\(?\s*")(\.\.?/[\w/-]+\.js)(")`)
 
 // add loads a file and, before it, the modules that it imports: their names
 // stand in its text, so its own name depends on theirs.
@@ -73,20 +78,23 @@ func (s *set) add(name string, importers []string) *file {
 		panic(fmt.Sprintf("static: %s, imported by %s, is not there", name, strings.Join(importers, ", ")))
 	}
 	ext := path.Ext(name)
+	var imports []*file
 	if ext == ".js" {
 		content = moduleImport.ReplaceAllFunc(content, func(found []byte) []byte {
 			m := moduleImport.FindSubmatch(found)
-			imported := s.add(string(m[2]), append(importers, name))
-			return []byte(string(m[1]) + "./" + path.Base(imported.url) + string(m[3]))
+			imported := s.add(path.Join(path.Dir(name), string(m[2])), append(importers, name))
+			imports = append(imports, imported)
+			return []byte(string(m[1]) + string(m[2][:bytes.LastIndexByte(m[2], '/')+1]) + path.Base(imported.url) + string(m[3]))
 		})
 	}
 	sum := sha256.Sum256(content)
 	hash := hex.EncodeToString(sum[:6])
 	f := &file{
-		url:   Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext,
-		mime:  mimes[ext],
-		plain: variant{`"` + hash + `"`, content},
-		zip:   variant{`"` + hash + `-gzip"`, compress(content)},
+		url:     Prefix + strings.TrimSuffix(name, ext) + "." + hash + ext,
+		mime:    mimes[ext],
+		plain:   variant{`"` + hash + `"`, content},
+		zip:     variant{`"` + hash + `-gzip"`, compress(content)},
+		imports: imports,
 	}
 	s.byName[name], s.byURL[f.url] = f, f
 	return f
@@ -118,17 +126,38 @@ func compress(content []byte) []byte {
 	return b.Bytes()
 }
 
-// URL is the address of a file of this folder. It panics when there is none of
-// that name: the names stand in our own pages.
-func URL(name string) string {
+// URL returns the address of a file of this folder, by its path in it. It panics
+// where there is none: the names stand in our own pages.
+func URL(name string) string { return named(name).url }
+
+func named(name string) *file {
 	f := load().byName[name]
 	if f == nil {
 		panic("static: no file " + name)
 	}
-	return f.url
+	return f
 }
 
-// Handler serves the files at the addresses that [URL] tells.
+// Imports returns the addresses of the modules that the named scripts import,
+// directly or not, so that a page can preload them.
+func Imports(names ...string) []string {
+	var urls []string
+	var add func(*file)
+	add = func(f *file) {
+		for _, imported := range f.imports {
+			if !slices.Contains(urls, imported.url) {
+				urls = append(urls, imported.url)
+				add(imported)
+			}
+		}
+	}
+	for _, name := range names {
+		add(named(name))
+	}
+	return urls
+}
+
+// Handler serves the files at the addresses that [URL] returns.
 func Handler() http.Handler {
 	s := load()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -37,7 +37,7 @@ func text(t *testing.T, r io.Reader) string {
 func TestEveryFile(t *testing.T) {
 	imports := regexp.MustCompile(`\b(?:from|import)[\s(]+["']([^"']+)["']`)
 	for name, f := range load().byName {
-		if !regexp.MustCompile(`^/static/[a-z]+\.[0-9a-f]{12}\.[a-z]+$`).MatchString(f.url) {
+		if !regexp.MustCompile(`^/static/([a-z]+/)?[a-z]+\.[0-9a-f]{12}\.[a-z]+$`).MatchString(f.url) {
 			t.Errorf("%s is at %s", name, f.url)
 		}
 		answer := get(t, "GET", URL(name))
@@ -66,7 +66,7 @@ func TestEveryFile(t *testing.T) {
 			}
 		}
 		for _, m := range imports.FindAllStringSubmatch(plain, -1) {
-			if load().byURL[Prefix+strings.TrimPrefix(m[1], "./")] == nil {
+			if load().byURL[path.Join(path.Dir(f.url), m[1])] == nil {
 				t.Errorf("%s imports %s, which is not served", name, m[1])
 			}
 		}
@@ -181,7 +181,7 @@ func TestContrast(t *testing.T) {
 			need(fill+" in a bar", at(fill), at("waiting"), 3)
 		}
 		need("the edge of a field", at("edge"), at("surface"), 3)
-		// Jobs in the task stream, which lie on surface and sunken. Neighbours on
+		// Jobs in the timeline, which lie on surface and sunken. Neighbours on
 		// the ring are told apart by lightness too.
 		const ring = "abcdefghijkl"
 		for i := range ring {
@@ -190,6 +190,15 @@ func TestContrast(t *testing.T) {
 			need(job+" on sunken", at(job), at("sunken"), 3)
 			need(job+" beside "+next, at(job), at(next), 1.15)
 		}
-		need("a failure in the task stream", at("failed"), at("surface"), 3)
+		need("a failure in the timeline", at("failed"), at("surface"), 3)
+	}
+}
+
+func TestImportsFollowModules(t *testing.T) {
+	urls := Imports("timeline.js", "theme.js")
+	for _, name := range []string{"timeline/data.js", "timeline/text.js"} { // text.js only by way of others
+		if n := strings.Count(strings.Join(urls, " ")+" ", URL(name)+" "); n != 1 {
+			t.Errorf("%s is %d times among %v", name, n, urls)
+		}
 	}
 }

@@ -68,7 +68,7 @@
 //	/api/v1/jobs/{id}/tasks/{index}/output  the whole of a large value; also /input
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
-//	/api/v1/jobs/{id}/stream        what stream.js draws of a job
+//	/api/v1/jobs/{id}/stream        what timeline.js draws of a job
 //	/api/v1/stream?seconds=         and of all jobs
 //	/api/v1/openapi.json            from the manual
 //

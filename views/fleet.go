@@ -239,7 +239,7 @@ type NodesPage struct {
 	Nodes   []jobs.Node
 	History map[string]insight.NodeHistory // by the node's id
 	Names   map[string]string              // of the jobs in hand that the user may see, by id
-	Stream  StreamView                     // of all jobs that the user may see
+	Stream  TimelineView                   // of all jobs that the user may see
 	Inks    map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
@@ -247,9 +247,9 @@ type NodesPage struct {
 // of the cores.
 const unpinnedRows = 8
 
-// stream is the task stream of all jobs, with a row for each core of the living
+// timeline is the timeline of all jobs, with a row for each core of the living
 // nodes and some more.
-func (p NodesPage) stream() StreamView {
+func (p NodesPage) timeline() TimelineView {
 	v := p.Stream
 	v.Lanes = unpinnedRows
 	for _, n := range p.Nodes {
@@ -271,7 +271,7 @@ func (p NodesPage) Fragments() []Fragment {
 			Fragment{ID: "node-" + n.ID + "-hour", Component: nodeHour(p, n)},
 		)
 	}
-	return []Fragment{{ID: "stream", Component: Stream(p.stream())}, {ID: "in-hand", Component: inHand(p)}, f}
+	return []Fragment{{ID: "timeline", Component: Timeline(p.timeline())}, {ID: "in-hand", Component: inHand(p)}, f}
 }
 
 // A handJob is a job that nodes have in hand.
@@ -325,7 +325,7 @@ func unpinned(n jobs.Node) []handJob { return byJob(n.Unpinned) }
 const jobRing = "abcdefghijkl"
 
 // JobInk is a class that gives a job a colour: the one that follows from its id,
-// or else the next in the ring that is not taken. stream.js does the same.
+// or else the next in the ring that is not taken. timeline.js does the same.
 func JobInk(id string, taken map[string]bool) string {
 	n, err := strconv.ParseUint(id[max(len(id)-6, 0):], 16, 32)
 	if err != nil {

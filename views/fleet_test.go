@@ -148,15 +148,15 @@ func TestOneColourOnAPage(t *testing.T) {
 			return
 		}
 		p := sampleNodesPage(sampleNodes()...)
-		p.Live, p.Stream = "", StreamView{Seconds: 60, Live: true}
+		p.Live, p.Stream = "", TimelineView{Seconds: 60, Live: true}
 		p.Inks[sampleID(1)] = "job-k"
 		if err := Nodes(p).Render(r.Context(), w); err != nil {
 			t.Error(err)
 		}
 	}))
 	b.visit("/colours")
-	b.wait(`document.querySelector("#stream-jobs rect")`)
-	if got := eval[string](b, `document.querySelector("#stream-jobs rect").getAttribute("class") + " " + document.querySelector("#in-hand [data-job$='1'] .swatch").getAttribute("class")`); got != "job-k swatch job-k" {
+	b.wait(`document.querySelector("#timeline-jobs rect")`)
+	if got := eval[string](b, `document.querySelector("#timeline-jobs rect").getAttribute("class") + " " + document.querySelector("#in-hand [data-job$='1'] .swatch").getAttribute("class")`); got != "job-k swatch job-k" {
 		t.Errorf("the job has the colours %q", got)
 	}
 }

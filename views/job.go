@@ -24,7 +24,7 @@ type JobPage struct {
 	Run    *jobs.Run       // that is shown instead of the newest; nil for the newest
 	Report *insight.Report // of the run that is shown; nil while nothing is known
 
-	Stream    StreamView
+	Stream    TimelineView
 	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending
 	Logs      []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsOlder bool           // there are more lines before them
@@ -49,9 +49,9 @@ type Cell struct {
 // while they fit.
 func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 
-// stream is the job's task stream with a row for each of its processes as long
+// timeline is the job's timeline with a row for each of its processes as long
 // as they may still come.
-func (p JobPage) stream() StreamView {
+func (p JobPage) timeline() TimelineView {
 	v := p.Stream
 	if n := p.Job.EffectivePolicy.Processes; n != nil && !p.Job.State.Ended() {
 		v.Lanes = int(min(int64(*n), p.Job.Counts.Total))
@@ -72,7 +72,7 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
 		{ID: "job-report", Component: jobReport(p)},
-		{ID: "stream", Component: Stream(p.stream())},
+		{ID: "timeline", Component: Timeline(p.timeline())},
 		{ID: "job-results", Component: jobResults(p)},
 		{ID: "job-logs", Component: jobLogs(p)},
 	}

@@ -65,3 +65,18 @@ func (p Page) with(title string, nav Nav) Page {
 	}
 	return p
 }
+
+// scripts returns the scripts of a page beside its own.
+func (p Page) scripts(own []string) []string {
+	names := append([]string{"theme.js", "keys.js", "copy.js", "ticks.js"}, own...)
+	if p.Live != "" {
+		names = append(names, "live.js")
+	}
+	if p.User != nil {
+		names = append(names, "suggest.js")
+	}
+	if p.Retry {
+		names = append(names, "retry.js")
+	}
+	return names
+}

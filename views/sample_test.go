@@ -168,10 +168,10 @@ const sampleTraceback = `Traceback (most recent call last):
     return int(line)
 ValueError: invalid literal for int() with base 10: 'twelve'`
 
-func sampleStream(j *jobs.Job, rows int) StreamView {
-	v := StreamView{Job: j.ID, Live: !j.State.Ended(), OneIn: 1}
+func sampleTimelineView(j *jobs.Job, rows int) TimelineView {
+	v := TimelineView{Job: j.ID, Live: !j.State.Ended(), OneIn: 1}
 	for i := range int64(rows) {
-		v.Rows = append(v.Rows, StreamRow{
+		v.Rows = append(v.Rows, TimelineRow{
 			Label: fmt.Sprintf("worker-%d core %d", 1+i/8, i%8), Share: float64(100-7*i) / 100, Chunks: 40 - i, Tasks: 61*40 - i, Failed: i % 3, Lost: i / 7,
 			Job: j.ID, First: 200 * i, Count: 1 + 60*(i%2), Took: time.Duration(200+i) * time.Millisecond,
 		})
@@ -182,7 +182,7 @@ func sampleStream(j *jobs.Job, rows int) StreamView {
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Nodes: sampleNodes(), Stream: sampleStream(&j, 16), Ink: "job-c"}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Nodes: sampleNodes(), Stream: sampleTimelineView(&j, 16), Ink: "job-c"}
 	p.Failures = []jobs.FailureGroup{
 		{ID: 0x0101010102020202, Kind: jobs.KindExit, Type: "exit 1", Pattern: "convert: no decode delegate for this image format <path>", Messages: []jobs.Message{{Index: 77, Text: "convert: no decode delegate for this image format a.cr3"}, {Index: 78, Text: "convert: no decode delegate for this image format b.cr3"}}, Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{ID: 0x0101010202020202, Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -206,7 +206,7 @@ func sampleFailed() JobPage {
 		Messages: []jobs.Message{{Index: 7, Text: "invalid literal for int() with base 10: 'twelve'"}, {Index: 9, Text: "invalid literal for int() with base 10: 'dreizehn'"}}, Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
 	p.LogsCut = true
 	p.Report = sampleReport(true)
-	p.Stream = sampleStream(&j, 2)
+	p.Stream = sampleTimelineView(&j, 2)
 	p.Stream.OneIn, p.Stream.RowsLeftOut = 12.4, 31
 	return p
 }
@@ -249,7 +249,7 @@ func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
 		took = 0
 	}
 	j := sampleJob(n, "small one", state, c, 4*time.Second, took)
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Stream: sampleStream(&j, 0), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Stream: sampleTimelineView(&j, 0), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
 }
 
 func sampleResultsPage(group bool) ResultsPage {

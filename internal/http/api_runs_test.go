@@ -105,7 +105,7 @@ func TestRunsPage(t *testing.T) {
 		if got := doc.Find("#report-title a").AttrOr("href", ""); got != want.report {
 			t.Errorf("%q links to %s", path, got)
 		}
-		if got := doc.Find("#stream-box").AttrOr("data-url", ""); got != want.stream {
+		if got := doc.Find("#timeline-box").AttrOr("data-url", ""); got != want.stream {
 			t.Errorf("%q draws %s", path, got)
 		}
 		if first := path == "?run=1"; first != strings.Contains(text(doc, "#job-figures"), "of 60") || first == strings.Contains(text(doc, "#job-report"), "Too short") {

@@ -113,7 +113,7 @@ func TestTimeline(t *testing.T) {
 
 	// The table on the page tells the same.
 	page := s.get("/jobs/" + id).text
-	table := page[strings.Index(page, `id="stream-table"`):]
+	table := page[strings.Index(page, `id="timeline-table"`):]
 	table = table[:strings.Index(table, "</table>")]
 	if strings.Count(table, "<tr>") != 1+len(got.Rows) || !strings.Contains(table, `href="/jobs/`+id+`/tasks/`) {
 		t.Errorf("the table has %d rows:\n%s", strings.Count(table, "<tr>")-1, table)
@@ -123,7 +123,7 @@ func TestTimeline(t *testing.T) {
 // drawn is how many rectangles the page has drawn.
 func (b *tab) drawn() int {
 	b.t.Helper()
-	return eval[int](b, `Number(document.getElementById("stream-canvas").dataset.drawn ?? 0)`)
+	return eval[int](b, `Number(document.getElementById("timeline-canvas").dataset.drawn ?? 0)`)
 }
 
 // pixels is how many pixels of the canvas have one of the colours that the style
@@ -131,7 +131,7 @@ func (b *tab) drawn() int {
 func (b *tab) pixels(names ...string) int {
 	b.t.Helper()
 	return eval[int](b, `((names) => {
-		const canvas = document.getElementById("stream-canvas");
+		const canvas = document.getElementById("timeline-canvas");
 		const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 		const probe = document.body.appendChild(document.createElement("i"));
 		const wanted = new Set(names.map((name) => {
@@ -154,8 +154,8 @@ func TestTimelineInBrowser(t *testing.T) {
 	// It grows while the job runs, and asks only for what is new.
 	const chunks = 6
 	id := s.manual(4 * chunks)
-	b.do(chromedp.Navigate(s.url+"/jobs/"+id), chromedp.WaitVisible(chromedp.CSS(`#stream-canvas`)))
-	eval[bool](b, `(document.getElementById("stream").scrollIntoView(), window.stayed = true)`)
+	b.do(chromedp.Navigate(s.url+"/jobs/"+id), chromedp.WaitVisible(chromedp.CSS(`#timeline-canvas`)))
+	eval[bool](b, `(document.getElementById("timeline").scrollIntoView(), window.stayed = true)`)
 	for i := range chunks {
 		lease := s.lease(id, 4)
 		await(t, "the chunk in hand", func() bool { return b.drawn() == i+1 })
@@ -170,7 +170,7 @@ func TestTimelineInBrowser(t *testing.T) {
 		}
 	}
 	await(t, "the job's end on the page", func() bool {
-		return !eval[bool](b, `document.getElementById("stream").hasAttribute("data-growing")`)
+		return !eval[bool](b, `document.getElementById("timeline").hasAttribute("data-growing")`)
 	})
 	if n := b.drawn(); n != chunks || !eval[bool](b, `window.stayed`) {
 		t.Errorf("%d of %d chunks are drawn", n, chunks)
@@ -187,8 +187,8 @@ func TestTimelineInBrowser(t *testing.T) {
 	}
 
 	// The same, replayed.
-	b.do(chromedp.Reload(), chromedp.WaitVisible(chromedp.CSS(`#stream-canvas`)))
-	eval[bool](b, `(document.getElementById("stream").scrollIntoView(), true)`)
+	b.do(chromedp.Reload(), chromedp.WaitVisible(chromedp.CSS(`#timeline-canvas`)))
+	eval[bool](b, `(document.getElementById("timeline").scrollIntoView(), true)`)
 	await(t, "the drawing of the ended job", func() bool { return b.drawn() == chunks })
 	var ring []string
 	for letter := 'a'; letter <= 'l'; letter++ {
@@ -199,23 +199,23 @@ func TestTimelineInBrowser(t *testing.T) {
 	}
 
 	// The keyboard goes from chunk to chunk, and tells each.
-	b.do(chromedp.Focus(chromedp.CSS(`#stream-canvas`)))
-	eval[bool](b, `(window.press = (key) => document.getElementById("stream-canvas").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true})), true)`)
+	b.do(chromedp.Focus(chromedp.CSS(`#timeline-canvas`)))
+	eval[bool](b, `(window.press = (key) => document.getElementById("timeline-canvas").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true})), true)`)
 	text := func(id string) string { return eval[string](b, `document.getElementById("`+id+`").textContent`) }
 	for i := range 4 {
 		eval[bool](b, `press("ArrowRight")`)
 		title := fmt.Sprintf("tasks %d to %d\n1 chunk, 4 tasks, on lane 0\ntook 50 ms", 4*i, 4*i+3)
-		await(t, title, func() bool { return strings.HasPrefix(text("stream-tip"), title) })
-		if failed := strings.Contains(text("stream-tip"), "✕ 1 failed"); failed != (i%2 == 1) || !strings.HasPrefix(text("stream-said"), fmt.Sprintf("tasks %d to", 4*i)) {
-			t.Errorf("chunk %d: the tip says %q, and it is said %q", i, text("stream-tip"), text("stream-said"))
+		await(t, title, func() bool { return strings.HasPrefix(text("timeline-tip"), title) })
+		if failed := strings.Contains(text("timeline-tip"), "✕ 1 failed"); failed != (i%2 == 1) || !strings.HasPrefix(text("timeline-said"), fmt.Sprintf("tasks %d to", 4*i)) {
+			t.Errorf("chunk %d: the tip says %q, and it is said %q", i, text("timeline-tip"), text("timeline-said"))
 		}
 	}
 	eval[bool](b, `(press("+"), press("+"), press("+"), true)`)
-	await(t, "a part of it, in detail", func() bool { return b.drawn() < chunks && strings.Contains(text("stream-span"), " of ") })
+	await(t, "a part of it, in detail", func() bool { return b.drawn() < chunks && strings.Contains(text("timeline-span"), " of ") })
 	eval[bool](b, `press("0")`)
 	await(t, "all of it again", func() bool { return b.drawn() == chunks })
 	eval[bool](b, `press("Enter")`)
-	b.do(chromedp.WaitNotPresent(chromedp.CSS(`#stream-canvas`)))
+	b.do(chromedp.WaitNotPresent(chromedp.CSS(`#timeline-canvas`)))
 	if at := eval[string](b, `location.pathname`); at != "/jobs/"+id+"/tasks/12" {
 		t.Errorf("Enter leads to %s", at)
 	}

@@ -97,7 +97,7 @@ func TestBrowserPagesStandStill(t *testing.T) {
 			b.visit(s.url+path, "main")
 			// Until what scripts fetch is drawn.
 			await(t, path+" at rest", func() bool {
-				return eval[bool](b, `document.readyState === "complete" && !(document.getElementById("stream-box") && !document.getElementById("stream-canvas").style.height)`)
+				return eval[bool](b, `document.readyState === "complete" && !(document.getElementById("timeline-box") && !document.getElementById("timeline-canvas").style.height)`)
 			})
 			check(fmt.Sprintf("%s, %d wide", path, width))
 		}

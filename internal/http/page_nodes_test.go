@@ -135,7 +135,7 @@ func TestOnlyAdminsSteerQueuesAndNodes(t *testing.T) {
 	user := s.user("ann", jobs.Submitter)
 	for _, path := range []string{"/queues", "/nodes"} {
 		doc := document(t, s.get(path, "Authorization", "Bearer "+user), 200)
-		if n := doc.Find("main form, main button:not([data-stream])").Length(); n != 0 {
+		if n := doc.Find("main form, main button:not([data-timeline])").Length(); n != 0 {
 			t.Errorf("%s has %d forms and buttons for who may not use them", path, n)
 		}
 	}

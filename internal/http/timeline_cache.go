@@ -48,7 +48,7 @@ type sharedTable struct {
 // forgetTable is how long a table is kept that nobody asks for.
 const forgetTable = time.Minute
 
-func (t *streamTables) fill(ctx context.Context, s *Site, v store.Viewer) (views.StreamView, error) {
+func (t *streamTables) fill(ctx context.Context, s *Site, v store.Viewer) (views.TimelineView, error) {
 	t.mu.Lock()
 	now := time.Now()
 	for who, table := range t.of {

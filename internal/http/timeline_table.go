@@ -15,7 +15,7 @@ import (
 // so it is done anew only when all of that is at most a twentieth of the time
 // that has passed, and once more when the job has ended.
 type streamTable struct {
-	view views.StreamView
+	view views.TimelineView
 	next time.Time
 	last bool // nothing can change any more
 }
@@ -26,7 +26,7 @@ const (
 	streamTableShare = 20
 )
 
-func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jobs.Job) (views.StreamView, error) {
+func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jobs.Job) (views.TimelineView, error) {
 	ended := job != nil && job.State.Ended()
 	began := time.Now()
 	if t.last || !ended && began.Before(t.next) {
@@ -34,7 +34,7 @@ func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jo
 	}
 	totals, oneIn, err := s.store.TimelineTotals(ctx, v, timeline.Query{Job: job, Last: streamSeconds * time.Second})
 	if err != nil {
-		return views.StreamView{}, err
+		return views.TimelineView{}, err
 	}
 	t.view = streamView(totals, oneIn)
 	t.view.Live, t.view.Seconds = !ended, streamSeconds
@@ -46,13 +46,13 @@ func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jo
 	return t.view, nil
 }
 
-func streamView(totals []timeline.Total, oneIn float64) views.StreamView {
-	view := views.StreamView{OneIn: oneIn, RowsLeftOut: max(len(totals)-views.StreamRowsShown, 0)}
+func streamView(totals []timeline.Total, oneIn float64) views.TimelineView {
+	view := views.TimelineView{OneIn: oneIn, RowsLeftOut: max(len(totals)-views.TimelineRowsShown, 0)}
 	for _, t := range totals[:len(totals)-view.RowsLeftOut] {
 		if t.Core != nil || t.Slot != nil && *t.Slot != timeline.AnySlot {
 			t.Share = min(t.Share, 1) // clocks of several machines may say more
 		}
-		view.Rows = append(view.Rows, views.StreamRow{
+		view.Rows = append(view.Rows, views.TimelineRow{
 			Label: t.Label, Share: t.Share, Chunks: t.Chunks, Tasks: t.Tasks, Failed: t.Failed, Lost: t.Lost,
 			Job: t.Longest.Job, First: t.Longest.First, Count: t.Longest.Count, Took: t.Longest.Took,
 		})

@@ -5,26 +5,26 @@ import (
 	"time"
 )
 
-// StreamRowsShown is how many rows the table of a task stream has at most.
-const StreamRowsShown = 200
+// TimelineRowsShown is how many rows the table of a timeline has at most.
+const TimelineRowsShown = 200
 
-// A StreamView is a task stream, rendered by [Stream]: a drawing, which the
-// script stream.js fetches from the API and keeps up to date, and a table of
-// the same. A page has at most one, and lists stream.js among its scripts.
-type StreamView struct {
+// A TimelineView is a timeline, rendered by [Timeline]: a drawing, which the
+// script timeline.js fetches from the API and keeps up to date, and a table of
+// the same. A page has at most one, and lists timeline.js among its scripts.
+type TimelineView struct {
 	Job     string // id of the job that it is of; empty for all
 	Run     int    // of the job, that is shown instead of the newest; 0 for the newest
 	Seconds int    // of all jobs: how far it reaches back
 	Live    bool   // something may still be added
 	Lanes   int    // how many rows there will be, as far as is known
 
-	Rows        []StreamRow // what each core or slot did
-	RowsLeftOut int         // beyond StreamRowsShown
-	OneIn       float64     // more than 1: only about one chunk in so many was looked at
+	Rows        []TimelineRow // what each core or slot did
+	RowsLeftOut int           // beyond TimelineRowsShown
+	OneIn       float64       // more than 1: only about one chunk in so many was looked at
 }
 
-// A StreamRow is one core or slot and what it did.
-type StreamRow struct {
+// A TimelineRow is one core or slot and what it did.
+type TimelineRow struct {
 	Label                       string
 	Share                       float64 // of the time during which it was busy; more than 1 where several chunks ran at once
 	Chunks, Tasks, Failed, Lost int64   // Lost are chunks
@@ -36,12 +36,12 @@ type StreamRow struct {
 }
 
 // empty reports whether there is nothing to show and never will be.
-func (v StreamView) empty() bool { return !v.Live && len(v.Rows) == 0 }
+func (v TimelineView) empty() bool { return !v.Live && len(v.Rows) == 0 }
 
 // height is what the drawing takes, in pixels, so that nothing below it moves
-// when it is drawn: the rows that there are, or that there will be. stream.js
+// when it is drawn: the rows that there are, or that there will be. timeline.js
 // draws rows of these heights.
-func (v StreamView) height() int {
+func (v TimelineView) height() int {
 	const axis, margin = 30, 6
 	rows := max(len(v.Rows)+v.RowsLeftOut, v.Lanes, 1)
 	row := 4
@@ -54,7 +54,7 @@ func (v StreamView) height() int {
 	return axis + rows*row + margin
 }
 
-func (v StreamView) url() string {
+func (v TimelineView) url() string {
 	if v.Job == "" {
 		return "/api/v1/stream?seconds=" + strconv.Itoa(v.Seconds)
 	}
@@ -64,7 +64,7 @@ func (v StreamView) url() string {
 	return "/api/v1/jobs/" + v.Job + "/stream"
 }
 
-func (v StreamView) any(of func(StreamRow) int64) bool {
+func (v TimelineView) any(of func(TimelineRow) int64) bool {
 	for _, r := range v.Rows {
 		if of(r) > 0 {
 			return true
@@ -74,7 +74,7 @@ func (v StreamView) any(of func(StreamRow) int64) bool {
 }
 
 // about marks counts that are of a sample.
-func (v StreamView) about() string {
+func (v TimelineView) about() string {
 	if v.OneIn > 1 {
 		return "about one chunk in " + thousands(int64(v.OneIn+.5)) + " is counted"
 	}
