@@ -8,42 +8,42 @@ import (
 	"slices"
 	"time"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/flight"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A chunk is one in flight, with the outcomes that have come so far. Its tasks
+// A chunk is a chunk in flight with the outcomes that have come so far. Its tasks
 // have numbers of the process, from base on.
 type chunk struct {
-	executor.Chunk
-	sent  time.Time // when the process got it
-	begun time.Time // when its first task could begin; zero before
+	flight.Chunk
+	sent      time.Time // when the process got it
+	base, end int64     // numbers; end is 0 before it was sent
+	limit     int       // which word has its limit
 
-	base, end int64
-	cell      int   // of its limit
-	cut       int64 // given back from there on
-	over      bool  // no further task starts
-	logs      []jobs.LogLine
-	logBytes  int
+	received int       // outcomes
+	ordered  ordered   // of a process that runs one task at a time
+	single   []outcome // of one that runs several, by offset; nil before the first
+}
 
-	// Outcomes in order, of a process that runs one task at a time. received
-	// counts them, and those of several at once too.
-	received  int
+// ordered are outcomes that came in the order of their tasks.
+type ordered struct {
 	outputs   []outputSpan
 	failed    []int32
 	durations []byte
 	usual     time.Duration // of a task of the last batch
-	slow      int64         // number of the task last seen in hand for long, or -1
-
-	// Outcomes as they came, of one that runs several, by offset.
-	single []outcome
+	slow      int           // offset of the task last seen running for long, or -1
 }
 
-func newChunk(c executor.Chunk) *chunk { return &chunk{Chunk: c, slow: -1} }
+func newChunk(c executor.Chunk) *chunk {
+	return &chunk{Chunk: flight.New(c), ordered: ordered{slow: -1}}
+}
 
 // index is the task's index of a number of the process.
 func (c *chunk) index(number int64) int64 { return c.First + number - c.base }
+
+// cut is the number from which on tasks were given back.
+func (c *chunk) cut() int64 { return c.base + int64(c.Cut) }
 
 // has reports whether the task has an outcome.
 func (c *chunk) has(number int64) bool {
@@ -67,32 +67,32 @@ func (c *chunk) add(o outcomesFrame) error {
 		return fmt.Errorf("%w: outcomes of %d tasks from %d on after %d", errFrame, o.count, o.first-c.base, c.received)
 	}
 	for b := o.failed; len(b) > 0; b = b[4:] {
-		c.failed = append(c.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
+		c.ordered.failed = append(c.ordered.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
 	}
-	c.addDurations(o.durations)
+	c.ordered.addDurations(o.durations, c.Count)
 	c.received += o.count
-	return c.addOutputs(o)
+	return c.ordered.add(o)
 }
 
-// addDurations takes pairs of a number of tasks and the seconds that each took
-// on average. A task that was seen in hand for long gets what it took beyond
-// the usual, as short tasks are timed together.
-func (c *chunk) addDurations(pairs []byte) {
+// addDurations takes pairs of a number of tasks and the seconds that each took on
+// average, for at most count tasks in all. A task that was seen running for long
+// gets what it took beyond the usual, as short tasks are timed together.
+func (o *ordered) addDurations(pairs []byte, count int) {
 	for ; len(pairs) >= 16; pairs = pairs[16:] {
-		count := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
+		tasks := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
 		each := seconds(math.Float64frombits(binary.LittleEndian.Uint64(pairs[8:])))
-		first := len(c.durations) / 2
-		n := int(min(max(count, 0), float64(c.Count-first)))
-		slow := c.slow - c.base - int64(first)
-		if n < 2 || c.slow < 0 || slow < 0 || slow >= int64(n) {
-			c.usual = each
-			c.durations = appendCodes(c.durations, each, n)
+		first := len(o.durations) / 2
+		n := int(min(max(tasks, 0), float64(count-first)))
+		slow := o.slow - first
+		if n < 2 || o.slow < 0 || slow < 0 || slow >= n {
+			o.usual = each
+			o.durations = appendCodes(o.durations, each, n)
 			continue
 		}
-		usual := min(c.usual, each)
-		c.durations = appendCodes(c.durations, usual, int(slow))
-		c.durations = appendCodes(c.durations, each*time.Duration(n)-usual*time.Duration(n-1), 1)
-		c.durations = appendCodes(c.durations, usual, n-int(slow)-1)
+		usual := min(o.usual, each)
+		o.durations = appendCodes(o.durations, usual, slow)
+		o.durations = appendCodes(o.durations, each*time.Duration(n)-usual*time.Duration(n-1), 1)
+		o.durations = appendCodes(o.durations, usual, n-slow-1)
 	}
 }
 
@@ -106,7 +106,7 @@ func appendCodes(dst []byte, d time.Duration, n int) []byte {
 
 // addOne takes the outcome of one task, in any order.
 func (c *chunk) addOne(o outcome) {
-	if c.outputs != nil && c.single == nil {
+	if c.ordered.outputs != nil && c.single == nil {
 		c.scatter()
 	}
 	if c.single == nil {
@@ -120,43 +120,45 @@ func (c *chunk) addOne(o outcome) {
 
 // scatter turns the outcomes in order into single ones.
 func (c *chunk) scatter() {
+	o := &c.ordered
 	c.single = make([]outcome, c.Count)
-	failed := make(map[int32]bool, len(c.failed))
-	for _, i := range c.failed {
+	failed := make(map[int32]bool, len(o.failed))
+	for _, i := range o.failed {
 		failed[i] = true
 	}
 	i := 0
-	for _, s := range c.outputs {
-		for block := s.text(); len(block) > 0; i++ {
-			end := bytes.IndexByte(block, '\n') + 1
+	for _, span := range o.outputs {
+		for text := span.text(); len(text) > 0; i++ {
+			end := bytes.IndexByte(text, '\n') + 1
 			if end == 0 || i == len(c.single) {
 				break
 			}
-			o := outcome{number: c.base + int64(i), failed: failed[int32(i)], line: block[:end]}
-			if len(c.durations) >= 2*i+2 {
-				o.spent = outcomes.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
+			one := outcome{number: c.base + int64(i), failed: failed[int32(i)], line: text[:end]}
+			if len(o.durations) >= 2*i+2 {
+				one.spent = outcomes.DecodeDuration(binary.LittleEndian.Uint16(o.durations[2*i:]))
 			}
-			c.single[i] = o
-			block = block[end:]
+			c.single[i] = one
+			text = text[end:]
 		}
 	}
 }
 
-// runs are the outcomes that came, ascending.
-func (c *chunk) runs() []outcomes.Encoded {
+// outcomes returns the outcomes that came, ascending. Those of tasks that were given
+// back are left out, even where the process just still ran them: another lane has
+// these tasks.
+func (c *chunk) outcomes() []outcomes.Encoded {
 	if c.received == 0 {
 		return nil
 	}
-	if int64(c.received) > c.cut-c.base && c.single == nil {
+	if c.received > c.Cut && c.single == nil {
 		c.scatter()
 	}
 	if c.single == nil {
-		return c.stretches()
+		return c.ordered.encoded(c.First, c.received)
 	}
 	var runs []outcomes.Encoded
 	var run *outcomes.Encoded
-	// What was given back is another's, even if it was run here by a hair.
-	for i, o := range c.single[:c.cut-c.base] {
+	for i, o := range c.single[:c.Cut] {
 		if o.line == nil {
 			run = nil
 			continue
@@ -175,8 +177,8 @@ func (c *chunk) runs() []outcomes.Encoded {
 	return runs
 }
 
-// missing are the tasks before the cut that have no outcome and are not among
-// the suspects, which are given by number.
+// missing returns the tasks before the cut that have no outcome and are not among
+// the suspects, which are numbers.
 func (c *chunk) missing(suspects map[int64]bool) []executor.Span {
 	var spans []executor.Span
 	if c.end == 0 { // never handed to a process
@@ -184,13 +186,13 @@ func (c *chunk) missing(suspects map[int64]bool) []executor.Span {
 	}
 	if c.single == nil && len(suspects) == 0 {
 		from := c.base + int64(c.received)
-		if from < c.cut {
-			spans = append(spans, executor.Span{First: c.index(from), Count: int(c.cut - from)})
+		if from < c.cut() {
+			spans = append(spans, executor.Span{First: c.index(from), Count: int(c.cut() - from)})
 		}
 		return spans
 	}
 	open := false
-	for n := c.base; n < c.cut; n++ {
+	for n := c.base; n < c.cut(); n++ {
 		if c.has(n) || suspects[n] {
 			open = false
 			continue

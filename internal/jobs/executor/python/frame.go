@@ -11,15 +11,13 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/allcores/allcores/internal/jobs"
 )
 
 // A frame is a length (u32, of the body alone), a type (u8) and a body, all
 // little endian. The types to the runner:
 //
 //	P  the program, JSON
-//	T  a turn begins: its environment variables, and whether its job is another, JSON
+//	T  a session begins: its environment variables, and whether its job is another, JSON
 //	C  a chunk
 //	K  a source to check, JSON
 //
@@ -55,14 +53,14 @@ var outcomeFrames = []byte{frameOutcomes, frameInts, frameFloats, frameOutcome}
 
 const headSize = 5
 
-// maxFrame bounds what a runner may send at once: a full chunk of outputs with
-// one more of the largest.
+// maxFrame bounds a frame in bytes: a full chunk of outputs and one more of the
+// largest.
 const maxFrame = 128 << 20
 
-// maxShort bounds the frames that carry no outputs, prints or answers to a check.
+// maxShort bounds, in bytes, the frames without outputs, prints or answers to a check.
 const maxShort = 1 << 20
 
-// errFrame is the error of a frame that no runner of ours sends.
+// errFrame is the error of a frame that no runner sends.
 var errFrame = errors.New("a frame of it is malformed")
 
 type frame struct {
@@ -70,8 +68,8 @@ type frame struct {
 	body []byte
 }
 
-// limitOf is how many bytes a frame of a type may have; negative for a type that
-// no runner sends.
+// limitOf returns how many bytes a frame of a type may have; negative for a type
+// that no runner sends.
 func limitOf(kind byte) int {
 	switch kind {
 	case frameHello, frameLoaded, frameEnd:
@@ -82,10 +80,10 @@ func limitOf(kind byte) int {
 	return -1
 }
 
-// readFrame reads the next frame. Before it waits for the rest of one that has
-// begun, it calls bound(true), and bound(false) afterwards; reading fails with
-// errLate when it takes too long. The error is io.EOF at the end, also within a frame, as a process
-// may die while it writes; else it wraps errFrame.
+// readFrame reads the next frame. It calls bound(true) before it waits for the rest
+// of a frame that has begun, and bound(false) afterwards; reading fails with errLate
+// when it takes too long. The error is io.EOF at the end, also within a frame, as a
+// process may die while it writes; else it wraps errFrame.
 func readFrame(r *bufio.Reader, bound func(bool)) (frame, error) {
 	if _, err := r.Peek(1); err != nil {
 		return frame{}, io.EOF
@@ -118,7 +116,7 @@ func readFrame(r *bufio.Reader, bound func(bool)) (frame, error) {
 	} else if int64(size) > int64(limit) {
 		return frame{}, fmt.Errorf("%w: it announces %d bytes", errFrame, size)
 	}
-	// A length out of the blue takes no more memory than twice what has come.
+	// Whatever length is announced, memory grows to twice what has come at most.
 	const trusted = 1 << 20
 	body := make([]byte, min(int(size), trusted))
 	err := fill(body)
@@ -151,18 +149,18 @@ func appendFrame(dst []byte, kind byte, body ...[]byte) []byte {
 const chunkHeadSize = headSize + 6*8 + 1
 
 // appendChunk appends the head of a chunk's frame; the inputs follow.
-func appendChunk(dst []byte, base int64, count, cell int, failures int64, numbers *jobs.Range, inputs int) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(chunkHeadSize-headSize+inputs))
+func appendChunk(dst []byte, c *chunk) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(chunkHeadSize-headSize+len(c.Inputs)))
 	dst = append(dst, frameChunk)
 	u64 := binary.LittleEndian.AppendUint64
-	dst = u64(dst, uint64(base))
-	dst = u64(dst, uint64(count))
-	dst = u64(dst, uint64(wordLimit+cell))
-	dst = u64(dst, uint64(failures))
-	if numbers == nil {
+	dst = u64(dst, uint64(c.base))
+	dst = u64(dst, uint64(c.Count))
+	dst = u64(dst, uint64(wordLimit+c.limit))
+	dst = u64(dst, uint64(c.Failures))
+	if c.Range == nil {
 		return u64(u64(append(dst, 0), 0), 0)
 	}
-	return u64(u64(append(dst, 1), uint64(numbers.Start)), uint64(numbers.Step))
+	return u64(u64(append(dst, 1), uint64(c.Range.Start)), uint64(c.Range.Step))
 }
 
 // A reader takes values from a frame's body.
@@ -205,7 +203,7 @@ func (r *reader) i64() int64 {
 
 func (r *reader) f64() float64 { return math.Float64frombits(uint64(r.i64())) }
 
-// seconds is a duration sent as seconds.
+// seconds takes a duration that was sent as seconds.
 func (r *reader) seconds() time.Duration { return seconds(r.f64()) }
 
 func seconds(s float64) time.Duration {
@@ -215,7 +213,7 @@ func seconds(s float64) time.Duration {
 	return time.Duration(min(s*1e9, math.MaxInt64/2))
 }
 
-// instant is a time sent as seconds since 1970.
+// instant takes a time that was sent as seconds since 1970.
 func (r *reader) instant() time.Time {
 	whole, part := math.Modf(r.f64())
 	if !(whole >= 0 && whole < 1<<40) {
@@ -225,7 +223,7 @@ func (r *reader) instant() time.Time {
 	return time.Unix(int64(whole), int64(part*1e9))
 }
 
-// outcomes are neighbouring tasks that have ended.
+// outcomesFrame has the outcomes of neighbouring tasks.
 type outcomesFrame struct {
 	kind      byte // of the frame
 	first     int64
@@ -255,8 +253,8 @@ func parseOutcomes(f frame) (outcomesFrame, error) {
 	return o, nil
 }
 
-// marked reports whether the lines of the n tasks that are said to have failed,
-// and no others, are those of failures.
+// marked reports whether exactly the lines of the n tasks that are listed as failed
+// are those of failures.
 func (o outcomesFrame) marked(n int) bool {
 	marks := bytes.Count(o.outputs, []byte("\n!"))
 	if o.outputs[0] == '!' {
@@ -299,7 +297,7 @@ func isFailure(line []byte) bool {
 	return len(line) > 1 && line[0] == '!' && line[1] == '{' && json.Valid(line[1:])
 }
 
-// outcome is one task that has ended.
+// outcome is how one task ended.
 type outcome struct {
 	number int64
 	spent  time.Duration
@@ -343,8 +341,8 @@ func streamName(number byte) string {
 	return "stderr"
 }
 
-// ending is what the runner says at the end of a chunk. CPU time and memory are
-// of the whole life of the process.
+// ending is the runner's report at the end of a chunk. CPU time and memory are of
+// the whole life of the process.
 type ending struct {
 	base, done      int64
 	began           time.Time

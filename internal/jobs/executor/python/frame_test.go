@@ -36,7 +36,7 @@ func FuzzFrames(f *testing.F) {
 		stream := bufio.NewReaderSize(bytes.NewReader(data), 16)
 		total := 0
 		c := newChunk(executor.Chunk{First: 100, Count: 10})
-		c.end, c.cut = 10, 10
+		c.end = 10
 		for {
 			frame, err := readFrame(stream, func(bool) {})
 			if err != nil {
@@ -74,7 +74,7 @@ func FuzzFrames(f *testing.F) {
 			}
 		}
 		covered := 0
-		for _, run := range c.runs() {
+		for _, run := range c.outcomes() {
 			covered += run.Count
 			if run.Count == 0 {
 				t.Fatal("a run of no task")
@@ -100,10 +100,10 @@ func TestDurationsOfABatch(t *testing.T) {
 		return binary.LittleEndian.AppendUint64(b, math.Float64bits(each))
 	}
 	c := newChunk(executor.Chunk{Count: 110})
-	c.slow = 60
-	c.addDurations(append(pair(10, 1e-6), pair(100, 0.1)...))
+	c.ordered.slow = 60
+	c.ordered.addDurations(append(pair(10, 1e-6), pair(100, 0.1)...), 110)
 	for i := range 110 {
-		d := outcomes.DecodeDuration(binary.LittleEndian.Uint16(c.durations[2*i:]))
+		d := outcomes.DecodeDuration(binary.LittleEndian.Uint16(c.ordered.durations[2*i:]))
 		want := time.Microsecond
 		if i == 60 {
 			want = 10*time.Second - 99*time.Microsecond

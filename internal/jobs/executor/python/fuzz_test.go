@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/flight"
 	"github.com/allcores/allcores/internal/jobs/executor/updates"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
@@ -42,36 +44,36 @@ func FuzzProtocol(f *testing.F) {
 		defer memory.close()
 		count := make(map[int64]int)
 		ended := make(map[int64]bool)
-		turn := fuzzTurn(memory, loaded, updates.New(func(r executor.Update) {
+		s := fuzzSession(memory, loaded, updates.New(func(r executor.Update) {
 			if ended[r.Chunk] {
 				t.Errorf("chunk %d ends twice", r.Chunk)
 			}
 			ended[r.Chunk] = r.Ended
-			tell(count, r)
+			countTasks(count, r)
 		}))
 		memory.store(wordHigh, high)
 		memory.store(wordMark, mark)
 		memory.store(wordMark+markStep, mark+1)
 		memory.store(wordUnsent, unsent)
 		stream := bufio.NewReader(bytes.NewReader(data))
-		for err == nil && turn.err == nil {
+		for err == nil && s.err == nil {
 			var f frame
 			if f, err = readFrame(stream, func(bool) {}); err == nil {
-				if err = turn.frame(f); err != nil {
-					turn.broke = err.Error()
+				if err = s.frame(f); err != nil {
+					s.watch.broke = err.Error()
 				}
 			}
 		}
-		turn.reclaim()
-		turn.inHand(0)
+		s.reclaim()
+		s.running(0)
 		memory.unsent(0)
 		failure := &jobs.TaskError{Kind: jobs.KindCrash}
 		exit := &exitInfo{}
-		blame := turn.blame(exit, failure, turn.begun())
-		for _, c := range turn.flight {
-			turn.abandon(c, blame, exit)
+		blame := s.blame(exit, failure, s.reached())
+		for _, c := range slices.Clone(s.chunks.List) {
+			s.abandon(c, blame, exit)
 		}
-		turn.updates.Close()
+		s.chunks.Updates.Close()
 		for i := range int64(20) {
 			if n := count[100+i]; n != 1 && !(n == 0 && blame.alone == i) {
 				t.Errorf("task %d comes out %d times", i, n)
@@ -80,23 +82,27 @@ func FuzzProtocol(f *testing.F) {
 	})
 }
 
-// fuzzTurn is a turn with two chunks of ten tasks in flight, from 100 on.
-func fuzzTurn(memory *sharedMemory, loaded bool, queue *updates.Queue) session {
-	w := &worker{shared: memory, loaded: loaded, next: 20, born: time.Now(), printed: make(map[source]*openLine)}
-	t := session{
-		e: &Executor{bounds: usualBounds}, ctx: context.Background(), w: w, updates: queue,
-		lane: executor.Lane{Threads: 2}, seen: make([]seen, 2), culprit: -1,
+// fuzzSession is a session with two chunks of ten tasks in flight, from 100 on.
+func fuzzSession(memory *sharedMemory, loaded bool, queue *updates.Queue) *session {
+	s := &session{
+		pool: &pool{launcher: &launcher{bounds: usualBounds}}, ctx: context.Background(),
+		lane: executor.Lane{Threads: 2}, watch: newWatch(2),
+		w: &worker{
+			shared: memory, life: life{born: time.Now()}, assignment: assignment{loaded: loaded},
+			tally: tally{next: 20}, lines: newAssembler(),
+		},
+		chunks: flight.Chunks[*chunk]{Updates: queue},
 	}
 	for i := range int64(2) {
 		c := newChunk(executor.Chunk{ID: i, First: 100 + 10*i, Count: 10})
-		c.base, c.end, c.cut, c.cell = 10*i, 10*i+10, 10*i+10, int(i)
-		t.flight = append(t.flight, c)
+		c.base, c.end, c.limit = 10*i, 10*i+10, int(i)
+		s.chunks.List = append(s.chunks.List, c)
 	}
-	return t
+	return s
 }
 
-// tell counts how often each task comes out.
-func tell(count map[int64]int, r executor.Update) {
+// countTasks adds how often each task comes out.
+func countTasks(count map[int64]int, r executor.Update) {
 	for _, run := range r.Outcomes {
 		lines := 0
 		for range outcomes.Lines(run.Outputs) {

@@ -7,7 +7,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A stretch is the outputs of neighbouring tasks in one form: lines, or packed
+// An outputSpan is the outputs of neighbouring tasks in one form: lines, or packed
 // numbers as outcomes.Encoded may have them.
 type outputSpan struct {
 	kind   byte // of the frames that they came with
@@ -17,55 +17,55 @@ type outputSpan struct {
 	last   int64 // of the integers packed
 }
 
-// fewNumbers are not worth a row of their own among lines.
+// fewNumbers is how many numbers among lines become lines: fewer are not worth a row
+// of their own.
 const fewNumbers = 4096
 
-// addOutputs takes the outputs that follow those the chunk has.
-func (c *chunk) addOutputs(o outcomesFrame) error {
-	if n := len(c.outputs); n > 0 && c.outputs[n-1].kind != o.kind {
-		c.closeNumbers()
+// add takes the outputs that follow those it has.
+func (o *ordered) add(f outcomesFrame) error {
+	if n := len(o.outputs); n > 0 && o.outputs[n-1].kind != f.kind {
+		o.closeNumbers()
 	}
-	if o.kind == frameOutcomes {
-		return c.room(o.kind).take(o.count, o.outputs)
+	if f.kind == frameOutcomes {
+		return o.room(f.kind).take(f.count, f.outputs)
 	}
-	for o.count > 0 {
-		s := c.room(o.kind)
-		n := min(o.count, outcomes.MaxPacked-s.count)
-		if err := s.take(n, o.outputs[:8*n]); err != nil {
+	for f.count > 0 {
+		s := o.room(f.kind)
+		n := min(f.count, outcomes.MaxPacked-s.count)
+		if err := s.take(n, f.outputs[:8*n]); err != nil {
 			return err
 		}
-		o.count, o.outputs = o.count-n, o.outputs[8*n:]
+		f.count, f.outputs = f.count-n, f.outputs[8*n:]
 	}
 	return nil
 }
 
-// closeNumbers makes lines of the last stretch if it is few numbers, and one
-// stretch of it and of the lines before it. It is called only when no more
-// numbers follow, so that the result does not depend on how many frames they
-// came in.
-func (c *chunk) closeNumbers() {
-	n := len(c.outputs)
-	s := &c.outputs[n-1]
+// closeNumbers makes lines of the last span if it is few numbers, and one span of
+// it and of the lines before it. It must be called only when no more numbers follow,
+// so that the result does not depend on how many frames they came in.
+func (o *ordered) closeNumbers() {
+	n := len(o.outputs)
+	s := &o.outputs[n-1]
 	if s.kind == frameOutcomes || s.count >= fewNumbers {
 		return
 	}
 	s.lines, s.packed, s.kind = [][]byte{s.text()}, nil, frameOutcomes
-	if n > 1 && c.outputs[n-2].kind == frameOutcomes {
-		before := &c.outputs[n-2]
+	if n > 1 && o.outputs[n-2].kind == frameOutcomes {
+		before := &o.outputs[n-2]
 		before.lines = append(before.lines, s.lines...)
 		before.count += s.count
-		c.outputs = c.outputs[:n-1]
+		o.outputs = o.outputs[:n-1]
 	}
 }
 
-// room is the last stretch if it takes outputs of that kind, or a new one.
-func (c *chunk) room(kind byte) *outputSpan {
-	n := len(c.outputs)
-	if n == 0 || c.outputs[n-1].kind != kind || kind != frameOutcomes && c.outputs[n-1].count == outcomes.MaxPacked {
-		c.outputs = append(c.outputs, outputSpan{kind: kind})
+// room returns the last span if it takes outputs of that kind, or a new one.
+func (o *ordered) room(kind byte) *outputSpan {
+	n := len(o.outputs)
+	if n == 0 || o.outputs[n-1].kind != kind || kind != frameOutcomes && o.outputs[n-1].count == outcomes.MaxPacked {
+		o.outputs = append(o.outputs, outputSpan{kind: kind})
 		n++
 	}
-	return &c.outputs[n-1]
+	return &o.outputs[n-1]
 }
 
 // take appends n outputs.
@@ -98,20 +98,21 @@ func (s *outputSpan) stored() []byte {
 // text is the outputs as lines.
 func (s *outputSpan) text() []byte { return outcomes.Text(s.stored()) }
 
-// stretches are the outcomes of a chunk that came in order.
-func (c *chunk) stretches() []outcomes.Encoded {
-	codes := c.durations
-	if lack := 2*c.received - len(codes); lack > 0 {
+// encoded returns the outcomes, of which received came, of the tasks from index
+// first on.
+func (o *ordered) encoded(first int64, received int) []outcomes.Encoded {
+	codes := o.durations
+	if lack := 2*received - len(codes); lack > 0 {
 		codes = append(codes, make([]byte, lack)...)
 	}
-	if n := len(c.outputs); n > 1 && c.outputs[n-2].kind == frameOutcomes {
-		c.closeNumbers()
+	if n := len(o.outputs); n > 1 && o.outputs[n-2].kind == frameOutcomes {
+		o.closeNumbers()
 	}
-	runs, failed, at := make([]outcomes.Encoded, len(c.outputs)), c.failed, 0
-	for i := range c.outputs {
-		s := &c.outputs[i]
+	runs, failed, at := make([]outcomes.Encoded, len(o.outputs)), o.failed, 0
+	for i := range o.outputs {
+		s := &o.outputs[i]
 		end := at + s.count
-		run := outcomes.Encoded{First: c.First + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
+		run := outcomes.Encoded{First: first + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
 		for len(failed) > 0 && int(failed[0]) < end {
 			run.Failed = append(run.Failed, failed[0]-int32(at))
 			failed = failed[1:]

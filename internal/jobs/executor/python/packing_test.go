@@ -13,7 +13,7 @@ import (
 )
 
 // How many frames outputs come in depends on time; what becomes of them must not.
-func TestStretchesDoNotDependOnFrames(t *testing.T) {
+func TestFormsDoNotDependOnFrames(t *testing.T) {
 	t.Parallel()
 	type part struct {
 		kind  byte
@@ -35,7 +35,8 @@ func TestStretchesDoNotDependOnFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for range 50 {
-				c := &chunk{Chunk: executor.Chunk{First: 7}}
+				received := 0
+				o := newChunk(executor.Chunk{}).ordered
 				var want []string
 				for _, p := range test.parts {
 					for left := p.count; left > 0; {
@@ -53,15 +54,15 @@ func TestStretchesDoNotDependOnFrames(t *testing.T) {
 								data, _ = binary.Append(data, binary.LittleEndian, float64(value)+0.5)
 							}
 						}
-						if err := c.addOutputs(outcomesFrame{kind: p.kind, count: n, outputs: data}); err != nil {
+						if err := o.add(outcomesFrame{kind: p.kind, count: n, outputs: data}); err != nil {
 							t.Fatal(err)
 						}
-						c.received += n
+						received += n
 						left -= n
 					}
 				}
 				var forms, got []string
-				for _, run := range c.stretches() {
+				for _, run := range o.encoded(7, received) {
 					form := "lines"
 					if outcomes.Packed(run.Outputs) {
 						form = "packed"

@@ -9,11 +9,14 @@ import (
 	"time"
 )
 
-// A pipe is our end of a pipe in which a worker process writes. Reading waits for
-// data until the process has ended; then it takes what lies in the pipe and
-// reports io.EOF, even where another process still has the other end. So
-// everything that was written before the end is read before anything is
-// concluded from the end, however late this program gets to run.
+// pipeSize is how many bytes a pipe of frames holds where the kernel allows it.
+const pipeSize = 1 << 20
+
+// A pipe is our end of a pipe that a worker process writes to. Reading waits for
+// data until the process has ended; then it takes what is in the pipe and returns
+// io.EOF, even where another process still has the other end. So everything that was
+// written before the process ended is read before its exit is judged, however late
+// this program gets to run.
 type pipe struct {
 	file *os.File
 	conn syscall.RawConn
@@ -31,8 +34,8 @@ func newPipe(file *os.File) (*pipe, error) {
 	return &pipe{file: file, conn: conn}, err
 }
 
-// end makes reading end with what is in the pipe. What another process writes
-// from now on is not waited for, and is at most what the pipe holds.
+// end makes reading end with what is in the pipe. It does not wait for what another
+// process writes from now on, and reads at most what the pipe holds.
 func (p *pipe) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -40,7 +43,7 @@ func (p *pipe) end() {
 	p.file.SetReadDeadline(time.Unix(1, 0))
 }
 
-// deadline bounds the next reads while the process lives; the zero time is no
+// deadline bounds the next reads while the process lives; the zero time removes the
 // bound.
 func (p *pipe) deadline(t time.Time) {
 	p.mu.Lock()
@@ -68,8 +71,8 @@ func (p *pipe) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// take calls f, which reads once and reports whether there was something, until
-// it does. It returns io.EOF when nothing is there and nothing more will come.
+// take calls f, which reads once and reports whether it found something, until it
+// does. It returns io.EOF when the pipe is empty and nothing more will come.
 func (p *pipe) take(f func(fd uintptr) bool) error {
 	err := p.conn.Read(f)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -83,7 +86,7 @@ func (p *pipe) take(f func(fd uintptr) bool) error {
 	}
 	found := false
 	if left > 0 {
-		// Unlike Read this does not mind the deadline.
+		// Unlike Read, Control ignores the deadline.
 		err = p.conn.Control(func(fd uintptr) { found = f(fd) })
 	}
 	if !found {

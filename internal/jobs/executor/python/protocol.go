@@ -10,84 +10,83 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor"
 )
 
-// A program shares its process with the runner: it can write to the descriptors
-// of the frames and into the cells whatever it likes. So nothing that comes from
-// the process is believed that the chunks in flight do not bear out. A process
-// that says what no runner says is killed, and the task that made it so fails as a
-// crash: at once where it was alone, else as soon as it is (see blame).
+// A program shares its process with the runner: it can write anything to the
+// descriptors of the frames and into the shared memory. So what the process sends
+// counts only as far as the chunks in flight bear it out. A process that sends what
+// no runner sends is killed, and the task that caused it fails as a crash: at once
+// where it ran alone, else once it does (see blame).
 
-// maxStrays is how many frames in a row may speak of tasks that are not in flight:
-// chunks that were given back as a whole are spoken of for a while.
+// maxStrays is how many frames in a row may be of tasks that are not in flight:
+// frames of chunks that were given back as a whole still come for a while.
 const maxStrays = 1000
 
 // maxEmpty is how many chunks in a row may end with no task done.
 const maxEmpty = 3
 
-// breach ends a process that does what no runner of ours does. why is a sentence.
-func (t *session) breach(why string) {
-	if t.broke == "" && t.culprit < 0 && !t.stuck && !t.slow && t.w != nil {
-		t.broke = why
-		t.w.kill()
+// breach kills a process that does what no runner does. why is a sentence.
+func (s *session) breach(why string) {
+	if s.watch.broke == "" && !s.watch.overdue.decided() && !s.watch.load.slow && s.w != nil {
+		s.watch.broke = why
+		s.w.kill()
 	}
 }
 
 func brokeProtocol(err error) string { return fmt.Sprintf("the process broke the protocol: %v", err) }
 
-// frame takes in a frame of the process. The error says what no runner sends.
-func (t *session) frame(f frame) error {
-	if !t.w.loaded && f.kind != frameLoaded && f.kind != frameLogs {
+// frame handles a frame of the process. The error is of what no runner sends.
+func (s *session) frame(f frame) error {
+	if !s.w.loaded && f.kind != frameLoaded && f.kind != frameLogs {
 		return fmt.Errorf("%w: its type is %q before the program is loaded", errFrame, f.kind)
 	}
 	switch f.kind {
 	case frameLoaded:
-		return t.loaded(f.body)
+		return s.loaded(f.body)
 	case frameOutcomes, frameInts, frameFloats:
 		o, err := parseOutcomes(f)
 		if err != nil {
 			return err
 		}
-		c := t.chunk(o.first)
+		c := s.chunk(o.first)
 		if c == nil {
-			return t.stray(o.first)
+			return s.stray(o.first)
 		}
-		t.progressed()
+		s.watch.progress.progressed()
 		return c.add(o)
 	case frameOutcome:
-		return t.outcomes(f.body)
+		return s.outcomes(f.body)
 	case frameLogs:
-		return t.printed(f.body)
+		return s.printed(f.body)
 	case frameEnd:
 		e, err := parseEnding(f.body)
 		if err != nil {
 			return err
 		}
-		return t.ended(e)
+		return s.ended(e)
 	}
 	return fmt.Errorf("%w: its type is %q", errFrame, f.kind)
 }
 
-// stray counts what is said of a task that is not in flight: its chunk was given
-// back.
-func (t *session) stray(number int64) error {
-	if number < 0 || number >= t.w.next {
-		return fmt.Errorf("%w: it is of task %d of %d", errFrame, number, t.w.next)
+// stray counts a frame of a task that is not in flight, as its chunk was given back.
+func (s *session) stray(number int64) error {
+	if number < 0 || number >= s.w.next {
+		return fmt.Errorf("%w: it is of task %d of %d", errFrame, number, s.w.next)
 	}
-	if t.strays++; t.strays > maxStrays {
-		return fmt.Errorf("%w: %d of them are of tasks that were taken back", errFrame, t.strays)
+	if s.watch.progress.strays++; s.watch.progress.strays > maxStrays {
+		return fmt.Errorf("%w: %d of them are of tasks that were taken back", errFrame, s.watch.progress.strays)
 	}
 	return nil
 }
 
-// loaded takes in that the program is loaded, or why it could not be.
-func (t *session) loaded(body []byte) error {
+// loaded handles that the program is loaded, or why it could not be.
+func (s *session) loaded(body []byte) error {
 	switch {
-	case t.w.loaded:
+	case s.w.loaded:
 		return fmt.Errorf("%w: the program is loaded for the second time", errFrame)
 	case len(body) == 0:
-		t.w.loaded = true
-		t.progressed()
-		if len(t.flight) > 0 {
-			t.flight[0].begun = time.Now()
+		s.w.loaded = true
+		s.watch.progress.progressed()
+		if len(s.chunks.List) > 0 {
+			s.chunks.List[0].Begun = time.Now()
 		}
 		return nil
 	case !isFailure(body):
@@ -100,57 +99,57 @@ func (t *session) loaded(body []byte) error {
 	if failure.Kind != jobs.KindMemory {
 		failure.Kind = jobs.KindException
 	}
-	t.err = &executor.LoadError{TaskError: failure}
+	s.err = &executor.LoadError{TaskError: failure}
 	return nil
 }
 
-// outcomes takes in outcomes of single tasks.
-func (t *session) outcomes(body []byte) error {
+// outcomes handles outcomes of single tasks.
+func (s *session) outcomes(body []byte) error {
 	r := reader{rest: body}
 	for len(r.rest) > 0 {
 		o, err := r.outcome()
 		if err != nil {
 			return err
 		}
-		c := t.chunk(o.number)
+		c := s.chunk(o.number)
 		switch {
 		case c == nil:
-			if err := t.stray(o.number); err != nil {
+			if err := s.stray(o.number); err != nil {
 				return err
 			}
 			continue
-		case c.outputs != nil:
+		case c.ordered.outputs != nil:
 			return fmt.Errorf("%w: it has a single outcome after %d in their order", errFrame, c.received)
 		case c.has(o.number):
 			return fmt.Errorf("%w: task %d ends for the second time", errFrame, o.number)
 		}
-		t.progressed()
+		s.watch.progress.progressed()
 		c.addOne(o)
 	}
 	return nil
 }
 
-// printed takes in what was printed.
-func (t *session) printed(body []byte) error {
+// printed handles log records.
+func (s *session) printed(body []byte) error {
 	r := reader{rest: body}
 	logged := r.i64()
 	if r.bad {
 		return errFrame
 	}
-	t.w.logged = logged
+	s.w.logged = logged
 	for len(r.rest) > 0 {
 		l, err := r.log()
 		if err != nil {
 			return err
 		}
-		t.w.printedLines(false, t.dated(l), t.log)
+		s.w.lines.add(false, s.dated(l), s.log)
 	}
 	return nil
 }
 
-// dated is l with a time of the process's life.
-func (t *session) dated(l logText) logText {
-	l.at = within(l.at, t.w.born)
+// dated returns l with a time of the process's life.
+func (s *session) dated(l logText) logText {
+	l.at = within(l.at, s.w.born)
 	return l
 }
 
@@ -165,63 +164,62 @@ func within(at, start time.Time) time.Time {
 	return at
 }
 
-// ended finishes the chunk of which the process says that it has ended.
-func (t *session) ended(e ending) error {
-	w := t.w
-	for i, c := range t.flight {
+// ended ends a chunk when the process reports its end.
+func (s *session) ended(e ending) error {
+	w := s.w
+	for _, c := range s.chunks.List {
 		if c.base != e.base {
 			continue
 		}
-		if err := t.mayEnd(c, e.done); err != nil {
+		if err := s.mayEnd(c, e.done); err != nil {
 			return err
 		}
-		usage := t.usage(c, e)
-		w.finishLines(c.base+e.done, t.log)
-		t.flight = append(t.flight[:i:i], t.flight[i+1:]...)
-		t.giveBack(c, c.base+e.done)
-		t.end(c, usage)
-		t.deaths = 0
-		if len(t.flight) > 0 && t.flight[0].begun.IsZero() {
-			t.flight[0].begun = time.Now()
+		usage := s.usage(c, e)
+		w.lines.finish(c.base+e.done, s.log)
+		s.giveBack(c, c.base+e.done)
+		s.end(c, usage)
+		s.deaths = 0
+		if len(s.chunks.List) > 0 && s.chunks.List[0].Begun.IsZero() {
+			s.chunks.List[0].Begun = time.Now()
 		}
 		return nil
 	}
-	return t.stray(e.base) // one that was given back as a whole has left the flight
+	return s.stray(e.base) // a chunk that was given back as a whole is not in flight
 }
 
-// mayEnd reports why a chunk cannot end now with that many of its tasks done, if
-// it cannot.
-func (t *session) mayEnd(c *chunk, done int64) error {
+// mayEnd returns an error when a chunk cannot end now with that many of its tasks
+// done.
+func (s *session) mayEnd(c *chunk, done int64) error {
 	if done > int64(c.Count) || done != int64(c.received) || !c.complete(int(done)) {
 		return fmt.Errorf("%w: a chunk ends with %d tasks done, but %d have an outcome", errFrame, done, c.received)
 	}
-	for i := range t.seen {
-		if mark := t.w.shared.mark(i); mark >= c.base && mark < c.end {
+	for i := range s.watch.seen {
+		if mark := s.w.shared.mark(i); mark >= c.base && mark < c.end {
 			return fmt.Errorf("%w: a chunk ends while a task of it runs", errFrame)
 		}
 	}
 	if done > 0 {
-		t.empty = 0
-		t.progressed()
+		s.watch.progress.empty = 0
+		s.watch.progress.progressed()
 		return nil
 	}
 	// The limit may have been lowered between HIGH was raised and the limit read.
-	if t.empty++; !c.over || t.empty > maxEmpty {
+	if s.watch.progress.empty++; !c.Over || s.watch.progress.empty > maxEmpty {
 		return fmt.Errorf("%w: a chunk ends with no task done", errFrame)
 	}
 	return nil
 }
 
-// usage is what running a chunk took, as far as it can be true.
-func (t *session) usage(c *chunk, e ending) executor.Usage {
-	w, now := t.w, time.Now()
+// usage returns what a chunk took, as far as that can be true.
+func (s *session) usage(c *chunk, e ending) executor.Usage {
+	w, now := s.w, time.Now()
 	life := now.Sub(w.born)
 	busy := func(d time.Duration, most int) time.Duration { return min(max(d, 0), life*time.Duration(most)) }
 	user, system := busy(e.user, runtime.NumCPU()), busy(e.system, runtime.NumCPU())
 	usage := executor.Usage{
 		StartedAt: within(e.began, c.sent), FinishedAt: now,
 		User: max(user-w.user, 0), System: max(system-w.system, 0),
-		InTasks: busy(e.inTasks, t.lane.Threads), Moving: busy(e.moving, t.lane.Threads),
+		InTasks: busy(e.inTasks, s.lane.Threads), Moving: busy(e.moving, s.lane.Threads),
 		PeakMemory: min(max(e.peak, 0), maxPeak),
 	}
 	w.user, w.system = max(user, w.user), max(system, w.system)
@@ -231,66 +229,29 @@ func (t *session) usage(c *chunk, e ending) executor.Usage {
 // maxPeak is more memory than a process has, in bytes.
 const maxPeak = 1 << 50
 
-// inHand is the number of the task that thread i has in hand, or -1. A mark that
-// leads to no task in flight, or to one that has ended, is none.
-func (t *session) inHand(i int) int64 {
-	mark := t.w.shared.mark(i)
-	if c := t.chunk(mark); c == nil || c.has(mark) {
+// running returns the number of the task that thread i runs, or -1. It ignores a
+// mark of a task that is not in flight or has ended.
+func (s *session) running(i int) int64 {
+	mark := s.w.shared.mark(i)
+	if c := s.chunk(mark); c == nil || c.has(mark) {
 		return -1
 	}
 	return mark
 }
 
-// high is the number below which tasks may have begun: what the process says, but
-// no less than the outcomes and the tasks in hand show, and no more than it was
-// sent.
-func (t *session) high() int64 {
-	// The marks are read first: a task in hand is below the cell that is read then.
+// high returns the number below which tasks may have begun: what the process
+// reports, but no less than the outcomes and the running tasks show, and no more
+// than it was sent.
+func (s *session) high() int64 {
+	// The marks are read first: a running task is below the word that is read then.
 	var least int64
-	for i := range t.seen {
-		least = max(least, t.inHand(i)+1)
+	for i := range s.watch.seen {
+		least = max(least, s.running(i)+1)
 	}
-	for _, c := range t.flight {
+	for _, c := range s.chunks.List {
 		if c.received > 0 {
 			least = max(least, c.base+int64(c.received))
 		}
 	}
-	return max(least, min(t.w.shared.load(wordHigh), t.w.next))
-}
-
-// bounds are how long a process may do nothing of use.
-type bounds struct {
-	frame time.Duration // from the first byte of a frame to its last one
-	stall time.Duration // with tasks, but none in hand
-	end   time.Duration // past twice the timeout of its tasks, without the end of one
-}
-
-var usualBounds = bounds{frame: 10 * time.Second, stall: 30 * time.Second, end: 30 * time.Second}
-
-// progressed notes that the process went on with its tasks.
-func (t *session) progressed() { t.idle, t.quiet, t.strays = 0, 0, 0 }
-
-// stall ends a process that goes on with nothing: one that was stopped between
-// tasks, whose loop has ended, or whose marks change without end so that no task
-// is ever seen to take too long.
-func (t *session) stall(now time.Time) {
-	// A tick that comes late says nothing of the process: this program stood still.
-	passed := min(now.Sub(t.looked), time.Second)
-	t.looked = now
-	if t.broke != "" || !t.w.loaded || len(t.flight) == 0 || t.throttled {
-		return
-	}
-	t.idle += passed
-	t.quiet += passed
-	for i := range t.seen {
-		if t.inHand(i) >= 0 {
-			t.idle = 0
-		}
-	}
-	switch b := t.e.bounds; {
-	case t.idle > b.stall:
-		t.breach(fmt.Sprintf("the process had tasks but ran none of them for %v", b.stall))
-	case t.lane.Timeout > 0 && t.quiet > 2*t.lane.Timeout+b.end:
-		t.breach(fmt.Sprintf("the process ended none of its tasks for %v, though each may take %v", t.quiet.Round(time.Second), t.lane.Timeout))
-	}
+	return max(least, min(s.w.shared.load(wordHigh), s.w.next))
 }

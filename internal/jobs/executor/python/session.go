@@ -2,383 +2,291 @@ package python
 
 import (
 	"context"
-	"errors"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/flight"
 	"github.com/allcores/allcores/internal/jobs/executor/updates"
 )
 
 const (
-	// inFlight is how many chunks a process has: one that runs, one that waits.
-	inFlight = 2
-	// maxBacklog is how many ended chunks may wait to be recorded before no
-	// further one is taken.
-	maxBacklog = 2
-	// maxLogs is how many bytes of log lines may wait to be recorded before no more
-	// are taken, and maxChunkLogs how many are collected for one report.
-	maxLogs, maxChunkLogs = 32 << 20, 1 << 20
-	// tick is how often the marks are looked at, and how long log lines stay in
-	// the process.
+	// maxChunkLogs is how many bytes of log lines are collected for one update.
+	maxChunkLogs = 1 << 20
+	// tick is how often the marks are read, and how long log lines stay in the
+	// process.
 	tick = 50 * time.Millisecond
-	// calm is the tick of a turn that has run for longer than settled, as what
-	// wakes this program up costs more than what a tick does.
-	calm    = 2 * tick
-	settled = time.Second
+	// calmTick is the tick of a session that has run for longer than settled:
+	// waking this program up costs more than the work of a tick.
+	calmTick = 2 * tick
+	settled  = time.Second
 	// settle is how long after a limit was lowered the process is sure to have
-	// seen it, or to have said in cellHigh that it was faster.
+	// seen it, or to have shown in wordHigh that it was faster.
 	settle = time.Millisecond
-	// maxDeaths is how many processes may die one after the other with no task
-	// in hand and none done.
-	maxDeaths = 3
-	// shortLoad is how long a program may always load, however short the timeout
-	// of its tasks is, and longLoad how long where they have none.
-	shortLoad, longLoad = 5 * time.Second, 5 * time.Minute
+	// lastOutcomes is how long a process that is asked to flush before it is ended
+	// has for that.
+	lastOutcomes = 10 * time.Millisecond
 )
 
-// loadLimit is how long a program may load whose tasks have that timeout, or 0.
-func loadLimit(timeout time.Duration) time.Duration {
-	if timeout <= 0 {
-		return longLoad
-	}
-	return max(timeout, shortLoad)
-}
-
-// A turn is one call of Run.
+// A session is one call of Run. All of its methods run on one goroutine, that of
+// flight.Run. It waits nowhere else, except while acquire starts an interpreter,
+// which a cancellation ends.
 type session struct {
-	e *Executor
+	pool *pool
 	//lint:ignore containedctx a session is one call of Run
-	ctx     context.Context
-	lane    executor.Lane
-	in      <-chan executor.Chunk // nil once it is closed
-	halt    <-chan struct{}       // nil once it is closed
-	updates *updates.Queue
+	ctx    context.Context
+	lane   executor.Lane
+	began  time.Time
+	chunks flight.Chunks[*chunk] // handed to the process, or to be handed to the next one
 
-	w      *worker
-	flight []*chunk // handed to the process or to be handed to the next one, in order
-	seen   []seen   // by thread
-	asked  int64    // w.served when a flush was last asked for
-	deaths int      // in a row, with nothing done
-
-	late      bool          // the program has been loading for too long
-	slow      bool          // its process is ended for that
-	broke     string        // what the process did that no runner of ours does, or empty
-	idle      time.Duration // since when it has tasks but runs none
-	quiet     time.Duration // since when it has tasks but none has ended
-	looked    time.Time     // when that was last looked at
-	throttled bool          // nothing of the process is taken in, as too much of it waits to be recorded
-	strays    int           // what it said that belongs to no chunk in flight
-	empty     int           // chunks in a row that ended with no task done
-	culprit   int64         // number of the task that ran out of time, or -1
-	stuck     bool          // one did, but another may hold it up
-	query     time.Time     // when it was asked whether that is so; zero before
-	answers   int64         // what cellAnswers was then
-	stopped   bool          // no more tasks: halted or cancelled
-	err       error
+	w        *worker   // nil when there is none
+	watch    watch     // of w
+	settleAt time.Time // when a lowered limit holds; zero when none was lowered
+	deaths   int       // processes that ended one after the other with no task done
+	err      error
 }
 
-// seen is since when a thread has had a task in hand.
-type seen struct {
-	number int64
-	since  time.Time
+// run serves a session.
+func run(ctx context.Context, p *pool, lane executor.Lane, in <-chan executor.Chunk, send func(executor.Update)) error {
+	queue := updates.New(send)
+	s := &session{
+		pool: p, ctx: ctx, lane: lane, began: time.Now(),
+		chunks: flight.Chunks[*chunk]{Updates: queue},
+	}
+	flight.Run(ctx, lane.Halt, in, queue, s)
+	s.finish()
+	queue.Close()
+	return s.err
 }
 
-// Run runs the chunks of a turn, as executor.Executor says.
-func (e *Executor) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, send func(executor.Update)) error {
-	if lane.Program.Python == nil {
-		return errors.New("not a Python program")
+// Status implements flight.Session.
+func (s *session) Status() flight.Status {
+	status := flight.Status{
+		InFlight: len(s.chunks.List), Over: s.chunks.Over(), Stopped: s.chunks.Stopped, Failed: s.err != nil,
+		Due: earliest(s.chunks.BudgetEnd(), s.settleAt, s.watch.overdue.killAt),
 	}
-	lane.Threads = min(max(lane.Threads, 1), maxThreads)
-	t := &session{
-		e: e, ctx: ctx, lane: lane, in: in, halt: lane.Halt,
-		updates: updates.New(send),
-		seen:    make([]seen, lane.Threads),
-		culprit: -1,
+	if s.w != nil {
+		status.Events = s.w.inbox.more
 	}
-	t.loop()
-	t.finish()
-	t.updates.Close()
-	return t.err
+	return status
 }
 
-func (t *session) loop() {
-	every := tick
-	if t.lane.Timeout > 0 {
-		every = min(every, max(t.lane.Timeout/4, 5*time.Millisecond))
+// earliest returns the earliest of the times that are not zero, or zero.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
 	}
-	began := time.Now()
-	ticks := time.NewTimer(untilTick(every))
-	defer ticks.Stop()
-	budget := time.NewTimer(time.Hour)
-	defer budget.Stop()
-	cancelled := t.ctx.Done()
-	for t.err == nil && (t.in != nil || len(t.flight) > 0) {
-		var events <-chan struct{}
-		if t.w != nil {
-			events = t.w.more
+	return first
+}
+
+// Take sends a chunk to the process, which is acquired for the first chunk.
+func (s *session) Take(given executor.Chunk) {
+	c := newChunk(given)
+	s.chunks.List = append(s.chunks.List, c)
+	if s.w == nil && !s.start() {
+		return
+	}
+	s.send(c)
+}
+
+// Halt gives back what was not started.
+func (s *session) Halt() {
+	s.chunks.Stopped = true
+	s.cut(0)
+}
+
+// Cancel ends the session; finish gives back what was not started.
+func (s *session) Cancel() {
+	s.chunks.Stopped = true
+	s.err = context.Cause(s.ctx)
+}
+
+// Handle handles the events of the process.
+func (s *session) Handle() {
+	for _, e := range s.w.inbox.take() {
+		s.handle(e)
+		if s.w == nil {
+			break
 		}
-		in, room := t.in, (<-chan struct{})(nil)
-		if t.throttled = t.updates.LogBytes() > maxLogs; t.throttled {
-			events, room = nil, t.updates.Room
-		}
-		switch {
-		case t.stopped: // what comes goes back at once
-		case len(t.flight) >= inFlight || t.over():
-			in = nil
-		case t.updates.Backlog() > maxBacklog:
-			in, room = nil, t.updates.Room
-		}
-		select {
-		case <-cancelled:
-			cancelled = nil
-			t.cancel()
-		case <-t.halt:
-			t.halt = nil
-			t.stopped = true
-			t.cut(0)
-		case c, ok := <-in:
-			if !ok {
-				t.in = nil
-				break
-			}
-			t.take(c)
-			t.arm(budget)
-		case <-events:
-			for _, e := range t.w.events() {
-				t.handle(e)
-				if t.w == nil {
-					break
-				}
-			}
-			for _, c := range t.flight {
-				if c.logBytes > maxChunkLogs {
-					t.reportLogs(c)
-				}
-			}
-			t.arm(budget)
-		case <-room:
-		case <-ticks.C:
-			t.tick()
-			if every == tick && !t.over() && time.Since(began) > settled {
-				ticks.Reset(untilTick(calm))
-			} else {
-				ticks.Reset(untilTick(every))
-			}
-		case <-budget.C:
-			t.exhausted()
-			t.arm(budget)
-		}
+	}
+	s.chunks.SendLogs(maxChunkLogs)
+}
+
+// Due gives back what a cut chunk will not start, ends a process whose task is
+// overdue, and cuts a chunk whose time budget has ended.
+func (s *session) Due() {
+	now := time.Now()
+	if !s.settleAt.IsZero() && !now.Before(s.settleAt) {
+		s.settle()
+	}
+	if at := s.watch.overdue.killAt; !at.IsZero() && !now.Before(at) {
+		s.watchTasks(now)
+	}
+	if i := s.chunks.Spent(now); i >= 0 {
+		s.cut(i)
 	}
 }
 
-// untilTick is how long it is until the next tick. All turns tick at the same
+// Tick looks at what the process does.
+func (s *session) Tick() {
+	if s.w == nil || len(s.chunks.List) == 0 {
+		return
+	}
+	s.watchLoad()
+	if s.chunks.Over() {
+		s.reclaim()
+	}
+	high := s.high()
+	for _, c := range s.chunks.List {
+		if c.Begun.IsZero() && high > c.base {
+			c.Begun = time.Now()
+		}
+	}
+	s.chunks.SendLogs(0)
+	if served := s.w.receiver.served.Load(); served == s.watch.served && s.unsent() {
+		s.w.flush()
+	} else {
+		s.watch.served = served
+	}
+	now := time.Now()
+	s.watchTasks(now)
+	s.watchProgress(now)
+}
+
+// NextTick is how long it is until the next tick. All sessions tick at the same
 // time, to wake this program up less often.
-func untilTick(every time.Duration) time.Duration {
+func (s *session) NextTick() time.Duration {
+	every := tick
+	if s.lane.Timeout > 0 {
+		every = min(every, max(s.lane.Timeout/4, 5*time.Millisecond))
+	}
+	if every == tick && !s.chunks.Over() && time.Since(s.began) > settled {
+		every = calmTick
+	}
 	return every - time.Duration(time.Now().UnixNano())%every
 }
 
-// over reports whether the chunk in hand may start no more tasks, so that one
-// that came now could only wait.
-func (t *session) over() bool {
-	for _, c := range t.flight {
-		if c.over {
-			return true
-		}
-	}
-	return false
-}
-
-// take accepts a chunk and hands it to the process.
-func (t *session) take(c executor.Chunk) {
-	if t.stopped || t.ctx.Err() != nil {
-		t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
-		return
-	}
-	t.flight = append(t.flight, newChunk(c))
-	if t.w == nil && !t.start() {
-		return
-	}
-	t.send(t.flight[len(t.flight)-1])
-}
-
-// start gets a process for the turn.
-func (t *session) start() bool {
-	w, err := t.e.acquire(t.ctx, t.lane)
+// start acquires a process. Where it cannot, the session ends with the error.
+func (s *session) start() bool {
+	w, err := s.pool.acquire(s.ctx, s.lane)
 	if err != nil {
-		t.err = err
+		s.err = err
 		return false
 	}
-	t.w = w
-	clear(t.seen)
-	t.asked = -1
-	t.late, t.slow, t.broke = false, false, ""
-	t.culprit, t.stuck, t.query = -1, false, time.Time{}
-	t.empty = 0
-	t.progressed()
+	s.w = w
+	s.watch = newWatch(s.lane.Threads)
 	return true
 }
 
-// send hands a chunk to the process.
-func (t *session) send(c *chunk) {
-	w := t.w
+// send sends a chunk to the process.
+func (s *session) send(c *chunk) {
+	w := s.w
 	c.base = w.next
 	c.end = c.base + int64(c.Count)
-	c.cut = c.end
-	c.cell = w.chunks % limitWords
+	c.limit = w.chunks % limitWords
 	w.next += int64(c.Count)
 	w.chunks++
-	w.shared.store(wordLimit+c.cell, c.end)
+	w.shared.store(wordLimit+c.limit, c.end)
 	c.sent = time.Now()
-	if w.loaded && t.flight[0] == c {
-		c.begun = c.sent
+	if w.loaded && s.chunks.List[0] == c {
+		c.Begun = c.sent
 	}
-	head := appendChunk(make([]byte, 0, chunkHeadSize+len(c.Inputs)), c.base, c.Count, c.cell, c.Failures, c.Range, len(c.Inputs))
-	if !w.send(append(head, c.Inputs...)) {
-		t.breach("the process reads nothing of what it is sent")
+	head := appendChunk(make([]byte, 0, chunkHeadSize+len(c.Inputs)), c)
+	if !w.outbox.send(append(head, c.Inputs...)) {
+		s.breach("the process reads nothing of what it is sent")
 	}
 }
 
-// tick looks at what the process does.
-func (t *session) tick() {
-	if t.w == nil || len(t.flight) == 0 {
+// cut lowers the limits of chunk i and of later ones that have not begun, so that
+// none of their tasks starts any more. Due gives back those that did not start.
+func (s *session) cut(i int) {
+	if s.w == nil || i >= len(s.chunks.List) {
 		return
 	}
-	t.watchLoad()
-	if t.over() {
-		t.reclaim()
+	high := s.high()
+	for _, c := range s.chunks.ToCut(i, func(c *chunk) bool { return high > c.base }) {
+		c.Over = true
+		s.w.shared.store(wordLimit+c.limit, c.base)
 	}
-	high := t.high()
-	for _, c := range t.flight {
-		if c.begun.IsZero() && high > c.base {
-			c.begun = time.Now()
-		}
-		t.reportLogs(c)
-	}
-	if served := t.w.served.Load(); served == t.asked && t.unsent() {
-		t.w.flush()
-	} else {
-		t.asked = served
-	}
-	now := time.Now()
-	t.watch(now)
-	t.stall(now)
+	s.settleAt = time.Now().Add(settle)
 }
 
-// unsent reports whether the process has something for us.
-func (t *session) unsent() bool {
-	cells := t.w.shared
-	if cells.load(wordDirty) != 0 || t.over() && cells.load(wordHigh) > cells.mark(0)+1 {
+// settle gives back what will not start, now that the lowered limits hold.
+func (s *session) settle() {
+	s.settleAt = time.Time{}
+	if s.w == nil {
+		return
+	}
+	s.reclaim()
+	s.w.flush() // a batch that has begun is cut short
+}
+
+// reclaim gives back the tasks that cut chunks will not start.
+func (s *session) reclaim() {
+	if !s.settleAt.IsZero() {
+		return // the limits do not hold yet
+	}
+	high := s.high()
+	for _, c := range slices.Clone(s.chunks.List) {
+		if !c.Over {
+			continue
+		}
+		s.giveBack(c, max(high, c.base))
+		if c.Cut == 0 {
+			s.end(c, executor.Usage{})
+		}
+	}
+}
+
+// giveBack gives back the tasks of a chunk from a number on.
+func (s *session) giveBack(c *chunk, from int64) {
+	s.chunks.GiveBack(c, int(min(from-c.base, math.MaxInt32)))
+}
+
+// end ends a chunk that the process has done with.
+func (s *session) end(c *chunk, usage executor.Usage) {
+	s.chunks.End(c, executor.Update{Outcomes: c.outcomes(), Usage: usage})
+}
+
+// unsent reports whether the process has something that it has not sent.
+func (s *session) unsent() bool {
+	shared := s.w.shared
+	if shared.load(wordDirty) != 0 || s.chunks.Over() && shared.load(wordHigh) > shared.mark(0)+1 {
 		return true
 	}
-	if len(t.seen) > 1 {
+	if s.lane.Threads > 1 {
 		return false
 	}
-	for _, c := range t.flight {
-		if mark := cells.mark(0); mark >= c.base && mark < c.end {
+	for _, c := range s.chunks.List {
+		if mark := shared.mark(0); mark >= c.base && mark < c.end {
 			return mark-c.base > int64(c.received)
 		}
 	}
 	return false
 }
 
-// watchLoad ends a process that loads its program for too long. It waits for one
-// more tick, so that an acknowledgement that lies in the pipe is read before, and
-// longer for one that says that it has begun a task.
-func (t *session) watchLoad() {
-	limit := loadLimit(t.lane.Timeout)
-	if t.w.shared.load(wordHigh) > 0 {
-		limit += t.e.bounds.stall
-	}
-	switch {
-	case t.w.loaded || t.slow || t.broke != "":
-	case time.Since(t.w.asked) <= limit:
-	case !t.late:
-		t.late = true
-	default:
-		t.slow = true
-		t.w.kill()
-	}
-}
-
-// watch notes what is in hand, and ends the process when a task has been for
-// too long.
-func (t *session) watch(now time.Time) {
-	if t.culprit >= 0 || t.stuck || t.broke != "" {
-		return
-	}
-	overdue := false
-	for i := range t.seen {
-		mark := t.inHand(i)
-		s := &t.seen[i]
-		if mark < 0 || mark != s.number || s.since.IsZero() {
-			*s = seen{mark, now}
-			continue
-		}
-		t.chunk(mark).slow = mark
-		if t.lane.Timeout <= 0 || now.Sub(s.since) < t.lane.Timeout {
-			continue
-		}
-		overdue = true
-		answered := true
-		if len(t.seen) > 1 {
-			if answered = t.answered(now); !answered && now.Sub(t.query) < patience {
-				return
-			}
-		} else if t.unsent() {
-			t.w.flush()
-			time.Sleep(5 * time.Millisecond)
-		}
-		if t.inHand(i) != mark {
-			continue
-		}
-		if answered {
-			t.culprit = mark
-		} else {
-			t.stuck = true
-		}
-		t.w.kill()
-		return
-	}
-	if !overdue {
-		t.query = time.Time{}
-	}
-}
-
-// patience is how long a process of several tasks at once may take to show that
-// none of them holds up the others.
-const patience = 200 * time.Millisecond
-
-// answered reports whether a task that is overdue could have ended: another one
-// may hold the interpreter lock, or the event loop. The first call asks the
-// process, which answers when neither is so.
-func (t *session) answered(now time.Time) bool {
-	answers := t.w.shared.load(wordAnswers)
-	if t.query.IsZero() {
-		t.query, t.answers = now, answers
-		t.w.flush()
-	}
-	return answers != t.answers
-}
-
-// handle takes in what the process says.
-func (t *session) handle(e event) {
+// handle handles one event.
+func (s *session) handle(e event) {
 	switch {
 	case e.exit != nil:
-		t.exited(e.exit)
+		s.exited(e.exit)
 	case e.log != nil:
-		t.w.printedLines(true, *e.log, t.log)
+		s.w.lines.add(true, *e.log, s.log)
 	case e.bad != nil:
-		t.breach(brokeProtocol(e.bad))
-	case t.broke == "":
-		if err := t.frame(e.frame); err != nil {
-			t.breach(brokeProtocol(err))
+		s.breach(brokeProtocol(e.bad))
+	case s.watch.broke == "":
+		if err := s.frame(e.frame); err != nil {
+			s.breach(brokeProtocol(err))
 		}
 	}
 }
 
-// chunk is the one in flight that has the task of that number, or nil.
-func (t *session) chunk(number int64) *chunk {
-	for _, c := range t.flight {
+// chunk returns the chunk in flight that has the task of that number, or nil.
+func (s *session) chunk(number int64) *chunk {
+	for _, c := range s.chunks.List {
 		if number >= c.base && number < c.end {
 			return c
 		}
@@ -386,73 +294,65 @@ func (t *session) chunk(number int64) *chunk {
 	return nil
 }
 
-// log collects a line for the next report.
-func (t *session) log(number int64, stream, text string, at time.Time) {
-	c := t.chunk(number)
+// log adds a line to the next update of a task's chunk.
+func (s *session) log(number int64, stream, text string, at time.Time) {
+	c := s.chunk(number)
 	if c == nil {
-		// Printed while the program was loaded, or by a thread that outlived
-		// its task: the chunk at hand shows it with its first task.
-		if len(t.flight) == 0 {
+		// Printed while the program was loaded, or by a thread that outlived its
+		// task: the first task of the running chunk shows it.
+		if len(s.chunks.List) == 0 {
 			return
 		}
-		c = t.flight[0]
+		c = s.chunks.List[0]
 		number = c.base
 	}
-	c.logs = append(c.logs, logLine(c.index(number), stream, text, at))
-	c.logBytes += len(text) + updates.LineCost
+	c.Log(logLine(c.index(number), stream, text, at))
 }
 
-func (t *session) reportLogs(c *chunk) {
-	if len(c.logs) > 0 {
-		t.updates.Add(executor.Update{Chunk: c.ID, Logs: c.logs})
-		c.logs, c.logBytes = nil, 0
-	}
-}
-
-// end reports a chunk of which nothing more will be heard.
-func (t *session) end(c *chunk, usage executor.Usage) {
-	t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Outcomes: c.runs(), Logs: c.logs, Usage: usage})
-}
-
-// cancel gives back what was not started and stops the process.
-func (t *session) cancel() {
-	t.stopped = true
-	t.err = context.Cause(t.ctx)
-}
-
-// finish ends the turn: the process is kept when it is well, and ended when it
-// is not, and every chunk that is still in flight is reported.
-func (t *session) finish() {
-	w := t.w
-	if w == nil {
-		for _, c := range t.flight {
-			t.updates.Add(executor.Update{Chunk: c.ID, Ended: true, Outcomes: c.runs(), Back: c.missing(nil), Logs: c.logs})
+// finish ends the session: a healthy process is kept, any other is ended, and
+// every chunk that is still in flight ends.
+func (s *session) finish() {
+	w := s.w
+	switch {
+	case w == nil:
+		for _, c := range slices.Clone(s.chunks.List) {
+			s.chunks.End(c, executor.Update{Outcomes: c.outcomes(), Back: c.missing(nil)})
 		}
 		return
-	}
-	if t.err == nil || t.ctx.Err() != nil && w.loaded && len(t.flight) == 0 {
-		// It has nothing in hand, even if the turn was cancelled.
-		t.w = nil
-		t.e.release(w, t.lane)
+	case s.err == nil || s.ctx.Err() != nil && w.loaded && len(s.chunks.List) == 0:
+		// It runs no task, even if the session was cancelled.
+		s.w = nil
+		s.pool.release(w, s.lane)
 		return
+	case s.ctx.Err() != nil:
+		s.cut(0)
+		s.pool.living.Go(s.stopper())
+	default:
+		s.pool.living.Go(w.kill)
 	}
-	if t.ctx.Err() != nil {
-		t.cut(0)
-		if t.unsent() {
-			w.flush()
-			time.Sleep(10 * time.Millisecond)
+	due := time.NewTimer(time.Until(s.settleAt))
+	defer due.Stop()
+	for s.w != nil {
+		select {
+		case <-w.inbox.more:
+			s.Handle()
+		case <-due.C:
+			s.settle()
 		}
-		t.e.living.Go(func() { w.process.Stop(executor.KillGrace) })
-	} else {
-		t.e.living.Go(w.kill)
 	}
-	for t.w != nil {
-		<-w.more
-		for _, e := range w.events() {
-			t.handle(e)
-			if t.w == nil {
-				break
-			}
+}
+
+// stopper returns what stops the process of a cancelled session. Where that has
+// outcomes to send, they are asked for first.
+func (s *session) stopper() func() {
+	w := s.w
+	if !s.unsent() {
+		return func() { w.process.Stop(executor.KillGrace) }
+	}
+	w.flush()
+	return func() {
+		if !w.goneWithin(lastOutcomes) {
+			w.process.Stop(executor.KillGrace)
 		}
 	}
 }

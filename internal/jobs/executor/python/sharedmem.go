@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/process"
 )
 
-// Cells of the memory shared with the runner; runner says what they mean.
+// Words of the memory shared with the runner; runner/__init__.py defines them.
 const (
 	wordHigh    = 0
 	wordDirty   = 1
@@ -27,14 +27,13 @@ const (
 	limitWords = 8
 
 	// At the end of the memory are logRoom bytes for what was printed and is not
-	// sent, and traceSize for the stack of a process that crashes: ROOM and TRACE in
-	// shared.py.
+	// sent, and traceSize for the stack of a crash: ROOM and TRACE in shared.py.
 	logRoom   = 64 << 10
 	traceSize = 16 << 10
 )
 
-// cells are 64-bit integers in memory shared with a runner. The program that it
-// runs can write there whatever it likes, at any time.
+// sharedMemory is shared with a runner: words, which are 64-bit integers, and two
+// areas of bytes. The program can write anything there, at any time.
 type sharedMemory struct {
 	file   *os.File
 	memory []byte // the mapped file; nil where it is not sealed
@@ -42,75 +41,75 @@ type sharedMemory struct {
 	marks  int // threads that have a mark
 }
 
-// newCells makes the cells of a process of that many threads at most. No task
-// is in hand.
+// newSharedMemory makes the memory of a process of at most that many threads, which
+// run no task.
 func newSharedMemory(threads int) (*sharedMemory, error) {
 	size := (8*(wordMark+markStep*threads)+4095)&^4095 + logRoom + traceSize
 	file, sealed, err := process.Memory(size)
 	if err != nil {
 		return nil, err
 	}
-	c := &sharedMemory{file: file, size: size, marks: threads}
+	m := &sharedMemory{file: file, size: size, marks: threads}
 	if sealed {
-		c.memory, err = syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		m.memory, err = syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 		if err != nil {
 			file.Close()
 			return nil, fmt.Errorf("map shared memory: %w", err)
 		}
 	}
 	for i := range threads {
-		c.store(wordMark+i*markStep, -1)
+		m.store(wordMark+i*markStep, -1)
 	}
-	return c, nil
+	return m, nil
 }
 
-// load reads a cell. One of a file that was cut is 0.
-func (c *sharedMemory) load(i int) int64 {
-	if c.memory != nil {
-		return atomic.LoadInt64((*int64)(unsafe.Pointer(&c.memory[8*i])))
+// load reads a word. One of a file that was cut is 0.
+func (m *sharedMemory) load(i int) int64 {
+	if m.memory != nil {
+		return atomic.LoadInt64((*int64)(unsafe.Pointer(&m.memory[8*i])))
 	}
-	return int64(binary.NativeEndian.Uint64(c.read(8*i, 8)))
+	return int64(binary.NativeEndian.Uint64(m.read(8*i, 8)))
 }
 
-func (c *sharedMemory) store(i int, v int64) {
-	if c.memory != nil {
-		atomic.StoreInt64((*int64)(unsafe.Pointer(&c.memory[8*i])), v)
+func (m *sharedMemory) store(i int, v int64) {
+	if m.memory != nil {
+		atomic.StoreInt64((*int64)(unsafe.Pointer(&m.memory[8*i])), v)
 		return
 	}
-	c.file.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(v)), int64(8*i))
+	m.file.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(v)), int64(8*i))
 }
 
-// read copies n bytes from an offset on. What a file that was cut lacks is zero.
-func (c *sharedMemory) read(at, n int) []byte {
-	if c.memory != nil {
-		return bytes.Clone(c.memory[at : at+n])
+// read copies n bytes from an offset on. Bytes that a cut file lacks are zero.
+func (m *sharedMemory) read(at, n int) []byte {
+	if m.memory != nil {
+		return bytes.Clone(m.memory[at : at+n])
 	}
 	b := make([]byte, n)
-	c.file.ReadAt(b, int64(at))
+	m.file.ReadAt(b, int64(at))
 	return b
 }
 
-// mark is the number of the task that thread i has in hand, or -1.
-func (c *sharedMemory) mark(i int) int64 { return c.load(wordMark + i*markStep) }
+// mark returns the number of the task that thread i runs, or -1.
+func (m *sharedMemory) mark(i int) int64 { return m.load(wordMark + i*markStep) }
 
-// oldest is the lowest number in hand, or -1.
-func (c *sharedMemory) oldest() int64 {
+// oldest returns the lowest number of a running task, or -1.
+func (m *sharedMemory) oldest() int64 {
 	low := int64(-1)
-	for i := range c.marks {
-		if m := c.mark(i); m >= 0 && (low < 0 || m < low) {
-			low = m
+	for i := range m.marks {
+		if mark := m.mark(i); mark >= 0 && (low < 0 || mark < low) {
+			low = mark
 		}
 	}
 	return low
 }
 
-// unsent is what the process had printed when it died but not sent. received is
-// how many records had come; those of them that lie there are left out.
-func (c *sharedMemory) unsent(received int64) []logText {
-	room := c.read(c.size-traceSize-logRoom, logRoom)
-	r := reader{rest: room[:min(max(c.load(wordUnsent), 0), logRoom)]}
+// unsent returns what the process had printed when it died but not sent, without
+// those of the first received records that are still there.
+func (m *sharedMemory) unsent(received int64) []logText {
+	room := m.read(m.size-traceSize-logRoom, logRoom)
+	r := reader{rest: room[:min(max(m.load(wordUnsent), 0), logRoom)]}
 	var logs []logText
-	for n := c.load(wordSent); len(r.rest) > 0; n++ {
+	for n := m.load(wordSent); len(r.rest) > 0; n++ {
 		l, err := r.log()
 		if err != nil {
 			break // it died while it wrote that
@@ -122,26 +121,26 @@ func (c *sharedMemory) unsent(received int64) []logText {
 	return logs
 }
 
-// trace is what Python's faulthandler wrote about the crash of the process.
-func (c *sharedMemory) trace() string {
-	room := c.read(c.size-traceSize, traceSize)
+// trace returns what Python's faulthandler wrote about the crash of the process.
+func (m *sharedMemory) trace() string {
+	room := m.read(m.size-traceSize, traceSize)
 	if end := bytes.IndexByte(room, 0); end >= 0 {
 		room = room[:end]
 	}
 	return string(room)
 }
 
-// shared closes the file once the process has it, where it is mapped here.
-func (c *sharedMemory) handedOver() {
-	if c.memory != nil {
-		c.file.Close()
+// handedOver closes the file once the process has it, where it is mapped here.
+func (m *sharedMemory) handedOver() {
+	if m.memory != nil {
+		m.file.Close()
 	}
 }
 
 // close frees the memory.
-func (c *sharedMemory) close() {
-	if c.memory != nil {
-		syscall.Munmap(c.memory)
+func (m *sharedMemory) close() {
+	if m.memory != nil {
+		syscall.Munmap(m.memory)
 	}
-	c.file.Close()
+	m.file.Close()
 }

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A process that cuts the file of the cells does not take this program down:
+// A process that cuts the shared file does not take this program down:
 // the file is sealed, and where it cannot be, it is read without a mapping.
-func TestCutCells(t *testing.T) {
+func TestCutMemory(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {
 		c, err := newSharedMemory(4)
@@ -26,7 +26,7 @@ func TestCutCells(t *testing.T) {
 		c.store(wordHigh, 42)
 		c.store(wordUnsent, 1<<40)
 		if high := c.load(wordHigh); high != 42 {
-			t.Errorf("sealed %v: the cell has %d, want 42", sealed, high)
+			t.Errorf("sealed %v: the word has %d, want 42", sealed, high)
 		}
 		for _, size := range []int64{0, 1 << 30} {
 			if err := c.file.Truncate(size); (err == nil) == sealed {
