@@ -12,88 +12,185 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A Piece is tasks that go to the backlog.
+// A BacklogSpan is a span of tasks that goes to the backlog.
 type BacklogSpan struct {
 	First   int64
 	Count   int
 	Attempt int           // the attempt to come, from 1
-	Losses  int           // processes that died with these tasks in hand
+	Losses  int           // processes that died while they ran these tasks
 	Wait    time.Duration // before they may be claimed
 }
 
-// A Record is what became of a chunk.
+// A Record is the result of a lease.
 type Record struct {
 	Job   string
 	Lease int64
-	Count int // tasks under the lease now: as claimed, without what was given back
+	Count int // tasks under the lease now: as claimed, without those given back
 
-	Outcomes []outcomes.Encoded // outcomes
-	Back     []BacklogSpan      // the rest: Runs and Back together have Count tasks
+	Outcomes []outcomes.Encoded
+	Back     []BacklogSpan // the rest: Outcomes and Back together have Count tasks
+	Attempts []Attempt     // failed ones of the tasks in Back
 	Logs     []jobs.LogLine
-
-	Attempts []Attempt // failed ones of the tasks in Back
-
-	Usage Usage
+	Usage    Usage
 
 	Halt   string // reason to stop the whole job as failed; empty for none
-	Notify bool   // tell every node of it, though the job goes on
+	Notify bool   // notify every node, though the job goes on
 }
 
 // Usage is what was measured of a chunk.
 type Usage struct {
 	StartedAt, FinishedAt time.Duration // before now, on this node's monotonic clock
 	User, System          time.Duration // CPU time
-	Tasks                 time.Duration // within tasks, summed over threads
-	Moving                time.Duration // moving inputs and outputs
+	Tasks                 time.Duration // the tasks' wall time, summed
+	Moving                time.Duration // decoding inputs, encoding and moving outputs
 	PeakMemory            int64         // bytes
 }
 
-// Progress is what the store answers of a job when a lane has written.
+// Progress is the state of a job after a lane has written.
 type Progress struct {
-	Held   bool   // the lease was ours; without it nothing was written
+	Held   bool   // the lease was held; otherwise nothing was written
 	Halted string // "", "paused", "failed" or "cancelled": why nothing more may be claimed
-	Ended  bool   // the job has ended with this
+	Ended  bool   // the job has ended with this record
 
-	Total, Succeeded, Leased, Unclaimed int64
-	Failed, FailuresAllowed             int64 // in the job's newest run
-	Turns, Lanes                        int
+	TaskCounts
+	Turns, Lanes int
 }
 
-const recordSQL = `
-with c as (
-	update chunks set state = 'done', count = $3, failed = $5,
-		leased_at = least(leased_at, clock_timestamp() - $6::bigint * interval '1 microsecond'),
-		started_at = clock_timestamp() - $6::bigint * interval '1 microsecond',
-		finished_at = clock_timestamp() - $7::bigint * interval '1 microsecond',
-		user_us = $8, system_us = $9, tasks_us = $10, moving_us = $11, peak_memory = $12
-	where id = $1 and state = 'leased' returning job_id, attempt, losses
+// TaskCounts are tasks of a job by state.
+type TaskCounts struct {
+	Total, Succeeded, Leased, Unclaimed int64
+	Failed, FailuresAllowed             int64 // in the job's newest run
+}
+
+// progressColumns are what Progress.columns scans from progress.
+const progressColumns = `coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes`
+
+func (p *Progress) columns() []any {
+	return []any{&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes}
+}
+
+// recordStatement moves a lease from leased to done, and only then writes its
+// outcomes, its backlog spans and the job's progress. The clock is read once, before
+// the statement waits for a lock.
+//
+// A job's rate is measured from older_at on. Every two seconds newer_at, with the
+// number of tasks ended by then, becomes older_at, and newer_at the present.
+var recordStatement = newStatement(`
+with now as materialized (
+	select clock_timestamp() as at
+), c as (
+	update chunks set state = 'done', count = @done, failed = @failed,
+		leased_at = least(leased_at, now.at - @started::bigint * interval '1 microsecond'),
+		started_at = now.at - @started::bigint * interval '1 microsecond',
+		finished_at = now.at - @finished::bigint * interval '1 microsecond',
+		user_us = @user, system_us = @system, tasks_us = @tasks, moving_us = @moving, peak_memory = @peak_memory
+	from now where id = @lease and state = 'leased' returning job_id, now.at
 ), p as (
 	update progress set
-		leased = leased - $2,
-		succeeded = succeeded + $4,
-		failed = progress.failed + $5,
-		records = records + cardinality($13::bigint[]),
-		user_us = progress.user_us + $8, system_us = progress.system_us + $9, tasks_us = progress.tasks_us + $10,
-		halt = case when halt is distinct from 'cancelled' and ($20 <> '' or progress.failed - earlier_failed + $5 > failures_allowed) then 'failed' else halt end,
-		older_at = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_at else older_at end,
-		older_done = case when newer_at < clock_timestamp() - interval '2 seconds' then newer_done else older_done end,
-		newer_done = case when newer_at < clock_timestamp() - interval '2 seconds' then succeeded + $4 + progress.failed + $5 else newer_done end,
-		newer_at = case when newer_at < clock_timestamp() - interval '2 seconds' then clock_timestamp() else newer_at end
+		leased = leased - @leased,
+		succeeded = succeeded + @succeeded,
+		failed = progress.failed + @failed,
+		records = records + cardinality(@firsts::bigint[]),
+		user_us = progress.user_us + @user, system_us = progress.system_us + @system, tasks_us = progress.tasks_us + @tasks,
+		halt = case when halt is distinct from 'cancelled' and (@halt <> '' or progress.failed - earlier_failed + @failed > failures_allowed) then 'failed' else halt end,
+		older_at = case when newer_at < c.at - interval '2 seconds' then newer_at else older_at end,
+		older_done = case when newer_at < c.at - interval '2 seconds' then newer_done else older_done end,
+		newer_done = case when newer_at < c.at - interval '2 seconds' then succeeded + @succeeded + progress.failed + @failed else newer_done end,
+		newer_at = case when newer_at < c.at - interval '2 seconds' then c.at else newer_at end
 	from c where progress.job_id = c.job_id
-	returning progress.*
+	returning progress.*, c.at
 ), o as (
 	insert into outcomes (job_id, first, count, seq, chunk_id, failed, groups, outputs, durations)
-	select p.job_id, r.first, r.count, p.records - cardinality($13::bigint[]) + r.n, $1, r.failed::integer[], r.groups::bigint[], r.outputs, r.durations
-	from p, unnest($13::bigint[], $14::int[], $15::text[], $23::text[], $24::bytea[], $16::bytea[]) with ordinality as r (first, count, failed, groups, outputs, durations, n)
+	select p.job_id, r.first, r.count, p.records - cardinality(@firsts::bigint[]) + r.n, @lease, r.failed::integer[], r.groups::bigint[], r.outputs, r.durations
+	from p, unnest(@firsts::bigint[], @counts::int[], @failed_offsets::text[], @groups::text[], @outputs::bytea[], @durations::bytea[])
+		with ordinality as r (first, count, failed, groups, outputs, durations, n)
 ), b as (
 	insert into backlog (job_id, first, count, attempt, losses, due_at, wait_us)
 	select p.job_id, b.first, b.count, b.attempt, b.losses,
-		case when b.wait > 0 then clock_timestamp() + b.wait * interval '1 microsecond' else '-infinity' end, b.wait
-	from p, unnest($17::bigint[], $18::int[], $19::int[], $21::int[], $22::bigint[]) as b (first, count, attempt, losses, wait)
+		case when b.wait > 0 then p.at + b.wait * interval '1 microsecond' else '-infinity' end, b.wait
+	from p, unnest(@back_firsts::bigint[], @back_counts::int[], @back_attempts::int[], @back_losses::int[], @back_waits::bigint[])
+		as b (first, count, attempt, losses, wait)
 ), stopped as (
-	update jobs set reason = $20 from p where jobs.id = p.job_id and $20 <> '' and reason = ''
+	update jobs set reason = @halt from p where jobs.id = p.job_id and @halt <> '' and reason = ''
 )
-select coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes from p`
+select `+progressColumns+` from p`,
+	param[recordRow]{"lease", func(r *recordRow) any { return r.Lease }},
+	param[recordRow]{"leased", func(r *recordRow) any { return r.Count }},
+	param[recordRow]{"done", func(r *recordRow) any { return r.succeeded + r.failed }},
+	param[recordRow]{"succeeded", func(r *recordRow) any { return r.succeeded }},
+	param[recordRow]{"failed", func(r *recordRow) any { return r.failed }},
+	param[recordRow]{"started", func(r *recordRow) any { return r.Usage.StartedAt.Microseconds() }},
+	param[recordRow]{"finished", func(r *recordRow) any { return r.Usage.FinishedAt.Microseconds() }},
+	param[recordRow]{"user", func(r *recordRow) any { return r.Usage.User.Microseconds() }},
+	param[recordRow]{"system", func(r *recordRow) any { return r.Usage.System.Microseconds() }},
+	param[recordRow]{"tasks", func(r *recordRow) any { return r.Usage.Tasks.Microseconds() }},
+	param[recordRow]{"moving", func(r *recordRow) any { return r.Usage.Moving.Microseconds() }},
+	param[recordRow]{"peak_memory", func(r *recordRow) any { return r.Usage.PeakMemory }},
+	param[recordRow]{"halt", func(r *recordRow) any { return r.Halt }},
+	param[recordRow]{"back_firsts", func(r *recordRow) any { return r.back.firsts }},
+	param[recordRow]{"back_counts", func(r *recordRow) any { return r.back.counts }},
+	param[recordRow]{"back_attempts", func(r *recordRow) any { return r.back.attempts }},
+	param[recordRow]{"back_losses", func(r *recordRow) any { return r.back.losses }},
+	param[recordRow]{"back_waits", func(r *recordRow) any { return r.back.waits }},
+	param[recordRow]{"firsts", func(r *recordRow) any { return r.outcomes.firsts }},
+	param[recordRow]{"counts", func(r *recordRow) any { return r.outcomes.counts }},
+	param[recordRow]{"failed_offsets", func(r *recordRow) any { return r.outcomes.failed }},
+	param[recordRow]{"groups", func(r *recordRow) any { return r.outcomes.groups }},
+	param[recordRow]{"durations", func(r *recordRow) any { return r.outcomes.durations }},
+	// Last, so that large outputs are copied once when the message grows.
+	param[recordRow]{"outputs", func(r *recordRow) any { return r.outcomes.outputs }},
+)
+
+type recordParam = param[recordRow]
+
+// A recordRow is what recordStatement takes of a Record.
+type recordRow struct {
+	*Record
+	succeeded, failed int // tasks
+	outcomes          outcomeColumns
+	back              backlogColumns
+}
+
+// outcomeColumns are rows of outcomes, a slice for each column.
+type outcomeColumns struct {
+	firsts             []int64
+	counts             []int32
+	failed, groups     []string // arrays as text, see arrayText
+	outputs, durations [][]byte
+}
+
+// backlogColumns are rows of the backlog, a slice for each column.
+type backlogColumns struct {
+	firsts                   []int64
+	counts, attempts, losses []int32
+	waits                    []int64 // µs
+}
+
+// newRecordRow spreads a record over columns, and adds its failures to failing.
+func newRecordRow(r *Record, failing *failures) *recordRow {
+	n := len(r.Outcomes)
+	row := &recordRow{Record: r, outcomes: outcomeColumns{
+		firsts: make([]int64, n), counts: make([]int32, n), failed: make([]string, n), groups: make([]string, n),
+		outputs: make([][]byte, n), durations: make([][]byte, n),
+	}}
+	o := &row.outcomes
+	for i, e := range r.Outcomes {
+		o.firsts[i], o.counts[i], o.outputs[i], o.durations[i] = e.First, int32(e.Count), e.Outputs, outcomes.PackDurations(e.Durations)
+		o.failed[i], o.groups[i] = arrayText(e.Failed), arrayText(signed(failing.add(e)))
+		row.succeeded += e.Count - len(e.Failed)
+		row.failed += len(e.Failed)
+	}
+	n = len(r.Back)
+	row.back = backlogColumns{
+		firsts: make([]int64, n), counts: make([]int32, n), attempts: make([]int32, n), losses: make([]int32, n), waits: make([]int64, n),
+	}
+	for i, s := range r.Back {
+		row.back.firsts[i], row.back.counts[i] = s.First, int32(s.Count)
+		row.back.attempts[i], row.back.losses[i] = int32(s.Attempt), int32(s.Losses)
+		row.back.waits[i] = s.Wait.Microseconds()
+	}
+	return row
+}
 
 // Record writes what became of a chunk, ends the job when that was its last,
 // and claims the lane's next chunk where next is not nil: one round trip, one
@@ -144,58 +241,23 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	return p, claimed, nil
 }
 
-// addTo adds what Record writes. It returns the outcomes in it: how many
-// succeeded, and how many failed by kind.
+// addTo adds the statements that write the record. It returns the outcomes in it:
+// how many succeeded, and how many failed by kind.
 func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map[jobs.ErrorKind]int64, err error) {
-	var (
-		firsts    = make([]int64, len(r.Outcomes))
-		counts    = make([]int32, len(r.Outcomes))
-		failed    = make([]string, len(r.Outcomes))
-		outputs   = make([][]byte, len(r.Outcomes))
-		durations = make([][]byte, len(r.Outcomes))
-		groups    = make([]string, len(r.Outcomes))
-		failing   = newFailures()
-		done, bad int
-	)
-	for i, run := range r.Outcomes {
-		firsts[i], counts[i], outputs[i], durations[i] = run.First, int32(run.Count), run.Outputs, outcomes.PackDurations(run.Durations)
-		failed[i], groups[i] = arrayText(run.Failed), arrayText(signed(failing.add(run)))
-		done += run.Count
-		bad += len(run.Failed)
-	}
-	var (
-		backFirsts  = make([]int64, len(r.Back))
-		backCounts  = make([]int32, len(r.Back))
-		backAttempt = make([]int32, len(r.Back))
-		backLosses  = make([]int32, len(r.Back))
-		backWaits   = make([]int64, len(r.Back))
-	)
-	for i, piece := range r.Back {
-		backFirsts[i], backCounts[i] = piece.First, int32(piece.Count)
-		backAttempt[i], backLosses[i] = int32(piece.Attempt), int32(piece.Losses)
-		backWaits[i] = piece.Wait.Microseconds()
-	}
+	failing := newFailures()
+	row := newRecordRow(&r, failing)
 	*into = Progress{}
-	u := r.Usage
-	b.Queue(recordSQL, r.Lease, r.Count, done, done-bad, bad,
-		u.StartedAt.Microseconds(), u.FinishedAt.Microseconds(),
-		u.User.Microseconds(), u.System.Microseconds(), u.Tasks.Microseconds(), u.Moving.Microseconds(), u.PeakMemory,
-		firsts, counts, failed, durations,
-		backFirsts, backCounts, backAttempt, r.Halt, backLosses, backWaits,
-		groups,
-		outputs, // last, so that what is large is copied once when the message grows
-	).Query(func(rows pgx.Rows) error {
+	recordStatement.addTo(b, row).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
 			into.Held = true
-			if err := rows.Scan(&into.Halted, &into.Total, &into.Succeeded, &into.Failed, &into.Leased,
-				&into.Unclaimed, &into.FailuresAllowed, &into.Turns, &into.Lanes); err != nil {
+			if err := rows.Scan(into.columns()...); err != nil {
 				return err
 			}
 		}
 		return rows.Err()
 	})
-	if bad > 0 {
+	if row.failed > 0 {
 		if err := failing.addTo(b, r.Job, r.Lease); err != nil {
 			return 0, nil, err
 		}
@@ -203,7 +265,7 @@ func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map
 	if len(r.Attempts) > 0 {
 		r.addAttempts(b)
 	}
-	return done - bad, failing.kinds, nil
+	return row.succeeded, failing.kinds, nil
 }
 
 // GiveBack returns part of a chunk to the backlog while the rest of it runs on.
@@ -229,9 +291,9 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 			select c.job_id, b.first, b.count, c.attempt, case when b.count = 1 and $2::int + $3::int > 1 then 0 else c.losses end
 			from c, unnest($4::bigint[], $5::int[]) as b (first, count)
 		)
-		select coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes from p`,
+		select `+progressColumns+` from p`,
 		lease, count, given, firsts, counts).
-		Scan(&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes)
+		Scan(p.columns()...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Progress{}, nil
 	}
