@@ -1,13 +1,11 @@
 package command_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,55 +56,6 @@ func TestEcho(t *testing.T) {
 	u := r.Ended[1].Usage
 	if u.User+u.System <= 0 || u.InTasks <= 0 || u.StartedAt.IsZero() {
 		t.Errorf("usage %+v", u)
-	}
-}
-
-func TestOutputs(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct{ kind, printf, want, failure string }{
-		{"text", `a\n`, `"a"`, ""},
-		{"text", `a\n\n`, `"a\n"`, ""},
-		{"text", ``, `""`, ""},
-		{"text", `\357\277\275<&>"\t\r\n\000`, `"�<&>\"\t\r\n\u0000"`, ""},
-		{"text", `ab\377`, "", "not UTF-8 at byte 2"},
-		{"lines", `a\r\nb\n\nc`, `["a","b","","c"]`, ""},
-		{"lines", ``, `[]`, ""},
-		{"lines", `a\nb\303`, "", "not UTF-8 at byte 3"},
-		{"json", ` {"a": [1, 2]} \n`, `{"a":[1,2]}`, ""},
-		{"json", `[1.0, 1e400, 12345678901234567890, "<\\ud800"]`, `[1.0,1e400,12345678901234567890,"<\ud800"]`, ""},
-		{"json", `["\377"]`, "", "not UTF-8 at byte 2"},
-		{"json", `[{"a": 1, "b": {}, "\\u0061": 2}]`, "", `two members of the name "a"`},
-		{"json", `1 2`, "", "not one JSON value"},
-		{"json", ``, "", "not one JSON value"},
-		{"json", `NaN`, "", "not one JSON value"},
-	} {
-		l := lane("sh", "-c", `printf '`+test.printf+`'`, "{}")
-		l.Program.Command.Output = test.kind
-		r := must(t, l, executortest.Numbers(1, 0, 1))
-		if e := r.Failed[0]; r.Outputs[0] != test.want || !strings.Contains(e.Message, test.failure) || test.failure != "" && e.Kind != jobs.KindException {
-			t.Errorf("%s %q: %s %+v", test.kind, test.printf, r.Outputs[0], e)
-		}
-	}
-}
-
-// An output is whole, or the task fails.
-func TestOutputTooLarge(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{jobs.OutputText, jobs.OutputLines, jobs.OutputJSON} {
-		l := lane("sh", "-c", `head -c "$1" /dev/zero | tr '\0' 7; echo done >&2`, "sh", "{}")
-		l.Program.Command.Output = kind
-		r := must(t, l, executortest.Values(1, 0, "1048576", "1048577", "3000000"))
-		if n := len(r.Outputs[0]); n < command.MaxOutput || len(r.Failed) != 2 {
-			t.Errorf("%s: %d bytes, %d failures", kind, n, len(r.Failed))
-		}
-		for i, want := range map[int64]string{1: "1.0 MiB (1048577 bytes), the limit is 1MiB", 2: "output too large: 2.9 MiB (3000000 bytes), the limit is 1MiB"} {
-			if e := r.Failed[i]; e.Type != "output too large" || !strings.Contains(e.Message, want) {
-				t.Errorf("%s: %.200s %.200s", kind, e.Type, e.Message)
-			}
-		}
-		if text := r.Text(); !slices.Contains(text, "2 stderr done") {
-			t.Errorf("%s: it was stalled: %s", kind, text)
-		}
 	}
 }
 
@@ -198,27 +147,6 @@ func TestBytesOfSurrogates(t *testing.T) {
 	}
 }
 
-func TestStdin(t *testing.T) {
-	t.Parallel()
-	long, _ := json.Marshal(strings.Repeat("a", 300_000))
-	l := lane("cat")
-	l.Program.Command.Stdin = true
-	r := must(t, l, executortest.Values(1, 0, `"a\nb"`, string(long), `{"x":1}`, `""`))
-	for i, want := range map[int64]string{0: `"a\nb"`, 1: string(long), 2: `"{\"x\":1}"`, 3: `""`} {
-		if r.Outputs[i] != want {
-			t.Errorf("task %d: %.100s", i, r.Outputs[i])
-		}
-	}
-	l = lane("sh", "-c", "echo ignored")
-	l.Program.Command.Stdin = true
-	if r := must(t, l, executortest.Values(1, 0, string(long))); r.Outputs[0] != `"ignored"` {
-		t.Errorf("%v %v", r.Outputs, r.Failed)
-	}
-	if r := must(t, lane("sh", "-c", `cat; echo "$1"`, "sh", "{}"), executortest.Numbers(1, 0, 1)); r.Outputs[0] != `"0"` {
-		t.Errorf("without stdin: %v %v", r.Outputs, r.Failed)
-	}
-}
-
 func TestSurroundings(t *testing.T) {
 	t.Setenv("DATABASE_URL", "secret")
 	t.Setenv("ALLCORES_TOKEN", "secret")
@@ -250,92 +178,6 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-func TestTimeout(t *testing.T) {
-	t.Parallel()
-	for i, script := range []string{
-		"trap '' TERM; sleep 100",
-		"trap '' TERM; while :; do :; done",
-		"trap '' TERM; setsid sleep 100",
-		// Of another session, deaf, and with none of the command's files.
-		"setsid sh -c \"trap '' TERM; exec sleep 100\" <&- >&- 2>&- & sleep 100",
-	} {
-		l := lane("sh", "-c", `echo before; if [ "$1" = 1 ]; then `+script+"; fi", "sh", "{}")
-		l.Job = fmt.Sprintf("timeout-%d-%d", os.Getpid(), i)
-		l.Timeout = 500 * time.Millisecond
-		r := must(t, l, executortest.Numbers(1, 0, 3))
-		if e := r.Failed[1]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Output != "before\n" || e.Message != "still running after 500ms" {
-			t.Errorf("%s: %+v", script, r.Failed)
-		}
-		if d := r.Spent[1]; d < 500*time.Millisecond || d > 1500*time.Millisecond {
-			t.Errorf("%s: it ran for %v", script, d)
-		}
-		if left := ofJob(l.Job); len(left) > 0 {
-			t.Errorf("%s: left are %q", script, left)
-		}
-	}
-}
-
-// ofJob lists the environments' files of processes that work for a job.
-func ofJob(job string) []string {
-	var found []string
-	files, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, file := range files {
-		if data, err := os.ReadFile(file); err == nil && strings.Contains(string(data), "ALLCORES_JOB="+job+"\x00") {
-			found = append(found, file)
-		}
-	}
-	return found
-}
-
-func TestMemoryLimit(t *testing.T) {
-	t.Parallel()
-	for _, groups := range executortest.Groups(t) {
-		e := &command.Executor{Groups: groups}
-		l := lane("python3", "-c", "import sys; x = bytearray(int(sys.argv[1]) << 20)", "{}")
-		l.MemoryLimit = 100 << 20
-		r, err := executortest.Run(t, e, l, executortest.Values(1, 0, "1", "300", "2"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e := r.Failed[1]; len(r.Failed) != 1 || len(r.Outputs) != 2 || e.Kind != jobs.KindMemory || !strings.Contains(e.Message, "the memory limit of 100MiB "+executortest.Held(groups)) {
-			t.Errorf("%v, %+v", r.Outputs, r.Failed)
-		}
-	}
-}
-
-// What a command starts counts, in whatever session it is, and all of it ends.
-func TestMemoryLimitOfChildren(t *testing.T) {
-	t.Parallel()
-	groups := executortest.Groups(t)[0]
-	if groups == nil {
-		return // each process has the limit by itself
-	}
-	e := &command.Executor{Groups: groups}
-	for _, script := range []string{
-		`head -c "$1"M /dev/zero | tail -c "$1"M > /dev/null; echo went on`,
-		`setsid sh -c 'head -c "$1"M /dev/zero | tail -c "$1"M > /dev/null' sh "$1"; echo went on`,
-		// None of them alone reaches the limit.
-		`for i in 1 2 3 4; do (head -c "$1"M /dev/zero | tail -c $(($1 / 4))M; sleep 1) > /dev/null & done; wait; echo went on`,
-	} {
-		l := lane("sh", "-c", script, "sh", "{}")
-		l.MemoryLimit = 60 << 20
-		r, err := executortest.Run(t, e, l, executortest.Values(1, 0, "4", "200", "4"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e := r.Failed[1]; len(r.Failed) != 1 || len(r.Outputs) != 2 || e.Kind != jobs.KindMemory || e.Type != "SIGKILL" {
-			t.Errorf("%s: %v, %+v", script, r.Outputs, r.Failed)
-		}
-	}
-	// One that is killed for another reason has not reached the limit.
-	l := lane("sh", "-c", "kill -KILL $$")
-	l.MemoryLimit = 60 << 20
-	r, err := executortest.Run(t, e, l, executortest.Numbers(1, 0, 1))
-	if err != nil || r.Failed[0].Kind != jobs.KindCrash {
-		t.Errorf("%+v, %v", r.Failed, err)
-	}
-}
-
 // What a command leaves running ends with it, and does not hold it back.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
@@ -359,140 +201,5 @@ func TestLeftovers(t *testing.T) {
 			cmdline, err := os.ReadFile("/proc/" + pid + "/cmdline")
 			return err != nil || len(cmdline) == 0
 		})
-	}
-}
-
-func TestCancel(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	l := lane("sh", "-c", fmt.Sprintf("trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > %s/session; sleep 1000' & sleep 1000", dir))
-	b := executortest.Begin(t, &command.Executor{}, l)
-	b.Give(executortest.Numbers(1, 0, 10))
-	b.Give(executortest.Numbers(2, 10, 10))
-	var pid string
-	executortest.Eventually(t, "it runs", func() bool {
-		data, _ := os.ReadFile(filepath.Join(dir, "session"))
-		pid = strings.TrimSpace(string(data))
-		return pid != ""
-	})
-	began := time.Now()
-	b.Cancel()
-	if err := b.Wait(); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	executortest.Eventually(t, "it is gone", func() bool {
-		cmdline, err := os.ReadFile("/proc/" + pid + "/cmdline")
-		return err != nil || len(cmdline) == 0
-	})
-	if d := time.Since(began); d > 2*time.Second || d < executor.KillGrace/2 {
-		t.Errorf("it took %v", d)
-	}
-	if len(b.Back) != 20 {
-		t.Errorf("back: %v", b.Back)
-	}
-}
-
-// A command that heeds TERM has its time for it.
-func TestCancelIsGentle(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "said")
-	b := executortest.Begin(t, &command.Executor{}, lane("sh", "-c", fmt.Sprintf("trap 'sleep 0.2; echo bye > %s; exit' TERM; echo ready >&2; while :; do sleep 0.01; done", file)))
-	b.Give(executortest.Numbers(1, 0, 1))
-	b.Await("it is ready", func() bool { return len(b.Logs) > 0 })
-	b.Cancel()
-	b.Wait()
-	if data, _ := os.ReadFile(file); string(data) != "bye\n" {
-		t.Errorf("it said %q", data)
-	}
-}
-
-func TestBudgetAndHalt(t *testing.T) {
-	t.Parallel()
-	l := lane("sleep", "0.3")
-	l.Program.Command.Argv = []string{"sh", "-c", "sleep 0.3", "{}"}
-	halt := make(chan struct{})
-	l.Halt = halt
-	b := executortest.Begin(t, &command.Executor{}, l)
-	c := executortest.Numbers(1, 0, 10)
-	c.Budget = 20 * time.Millisecond
-	b.Give(c)
-	b.Give(executortest.Numbers(2, 100, 10))
-	b.Await("the tail and the chunk that waits are back", func() bool { return b.Back[1] && b.Back[9] && b.Back[100] && len(b.Outputs) == 0 })
-	b.Await("the first task is done", func() bool { return len(b.Outputs) == 1 })
-	b.Give(executortest.Numbers(3, 200, 10))
-	close(halt)
-	b.Await("the rest is back", func() bool { return b.Back[209] })
-	b.Give(executortest.Numbers(4, 300, 10))
-	if err := b.End(); err != nil {
-		t.Fatal(err)
-	}
-	if !b.Back[300] || len(b.Failed) > 0 {
-		t.Errorf("back %v, failed %v", b.Back, b.Failed)
-	}
-}
-
-func TestFailureLimit(t *testing.T) {
-	t.Parallel()
-	c := executortest.Numbers(1, 0, 100)
-	c.Failures = 2
-	if r := must(t, lane("false", "{}"), c); len(r.Failed) != 3 {
-		t.Errorf("%d failures", len(r.Failed))
-	}
-}
-
-func TestLogs(t *testing.T) {
-	t.Parallel()
-	script := `printf 'a\r\nb' >&2; sleep 0.4; printf 'c\377' >&2; head -c 800000 /dev/zero | tr '\0' 'x' | fold -w 99 >&2; printf '\nthe cause\nit failed\n\n' >&2; exit 3`
-	b := executortest.Begin(t, &command.Executor{}, lane("sh", "-c", script, "{}"))
-	b.Give(executortest.Numbers(1, 7, 1))
-	b.Await("the first line is there while it runs", func() bool { return len(b.Logs) == 1 && len(b.Ended) == 0 })
-	if err := b.End(); err != nil {
-		t.Fatal(err)
-	}
-	text := b.Text()
-	n := len(text)
-	if text[0] != "7 stderr a" || !strings.HasPrefix(text[1], "7 stderr bc\uFFFDxx") || text[n-2] != "7 stderr it failed" || text[n-3] != "7 stderr the cause" {
-		t.Errorf("%q … %q", text[:2], text[n-3:])
-	}
-	cut := slices.IndexFunc(text, func(line string) bool { return strings.Contains(line, "[cut: ") })
-	if cut < 600 || n-cut < 1900 || len(strings.Join(text, "\n")) > 300<<10 || !strings.Contains(text[cut], "left out; a task keeps the first 64 and the last 192 KiB of stderr]") {
-		t.Errorf("cut at line %d of %d", cut, n)
-	}
-	if e := b.Failed[7]; !strings.HasPrefix(e.Message, "it failed\n\nbefore it:\nxxx") || !strings.HasSuffix(e.Message, "x\nthe cause") || len(e.Message) > 2100 {
-		t.Errorf("%+v", e)
-	}
-	// One line without end: nothing of it is lost, and its end is the message.
-	r := must(t, lane("sh", "-c", `head -c 150000 /dev/zero | tr '\0' x >&2; printf '\r10 %%\r\342\202\254 is missing' >&2; exit 3`, "{}"), executortest.Numbers(1, 0, 1))
-	if whole := strings.ReplaceAll(strings.Join(r.Text(), ""), "0 stderr ", ""); r.Failed[0].Message != "€ is missing" || whole != strings.Repeat("x", 150000)+"\r10 %\r€ is missing" {
-		t.Errorf("%+v, %d bytes", r.Failed[0], len(whole))
-	}
-}
-
-// What is removed after a task is named.
-func TestLeftoverFiles(t *testing.T) {
-	t.Parallel()
-	r := must(t, lane("sh", "-c", `[ "$1" = 1 ] || { head -c 12288 /dev/zero > a.txt; mkdir d; ln -s / l; touch 'b c' "$(printf 'x\ny')" z1 z2; }`, "sh", "{}"), executortest.Numbers(1, 0, 2))
-	want := []string{`0 stderr left in the task's directory and removed: a.txt (12.0 KiB), b c (0 bytes), d/, l, "x\ny" (0 bytes), and 2 more; name files by an absolute path to keep them`}
-	if got := r.Text(); len(r.Outputs) != 2 || !slices.Equal(got, want) {
-		t.Errorf("%v %q", r.Failed, got)
-	}
-}
-
-func TestPinned(t *testing.T) {
-	t.Parallel()
-	l := lane("python3", "-c", "import os; print(sorted(os.sched_getaffinity(0)))", "{}")
-	l.Program.Command.Output = jobs.OutputJSON
-	var all []int
-	if r := must(t, l, executortest.Numbers(1, 0, 1)); json.Unmarshal([]byte(r.Outputs[0]), &all) != nil {
-		t.Fatalf("%v %v", r.Outputs, r.Failed)
-	}
-	for _, cores := range [][]int{all[:1], all[len(all)-1:], all[:min(2, len(all))]} {
-		l := lane("python3", "-c", "import os; print(sorted(os.sched_getaffinity(0)), os.environ['ALLCORES_TASK_CORES'], os.environ['OMP_NUM_THREADS'])", "{}")
-		l.Cores, l.CoreCount = cores, len(cores)
-		numbers := strings.Trim(fmt.Sprint(cores), "[]")
-		want := fmt.Sprintf("\"[%s] %s %d\"", strings.ReplaceAll(numbers, " ", ", "), strings.ReplaceAll(numbers, " ", ","), len(cores))
-		if r := must(t, l, executortest.Numbers(1, 0, 1)); r.Outputs[0] != want {
-			t.Errorf("pinned to %v: %v %v, want %s", cores, r.Outputs, r.Failed, want)
-		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package executortest runs turns of an executor in tests, and checks the promises
-// that executor.Executor makes about its reports.
+// Package executortest runs sessions of an executor in tests, and checks the
+// promises that executor.Executor makes about its updates.
 package executortest
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// Groups are the ways to hold memory limits that can be had here: by control
-// groups, unless none can be made, and, with nil, by resource limits.
+// Groups returns the ways to hold memory limits on this machine: control groups,
+// where they can be made, and, as nil, resource limits.
 func Groups(t *testing.T) []*cgroup.Tree {
 	t.Helper()
 	tree, err := cgroup.Open()
@@ -29,7 +29,7 @@ func Groups(t *testing.T) []*cgroup.Tree {
 	return []*cgroup.Tree{tree, nil}
 }
 
-// Held is the part of a failure's message that says how the limit was held.
+// Held returns the part of a failure's message that names what held the limit.
 func Held(groups *cgroup.Tree) string {
 	if groups != nil {
 		return "(held by a control group, with all that it started)"
@@ -47,15 +47,22 @@ func Values(id, first int64, inputs ...string) executor.Chunk {
 	return executor.Chunk{ID: id, First: first, Count: len(inputs), Inputs: []byte(strings.Join(inputs, "\n") + "\n"), Failures: -1}
 }
 
-// A Record is what a turn reported, with every promise of executor.Executor about
-// reports checked.
+// A Record is what a session's updates said, with every promise of
+// executor.Executor about updates checked.
 type Record struct {
-	t *testing.T
+	Tasks
+	Order []int64 // chunks in the order of their end
+	Ended map[int64]executor.Update
+	Logs  []jobs.LogLine
 
-	mu       sync.Mutex
-	chunks   map[int64]executor.Chunk
-	Order    []int64 // chunks in the order of their end
-	Ended    map[int64]executor.Update
+	t      *testing.T
+	mu     sync.Mutex
+	chunks map[int64]executor.Chunk
+	more   chan struct{} // closed and replaced at each update
+}
+
+// Tasks are what became of tasks, by index.
+type Tasks struct {
 	Outputs  map[int64]string         // of tasks that succeeded
 	Failed   map[int64]jobs.TaskError // of tasks that failed
 	Packed   int                      // outputs that came packed
@@ -63,108 +70,54 @@ type Record struct {
 	Back     map[int64]bool
 	Suspects map[int64]bool
 	Lost     map[int64]bool
-	Logs     []jobs.LogLine
-	more     chan struct{} // closed and replaced at each report
 }
 
 // NewRecord makes an empty record.
 func NewRecord(t *testing.T) *Record {
 	return &Record{
-		t: t, chunks: map[int64]executor.Chunk{}, Ended: map[int64]executor.Update{},
-		Outputs: map[int64]string{}, Failed: map[int64]jobs.TaskError{}, Spent: map[int64]time.Duration{},
-		Back: map[int64]bool{}, Suspects: map[int64]bool{}, Lost: map[int64]bool{}, more: make(chan struct{}),
+		t: t, chunks: map[int64]executor.Chunk{}, Ended: map[int64]executor.Update{}, more: make(chan struct{}),
+		Tasks: Tasks{
+			Outputs: map[int64]string{}, Failed: map[int64]jobs.TaskError{}, Spent: map[int64]time.Duration{},
+			Back: map[int64]bool{}, Suspects: map[int64]bool{}, Lost: map[int64]bool{},
+		},
 	}
 }
 
-func (r *Record) report(p executor.Update) {
+// add records an update.
+func (r *Record) add(u executor.Update) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c, ok := r.chunks[p.Chunk]
+	c, ok := r.chunks[u.Chunk]
 	if !ok {
-		r.t.Errorf("report of unknown chunk %d", p.Chunk)
+		r.t.Errorf("update of unknown chunk %d", u.Chunk)
 	}
-	if _, ok := r.Ended[p.Chunk]; ok {
-		r.t.Errorf("report of chunk %d after its end", p.Chunk)
+	if _, ok := r.Ended[u.Chunk]; ok {
+		r.t.Errorf("update of chunk %d after its end", u.Chunk)
 	}
-	if len(p.Outcomes) > 0 && !p.Ended {
-		r.t.Errorf("chunk %d: outcomes before its end", p.Chunk)
-	}
-	claim := func(task int64) {
-		if task < c.First || task >= c.First+int64(c.Count) {
-			r.t.Errorf("chunk %d: task %d is not in it", p.Chunk, task)
-		}
-		if r.told(task) {
-			r.t.Errorf("chunk %d: task %d is reported twice", p.Chunk, task)
-		}
+	if len(u.Outcomes) > 0 && !u.Ended {
+		r.t.Errorf("chunk %d: outcomes before its end", u.Chunk)
 	}
 	last := int64(-1)
-	for _, run := range p.Outcomes {
+	for _, run := range u.Outcomes {
 		if run.First <= last {
-			r.t.Errorf("chunk %d: runs do not ascend", p.Chunk)
+			r.t.Errorf("chunk %d: runs do not ascend", u.Chunk)
 		}
 		last = run.First + int64(run.Count) - 1
-		if len(run.Durations) != 2*run.Count {
-			r.t.Errorf("chunk %d: %d bytes of durations for %d tasks", p.Chunk, len(run.Durations), run.Count)
-		}
-		if outcomes.Packed(run.Outputs) {
-			r.Packed += run.Count
-			if run.Count > outcomes.MaxPacked || len(run.Failed) > 0 {
-				r.t.Errorf("chunk %d: %d outputs packed, %d of them failed", p.Chunk, run.Count, len(run.Failed))
-			}
-		}
-		failed := map[int32]bool{}
-		for _, i := range run.Failed {
-			failed[i] = true
-		}
-		n := 0
-		for i, line := range outcomes.Lines(run.Outputs) {
-			n++
-			task := run.First + int64(i)
-			claim(task)
-			if line.Failed() != failed[int32(i)] {
-				r.t.Errorf("task %d: Failed says %v, its line is %s", task, failed[int32(i)], line)
-			}
-			if 2*i+2 <= len(run.Durations) {
-				r.Spent[task] = outcomes.DecodeDuration(uint16(run.Durations[2*i]) | uint16(run.Durations[2*i+1])<<8)
-			}
-			if !line.Failed() {
-				r.Outputs[task] = string(line.Value())
-				continue
-			}
-			var e jobs.TaskError
-			if err := json.Unmarshal(line.Value(), &e); err != nil {
-				r.t.Errorf("task %d: %v in %s", task, err, line)
-			}
-			r.Failed[task] = e
-		}
-		if n != run.Count {
-			r.t.Errorf("chunk %d: %d lines for %d tasks", p.Chunk, n, run.Count)
-		}
+		r.addOutcomes(c, run)
 	}
-	for _, s := range p.Back {
-		for i := range int64(s.Count) {
-			claim(s.First + i)
-			r.Back[s.First+i] = true
-		}
-	}
-	for _, s := range p.Lost {
-		for i := range int64(s.Count) {
-			claim(s.First + i)
-			r.Lost[s.First+i] = true
-		}
-	}
-	for _, s := range p.Suspects {
-		claim(s)
+	r.addSpans(c, u.Back, r.Back)
+	r.addSpans(c, u.Lost, r.Lost)
+	for _, s := range u.Suspects {
+		r.claim(c, s)
 		r.Suspects[s] = true
 	}
-	r.Logs = append(r.Logs, p.Logs...)
-	if p.Ended {
-		r.Ended[p.Chunk] = p
-		r.Order = append(r.Order, p.Chunk)
+	r.Logs = append(r.Logs, u.Logs...)
+	if u.Ended {
+		r.Ended[u.Chunk] = u
+		r.Order = append(r.Order, u.Chunk)
 		for i := range int64(c.Count) {
-			task := c.First + i
-			if !r.told(task) {
-				r.t.Errorf("chunk %d: task %d is missing", p.Chunk, task)
+			if task := c.First + i; !r.has(task) {
+				r.t.Errorf("chunk %d: task %d is missing", u.Chunk, task)
 			}
 		}
 	}
@@ -172,14 +125,75 @@ func (r *Record) report(p executor.Update) {
 	r.more = make(chan struct{})
 }
 
-// told reports whether it was said what became of a task.
-func (r *Record) told(task int64) bool {
-	_, ok := r.Outputs[task]
-	_, bad := r.Failed[task]
-	return ok || bad || r.Back[task] || r.Suspects[task] || r.Lost[task]
+// claim checks that a task is of the chunk and in no update before.
+func (r *Record) claim(c executor.Chunk, task int64) {
+	if task < c.First || task >= c.First+int64(c.Count) {
+		r.t.Errorf("chunk %d: task %d is not in it", c.ID, task)
+	}
+	if r.has(task) {
+		r.t.Errorf("chunk %d: task %d is in updates twice", c.ID, task)
+	}
 }
 
-// Await waits until what holds of the record holds.
+// addSpans records the tasks of spans.
+func (r *Record) addSpans(c executor.Chunk, spans []executor.Span, tasks map[int64]bool) {
+	for _, s := range spans {
+		for i := range int64(s.Count) {
+			r.claim(c, s.First+i)
+			tasks[s.First+i] = true
+		}
+	}
+}
+
+// addOutcomes records outcomes of a chunk.
+func (r *Record) addOutcomes(c executor.Chunk, run outcomes.Encoded) {
+	if len(run.Durations) != 2*run.Count {
+		r.t.Errorf("chunk %d: %d bytes of durations for %d tasks", c.ID, len(run.Durations), run.Count)
+	}
+	if outcomes.Packed(run.Outputs) {
+		r.Packed += run.Count
+		if run.Count > outcomes.MaxPacked || len(run.Failed) > 0 {
+			r.t.Errorf("chunk %d: %d outputs packed, %d of them failed", c.ID, run.Count, len(run.Failed))
+		}
+	}
+	failed := map[int32]bool{}
+	for _, i := range run.Failed {
+		failed[i] = true
+	}
+	n := 0
+	for i, line := range outcomes.Lines(run.Outputs) {
+		n++
+		task := run.First + int64(i)
+		r.claim(c, task)
+		if line.Failed() != failed[int32(i)] {
+			r.t.Errorf("task %d: Failed says %v, its line is %s", task, failed[int32(i)], line)
+		}
+		if 2*i+2 <= len(run.Durations) {
+			r.Spent[task] = outcomes.DecodeDuration(uint16(run.Durations[2*i]) | uint16(run.Durations[2*i+1])<<8)
+		}
+		if !line.Failed() {
+			r.Outputs[task] = string(line.Value())
+			continue
+		}
+		var e jobs.TaskError
+		if err := json.Unmarshal(line.Value(), &e); err != nil {
+			r.t.Errorf("task %d: %v in %s", task, err, line)
+		}
+		r.Failed[task] = e
+	}
+	if n != run.Count {
+		r.t.Errorf("chunk %d: %d lines for %d tasks", c.ID, n, run.Count)
+	}
+}
+
+// has reports whether an update had the task.
+func (t *Tasks) has(task int64) bool {
+	_, ok := t.Outputs[task]
+	_, bad := t.Failed[task]
+	return ok || bad || t.Back[task] || t.Suspects[task] || t.Lost[task]
+}
+
+// Await waits until holds returns true of the record.
 func (r *Record) Await(what string, holds func() bool) {
 	r.t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -198,7 +212,7 @@ func (r *Record) Await(what string, holds func() bool) {
 	}
 }
 
-// Text is what was printed, line by line: task, stream and text.
+// Text returns the log lines as task, stream and text.
 func (r *Record) Text() []string {
 	var lines []string
 	for _, l := range r.Logs {
@@ -207,7 +221,7 @@ func (r *Record) Text() []string {
 	return lines
 }
 
-// A Session is a Run in progress.
+// A Session is a call of Run in progress.
 type Session struct {
 	*Record
 	in     chan executor.Chunk
@@ -215,17 +229,17 @@ type Session struct {
 	done   chan error
 }
 
-// Begin starts a turn on an executor.
+// Begin starts a session.
 func Begin(t *testing.T, e executor.Executor, l executor.Lane) *Session {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	b := &Session{Record: NewRecord(t), in: make(chan executor.Chunk), Cancel: cancel, done: make(chan error, 1)}
-	go func() { b.done <- e.Run(ctx, l, b.in, b.report) }()
+	go func() { b.done <- e.Run(ctx, l, b.in, b.add) }()
 	t.Cleanup(cancel)
 	return b
 }
 
-// Give hands over a chunk.
+// Give passes a chunk to the session.
 func (b *Session) Give(c executor.Chunk) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -240,13 +254,15 @@ func (b *Session) Give(c executor.Chunk) {
 	}
 }
 
-// End closes the turn and waits for its end; every chunk must be reported.
+// End lets no further chunk come and waits for the session's end.
 func (b *Session) End() error {
 	b.t.Helper()
 	close(b.in)
 	return b.Wait()
 }
 
+// Wait waits for the session's end and returns its error. Every chunk must have
+// ended.
 func (b *Session) Wait() error {
 	b.t.Helper()
 	select {
@@ -255,7 +271,7 @@ func (b *Session) Wait() error {
 		defer b.mu.Unlock()
 		for id := range b.chunks {
 			if _, ok := b.Ended[id]; !ok {
-				b.t.Errorf("chunk %d was never reported as ended", id)
+				b.t.Errorf("chunk %d never ended", id)
 			}
 		}
 		return err
@@ -265,7 +281,7 @@ func (b *Session) Wait() error {
 	}
 }
 
-// Run runs chunks in one turn.
+// Run runs chunks in one session.
 func Run(t *testing.T, e executor.Executor, l executor.Lane, chunks ...executor.Chunk) (*Record, error) {
 	t.Helper()
 	b := Begin(t, e, l)
@@ -287,11 +303,11 @@ func Run(t *testing.T, e executor.Executor, l executor.Lane, chunks ...executor.
 	return b.Record, b.End()
 }
 
-// Lock and Unlock guard the record's fields while the turn runs.
+// Lock and Unlock guard the record's fields while the session runs.
 func (r *Record) Lock()   { r.mu.Lock() }
 func (r *Record) Unlock() { r.mu.Unlock() }
 
-// Eventually waits until something outside of a turn holds.
+// Eventually waits until something outside of a session holds.
 func Eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {

@@ -9,36 +9,34 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// What an async task does to its asyncio task, its context or the event loop reaches
-// no other task, neither one beside it nor one after it.
-func TestAsyncTasksApart(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		source string
-		want   string // of every task but those of whose outcome nothing is promised
-		free   string // their inputs
-	}{
-		"late cancel": {source: `
+// An asyncTest is an async function that meddles with asyncio.
+type asyncTest struct {
+	source string
+	free   string // the input of the task of whose outcome nothing is promised
+}
+
+var asyncTests = map[string]asyncTest{
+	"late cancel": {source: `
     asyncio.current_task().cancel()
     return "ok"`},
-		"late cancel, then await": {source: `
+	"late cancel, then await": {source: `
     if x % 3 == 1:
         asyncio.current_task().cancel()
         return "ok"
     await asyncio.sleep(0.001)
     return "ok"`},
-		"timer": {source: `
+	"timer": {source: `
     if x % 3 == 0:
         asyncio.get_running_loop().call_later(0.01, asyncio.current_task().cancel)
         return "ok"
     await asyncio.sleep(0.03)
     return "ok"`},
-		"context": {source: `
+	"context": {source: `
     before = v.get()
     v.set(x)
     await asyncio.sleep(0)
     return "ok" if before == "module" and v.get() == x else before`},
-		"swallowed cancel": {source: `
+	"swallowed cancel": {source: `
     if x % 3 == 0:
         asyncio.current_task().cancel()
         try:
@@ -47,7 +45,7 @@ func TestAsyncTasksApart(t *testing.T) {
             return "ok"
     await asyncio.sleep(0.001)
     return "ok" if sys.version_info < (3, 11) or asyncio.current_task().cancelling() == 0 else "cancelling"`},
-		"children left over": {source: `
+	"children left over": {source: `
     async def child():
         await asyncio.sleep(0.005)
         raise ValueError("of a child")
@@ -55,14 +53,14 @@ func TestAsyncTasksApart(t *testing.T) {
     asyncio.ensure_future(asyncio.sleep(60))
     await asyncio.sleep(0.002)
     return "ok"`},
-		"cancel all": {source: `
+	"cancel all": {source: `
     await asyncio.sleep(0.002 * (x % 3))
     if x == 4:
         for task in asyncio.all_tasks():
             task.cancel()
     await asyncio.sleep(0.01)
     return "ok"`, free: "4"},
-		"cancel a neighbour": {source: `
+	"cancel a neighbour": {source: `
     tasks[x] = asyncio.current_task()
     await asyncio.sleep(0.001)
     for task in tasks.values():
@@ -70,39 +68,45 @@ func TestAsyncTasksApart(t *testing.T) {
             task.cancel()
     await asyncio.sleep(0.001)
     return "ok"`},
-		"await all": {source: `
+	"await all": {source: `
     asyncio.ensure_future(asyncio.sleep(0.002))
     await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
     return "ok"`},
-		"stop the loop": {source: `
+	"stop the loop": {source: `
     asyncio.get_running_loop().stop()
     await asyncio.sleep(0.001)
     return "ok"`},
-		"close the loop": {source: `
+	"close the loop": {source: `
     try:
         asyncio.get_running_loop().close()
     except RuntimeError:
         pass
     await asyncio.sleep(0.001)
     return "ok"`},
-		"exit of a child": {source: `
+	"exit of a child": {source: `
     async def child():
         raise SystemExit(3) if x % 2 else KeyboardInterrupt()
     try:
         await asyncio.ensure_future(child())
     except (SystemExit, KeyboardInterrupt):
         return "ok"`},
-		"task factory": {source: `
+	"task factory": {source: `
     loop = asyncio.get_running_loop()
     loop.set_task_factory(lambda loop, coro, **kw: 1 / 0)
     await asyncio.sleep(0.001)
     return "ok"`},
-		"exit": {source: `
+	"exit": {source: `
     if x == 5:
         raise SystemExit(1)
     await asyncio.sleep(0.001)
     return "ok"`, free: "5"},
-	} {
+}
+
+// What an async task does to its asyncio task, its context or the event loop reaches
+// no other task, neither one beside it nor one after it.
+func TestAsyncTasksApart(t *testing.T) {
+	t.Parallel()
+	for name, test := range asyncTests {
 		for _, threads := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s %d", name, threads), func(t *testing.T) {
 				t.Parallel()

@@ -90,3 +90,58 @@ def f(x):
 		t.Errorf("it was loaded %d times", len(loads))
 	}
 }
+
+// One that is killed from outside while it loads the program is replaced; one
+// whose program kills it each time is not.
+func TestKilledWhileLoading(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "loads")
+	r := must(t, lane(fmt.Sprintf("import os, signal\nopen(%q, 'a').write('x')\nif os.path.getsize(%q) < 2: os.kill(os.getpid(), signal.SIGKILL)\ndef f(x):\n    return x", file, file)),
+		executortest.Numbers(1, 0, 10), executortest.Numbers(2, 10, 10))
+	if len(r.Outputs) != 20 {
+		t.Errorf("%v %v", r.Outputs, r.Failed)
+	}
+	_, err := executortest.Run(t, shared, lane("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\ndef f(x): pass"), executortest.Numbers(1, 0, 10))
+	var e *executor.LoadError
+	if !errors.As(err, &e) || e.Kind != jobs.KindCrash || e.Type != "SIGKILL" {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ source, kind, message, trace string }{
+		{"import nothing_like_this\ndef f(x): pass", "ModuleNotFoundError", "nothing_like_this", "line 1, in <module>\n    import nothing_like_this"},
+		{"def g(x): pass", "AttributeError", "no function f", ""},
+		{"f = 3", "TypeError", "is not a function but int", ""},
+		{"raise SystemExit(2)", "SystemExit", "2", "line 1"},
+		{"def f(:", "SyntaxError", "invalid syntax", "def f(:"},
+		{"import os\nos._exit(9)", "exit 9", "while the program was loaded", ""},
+		{"import os\nos.abort()", "SIGABRT", "while the program was loaded", ""},
+	} {
+		r, err := executortest.Run(t, shared, lane(test.source), executortest.Numbers(1, 0, 10), executortest.Numbers(2, 10, 10))
+		var e *executor.LoadError
+		if !errors.As(err, &e) {
+			t.Errorf("%q: error %v", test.source, err)
+			continue
+		}
+		if e.Type != test.kind || !strings.Contains(e.Message, test.message) || !strings.Contains(e.Traceback, test.trace) {
+			t.Errorf("%q: %+v", test.source, e)
+		}
+		for i := range int64(10) {
+			if !r.Back[i] {
+				t.Errorf("%q: task %d is not back", test.source, i)
+			}
+		}
+	}
+}
+
+func TestNoInterpreter(t *testing.T) {
+	t.Parallel()
+	l := lane("def f(x): pass")
+	l.Program.Python.Interpreter = "/nowhere/python3"
+	r, err := executortest.Run(t, shared, l, executortest.Numbers(1, 0, 10))
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/python3") || !r.Back[0] {
+		t.Errorf("error %v, back %v", err, r.Back)
+	}
+}

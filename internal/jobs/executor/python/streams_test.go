@@ -9,62 +9,61 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// sys.stdout and sys.stderr are what programs expect them to be, whatever a task
-// before did to them.
-func TestStreams(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		top, body string
-		want      []string // printed by each task, in this order within a stream
-	}{
-		"wrapped": {"", `
+// A streamTest is a program that uses sys.stdout and sys.stderr.
+type streamTest struct {
+	top, body string
+	want      []string // printed by each task, in this order within a stream
+}
+
+var streamTests = map[string]streamTest{
+	"wrapped": {"", `
     w = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
     w.write("wrapped é\n")
     w.flush()
     w.detach()`, []string{"stdout wrapped é"}},
-		"wrapped, not detached": {"", `
+	"wrapped, not detached": {"", `
     io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8").write("gone\n")
     gc.collect()
     print("end")`, []string{"stdout gone", "stdout end"}},
-		"wrapped at import": {`sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")`, `
+	"wrapped at import": {`sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")`, `
     print("task", x, flush=True)`, []string{"stdout task %d"}},
-		"detached at import": {`sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="latin-1")
+	"detached at import": {`sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="latin-1")
 sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
     print("task", x, flush=True)
     print("é", file=sys.stderr)`, []string{"stdout task %d", "stderr é"}},
-		"detached": {"", `
+	"detached": {"", `
     sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8", line_buffering=True)
     print("task", x)`, []string{"stdout task %d"}},
-		"codecs": {"", `
+	"codecs": {"", `
     codecs.getwriter("utf-8")(sys.stdout.buffer).write("é\n")`, []string{"stdout é"}},
-		"binary": {"", `
+	"binary": {"", `
     sys.stdout.buffer.writelines([b"one\n", bytearray(b"two\n"), memoryview(b"three\n")])
     for part in (b"\xe2", b"\x82", b"\xac\nhalf \xe2\x82"):
         sys.stdout.buffer.write(part)
         sys.stdout.flush()
     sys.stderr.buffer.write(b"\xff\n")`, []string{"stdout one", "stdout two", "stdout three", "stdout €", "stdout half \uFFFD", "stderr \uFFFD"}},
-		"text and binary": {"", `
+	"text and binary": {"", `
     sys.stdout.write("a")
     sys.stdout.buffer.write(b"b")
     print("c")`, []string{"stdout abc"}},
-		"configured": {"", `
+	"configured": {"", `
     sys.stdout.reconfigure(encoding="ascii", errors="xmlcharrefreplace")
     print("é")
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     print("é", "\ud800")`, []string{"stdout &#233;", `stdout é \ud800`}},
-		"closed": {"", `
+	"closed": {"", `
     with sys.stdout:
         print("one")
     sys.stdout.close()
     sys.stderr.buffer.close()
     print("two")
     print("three", file=sys.stderr)`, []string{"stdout one", "stdout two", "stderr three"}},
-		"descriptor": {"", `
+	"descriptor": {"", `
     print("one", flush=True)
     subprocess.run(["sh", "-c", "sleep 0.02; echo two; echo three >&2"], stdout=sys.stdout, stderr=sys.stderr)
     time.sleep(0.1)
     print("four", flush=True)`, []string{"stdout one", "stdout two", "stdout four", "stderr three"}},
-		"redirected": {"", `
+	"redirected": {"", `
     with tempfile.TemporaryFile() as file:
         print("before")
         saved = os.dup(1)
@@ -76,7 +75,7 @@ sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
         os.close(saved)
         file.seek(0)
         print(file.read())`, []string{"stdout before", `stdout b'caught %d\nbytes\n'`}},
-		"forked": {"def show(x):\n    print('child', x)\n    sys.stdout = io.TextIOWrapper(sys.stdout.buffer)\n    print('wrapped', flush=True)", `
+	"forked": {"def show(x):\n    print('child', x)\n    sys.stdout = io.TextIOWrapper(sys.stdout.buffer)\n    print('wrapped', flush=True)", `
     print("before")
     with multiprocessing.get_context("fork").Pool(1) as p:
         p.map(show, [x])
@@ -84,18 +83,18 @@ sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
         print("forked", x)
         os._exit(0)
     os.wait()`, []string{"stdout before", "stdout child %d", "stdout wrapped", "stdout forked %d"}},
-		"caught": {"", `
+	"caught": {"", `
     with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.redirect_stderr(sys.stdout):
         print("caught")
         print("caught, too", file=sys.stderr)
     print([text.getvalue()])`, []string{`stdout ['caught\ncaught, too\n']`}},
-		"logging": {"log = logging.getLogger('mine')\nlog.addHandler(logging.StreamHandler(sys.stdout))\nlogging.basicConfig()", `
+	"logging": {"log = logging.getLogger('mine')\nlog.addHandler(logging.StreamHandler(sys.stdout))\nlogging.basicConfig()", `
     log.warning("task %d", x)`, []string{"stdout task %d", "stderr WARNING:mine:task %d"}},
-		"faulthandler": {"import faulthandler", `
+	"faulthandler": {"import faulthandler", `
     faulthandler.enable()
     faulthandler.dump_traceback(all_threads=False)
     time.sleep(0.01)`, nil},
-		"threads": {"", `
+	"threads": {"", `
     def work(n):
         for i in range(50):
             sys.stdout.write("%d of %d\n" % (i, n))
@@ -103,7 +102,13 @@ sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
     threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()`, nil},
-	} {
+}
+
+// sys.stdout and sys.stderr are what programs expect them to be, whatever a task
+// before did to them.
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	for name, test := range streamTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := lane("import codecs, contextlib, gc, io, logging, multiprocessing, os, subprocess, sys, tempfile, threading, time\n" + test.top + "\ndef f(x):" + test.body + "\n    return 'ok'\n")
@@ -118,34 +123,38 @@ sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
 					t.Errorf("task %d: %s %+v", i, r.Outputs[i], r.Failed[i])
 				}
 				for _, stream := range []string{"stdout", "stderr"} {
-					var want []string
-					for _, line := range test.want {
-						if text, found := strings.CutPrefix(line, stream+" "); found {
-							want = append(want, strings.ReplaceAll(text, "%d", fmt.Sprint(i)))
-						}
-					}
-					lines := got[fmt.Sprint(i, " ", stream)]
-					switch {
-					case name == "threads" && stream == "stdout":
-						if len(lines) != 150 || !slices.Contains(lines, "49 of 2") {
-							t.Errorf("task %d: %d lines", i, len(lines))
-						}
-					case name == "faulthandler" && stream == "stderr":
-						if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, `File "program.py", line 5 in f`) }) {
-							t.Errorf("task %d: %q", i, lines)
-						}
-					case name == "forked": // the descriptor's lines may overtake
-						slices.Sort(lines)
-						slices.Sort(want)
-						fallthrough
-					default:
-						if !slices.Equal(lines, want) {
-							t.Errorf("task %d, %s: %q, want %q", i, stream, lines, want)
-						}
-					}
+					checkStream(t, name, i, stream, got[fmt.Sprint(i, " ", stream)])
 				}
 			}
 		})
+	}
+}
+
+// checkStream checks the lines that task i of a stream test printed to a stream.
+func checkStream(t *testing.T, name string, i int64, stream string, lines []string) {
+	var want []string
+	for _, line := range streamTests[name].want {
+		if text, found := strings.CutPrefix(line, stream+" "); found {
+			want = append(want, strings.ReplaceAll(text, "%d", fmt.Sprint(i)))
+		}
+	}
+	switch {
+	case name == "threads" && stream == "stdout":
+		if len(lines) != 150 || !slices.Contains(lines, "49 of 2") {
+			t.Errorf("task %d: %d lines", i, len(lines))
+		}
+	case name == "faulthandler" && stream == "stderr":
+		if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, `File "program.py", line 5 in f`) }) {
+			t.Errorf("task %d: %q", i, lines)
+		}
+	case name == "forked": // the descriptor's lines may overtake
+		slices.Sort(lines)
+		slices.Sort(want)
+		fallthrough
+	default:
+		if !slices.Equal(lines, want) {
+			t.Errorf("task %d, %s: %q, want %q", i, stream, lines, want)
+		}
 	}
 }
 
