@@ -106,6 +106,20 @@ from c, t left join input_blocks i
 	on not $10 and i.job_id = $1 and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
 order by i.first`
 
+// share returns how many tasks the claim gets of those at the cursor, of which left
+// are unclaimed and sharers lanes have turns. claimSQL has the same rule, for a
+// job that is stored already; TestClaimRule holds them equal.
+func (c Claim) share(left int64, sharers int) int64 {
+	if c.Fixed {
+		return min(left, int64(c.Want))
+	}
+	fair := left
+	if sharers > 1 {
+		fair = (left + int64(2*sharers) - 1) / int64(2*sharers)
+	}
+	return min(left, max(min(int64(c.Want), fair), int64(c.Floor)))
+}
+
 func (c Claim) addTo(b *pgx.Batch, into *Claimed) {
 	b.Queue(claimSQL, c.Job, c.Node, c.Lane, c.Core, c.Want, c.Floor, c.Fixed, c.First, c.Waited.Microseconds(), c.Ranged).
 		Query(into.scan)

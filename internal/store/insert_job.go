@@ -143,8 +143,8 @@ func (n NewJob) addTo(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	return begun, rest, nil
 }
 
-// claim makes the chunks with which turns begin, by the same rule as claimSQL,
-// and says how many tasks they have.
+// claim makes the chunks with which turns begin, and returns how many tasks they
+// have.
 func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 	next, stop := iter.Pull(n.Spec.Inputs.Values())
 	defer stop()
@@ -153,14 +153,7 @@ func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 		if left == 0 {
 			break
 		}
-		count := min(left, int64(c.Want))
-		if !c.Fixed {
-			share := left
-			if sharers := min(lanes, n.Turns); sharers > 1 {
-				share = (left + int64(2*sharers) - 1) / int64(2*sharers)
-			}
-			count = min(left, max(min(int64(c.Want), share), int64(c.Floor)))
-		}
+		count := c.share(left, min(lanes, n.Turns))
 		lease := &Lease{First: claimed, Count: int(count), Attempt: 1}
 		if !c.Ranged {
 			for range count {
