@@ -136,9 +136,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		py.Warm()
 		commands := &command.Executor{Groups: groups}
 		o.Executors = map[string]executor.Executor{"python": py, "command": commands}
-		o.CheckCommand = commands.Check
+		o.Checks.Command = commands.Check
 	}
-	o.CheckPython = checkPython(py, c.role)
+	o.Checks.Python = checkPython(py, c.role)
 	e, err := engine.New(starting, o)
 	if err != nil {
 		return orStopped(starting, err)

@@ -82,7 +82,7 @@ func serveAt(t testing.TB, url, role string) *server {
 	}
 	py := python.New(python.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	o := engine.Options{Store: db, Logger: logger, Role: role, Version: "test", Cores: []int{0, 1}, CheckPython: py.Check, CheckCommand: new(command.Executor).Check,
+	o := engine.Options{Store: db, Logger: logger, Role: role, Version: "test", Cores: []int{0, 1}, Checks: engine.Checks{Python: py.Check, Command: new(command.Executor).Check},
 		Executors: map[string]executor.Executor{"python": py, "command": &command.Executor{}}}
 	e, err := engine.New(ctx, o)
 	if err != nil {

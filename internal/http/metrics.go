@@ -124,7 +124,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	count(failures, counts.Failures[store.OtherKind], store.OtherKind)
 
-	measured := s.engine.Measures()
+	measured := s.engine.Usage()
 	count(nodesLost, measured.Lost)
 	for name, q := range measured.Queues {
 		count(submitted, q.Submitted, name)

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -42,44 +40,51 @@ type Options struct {
 
 	// Executors by kind of program; a node that executes nothing has none.
 	Executors map[string]executor.Executor
-	// CheckPython lists what is wrong with a Python program without running
-	// it. Nil where this node cannot tell.
-	CheckPython func(context.Context, jobs.Python) ([]jobs.Violation, error)
-	// CheckCommand lists what is wrong with a command on this node without
-	// running it. Nil where this node executes nothing.
-	CheckCommand func(context.Context, jobs.Command) ([]jobs.Violation, error)
+	Checks    Checks
+}
+
+// Checks list what is wrong with a program on this node without running it. Each
+// is nil where the node cannot tell.
+type Checks struct {
+	Python  func(context.Context, jobs.Python) ([]jobs.Violation, error)
+	Command func(context.Context, jobs.Command) ([]jobs.Violation, error)
 }
 
 // An Engine is the part of one node that submits and executes. Submit and the
 // verbs may be called at any time; Start begins to execute.
 type Engine struct {
 	Options
-	node      store.NewNode
-	turns     *turns.Client
-	coreTimes coreTimes
+	node  store.NewNode
+	turns *turns.Client
 
-	queues   queues
-	plan     atomic.Pointer[plan]
-	meter    meter
-	local    localJobs
-	works    workCache
-	active   active
-	wakes    wakes
-	loads    loads
-	bulks    sync.Map      // ids of the bulk operations that are worked off here
-	draining chan struct{} // closed when no further chunk may be claimed
+	queues  queues
+	jobs    localJobs
+	active  laneSet
+	retries retries
+	bulks   sync.Map // ids of the bulk operations that run here
+	usage   usageCounters
+	health  health
 
-	lowMemory atomic.Bool // less is free than MemoryFloor
-	trouble   atomic.Pointer[trouble]
+	lifecycle
+}
 
-	// Of turns that are inserted as fetched by this node.
-	handover sync.RWMutex // held to read from when they get a slot until they run
-	started  bool         // and not stopped: they may begin
-
+// A lifecycle takes an engine from New to the end of Stop.
+type lifecycle struct {
 	//lint:ignore containedctx the engine outlives every call
 	running    context.Context // from New to the end of Stop
 	stop       context.CancelFunc
 	background sync.WaitGroup
+	draining   chan struct{} // closed when nothing more may be claimed
+
+	// Of turns that are inserted as fetched by this node.
+	handover sync.RWMutex // held to read from when they get a slot until they run
+	started  bool         // and not stopped: they may begin
+}
+
+// retries are the tasks and programs of this node that wait for another attempt.
+type retries struct {
+	wakes wakes
+	loads loadFailures
 }
 
 // New makes the engine of one node.
@@ -94,9 +99,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 			ID: store.NewID(), Host: host, Machine: machine(), PID: os.Getpid(),
 			Version: o.Version, Role: o.Role, Cores: len(o.Cores), Serves: o.Queues,
 		},
-		draining:  make(chan struct{}),
-		coreTimes: coreTimes{cores: o.Cores},
+		health: health{cores: coreTimes{cores: o.Cores}},
 	}
+	e.draining = make(chan struct{})
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.lanes = make(map[*lane]struct{})
 	if o.Role == RoleWeb {
@@ -165,7 +170,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.turns.Wake(run) })
 	e.background.Go(func() { e.sweep(run) })
 	e.background.Go(func() { e.retire(run) })
-	e.background.Go(func() { e.meterOn(run) })
+	e.background.Go(func() { e.sampleUsage(run) })
 	e.handover.Lock()
 	defer e.handover.Unlock()
 	e.started = true
@@ -187,7 +192,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 		defer force.Stop()
 		err = e.turns.Stop(ctx)
 	}
-	e.local.silence()
+	e.jobs.silence()
 	e.stop()
 	e.background.Wait()
 	if err != nil {
@@ -205,96 +210,3 @@ var (
 	errCancelled = errors.New("the job was cancelled")
 	errLeaseLost = errors.New("the node could not renew its lease")
 )
-
-// active are the lanes that run on this node.
-type active struct {
-	mu    sync.Mutex
-	lanes map[*lane]struct{}
-}
-
-func (a *active) add(l *lane) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.lanes[l] = struct{}{}
-}
-
-func (a *active) remove(l *lane) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.lanes, l)
-}
-
-func (a *active) all() []*lane {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	list := make([]*lane, 0, len(a.lanes))
-	for l := range a.lanes {
-		list = append(list, l)
-	}
-	return list
-}
-
-func (a *active) haltAll() {
-	for _, l := range a.all() {
-		l.halt()
-	}
-}
-
-func (a *active) cancelAll(cause error) {
-	for _, l := range a.all() {
-		l.cancel(cause)
-	}
-}
-
-// jobs are the ids of the jobs that this node runs.
-func (a *active) jobs() []string {
-	var ids []string
-	for _, l := range a.all() {
-		ids = append(ids, l.work.Job)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// obey carries out on this node what is decided elsewhere: it halts and cancels
-// the lanes of jobs that were paused, stopped or cancelled.
-func (e *Engine) obey(ctx context.Context) {
-	news := e.Store.Feed.WatchStates("")
-	defer news.Close()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-news.C:
-		case <-tick.C:
-		}
-		ids := e.active.jobs()
-		if len(ids) == 0 {
-			continue
-		}
-		halts, err := e.Store.Halts(ctx, ids)
-		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
-				e.Logger.Error("find out what was cancelled", "error", err)
-			}
-			continue
-		}
-		for _, l := range e.active.all() {
-			switch halts[l.work.Job] {
-			case "":
-			case "cancelled":
-				l.cancel(errCancelled)
-			default:
-				l.halt()
-			}
-		}
-		// A busy job notifies a few times a second on each node; one look
-		// every so often is enough for all of them.
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}

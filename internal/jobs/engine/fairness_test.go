@@ -27,7 +27,7 @@ func startOn(t testing.TB, url string, cores ...int) *node {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
-	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check})
+	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]executor.Executor{"python": py}, Checks: engine.Checks{Python: py.Check}})
 }
 
 // sleeps is a job of n tasks that sleep.

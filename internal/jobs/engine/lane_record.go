@@ -21,7 +21,7 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 	switch {
 	case len(u.Outcomes) > 0:
 		l.feed.overdue = false
-		l.engine.loads.succeeded(l.work.Job, l.turn.Lane)
+		l.engine.retries.loads.succeeded(l.work.Job, l.turn.Lane)
 	case len(u.Back) > 0:
 		l.feed.overdue = true
 	}
@@ -96,7 +96,7 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	}
 	l.logs.clear()
 	if answer.Held {
-		l.engine.meter.ran(l.work.Queue, u, rec.Outcomes)
+		l.engine.usage.ran(l.work.Queue, u, rec.Outcomes)
 		l.engine.wakeForRetry(l.work.Job, again)
 	}
 	if answer.Lease != nil {

@@ -32,6 +32,7 @@ func (j *localJob) learn(h *lease, u executor.Update, cut bool) {
 // here lately: another job of the same program begins with chunks of the right
 // size.
 type localJobs struct {
+	works    workCache
 	mu       sync.Mutex
 	jobs     map[string]*localJob
 	programs map[programKey]taskCost

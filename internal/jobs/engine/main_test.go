@@ -45,7 +45,7 @@ func serveNode(url string) error {
 	defer py.Close()
 	e, err := engine.New(ctx, engine.Options{
 		Store: s, Logger: logger, Role: engine.RoleWorker, Cores: []int{0, 1},
-		Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check,
+		Executors: map[string]executor.Executor{"python": py}, Checks: engine.Checks{Python: py.Check},
 	})
 	if err != nil {
 		return err

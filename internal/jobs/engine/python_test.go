@@ -27,9 +27,9 @@ func startReal(t testing.TB, url string) *node {
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(func() { py.Close() })
 	return start(t, url, engine.Options{
-		Logger:      logger,
-		Executors:   map[string]executor.Executor{"python": py, "command": &command.Executor{}},
-		CheckPython: py.Check, CheckCommand: new(command.Executor).Check,
+		Logger:    logger,
+		Executors: map[string]executor.Executor{"python": py, "command": &command.Executor{}},
+		Checks:    engine.Checks{Python: py.Check, Command: new(command.Executor).Check},
 	})
 }
 

@@ -16,7 +16,7 @@ func TestWaitForASlotIsReported(t *testing.T) {
 	t.Parallel()
 	py := pyexec.New(pyexec.Options{})
 	t.Cleanup(func() { py.Close() })
-	n := start(t, template.New(t), engine.Options{Cores: []int{0}, Executors: map[string]executor.Executor{"python": py}, CheckPython: py.Check})
+	n := start(t, template.New(t), engine.Options{Cores: []int{0}, Executors: map[string]executor.Executor{"python": py}, Checks: engine.Checks{Python: py.Check}})
 	source := "import time\ndef f(x):\n    time.sleep(0.02)\n"
 	first := n.submit(t, python(source, "f", rangeOf(60)))
 	await(t, "the first job runs", func() bool {

@@ -103,54 +103,72 @@ func join(pieces []store.BacklogSpan) []store.BacklogSpan {
 	return joined
 }
 
-// wakes are when jobs are to get a turn because something of them is due again.
+// wakes are when jobs are to get a turn because a task of them is due again.
 type wakes struct {
 	mu  sync.Mutex
 	due map[string]time.Time // by job, the next one
 }
 
-// wakeForRetry sees to it that a job has a turn as soon as the first of the
-// pieces is due. The sweep would, up to a second later; it does for those that
-// are due after a wake that is to come already.
-func (e *Engine) wakeForRetry(job string, pieces []store.BacklogSpan) {
-	wait := time.Duration(-1)
-	for _, p := range pieces {
-		if p.Wait > 0 && (wait < 0 || p.Wait < wait) {
-			wait = p.Wait
-		}
+// add notes that a job is due. It reports false where the job has an earlier wake.
+func (w *wakes) add(job string, due time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if next, ok := w.due[job]; ok && !next.After(due) {
+		return false
 	}
-	if wait < 0 {
+	if w.due == nil {
+		w.due = make(map[string]time.Time)
+	}
+	w.due[job] = due
+	return true
+}
+
+// remove drops a wake, unless an earlier one has replaced it.
+func (w *wakes) remove(job string, due time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.due[job].Equal(due) {
+		delete(w.due, job)
+	}
+}
+
+// dueMargin is the time from when a piece is due, reckoned from the database's
+// answer, until a turn is asked for it.
+const dueMargin = 2 * time.Millisecond
+
+// wakeForRetry inserts turns for a job as soon as the first of the pieces is due.
+// Recovery would, up to a second later; it does for those that are due after a wake
+// that the job has already.
+func (e *Engine) wakeForRetry(job string, pieces []store.BacklogSpan) {
+	wait, ok := firstWait(pieces)
+	if !ok {
 		return
 	}
 	wait += dueMargin
 	due := time.Now().Add(wait)
-	e.wakes.mu.Lock()
-	defer e.wakes.mu.Unlock()
-	if next, ok := e.wakes.due[job]; ok && !next.After(due) {
+	if !e.retries.wakes.add(job, due) {
 		return
 	}
-	if e.wakes.due == nil {
-		e.wakes.due = make(map[string]time.Time)
-	}
-	e.wakes.due[job] = due
 	e.background.Go(func() {
 		select {
 		case <-e.running.Done():
 			return
 		case <-time.After(wait):
 		}
-		e.wakes.mu.Lock()
-		if e.wakes.due[job].Equal(due) {
-			delete(e.wakes.due, job)
-		}
-		e.wakes.mu.Unlock()
+		e.retries.wakes.remove(job, due)
 		e.dispatchSoon(e.running, job)
 	})
 }
 
-// dueMargin is how long after a piece is due by this node's reckoning, which
-// begins when the answer of the database comes, it is asked for.
-const dueMargin = 2 * time.Millisecond
+// firstWait returns the shortest wait of the pieces that have one.
+func firstWait(pieces []store.BacklogSpan) (wait time.Duration, ok bool) {
+	for _, p := range pieces {
+		if p.Wait > 0 && (!ok || p.Wait < wait) {
+			wait, ok = p.Wait, true
+		}
+	}
+	return wait, ok
+}
 
 // maxBackoff is the longest wait before another attempt.
 const maxBackoff = time.Hour

@@ -19,9 +19,9 @@ import (
 // inputs into the form in which they are stored.
 func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, error) {
 	found := spec.Validate()
-	if py := spec.Program.Python; py != nil && e.CheckPython != nil &&
+	if py := spec.Program.Python; py != nil && e.Checks.Python != nil &&
 		!slices.ContainsFunc(found, func(v jobs.Violation) bool { return v.Location == "program.python.source" }) {
-		more, err := e.CheckPython(ctx, *py)
+		more, err := e.Checks.Python(ctx, *py)
 		if err != nil {
 			return nil, fmt.Errorf("compile source: %w", err)
 		}
@@ -31,8 +31,8 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 			}
 		}
 	}
-	if cmd := spec.Program.Command; cmd != nil && e.CheckCommand != nil && len(found) == 0 {
-		more, err := e.CheckCommand(ctx, *cmd)
+	if cmd := spec.Program.Command; cmd != nil && e.Checks.Command != nil && len(found) == 0 {
+		more, err := e.Checks.Command(ctx, *cmd)
 		if err != nil {
 			return nil, fmt.Errorf("check command: %w", err)
 		}
@@ -190,15 +190,15 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 		Job: id, OwnerID: user.ID, Queue: spec.Queue, Priority: spec.Priority,
 		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 	}
-	guess = e.local.guess(keyOf(w))
+	guess = e.jobs.guess(keyOf(w))
 	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
 }
 
 // submitted makes a job that was committed known on this node. turns says that
 // some of its turns are in River's line.
 func (e *Engine) submitted(w *store.Work, turns bool) {
-	e.meter.submitted(w.Queue)
-	e.works.put(w)
+	e.usage.submitted(w.Queue)
+	e.jobs.works.put(w)
 	e.Store.Feed.Wake("")
 	if turns {
 		e.turns.Expect(w.Job, w.Queue)

@@ -31,7 +31,7 @@ const (
 func (e *Engine) turnFailed(t *turns.Turn, err error) {
 	if !errors.Is(err, errLeaseLost) && !errors.Is(err, jobs.ErrUnavailable) {
 		e.Logger.Error("turn failed; it will be tried again", "job", t.Job, "error", err)
-		e.trouble.Store(&trouble{err.Error(), time.Now()})
+		e.health.trouble.Store(&trouble{err.Error(), time.Now()})
 	}
 }
 
@@ -43,12 +43,12 @@ func (e *Engine) crowded(queue string) bool {
 
 // work reads what must be known of a job to run it.
 func (e *Engine) work(ctx context.Context, job string) (*store.Work, error) {
-	if w := e.works.get(job); w != nil {
+	if w := e.jobs.works.get(job); w != nil {
 		return w, nil
 	}
 	w, err := e.Store.Work(ctx, job)
 	if err == nil {
-		e.works.put(w)
+		e.jobs.works.put(w)
 	}
 	return w, err
 }
@@ -70,7 +70,7 @@ func (e *Engine) begin(ctx context.Context, t *turns.Turn) (turns.RunFunc, error
 	if e.Executors[w.Program.Kind()] == nil {
 		return nil, fmt.Errorf("this node cannot run programs of kind %q", w.Program.Kind())
 	}
-	if wait := e.loads.wait(t.Job, t.Lane); wait > 0 {
+	if wait := e.retries.loads.wait(t.Job, t.Lane); wait > 0 {
 		return nil, t.Requeue(ctx, declined(wait))
 	}
 	began := time.Now()
@@ -79,7 +79,7 @@ func (e *Engine) begin(ctx context.Context, t *turns.Turn) (turns.RunFunc, error
 		return nil, t.Return(ctx)
 	}
 	t.Waited += time.Since(began)
-	e.meter.waited(t.Queue, t.Waited)
+	e.usage.waited(t.Queue, t.Waited)
 	return func(ctx context.Context) error { return e.run(ctx, t, w, q, slot, nil) }, nil
 }
 
@@ -104,7 +104,7 @@ func (e *Engine) slot(ctx context.Context, q *queue, t *turns.Turn, cores int) (
 // background. The slot is released at its end.
 func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot) {
 	data := store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}
-	e.meter.waited(w.Queue, 0)
+	e.usage.waited(w.Queue, 0)
 	e.turns.RunInserted(b.Turn, data, func(ctx context.Context, t *turns.Turn) error {
 		return e.run(ctx, t, w, q, slot, &b.Claimed)
 	})
@@ -115,8 +115,8 @@ func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot)
 func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
 	program := keyOf(w)
-	job := e.local.enter(w.Job, program)
-	defer e.local.leave(w.Job, program)
+	job := e.jobs.enter(w.Job, program)
+	defer e.jobs.leave(w.Job, program)
 	l := newLaneLoop(e, newLane(t, w, q, slot), job, t.Waited)
 	for {
 		err := e.runLane(ctx, l, first)

@@ -2,80 +2,19 @@ package engine
 
 import (
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/allcores/allcores/internal/jobs"
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
-
-	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/store"
 )
 
 // coreTimes measures what this node's cores do. It is used by one goroutine.
 type coreTimes struct {
 	cores []int
 	last  map[int]cpu.TimesStat
-}
-
-// A trouble is why a turn failed on this node's account.
-type trouble struct {
-	text string
-	at   time.Time
-}
-
-// troubleFor is how long a trouble is told of after it was last seen.
-const troubleFor = 30 * time.Second
-
-// status is what this node tells of itself with a beat.
-func (e *Engine) status() store.NodeStatus {
-	s := store.NodeStatus{
-		Cores: e.coreTimes.busy(), Memory: memory(), Load: loadAverage(),
-		Slots: e.queues.slotUse(), Pins: runtime.GOOS == "linux",
-	}
-	e.mindMemory(s.Memory)
-	s.LowMemory = e.lowMemory.Load()
-	e.meter.look(s.Cores)
-	if t := e.trouble.Load(); t != nil && time.Since(t.at) < troubleFor {
-		s.Trouble = t.text
-	}
-	at := make(map[int]*jobs.Core, len(s.Cores))
-	for i := range s.Cores {
-		at[s.Cores[i].Core] = &s.Cores[i]
-	}
-	for _, l := range e.active.all() {
-		turn := l.coreTurn()
-		for _, core := range l.cores {
-			if c := at[core]; c != nil {
-				c.Turns = append(c.Turns, turn)
-			}
-		}
-		if len(l.cores) == 0 {
-			s.Unpinned = append(s.Unpinned, turn)
-		}
-	}
-	return s
-}
-
-// mindMemory closes the queues here while less memory is free than the floor.
-// They open again when a tenth of it more is free, so that they do not flutter.
-func (e *Engine) mindMemory(m jobs.Memory) {
-	if e.MemoryFloor <= 0 || m.Total <= 0 {
-		return
-	}
-	free, floor := float64(m.Available), e.MemoryFloor*float64(m.Total)
-	low := free < floor || e.lowMemory.Load() && free < 1.1*floor
-	if e.lowMemory.Swap(low) != low {
-		if low {
-			e.Logger.Warn("memory runs out; no turn begins here until more is free", "free_bytes", m.Available, "floor_bytes", int64(floor))
-		} else {
-			e.Logger.Info("memory is free again; turns begin")
-		}
-		e.Store.Feed.Wake(store.QueueNews)
-	}
 }
 
 // busy is the share of time that each core was busy since the last call.

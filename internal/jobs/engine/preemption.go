@@ -19,7 +19,7 @@ const (
 // is called. A turn of a job that runs here already waits for the others'
 // quantum, as they do for its.
 func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
-	fresh := !e.local.knows(t.Job)
+	fresh := !e.jobs.knows(t.Job)
 	done := make(chan struct{})
 	ask := func() time.Duration {
 		var longest *lane

@@ -48,9 +48,9 @@ func TestFailedLoadIsAnAttempt(t *testing.T) {
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	t.Cleanup(py.Close)
 	n := start(t, template.New(t), engine.Options{
-		Logger:      logger,
-		Executors:   map[string]executor.Executor{"python": py, "command": &command.Executor{}},
-		CheckPython: py.Check,
+		Logger:    logger,
+		Executors: map[string]executor.Executor{"python": py, "command": &command.Executor{}},
+		Checks:    engine.Checks{Python: py.Check},
 	})
 	// Counts the loads, and fails with the first ones.
 	const counted = `

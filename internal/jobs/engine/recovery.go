@@ -8,59 +8,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/store"
 )
-
-const (
-	beatEvery = time.Second
-	// selfStop is how long after its last heartbeat a node stops its processes
-	// by itself: before anyone else may take their tasks.
-	selfStop = store.NodeLease * 2 / 3
-)
-
-// beat renews this node's lease every second. When it could not for selfStop,
-// or was declared dead, the node abandons what it has in hand.
-func (e *Engine) beat(ctx context.Context) {
-	last := time.Now()
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	away := false
-	for {
-		// The lease counts from before the beat was sent.
-		sent := time.Now()
-		if sent.Sub(last) > selfStop {
-			e.active.cancelAll(errLeaseLost)
-		}
-		attempt, cancel := context.WithTimeout(ctx, selfStop/2)
-		alive, err := e.Store.Beat(attempt, e.node.ID, e.status())
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			if !away {
-				e.Logger.Warn("cannot reach the database; work goes on when it is back", "error", err)
-			}
-			away = true
-		case !alive:
-			e.Logger.Warn("this node was taken for dead; its tasks are abandoned and run again")
-			e.active.cancelAll(errLeaseLost)
-			if err := e.Store.Revive(ctx, e.node.ID); err != nil && ctx.Err() == nil {
-				e.Logger.Warn("come back to life", "error", err)
-			}
-		default:
-			if away {
-				e.Logger.Info("the database is back")
-			}
-			last, away = sent, false
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
 
 // sweep looks about every second for work that nobody does: that of dead nodes,
 // jobs with too few turns, leases and turns whose holder does not know of them.
@@ -126,52 +74,6 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 	return nil
 }
 
-const (
-	deleteBatch = 50                    // old jobs that are removed in one transaction
-	deletePause = 50 * time.Millisecond // between two full batches, for those who have work to do
-)
-
-// retire removes jobs that ended longer ago than they are kept, and idempotency
-// keys that are valid no longer. It does so apart from the sweep, which must not
-// wait until millions of rows are gone.
-func (e *Engine) retire(ctx context.Context) {
-	for {
-		wait, err := e.retireOnce(ctx)
-		if err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
-			e.Logger.Error("remove what is old", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-	}
-}
-
-func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error) {
-	wait = time.Second + rand.N(time.Second)
-	if n, err := e.Store.ForgetKeys(ctx, deleteBatch); err != nil {
-		return wait, err
-	} else if n == deleteBatch {
-		wait = deletePause
-	}
-	if _, err := e.Store.ForgetBulks(ctx, deleteBatch); err != nil {
-		return wait, err
-	}
-	if e.Retention == 0 {
-		return wait, nil
-	}
-	n, err := e.Store.DeleteOld(ctx, e.Retention, deleteBatch)
-	if err != nil {
-		return wait, err
-	}
-	gone, err := e.Store.ForgetNodes(ctx, e.Retention, deleteBatch)
-	if n == deleteBatch || gone == deleteBatch {
-		wait = deletePause
-	}
-	return wait, err
-}
-
 // takeBack puts the work of dead nodes back, a node a transaction.
 func (e *Engine) takeBack(ctx context.Context) error {
 	for {
@@ -179,7 +81,7 @@ func (e *Engine) takeBack(ctx context.Context) error {
 		if err != nil || lost == nil {
 			return err
 		}
-		e.meter.tookBack()
+		e.usage.tookBack()
 		e.Logger.Warn("a node is dead; its work is taken back", "node", lost.Node, "chunks", lost.Chunks, "turns", len(lost.Turns))
 	}
 }

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// active are the lanes that run on this node.
+type laneSet struct {
+	mu    sync.Mutex
+	lanes map[*lane]struct{}
+}
+
+func (a *laneSet) add(l *lane) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lanes[l] = struct{}{}
+}
+
+func (a *laneSet) remove(l *lane) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.lanes, l)
+}
+
+func (a *laneSet) all() []*lane {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]*lane, 0, len(a.lanes))
+	for l := range a.lanes {
+		list = append(list, l)
+	}
+	return list
+}
+
+func (a *laneSet) haltAll() {
+	for _, l := range a.all() {
+		l.halt()
+	}
+}
+
+func (a *laneSet) cancelAll(cause error) {
+	for _, l := range a.all() {
+		l.cancel(cause)
+	}
+}
+
+// jobs are the ids of the jobs that this node runs.
+func (a *laneSet) jobs() []string {
+	var ids []string
+	for _, l := range a.all() {
+		ids = append(ids, l.work.Job)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// obey carries out on this node what is decided elsewhere: it halts and cancels
+// the lanes of jobs that were paused, stopped or cancelled.
+func (e *Engine) obey(ctx context.Context) {
+	news := e.Store.Feed.WatchStates("")
+	defer news.Close()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-news.C:
+		case <-tick.C:
+		}
+		ids := e.active.jobs()
+		if len(ids) == 0 {
+			continue
+		}
+		halts, err := e.Store.Halts(ctx, ids)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+				e.Logger.Error("find out what was cancelled", "error", err)
+			}
+			continue
+		}
+		for _, l := range e.active.all() {
+			switch halts[l.work.Job] {
+			case "":
+			case "cancelled":
+				l.cancel(errCancelled)
+			default:
+				l.halt()
+			}
+		}
+		// A busy job notifies a few times a second on each node; one look
+		// every so often is enough for all of them.
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
