@@ -3,7 +3,7 @@
 // kept for the tab, so that going back finds it, and for the browser, so that
 // another tab finds it when this one is gone. The element #draft says what was
 // restored, and takes it back.
-import { equal, fill, form, label, served, typed } from "./fields.js";
+import { equal, fill, form, label, served, typed } from "./newjobfields.js";
 
 const MOST = 1 << 20; // characters of one draft
 const DRAFTS = 12; // in one store

@@ -1,8 +1,8 @@
 // Shows how the server reads the file that was chosen in the form #newjob: its
 // answer to the file's beginning stands in #file-preview, which this owns.
 // Buttons with data-column there choose a column of a CSV file.
-import { form } from "./fields.js";
-import { size } from "./send.js";
+import { form } from "./newjobfields.js";
+import { size } from "./newjobsend.js";
 
 const HEAD = 64 << 10; // bytes of the file that are looked at
 const PAUSE = 250; // ms without a keystroke

@@ -20,8 +20,31 @@ import (
 	"sync"
 )
 
-//go:embed *.css *.js *.svg timeline
+//go:embed *.css *.js *.svg css timeline
 var files embed.FS
+
+// appCSS is the style sheet of the pages, which is served as one file: app.css.
+const appCSS = "app.css"
+
+// sheets are the parts of appCSS, in the folder css. Later rules override
+// earlier ones, so their order counts.
+var sheets = []string{"tokens", "base", "lists", "job", "text", "forms", "docs", "cluster", "widths"}
+
+// read returns the content of a file by its name in this folder.
+func read(name string) ([]byte, error) {
+	if name != appCSS {
+		return files.ReadFile(name)
+	}
+	var all []byte
+	for _, sheet := range sheets {
+		content, err := files.ReadFile("css/" + sheet + ".css")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, content...)
+	}
+	return all, nil
+}
 
 // Prefix is where [Handler] expects to be mounted.
 const Prefix = "/static/"
@@ -47,11 +70,17 @@ type set struct{ byName, byURL map[string]*file }
 
 var load = sync.OnceValue(func() *set {
 	s := &set{byName: map[string]*file{}, byURL: map[string]*file{}}
+	s.add(appCSS, nil)
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
+		switch {
+		case err != nil:
+			return err
+		case name == "css":
+			return fs.SkipDir
+		case !entry.IsDir():
 			s.add(name, nil)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		panic(err)
@@ -73,7 +102,7 @@ func (s *set) add(name string, importers []string) *file {
 			panic(fmt.Sprintf("static: %s imports itself by way of %s", name, strings.Join(importers, ", ")))
 		}
 	}
-	content, err := files.ReadFile(name)
+	content, err := read(name)
 	if err != nil {
 		panic(fmt.Sprintf("static: %s, imported by %s, is not there", name, strings.Join(importers, ", ")))
 	}

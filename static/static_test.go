@@ -138,7 +138,7 @@ func (c colour) over(d colour, share float64) colour {
 }
 
 func TestContrast(t *testing.T) {
-	css, err := files.ReadFile("app.css")
+	css, err := read(appCSS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,5 +200,12 @@ func TestImportsFollowModules(t *testing.T) {
 		if n := strings.Count(strings.Join(urls, " ")+" ", URL(name)+" "); n != 1 {
 			t.Errorf("%s is %d times among %v", name, n, urls)
 		}
+	}
+}
+
+func TestSheetsAreAllServed(t *testing.T) {
+	entries, err := files.ReadDir("css")
+	if err != nil || len(entries) != len(sheets) {
+		t.Errorf("%d files, %d sheets: %v", len(entries), len(sheets), err)
 	}
 }

@@ -214,3 +214,6 @@ for line in call("GET", f"/api/v1/jobs/{job['id']}/results?follow=true"):
     print(result["index"], result.get("output", result.get("error")))
 `, base)
 }
+
+// A DocsPage is the manual at /docs, rendered by [Docs].
+type DocsPage struct{ Page }

@@ -85,9 +85,9 @@ func (p JobsPage) selects() string {
 
 func (p JobsPage) scripts() []string {
 	if p.may(jobs.Submitter) {
-		return []string{"rows.js", "bulk.js"}
+		return []string{"rowlinks.js", "bulk.js"}
 	}
-	return []string{"rows.js"}
+	return []string{"rowlinks.js"}
 }
 
 // Fragments are the parts of the page that change.

@@ -30,7 +30,7 @@ func progressTitle(j *jobs.Job) string {
 }
 
 // NoSuchTask says that none of a job's tasks, total of them, has the index that
-// was typed. goto.js says the same.
+// was typed. opentask.js says the same.
 func NoSuchTask(typed string, total int64) string {
 	if typed == "" {
 		typed = "without an index"

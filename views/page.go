@@ -68,9 +68,9 @@ func (p Page) with(title string, nav Nav) Page {
 
 // scripts returns the scripts of a page beside its own.
 func (p Page) scripts(own []string) []string {
-	names := append([]string{"theme.js", "keys.js", "copy.js", "ticks.js"}, own...)
+	names := append([]string{"theme.js", "keys.js", "copy.js", "relativetimes.js"}, own...)
 	if p.Live != "" {
-		names = append(names, "live.js")
+		names = append(names, "pageupdates.js")
 	}
 	if p.User != nil {
 		names = append(names, "suggest.js")

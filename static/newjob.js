@@ -1,10 +1,10 @@
 // The form #newjob: shows the request as it would be sent, follows the source
 // with the function's name, and submits without leaving the page. Without this
 // script the form works all the same.
-import { form } from "./fields.js";
-import { defs, lay, request } from "./request.js";
-import { attempt, busy, isBusy, reveal, submit } from "./send.js";
-import "./example.js";
+import { form } from "./newjobfields.js";
+import { defs, lay, request } from "./newjobrequest.js";
+import { attempt, busy, isBusy, reveal, submit } from "./newjobsend.js";
+import "./newjobexamples.js";
 import "./filepreview.js";
 
 function preview() {

@@ -6,22 +6,6 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Names of the fields of the sign-in form.
-const (
-	FieldToken = "token"
-	FieldNext  = "next"
-)
-
-// A LoginPage is the sign-in form at /login, rendered by [Login].
-type LoginPage struct {
-	Page
-	Next  string // path to go to once signed in; empty for /
-	Error string // a sentence on what is wrong with the token; empty at first
-}
-
-// A DocsPage is the manual at /docs, rendered by [Docs].
-type DocsPage struct{ Page }
-
 // An ErrorPage tells that a request cannot be answered as asked, rendered by
 // [Error].
 type ErrorPage struct {

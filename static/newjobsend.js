@@ -2,7 +2,7 @@
 // #unsent with a button that does the same again; #busy says what is waited for,
 // and #upload how far a file was sent. Nothing that was typed is lost.
 import { morph } from "./morph.js";
-import { form } from "./fields.js";
+import { form } from "./newjobfields.js";
 import { save, submitted } from "./draft.js";
 
 const PATIENCE = 60000; // ms without an answer, or without progress of an upload

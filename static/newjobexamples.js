@@ -1,7 +1,7 @@
 // Examples beside the form #newjob: a link in .examples brings its example into
 // the form. What was typed is replaced only after the dialog #replace was asked,
 // and comes back by the notice's Undo.
-import { fill, served, typed } from "./fields.js";
+import { fill, served, typed } from "./newjobfields.js";
 import { isTyped, replace, save, say } from "./draft.js";
 
 const dialog = document.getElementById("replace");

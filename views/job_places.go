@@ -1,0 +1,47 @@
+package views
+
+import (
+	"slices"
+
+	"github.com/allcores/allcores/internal/jobs"
+)
+
+// A jobPlace is where a job runs on one node.
+type jobPlace struct {
+	node     string
+	cores    []jobs.Core // all of the node's, with the job's turns only
+	unpinned int
+	turns    int64
+}
+
+// placesOf are the nodes that have turns of a job in hand.
+func placesOf(id string, nodes []jobs.Node) []jobPlace {
+	var places []jobPlace
+	for _, n := range nodes {
+		place := jobPlace{node: nodeLabel(n, nodes)}
+		others := func(t jobs.CoreTurn) bool { return t.Job != id }
+		for turn := range n.InHand() {
+			if turn.Job == id {
+				place.turns++
+			}
+		}
+		if place.turns == 0 {
+			continue
+		}
+		for _, core := range n.Cores {
+			core.Turns = slices.DeleteFunc(slices.Clone(core.Turns), others)
+			place.cores = append(place.cores, core)
+		}
+		place.unpinned = len(slices.DeleteFunc(slices.Clone(n.Unpinned), others))
+		places = append(places, place)
+	}
+	return places
+}
+
+func placeTitle(c jobs.Core) string {
+	text := "core " + itoa(c.Core)
+	for _, t := range c.Turns {
+		text += ", lane " + itoa(t.Lane) + ": " + taskRange(t)
+	}
+	return text
+}

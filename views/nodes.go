@@ -1,0 +1,221 @@
+package views
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
+)
+
+// nodeLabel is a node's host, with its process where the host has several nodes.
+func nodeLabel(n jobs.Node, all []jobs.Node) string {
+	for _, other := range all {
+		if other.ID != n.ID && other.Host == n.Host && other.Alive {
+			return n.Host + " #" + itoa(n.PID)
+		}
+	}
+	return n.Host
+}
+
+// A NodesPage is the list of nodes at /nodes, rendered by [Nodes].
+type NodesPage struct {
+	Page
+	Nodes   []jobs.Node
+	History map[string]insight.NodeHistory // by the node's id
+	Names   map[string]string              // of the jobs in hand that the user may see, by id
+	Stream  TimelineView                   // of all jobs that the user may see
+	Inks    map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
+}
+
+// unpinnedRows is how many rows of slots without a core are expected beside those
+// of the cores.
+const unpinnedRows = 8
+
+// timeline is the timeline of all jobs, with a row for each core of the living
+// nodes and some more.
+func (p NodesPage) timeline() TimelineView {
+	v := p.Stream
+	v.Lanes = unpinnedRows
+	for _, n := range p.Nodes {
+		if n.Alive {
+			v.Lanes += len(n.Cores)
+		}
+	}
+	return v
+}
+
+// Fragments are the parts of the page that change.
+func (p NodesPage) Fragments() []Fragment {
+	f := Fragment{ID: "nodes", Component: nodeList(p), Parts: []Fragment{}}
+	for _, n := range p.Nodes {
+		f.Shape += n.ID + n.State + " "
+		f.Parts = append(f.Parts,
+			Fragment{ID: "node-" + n.ID + "-now", Component: nodeNow(p, n)},
+			Fragment{ID: "node-" + n.ID + "-cores", Component: nodeCores(p, n)},
+			Fragment{ID: "node-" + n.ID + "-hour", Component: nodeHour(p, n)},
+		)
+	}
+	return []Fragment{{ID: "timeline", Component: Timeline(p.timeline())}, {ID: "in-hand", Component: inHand(p)}, f}
+}
+
+// A handJob is a job that nodes have in hand.
+type handJob struct {
+	id    string
+	turns int64
+	tasks string // that it works on, as far as there is room
+}
+
+// jobsInHand are the jobs in hand, oldest first.
+func (p NodesPage) jobsInHand() []handJob {
+	var turns []jobs.CoreTurn
+	for _, n := range p.Nodes {
+		turns = slices.AppendSeq(turns, n.InHand())
+	}
+	return byJob(turns)
+}
+
+// byJob puts turns together that are of one job.
+func byJob(turns []jobs.CoreTurn) []handJob {
+	at := make(map[string]int)
+	var list []handJob
+	for _, turn := range turns {
+		i, known := at[turn.Job]
+		if !known {
+			i = len(list)
+			at[turn.Job] = i
+			list = append(list, handJob{id: turn.Job})
+		}
+		j := &list[i]
+		j.turns++
+		if j.turns <= tasksShown {
+			j.tasks += taskRange(turn) + ", "
+		}
+	}
+	for i := range list {
+		j := &list[i]
+		j.tasks = strings.TrimSuffix(j.tasks, ", ")
+		if j.turns > tasksShown {
+			j.tasks += ", …"
+		}
+	}
+	slices.SortFunc(list, func(a, b handJob) int { return strings.Compare(a.id, b.id) })
+	return list
+}
+
+// unpinned are the jobs whose turns have no core of their own on a node.
+func unpinned(n jobs.Node) []handJob { return byJob(n.Unpinned) }
+
+// jobRing are the letters of the ring of colours that jobs have.
+const jobRing = "abcdefghijkl"
+
+// JobInk is a class that gives a job a colour: the one that follows from its id,
+// or else the next in the ring that is not taken. timeline.js does the same.
+func JobInk(id string, taken map[string]bool) string {
+	n, err := strconv.ParseUint(id[max(len(id)-6, 0):], 16, 32)
+	if err != nil {
+		n = 0
+	}
+	wish := int(n % uint64(len(jobRing)))
+	for i := range jobRing {
+		at := (wish + i) % len(jobRing)
+		if class := "job-" + jobRing[at:at+1]; !taken[class] {
+			return class
+		}
+	}
+	return "job-" + jobRing[wish:wish+1]
+}
+
+// roomy reports whether there are so few nodes that each may show its charts.
+func (p NodesPage) roomy() bool {
+	alive := 0
+	for _, n := range p.Nodes {
+		if n.Alive {
+			alive++
+		}
+	}
+	return alive <= 3
+}
+
+// nodeState is the glyph's class and the word of a node's state.
+func nodeState(n jobs.Node) (class, word string) {
+	switch {
+	case n.State == "stopped":
+		return "cancelled", n.State
+	case !n.Alive:
+		return "failed", n.State
+	case n.Draining:
+		return "paused", "draining"
+	}
+	return "succeeded", n.State
+}
+
+// busyOf is the share of the time of all cores of a node that they are busy.
+func busyOf(n jobs.Node) string {
+	sum := 0.0
+	for _, core := range n.Cores {
+		sum += core.BusyPercent
+	}
+	return itoa(int(sum/float64(max(len(n.Cores), 1))+.5)) + " %"
+}
+
+func turnsInHand(n jobs.Node) (turns int64) {
+	for range n.InHand() {
+		turns++
+	}
+	return turns
+}
+
+// sortedSlots are the queues that a node serves, by name.
+func sortedSlots(n jobs.Node) []nodeUse {
+	var uses []nodeUse
+	for name, use := range n.Slots {
+		if n.Serves == nil || slices.Contains(n.Serves, name) {
+			uses = append(uses, nodeUse{name, use})
+		}
+	}
+	slices.SortFunc(uses, func(a, b nodeUse) int { return strings.Compare(a.node, b.node) })
+	return uses
+}
+
+// coreSize is the class of a core view: the more cores, the less room each has.
+func coreSize(cores int) string {
+	switch {
+	case cores <= 8:
+		return "few"
+	case cores <= 32:
+		return "some"
+	}
+	return "many"
+}
+
+func coreTitle(c jobs.Core) string {
+	return fmt.Sprintf("core %d: %.0f %% busy, of which %.0f user, %.0f system, %.0f other", c.Core, c.BusyPercent, c.User, c.System, c.Other)
+}
+
+// tasksShown is of how many turns of a job the tasks are shown that have no core
+// of their own.
+const tasksShown = 4
+
+func taskRange(t jobs.CoreTurn) string {
+	switch t.Count {
+	case 0:
+		return "between chunks"
+	case 1:
+		return "task " + thousands(t.First)
+	}
+	return fmt.Sprintf("tasks %s to %s", thousands(t.First), thousands(t.First+int64(t.Count)-1))
+}
+
+// briefRange is taskRange where there is little room.
+func briefRange(t jobs.CoreTurn) string {
+	switch t.Count {
+	case 0:
+		return ""
+	case 1:
+		return thousands(t.First)
+	}
+	return thousands(t.First) + "–" + thousands(t.First+int64(t.Count)-1)
+}
