@@ -42,6 +42,7 @@ func chromium(t *testing.T) string {
 // starts it; stopChromium ends it after all tests.
 var browsers struct {
 	sync.Mutex
+	//lint:ignore containedctx it identifies the browser to chromedp
 	ctx  context.Context // of the running browser, nil before the first tab
 	stop func()
 }

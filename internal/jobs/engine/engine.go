@@ -124,6 +124,8 @@ func (e *Engine) NodeID() string { return e.node.ID }
 func (e *Engine) Turns() *turns.Client { return e.turns }
 
 // ErrNotRunning is why a node that is to execute does not.
+//
+//lint:ignore ST1005 River is a name
 var ErrNotRunning = errors.New("River is not running on this node")
 
 // Ready is ErrNotRunning when this node does not execute although it is to.

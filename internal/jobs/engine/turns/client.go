@@ -41,7 +41,8 @@ type Options struct {
 // A Client is one node's part in River.
 type Client struct {
 	Options
-	river   *river.Client[pgx.Tx]
+	river *river.Client[pgx.Tx]
+	//lint:ignore containedctx the client outlives every call
 	running context.Context // of every turn
 	turns   sync.WaitGroup  // those that run
 	seen    seen

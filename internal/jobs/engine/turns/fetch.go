@@ -17,9 +17,10 @@ const idleQueue = "idle"
 // its end, turns that wait for a slot go back to the line and those that run are
 // adopted: they run on without River, which so need not wait for them.
 type fetching struct {
-	workers int             // the bound; unsettled where River may not know it
-	over    context.Context // done at the end
-	end     context.CancelFunc
+	workers int // the bound; unsettled where River may not know it
+	//lint:ignore containedctx it is the context of one client of River
+	over context.Context // done at the end
+	end  context.CancelFunc
 }
 
 // unsettled is the bound of a queue that River has added but could not start, or
