@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// open is a tree, or nil where none can be made; the test then has nothing of
-// the kernel to try.
+// open returns a tree, or nil where none can be made; the test then cannot try the
+// kernel.
 func open(t *testing.T) *Tree {
 	t.Helper()
 	tree, err := Open()
@@ -62,7 +62,7 @@ func wait(t *testing.T, pid int) syscall.WaitStatus {
 	}
 }
 
-// eats takes that many megabytes of memory, and then says so.
+// eats returns a script that takes that many megabytes of memory, and then prints so.
 func eats(megabytes int) string {
 	return fmt.Sprintf("head -c %dM /dev/zero | tail -c %dM >/dev/null && exit 5", megabytes, megabytes)
 }
@@ -143,7 +143,7 @@ func TestCloseKills(t *testing.T) {
 	}
 }
 
-// own is a server that dies and leaves a group behind.
+// own runs a server that dies and leaves a group.
 func own() {
 	tree, err := Open()
 	if err != nil {
@@ -159,8 +159,7 @@ func own() {
 	time.Sleep(time.Minute)
 }
 
-// What a server that died left is removed by the next one, and what one that
-// lives has is not.
+// The next server removes the groups of one that died, but not those of a living one.
 func TestTidy(t *testing.T) {
 	t.Parallel()
 	tree := open(t)
@@ -202,7 +201,7 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-// Where no group can be made any more there is none, rather than an error.
+// Where no group can be made any more Make returns nil, not an error.
 func TestMakeFails(t *testing.T) {
 	t.Parallel()
 	var none *Tree

@@ -4,19 +4,19 @@ package cgroup
 
 import "errors"
 
-// A Tree is where groups may be made: nowhere but on Linux.
+// A Tree makes groups: only on Linux.
 type Tree struct{}
 
-// Open says that there are no control groups.
+// Open returns the error that this system has no control groups.
 func Open() (*Tree, error) { return nil, errors.New("only Linux has control groups") }
 
 // Dir is the directory in which the groups are made.
 func (t *Tree) Dir() string { return "" }
 
-// A Group is a control group; there is none.
+// A Group is a control group; none exists here.
 type Group struct{}
 
-// Counter is no file.
+// Counter returns no file.
 func (g *Group) Counter() string { return "" }
 
 // Kill has nothing to kill.

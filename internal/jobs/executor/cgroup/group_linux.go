@@ -25,7 +25,7 @@ type Group struct {
 
 	file *os.File // version 2: the directory
 
-	// Version 1: who is told that memory runs out, and waits for that.
+	// Version 1: receives when memory runs out, and the goroutine that reads it.
 	events   *os.File
 	watching sync.WaitGroup
 
@@ -55,7 +55,7 @@ func (g *Group) prepareV2() error {
 	if err := g.set("memory.max", strconv.FormatInt(g.limit, 10)); err != nil {
 		return err
 	}
-	// There is no such file where nothing is ever swapped.
+	// The file does not exist where nothing is ever swapped.
 	if err := g.set("memory.swap.max", "0"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -67,8 +67,7 @@ func (g *Group) prepareV2() error {
 	return err
 }
 
-// prepareV1 asks to be told when memory runs out. The limit is set later, see
-// Start.
+// prepareV1 asks the kernel for an event when memory runs out. Start sets the limit.
 func (g *Group) prepareV1() error {
 	control, err := os.Open(filepath.Join(g.dir, "memory.oom_control"))
 	if err != nil {
@@ -89,8 +88,8 @@ func (g *Group) prepareV1() error {
 
 func (g *Group) set(file, text string) error { return write(filepath.Join(g.dir, file), text) }
 
-// Start calls fork, which is to fork a child with attr, such that the child is
-// in the group from its first instruction on. It returns what fork returns.
+// Start calls fork, which must fork a child with attr, such that the child is in the
+// group from its first instruction. It returns what fork returns.
 func (g *Group) Start(attr *syscall.SysProcAttr, fork func() (pid int, err error)) (int, error) {
 	if g.tree.v1 {
 		return g.startV1(fork)
@@ -99,9 +98,9 @@ func (g *Group) Start(attr *syscall.SysProcAttr, fork func() (pid int, err error
 	return fork()
 }
 
-// startV1 forks from a thread that is in the group. The group has its limit
-// only when the thread has left, as the kernel might choose this program to be
-// killed for memory that the child takes.
+// startV1 forks from a thread that is in the group. The group gets its limit only
+// after the thread has left, as the kernel might kill this program for memory that
+// the child takes.
 func (g *Group) startV1(fork func() (int, error)) (int, error) {
 	runtime.LockOSThread()
 	thread := strconv.Itoa(syscall.Gettid())
@@ -136,14 +135,14 @@ func (g *Group) limitV1() error {
 	if err := g.set("memory.limit_in_bytes", limit); err != nil {
 		return err
 	}
-	// Together with swap; there is no such file where that is not counted.
+	// Together with swap; the file does not exist where swap is not counted.
 	if err := g.set("memory.memsw.limit_in_bytes", limit); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// drop ends a child that nobody will hear of.
+// drop ends and reaps a child that Start does not return.
 func (g *Group) drop(pid int) {
 	kill(g.dir)
 	var status syscall.WaitStatus
@@ -154,16 +153,16 @@ func (g *Group) drop(pid int) {
 	}
 }
 
-// watch waits, in version 1, until the kernel is about to kill one process
-// because the group has come to its limit, and kills all.
+// watch waits, in version 1, until the kernel is about to kill one process because
+// the group has reached its limit, and kills all.
 func (g *Group) watch() {
 	var count [8]byte
 	for {
 		if _, err := g.events.Read(count[:]); err != nil {
 			return // the group is being closed
 		}
-		// The kernel also tells when it is a group above that has come to its
-		// limit. It may have killed already, so that less is in use by now.
+		// The event also comes when a group above has reached its limit. The kernel may
+		// have killed already, so that less is in use by now.
 		if g.number("memory.usage_in_bytes") >= g.limit-leeway || g.killed() {
 			g.exceeded.Store(true)
 			kill(g.dir)
@@ -171,12 +170,12 @@ func (g *Group) watch() {
 	}
 }
 
-// leeway is more than what the kernel charges at once: a group is at its limit
-// with so much less.
+// leeway is more bytes than the kernel charges at once: a group is at its limit with
+// that much less.
 const leeway = 1 << 20
 
-// killed reports whether the kernel killed a process because the group came to
-// its own limit.
+// killed reports whether the kernel killed a process because the group reached its
+// own limit.
 func (g *Group) killed() bool {
 	if !g.tree.v1 {
 		text, err := os.ReadFile(filepath.Join(g.dir, "memory.events"))
@@ -186,7 +185,7 @@ func (g *Group) killed() bool {
 	return err == nil && field(text, "oom_kill") > 0 && g.number("memory.max_usage_in_bytes") >= g.limit-leeway
 }
 
-// number is what a file of one number says, or 0.
+// number reads a file of one number. Without one it returns 0.
 func (g *Group) number(file string) int64 {
 	text, err := os.ReadFile(filepath.Join(g.dir, file))
 	if err != nil {
@@ -199,10 +198,9 @@ func (g *Group) number(file string) int64 {
 	return n
 }
 
-// Counter is the file in which "oom_kill" grows when the kernel kills a process
-// of the group and leaves the others, so that one of those can tell before it
-// takes the end of the first for something else. It is empty where all are killed
-// at once.
+// Counter returns the file in which "oom_kill" grows when the kernel kills only one
+// process of the group, so that the others can recognise that before they take its
+// end for something else. It is empty where all are killed at once.
 func (g *Group) Counter() string {
 	if !g.tree.v1 {
 		return ""
@@ -220,7 +218,7 @@ func (g *Group) Empty() bool {
 }
 
 // Close kills what is left in the group, removes it, and reports whether it
-// needed more than its limit. An error says that it could not be removed.
+// needed more than its limit. It returns an error when it cannot remove the group.
 func (g *Group) Close() (exceeded bool, err error) {
 	if g.killed() {
 		g.exceeded.Store(true)

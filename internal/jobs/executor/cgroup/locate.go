@@ -19,8 +19,8 @@ type place struct {
 // locate finds the group of this process in the hierarchy that has the memory
 // controller, or might have it. root is the root of the file system.
 func locate(root fs.FS) (place, error) {
-	// Not the process's, which are those of its first thread: that may be in
-	// another group for a moment, see Group.Start.
+	// Those of the process are of its first thread, which may be in another group for a
+	// moment, see Group.Start.
 	groups, err := fs.ReadFile(root, "proc/thread-self/cgroup")
 	if err != nil {
 		return place{}, fmt.Errorf("find own control group: %w", err)
@@ -38,7 +38,7 @@ func locate(root fs.FS) (place, error) {
 		if !ok || m.v1 != v1 || v1 && !slices.Contains(m.controllers, "memory") {
 			continue
 		}
-		// A container may see a part of the hierarchy only.
+		// A container may see only a part of the hierarchy.
 		below, ok := strings.CutPrefix(group, strings.TrimSuffix(m.root, "/"))
 		if !ok || below != "" && below[0] != '/' {
 			continue
@@ -55,7 +55,7 @@ func ownGroup(text string) (group string, v1 bool) {
 		// hierarchy-ID:controller-list:cgroup-path
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(fields) != 3 || !strings.HasPrefix(fields[2], "/") || strings.HasPrefix(fields[2], "/..") {
-			continue // the last is outside of the namespace
+			continue // a path that begins with /.. is outside the namespace
 		}
 		if slices.Contains(strings.Split(fields[1], ","), "memory") {
 			return fields[2], true
@@ -87,7 +87,7 @@ func parseMount(line string) (mount, bool) {
 	}, true
 }
 
-// unescape undoes what the kernel does to spaces and the like: \040.
+// unescape decodes the kernel's escapes of spaces and the like: \040.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -103,7 +103,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// field is the number after name in a file of lines "name number", or 0.
+// field returns the number after name in a file of lines "name number", or 0.
 func field(text []byte, name string) int64 {
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) == 2 && f[0] == name {

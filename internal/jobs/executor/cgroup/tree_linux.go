@@ -17,20 +17,20 @@ import (
 	"time"
 )
 
-// A Tree is where this program may make groups. Its methods may be called from
-// any goroutine. A nil Tree makes none.
+// A Tree makes groups below a directory. Its methods may be called from any
+// goroutine. A nil Tree makes none.
 type Tree struct {
 	place
-	own    string // the group of this program
-	owner  string // of the groups, in their names
-	failed sync.Once
+	own    string    // the group of this program
+	owner  string    // of the groups, in their names
+	failed sync.Once // logs the first group that cannot be made
 }
 
 // made counts the groups of this program, whatever their tree.
 var made atomic.Int64
 
-// Open finds out where groups may be made, and tries it. It first removes those
-// whose owner has died. The error says why none can be made.
+// Open finds where groups may be made, removes those whose owner has died, and makes
+// one to try. The error is why none can be made.
 func Open() (*Tree, error) {
 	own, err := locate(os.DirFS("/"))
 	if err != nil {
@@ -41,7 +41,7 @@ func Open() (*Tree, error) {
 		return nil, err
 	}
 	if err := tidy(t.dir); err != nil {
-		slog.Warn("control groups of a server that died are left over", "error", err)
+		slog.Warn("control groups of a server that died were not removed", "error", err)
 	}
 	if !t.v1 {
 		if err := t.enable(); err != nil {
@@ -54,10 +54,10 @@ func Open() (*Tree, error) {
 	return t, nil
 }
 
-// Dir is the directory in which the groups are made.
+// Dir returns the directory in which the groups are made.
 func (t *Tree) Dir() string { return t.dir }
 
-// parent is the group that has room for others: that of a home is the one above.
+// parent returns the group that has room for others: the one above a home, else own.
 func parent(own string) string {
 	if m := namePattern.FindStringSubmatch(filepath.Base(own)); m != nil && m[3] == homeName {
 		return filepath.Dir(own)
@@ -103,7 +103,7 @@ func (t *Tree) moveHome(control string) (err error) {
 		return fmt.Errorf("make control group: %w", err)
 	}
 	defer func() {
-		if err != nil { // as it was
+		if err != nil { // undo it
 			err = errors.Join(err, move(home, t.dir), os.Remove(home))
 		}
 	}()
@@ -117,8 +117,8 @@ func (t *Tree) moveHome(control string) (err error) {
 	return nil
 }
 
-// alone reports, as an error, a process in the tree's group that neither is
-// this one nor descends from it.
+// alone returns an error when the tree's group has a process that neither is this one
+// nor descends from it.
 func (t *Tree) alone() error {
 	pids, err := members(t.dir)
 	if err != nil {
@@ -161,7 +161,7 @@ func move(from, to string) error {
 	return fmt.Errorf("the control group %s never gets empty", from)
 }
 
-// try makes a group, has a child forked into it, and removes it.
+// try makes a group, forks a child into it, and removes it.
 func (t *Tree) try() error {
 	g, err := t.make(1 << 30)
 	if err != nil {
@@ -170,7 +170,7 @@ func (t *Tree) try() error {
 	defer g.Close()
 	var attr syscall.SysProcAttr
 	_, err = g.Start(&attr, func() (int, error) {
-		// A child was made if it is it that finds no such file.
+		// ENOENT comes from the child, so that proves that it was forked.
 		return syscall.ForkExec(filepath.Join(g.dir, "none"), []string{"none"}, &syscall.ProcAttr{Sys: &attr})
 	})
 	if !errors.Is(err, syscall.ENOENT) {
@@ -184,9 +184,9 @@ func (t *Tree) try() error {
 	return nil
 }
 
-// Make makes a group whose processes may have limit bytes together. It returns
-// nil where that cannot be done, for the caller to limit the process by other
-// means; if it could be done before, the reason is logged, once.
+// Make makes a group whose processes may have limit bytes together. It returns nil
+// where that fails: the caller limits the process by other means. The first failure
+// is logged.
 func (t *Tree) Make(limit int64) *Group {
 	if t == nil {
 		return nil
@@ -194,7 +194,7 @@ func (t *Tree) Make(limit int64) *Group {
 	g, err := t.make(limit)
 	if err != nil {
 		t.failed.Do(func() {
-			slog.Warn("no more control groups can be made; processes have their memory limit by themselves", "error", err)
+			slog.Warn("no more control groups can be made; each process has its memory limit by itself", "error", err)
 		})
 		return nil
 	}
@@ -206,11 +206,11 @@ const (
 	homeName = "home"
 )
 
-// namePattern is what groups are called: the owner's process id and start time,
-// and a number, or home.
+// namePattern matches the names of groups: the owner's process id and start time, and
+// a number, or home.
 var namePattern = regexp.MustCompile(`^` + prefix + `(\d+)-(\d+)-(\d+|` + homeName + `)$`)
 
-// ownerOf is how a process is called in the names of groups.
+// ownerOf returns a process as it is in the names of groups.
 func ownerOf(pid int) (string, error) {
 	s, err := stat(pid)
 	if err != nil {
@@ -219,8 +219,8 @@ func ownerOf(pid int) (string, error) {
 	return fmt.Sprintf("%d-%d", pid, s.started), nil
 }
 
-// Tidy removes the groups that programs which have died left where this one
-// would make its own, and kills what is in them.
+// Tidy removes the groups that dead programs left where this one would make its own,
+// and kills the processes in them.
 func Tidy() error {
 	own, err := locate(os.DirFS("/"))
 	if err != nil {
@@ -246,7 +246,7 @@ func tidy(dir string) error {
 		}
 		group := filepath.Join(dir, e.Name())
 		if m[3] == homeName {
-			// Not a task's: the owner's guard or database may still be there.
+			// It has no tasks; the owner's guard or database may still be in it.
 			os.Remove(group)
 			continue
 		}
@@ -257,7 +257,7 @@ func tidy(dir string) error {
 	return errors.Join(errs...)
 }
 
-// status is what /proc/PID/stat says, see proc_pid_stat(5).
+// status is what /proc/PID/stat has, see proc_pid_stat(5).
 type status struct {
 	dead    bool // a zombie
 	parent  int
@@ -269,7 +269,7 @@ func stat(pid int) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
-	// The command's name stands in brackets and may contain anything.
+	// The command's name is in brackets and may contain anything.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	if len(fields) < 20 {
 		return status{}, fmt.Errorf("/proc/%d/stat is %q", pid, text)
@@ -282,7 +282,7 @@ func stat(pid int) (status, error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// members are the processes of a group, dead ones left out.
+// members returns the processes of a group, without dead ones.
 func members(group string) ([]int, error) {
 	text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
 	if err != nil {
@@ -326,8 +326,8 @@ func kill(group string) {
 	}
 }
 
-// remove removes a group and those below it, which tasks may have made, and
-// kills what is in them.
+// remove removes a group and those below it, which tasks may have made, and kills
+// the processes in them.
 func remove(group string) error {
 	for round := 0; ; round++ {
 		err := os.Remove(group)
@@ -347,7 +347,7 @@ func remove(group string) error {
 	}
 }
 
-// below are the groups of a group.
+// below returns the groups in a group.
 func below(group string) []string {
 	entries, err := os.ReadDir(group)
 	if err != nil {
@@ -362,7 +362,7 @@ func below(group string) []string {
 	return groups
 }
 
-// write writes to a file of a control group, which must be there.
+// write writes to a file of a control group, which must exist.
 func write(file, text string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// BenchmarkTrue runs 2,000 times true on two lanes, next to xargs.
+// BenchmarkTrue runs true 2,000 times on two lanes, next to xargs.
 func BenchmarkTrue(b *testing.B) {
 	const tasks, chunk = 2000, 100
 	for b.Loop() {

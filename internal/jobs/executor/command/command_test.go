@@ -118,7 +118,7 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// A lone surrogate that stands for a byte becomes that byte, on every way.
+// A lone surrogate that stands for a byte becomes that byte, as argument and on stdin.
 func TestBytesOfSurrogates(t *testing.T) {
 	t.Parallel()
 	const input = `"d\udcff.x/\ud83d\ude00\udc80y\udce9.\udce9"`
@@ -178,7 +178,7 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// What a command leaves running ends with it, and does not hold it back.
+// What a command leaves running ends with it, and does not delay its end.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

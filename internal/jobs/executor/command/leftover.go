@@ -21,8 +21,7 @@ const (
 	maxNameRunes   = 60
 )
 
-// tidy empties the runner's directory after task k, and says in the task's log
-// what it removes.
+// tidy empties the runner's directory after task k, and logs what it removes.
 func (s *runner) tidy(c *chunk, k task) {
 	names, err := readNames(s.dir)
 	if err != nil {
@@ -48,7 +47,8 @@ func readNames(path string) ([]string, error) {
 	return dir.Readdirnames(-1)
 }
 
-// leftovers says what is removed of a directory, naming a few.
+// leftovers returns the log line about what is removed from a directory. It names a
+// few.
 func leftovers(dir string, names []string) string {
 	slices.Sort(names)
 	var said []string
@@ -69,7 +69,7 @@ func leftovers(dir string, names []string) string {
 	return "left in the task's directory and removed: " + strings.Join(said, ", ") + "; name files by an absolute path to keep them"
 }
 
-// shownName is a file's name on one line, quoted where it is not plain, and cut
+// shownName returns a file's name on one line, quoted where it is not plain, and cut
 // where it is long.
 func shownName(name string) string {
 	if runes := []rune(name); len(runes) > maxNameRunes {

@@ -42,7 +42,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// ofJob lists the environments' files of processes that work for a job.
+// ofJob lists the environ files of processes that work for a job.
 func ofJob(job string) []string {
 	var found []string
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -70,7 +70,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// What a command starts counts, in whatever session it is, and all of it ends.
+// All that a command starts counts, in every session, and all of it ends.
 func TestMemoryLimitOfChildren(t *testing.T) {
 	t.Parallel()
 	groups := executortest.Groups(t)[0]
@@ -133,7 +133,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A command that heeds TERM has its time for it.
+// A command that handles TERM has time for it.
 func TestCancelIsGentle(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "said")

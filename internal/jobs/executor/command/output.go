@@ -9,14 +9,13 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// MaxOutput is the limit of a command's standard output in bytes. A command
-// that prints more fails. What it prints beyond is read and counted, so that it
-// does not stall.
+// MaxOutput is the limit of a command's standard output in bytes. A command that
+// prints more fails. The rest is read and counted, so that the command does not block.
 const MaxOutput = 1 << 20
 
-// value is what a command printed as one line of JSON, for a program that
-// wants text, lines or a JSON value. The error says why it cannot be: an output
-// is kept whole and as it is, or not at all.
+// value returns what a command printed as one line of JSON: as text, lines or a JSON
+// value. The error is why it cannot: an output is kept whole and unchanged, or not at
+// all.
 func value(kind string, p printed) ([]byte, *jobs.TaskError) {
 	if p.size > MaxOutput {
 		return nil, p.unfit("output too large", fmt.Sprintf("output too large: %s (%d bytes), the limit is %s; write it to a file instead",
@@ -48,16 +47,16 @@ func value(kind string, p printed) ([]byte, *jobs.TaskError) {
 	return jobs.AppendString(nil, strings.TrimSuffix(string(p.stdout), "\n")), nil
 }
 
-// shownUnfit is how much is shown of an output that cannot be kept, in bytes.
+// shownUnfit is how many bytes a failure shows of an output that cannot be kept.
 const shownUnfit = 16 << 10
 
-// unfit is the failure of a command whose output cannot be kept.
+// unfit returns the failure of a command whose output cannot be kept.
 func (p printed) unfit(kind, message string) *jobs.TaskError {
 	p.stdout = p.stdout[:min(len(p.stdout), shownUnfit)]
 	return &jobs.TaskError{Kind: jobs.KindException, Type: kind, Message: message, Output: p.text()}
 }
 
-// text is the beginning of the output for people, and says where it is cut.
+// text returns the beginning of the output as UTF-8, with a note where it is cut.
 func (p printed) text() string {
 	s := text(p.stdout)
 	if cut := p.size - int64(len(p.stdout)); cut > 0 {
@@ -66,5 +65,5 @@ func (p printed) text() string {
 	return s
 }
 
-// text is bytes as UTF-8, for people.
+// text returns bytes as valid UTF-8.
 func text(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }

@@ -109,7 +109,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// What is removed after a task is named.
+// The log names what is removed after a task.
 func TestLeftoverFiles(t *testing.T) {
 	t.Parallel()
 	r := must(t, lane("sh", "-c", `[ "$1" = 1 ] || { head -c 12288 /dev/zero > a.txt; mkdir d; ln -s / l; touch 'b c' "$(printf 'x\ny')" z1 z2; }`, "sh", "{}"), executortest.Numbers(1, 0, 2))

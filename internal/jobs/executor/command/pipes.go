@@ -15,7 +15,7 @@ type descriptors struct {
 
 func (d *descriptors) open() bool { return d.stdout >= 0 || d.stderr >= 0 }
 
-// pipes makes the pipes of a command; stdin gets one when it has something.
+// pipes makes the pipes of a command; one for stdin only where the program reads it.
 func (s *runner) pipes(stdin *input) (*descriptors, error) {
 	d := &descriptors{stdout: -1, stderr: -1, theirs: [3]int{s.null, -1, -1}}
 	var err error
@@ -24,7 +24,7 @@ func (s *runner) pipes(stdin *input) (*descriptors, error) {
 		d.stderr, d.theirs[2], err = process.Pipe()
 	}
 	if err == nil {
-		// Another reader of the pipe, as a command may be, can take what was there.
+		// Another reader of the pipe, which a command may be, can empty it before us.
 		err = errors.Join(syscall.SetNonblock(d.stdout, true), syscall.SetNonblock(d.stderr, true))
 	}
 	if err == nil && s.program.Stdin {
@@ -65,11 +65,10 @@ type input struct {
 	rest []byte
 }
 
-// fd is the descriptor to wait for, or -1 when all is written.
+// fd returns the descriptor to wait for, or -1 when all is written.
 func (in *input) fd() int { return in.pipe }
 
-// write writes what fits, and closes the pipe when that was all or nobody
-// reads it.
+// write writes what fits, and closes the pipe when that was all or its reader is gone.
 func (in *input) write() {
 	for len(in.rest) > 0 {
 		n, err := syscall.Write(in.pipe, in.rest)
@@ -80,7 +79,7 @@ func (in *input) write() {
 			return
 		}
 		if err != nil {
-			break // the command does not want it
+			break // the command has closed it
 		}
 		in.rest = in.rest[n:]
 	}
@@ -94,7 +93,7 @@ func errnoOf(err error) (syscall.Errno, bool) {
 	return errno, ok
 }
 
-// rootCause is what the system says.
+// rootCause returns the system's own message of an error.
 func rootCause(err error) string {
 	if errno, ok := errnoOf(err); ok {
 		return errno.Error()

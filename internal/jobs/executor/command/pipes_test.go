@@ -8,7 +8,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// A command that reads its own output from the pipe cannot hold its reader up.
+// A command that reads its own output from the pipe cannot block its runner.
 func TestOutputIsTaken(t *testing.T) {
 	t.Parallel()
 	l := lane("sh", "-c", `exec 3>&1

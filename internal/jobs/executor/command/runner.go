@@ -27,8 +27,8 @@ type runner struct {
 	buf  []byte
 }
 
-// result is what running a task came to. err is the machine's, not the task's;
-// without an error or a line the task was cut off by the end of the turn.
+// A result is how a task ended. err is of the machine, not of the task; without an
+// error or a line the end of the session cut the task off.
 type result struct {
 	outcome
 	exit   process.Exit
@@ -82,7 +82,7 @@ func (s *runner) run(c *chunk, i int) result {
 		return r
 	}
 	if r.outcome.spent = time.Since(began); s.cancelled() {
-		return r // it was ended by us, so this is no outcome
+		return r // the cancellation ended it, so this is no outcome
 	}
 	t := time.Now()
 	line, failure := s.judge(&r, printed)
@@ -97,8 +97,8 @@ func (s *runner) run(c *chunk, i int) result {
 	return r
 }
 
-// badInput is the failure of a task whose input no command can be given. wrong
-// says what of the input.
+// badInput returns the failure of a task whose input no command can get. wrong
+// completes a sentence that begins with the input.
 func badInput(wrong string) *jobs.TaskError {
 	return &jobs.TaskError{Kind: jobs.KindExit, Type: "bad input", Message: "the input " + wrong}
 }
@@ -111,18 +111,18 @@ func (s *runner) cancelled() bool {
 	return s.ctx.Err() != nil
 }
 
-// printed is what a command left behind.
+// printed is what a command printed, and what else of its end the outcome depends on.
 type printed struct {
 	stdout    []byte // the first MaxOutput bytes
 	size      int64  // bytes of stdout in all
 	message   string // the last lines on stderr
-	noMemory  bool   // stderr speaks of too little memory
+	noMemory  bool   // a line on stderr says that memory ran out
 	grouped   bool   // a control group holds its memory limit
 	timedOut  bool
-	unstarted *jobs.TaskError // why there was no process at all
+	unstarted *jobs.TaskError // why no process started
 }
 
-// command starts the command and stays with it to its end.
+// command starts the command and reads what it prints to its end.
 func (s *runner) command(c *chunk, k task, path string, argv []string) (r result, p printed) {
 	var stdin input
 	if s.program.Stdin {
@@ -152,17 +152,17 @@ func (s *runner) command(c *chunk, k task, path string, argv []string) (r result
 	p.grouped = child.Grouped()
 	lines := stderrLog{emit: func(line string, at time.Time) { s.logAt(c, k, line, at) }}
 	if s.lane.MemoryLimit > 0 {
-		lines.each = func(line string) { p.noMemory = p.noMemory || speaksOfMemory(line) }
+		lines.each = func(line string) { p.noMemory = p.noMemory || lacksMemory(line) }
 	}
 	s.follow(child, fds, &stdin, &lines, &p)
 	s.ended(child)
 	r.exit, r.err = child.Wait()
-	// Another command that is just being started has our pipes for a moment,
-	// until its exec closes them.
+	// Another command that is just starting has our pipes for a moment, until its
+	// exec closes them.
 	if s.drain(fds, &lines, &p, lingering); fds.open() {
-		// Something that left the group still has one: what a command started
-		// ends with it.
-		child.Sweep()
+		// A process outside the group still has one: all that a command started ends
+		// with it.
+		child.KillMarked()
 		s.drain(fds, &lines, &p, lingering)
 	}
 	fds.closeOurs(&stdin)
@@ -190,7 +190,7 @@ func (s *runner) follow(child *process.Process, fds *descriptors, stdin *input, 
 			wait = int(min(max(time.Until(deadline).Milliseconds()+1, 0), math.MaxInt32))
 		}
 		if child.FD() < 0 && !fds.open() {
-			return // nothing more to wait for but its end itself
+			return // only its end can still come
 		}
 		n, err := unix.Poll(poll, wait)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -217,16 +217,16 @@ func (s *runner) follow(child *process.Process, fds *descriptors, stdin *input, 
 	}
 }
 
-// lingering is how long after a command's end its pipes may stay open before
-// somebody is held to have kept them.
+// lingering is how long after a command's end its pipes may stay open before another
+// process is assumed to have kept them.
 const lingering = 20 * time.Millisecond
 
 // drained is how often both pipes are read after a command's end: more often than
-// it takes to empty them, so that what still writes is not read for ever.
+// emptying them takes, but not for ever where a process still writes.
 const drained = 64
 
-// drain reads what is in the pipes, and waits for more, or their end, only so
-// long.
+// drain reads what is in the pipes, and waits at most so long for more, or for their
+// end.
 func (s *runner) drain(fds *descriptors, lines *stderrLog, p *printed, wait time.Duration) {
 	deadline := time.Now().Add(wait)
 	for n := 0; fds.open() && n < drained; n++ {
@@ -257,8 +257,7 @@ func (s *runner) readStderr(fds *descriptors, lines *stderrLog) {
 	lines.add(s.read(&fds.stderr))
 }
 
-// read reads once from a descriptor that has something, and closes it at its
-// end.
+// read reads once from a readable descriptor, and closes it at its end.
 func (s *runner) read(fd *int) []byte {
 	n, err := syscall.Read(*fd, s.buf)
 	if errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EAGAIN) {
@@ -272,7 +271,7 @@ func (s *runner) read(fd *int) []byte {
 	return s.buf[:n]
 }
 
-// judge is the output or the failure of a command that has ended.
+// judge returns the output or the failure of a command that has ended.
 func (s *runner) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 	status := r.exit.Status
 	ok := s.program.OKExitCodes
@@ -283,7 +282,7 @@ func (s *runner) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 			Kind: jobs.KindTimeout, Type: "timeout",
 			Message: fmt.Sprintf("still running after %v", s.lane.Timeout), Output: p.text(),
 		}
-	case r.exit.Exceeded: // whatever the command made of it, as far as it lived on
+	case r.exit.Exceeded: // however the command ended, as far as it went on
 		return nil, s.noMemory("SIGKILL", "killed by SIGKILL", p)
 	case good:
 		return value(s.program.Output, p)
@@ -305,8 +304,8 @@ func (s *runner) judge(r *result, p printed) ([]byte, *jobs.TaskError) {
 	return nil, e
 }
 
-// noMemory is the failure of a command that reached its memory limit, and how
-// it ended.
+// noMemory returns the failure of a command that reached its memory limit. ended says
+// how it ended.
 func (s *runner) noMemory(kind, ended string, p printed) *jobs.TaskError {
 	return &jobs.TaskError{
 		Kind: jobs.KindMemory, Type: kind, Output: p.text(),
@@ -314,9 +313,9 @@ func (s *runner) noMemory(kind, ended string, p printed) *jobs.TaskError {
 	}
 }
 
-// speaksOfMemory reports whether a line is what programs say when they get no
-// more memory.
-func speaksOfMemory(line string) bool {
+// lacksMemory reports whether a line is what programs print when they get no more
+// memory.
+func lacksMemory(line string) bool {
 	for _, words := range []string{"annot allocate memory", "ut of memory", "MemoryError", "bad_alloc", "memory exhausted"} {
 		if strings.Contains(line, words) {
 			return true

@@ -11,10 +11,10 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of what is kept of a command's standard error. The end has the larger
-// share, as it says what went wrong.
+// Bounds of what is kept of a command's standard error, in bytes. The end has the
+// larger share, as errors come last.
 const (
-	maxLine    = 64 << 10 // longer lines are parted
+	maxLine    = 64 << 10 // longer lines are split
 	keptHead   = 64 << 10
 	keptTail   = 192 << 10
 	lastLines  = 5 // of a failure's message
@@ -26,7 +26,7 @@ const (
 // at the end.
 type stderrLog struct {
 	emit func(line string, at time.Time)
-	each func(line string) // sees every line; nil for nobody
+	each func(line string) // is called for every line, unless nil
 
 	held    []byte // of a line without its end
 	head    int    // bytes passed on
@@ -52,7 +52,7 @@ func (r *stderrLog) add(b []byte) {
 		if room := maxLine - len(r.held); len(part) > room {
 			r.held = append(r.held, part[:room]...)
 			b = b[room:]
-			r.part()
+			r.split()
 			continue
 		}
 		r.held = append(r.held, part...)
@@ -65,8 +65,8 @@ func (r *stderrLog) add(b []byte) {
 	}
 }
 
-// part passes on a line that is too long, up to the last whole character.
-func (r *stderrLog) part() {
+// split passes on a line that is too long, up to the last whole character.
+func (r *stderrLog) split() {
 	end := len(r.held)
 	for i := 1; i < utf8.UTFMax && i < end; i++ {
 		if utf8.RuneStart(r.held[end-i]) {
@@ -114,8 +114,8 @@ func (r *stderrLog) line(b []byte) {
 	r.tail = slices.Delete(r.tail, 0, drop)
 }
 
-// remember keeps a line for the message. Of a line that overwrites itself, as
-// progress bars do, it is what remains to be seen.
+// remember keeps a line for the message. Of a line that overwrites itself, such as a
+// progress bar, it keeps what remains visible.
 func (r *stderrLog) remember(s string) {
 	s = strings.TrimRight(s, "\r \t")
 	s = s[strings.LastIndexByte(s, '\r')+1:]
@@ -138,8 +138,8 @@ func (r *stderrLog) remember(s string) {
 	}
 }
 
-// message is the last lines, at most maxMessage bytes of them. The very last one
-// comes first, as it is what lists of failures show.
+// message returns the last lines, at most maxMessage bytes of them. The very last line
+// comes first, as lists of failures show that.
 func (r *stderrLog) message() string {
 	end := len(r.last) - 1
 	for end >= 0 && r.last[end] == "" {

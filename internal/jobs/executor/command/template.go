@@ -19,7 +19,7 @@ type part struct {
 	fill func(t task) string // nil for literal text
 }
 
-// A task is what placeholders are replaced by.
+// A task is what replaces placeholders.
 type task struct {
 	index int64
 	input string // as text
@@ -47,12 +47,12 @@ func withoutExtension(s string) string {
 	return s[:dot]
 }
 
-// base is what follows the last slash, which is nothing where s ends in one.
+// base returns what follows the last slash: nothing where s ends in one.
 // (parallel(1) keeps the lines before the one with that slash, and so names
 // another file where a directory's name has a line break; basename(1) does not.)
 func base(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
 
-// directory is what dirname(1) prints.
+// directory returns what dirname(1) prints.
 func directory(s string) string {
 	name := strings.TrimRight(s, "/")
 	slash := strings.LastIndexByte(name, '/')
@@ -68,8 +68,8 @@ func directory(s string) string {
 	return "/"
 }
 
-// parse finds the placeholders of argv. With stdin, an input that stands
-// nowhere is not appended.
+// parse finds the placeholders of argv. Without any the input is appended, except
+// with stdin.
 func parse(argv []string, stdin bool) template {
 	t := template{appends: !stdin}
 	for _, arg := range argv {
@@ -100,7 +100,7 @@ func (t template) literal() bool {
 	return true
 }
 
-// argv is the template for one task.
+// argv returns the arguments for one task.
 func (t template) argv(k task) []string {
 	argv := make([]string, 0, len(t.args)+1)
 	for _, parts := range t.args {
@@ -129,8 +129,8 @@ func (t template) argv(k task) []string {
 	return argv
 }
 
-// inputText is an input, which is compact JSON, as text: a string without its
-// quotes, anything else as it is. The error says why a string is no text.
+// inputText returns an input, which is compact JSON, as text: a string without its
+// quotes, anything else unchanged. The error is why a string is not text.
 func inputText(input []byte) (string, error) {
 	if len(input) > 0 && input[0] == '"' {
 		return jobs.DecodeText(input)

@@ -2,5 +2,5 @@
 
 package cores
 
-// affinity is not to be had here.
+// affinity is unknown here.
 func affinity() []int { return nil }

@@ -1,4 +1,4 @@
-// Package cores says which processors this process may run on.
+// Package cores lists the processor cores that this process may run on.
 package cores
 
 import (
@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// Available are the operating system's numbers of the cores that tasks may run
+// Available returns the operating system's numbers of the cores that tasks may run
 // on: those of this process's affinity mask, as many of them as its control
-// groups' CPU quota allows, rounded up. There is always at least one. Where the
-// system does not tell, they are numbered from 0.
+// groups' CPU quota allows, rounded up, and at least one. Where the affinity mask is
+// unknown, they are numbered from 0.
 //
-// A quota does not say which cores it is for, so they are chosen at random:
-// containers of one machine that cannot see each other shall not all pin their
-// tasks to its first cores. To part them for certain, give each a cpuset.
+// A quota names no cores, so they are chosen at random: containers of one machine
+// that cannot see each other must not all pin their tasks to its first cores. To
+// separate them for certain, give each a cpuset.
 func Available() []int {
 	cores := affinity()
 	if len(cores) == 0 {
@@ -35,16 +35,16 @@ func Available() []int {
 	return cores
 }
 
-// neighbours are n of the cores from that at an index on, and after the last the
-// first, ascending.
+// neighbours returns n of the cores, ascending: from an index on, and after the last
+// the first.
 func neighbours(cores []int, n, from int) []int {
 	some := slices.Concat(cores[from:], cores[:from])[:n]
 	slices.Sort(some)
 	return some
 }
 
-// quota is the CPU time a second that the control groups of this process allow,
-// in seconds: the least of its own and its ancestors'. It is +Inf without one.
+// quota returns the CPU time per second that the control groups of this process allow,
+// in seconds: the least of its own and its ancestors'. It is +Inf without a limit.
 // See cgroups(7), and the kernel's admin-guide/cgroup-v2 (cpu.max) and
 // scheduler/sched-bwc (cpu.cfs_quota_us).
 func quota(root fs.FS) float64 {

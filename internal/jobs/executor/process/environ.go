@@ -13,14 +13,14 @@ import (
 	"syscall"
 )
 
-// passed are the variables that a child has from this program's environment,
-// with those that begin with LC_. Everything else, such as DATABASE_URL and
-// tokens, stays here.
+// passed are the variables that a child gets from this program's environment,
+// besides those that begin with LC_. It gets no other, such as DATABASE_URL and
+// tokens.
 var passed = []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"}
 
 // poolSizes are the variables by which numerical libraries and runtimes size
-// their own pools of threads or processes. Left alone many take every core of the
-// machine in each process, and where tasks are not pinned all do.
+// their own pools of threads or processes. Without them many libraries use every
+// core of the machine in each process, and where tasks are not pinned all do.
 var poolSizes = []string{
 	"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
 	"NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -29,9 +29,9 @@ var poolSizes = []string{
 }
 
 // hashSeed is the PYTHONHASHSEED of every child. With one seed all processes of a
-// job, on whatever node, agree on hash() of text and on the order of sets. The
-// price is that hostile input may be made to collide; a program that reads such
-// input sets PYTHONHASHSEED=random in its own environment.
+// job, on every node, agree on hash() of text and on the order of sets. In return,
+// hostile input can be made to collide; a program that reads such input sets
+// PYTHONHASHSEED=random in its own environment.
 const hashSeed = "1917"
 
 var inherited = sync.OnceValue(func() map[string]string {
@@ -48,9 +48,9 @@ var inherited = sync.OnceValue(func() map[string]string {
 	return env
 })
 
-// Environ is the environment of a child: what of this program's environment is
-// passed on, the number of cores as the size of libraries' thread pools, Python's
-// hash seed, and the layers, where a later one wins.
+// Environ returns the environment of a child: the passed variables, the number of
+// cores as the size of libraries' thread pools, Python's hash seed, and the layers,
+// where a later one wins.
 func Environ(cores int, layers ...map[string]string) []string {
 	env := maps.Clone(inherited())
 	env["PYTHONHASHSEED"] = hashSeed
@@ -67,7 +67,7 @@ func Environ(cores int, layers ...map[string]string) []string {
 	return list
 }
 
-// Path is the PATH of a child with that environment of its program.
+// Path returns the PATH of a child whose program has that environment.
 func Path(env map[string]string) string {
 	if path, ok := env["PATH"]; ok {
 		return path
@@ -75,10 +75,10 @@ func Path(env map[string]string) string {
 	return inherited()["PATH"]
 }
 
-// Look finds the executable that name means: as it is when it has a slash,
-// else in the directories of path. Unlike os/exec it does so for the child's
-// PATH. A child starts in an empty directory, so a relative file, or relative
-// directories of path, lead nowhere. The error is fs.ErrNotExist or
+// Look finds an executable: the file name when that is absolute, else one in the
+// directories of path, which is the child's PATH rather than, as in os/exec, this
+// program's. A child starts in an empty directory, so it finds neither a relative
+// file nor one in a relative directory of path. The error is fs.ErrNotExist or
 // fs.ErrPermission.
 func Look(name, path string) (string, error) {
 	if filepath.IsAbs(name) {
@@ -94,7 +94,7 @@ func Look(name, path string) (string, error) {
 		}
 		file := filepath.Join(dir, name)
 		switch info, e := os.Stat(file); {
-		case e != nil: // a directory that may not be entered has nothing to offer
+		case e != nil: // as if a directory that may not be entered were empty
 		case mayRun(info):
 			return file, nil
 		default:
@@ -119,8 +119,8 @@ func executable(file string) error {
 
 func mayRun(info fs.FileInfo) bool { return !info.IsDir() && info.Mode()&0o111 != 0 }
 
-// NotStarted reports whether err of Start says that the executable itself
-// cannot be run, rather than that the machine has no room for a process.
+// NotStarted reports whether an error of Start is of the executable itself, rather
+// than of a machine without room for a process.
 func NotStarted(err error) bool {
 	for _, known := range []error{
 		syscall.ENOENT, syscall.EACCES, syscall.EPERM, syscall.ENOEXEC, syscall.ENOTDIR,

@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
 )
 
-// What a process started has ended when it is reaped, if a control group knows
-// of it, and the group is gone.
+// All that a process started in its control group has ended when it is reaped, and the
+// group is gone.
 func TestGroup(t *testing.T) {
 	t.Parallel()
 	groups, err := cgroup.Open()

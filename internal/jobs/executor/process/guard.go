@@ -17,7 +17,7 @@ import (
 // guardVariable turns this program into the guard of the run that it names.
 const guardVariable = "ALLCORES_GUARD"
 
-// init is how the guard begins: the program runs itself, so that no second
+// init runs the guard: the program executes itself for that, so that no second
 // binary must be installed and test binaries have a guard too.
 func init() {
 	if of := os.Getenv(guardVariable); of != "" {
@@ -32,7 +32,7 @@ var sentry struct {
 	process *os.Process // the guard
 }
 
-// watch sees to it that the guard runs.
+// watch starts the guard unless it runs.
 func watch() error {
 	sentry.Lock()
 	defer sentry.Unlock()
@@ -76,7 +76,7 @@ func watch() error {
 }
 
 // guard waits until the other end of the pipe is closed, which the kernel does
-// for whatever reason its owner ends, and then kills what the owner started.
+// however its owner ends, and then kills what the owner started.
 func guard(of string, pipe io.Reader) {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 	groups := follow(pipe)
@@ -84,15 +84,15 @@ func guard(of string, pipe io.Reader) {
 		syscall.Kill(-group, syscall.SIGKILL)
 	}
 	// A child that was being forked appears a moment later.
-	for quiet := 0; quiet < 3; {
+	for clean := 0; clean < 3; {
 		if killMarked(MarkVariable+"="+of+".") == 0 {
-			quiet++
+			clean++
 		} else {
-			quiet = 0
+			clean = 0
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	// Nobody hears of an error, and the next server tries again.
+	// No one gets an error, and the next server tries again.
 	cgroup.Tidy()
 	os.RemoveAll(scratchRootOf(of))
 }

@@ -18,11 +18,11 @@ func follow(pipe io.Reader) map[int]bool {
 	return nil
 }
 
-// keepHere makes sure that descriptors which this program was started with, and
-// which it may know nothing of, stay here (close_range(2), Linux 5.11).
+// keepHere keeps children from inheriting descriptors that this program was started
+// with, known or not (close_range(2), Linux 5.11).
 func keepHere() { unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC) }
 
-// hungUp reports whether nobody reads the pipe any more.
+// hungUp reports whether no process reads the pipe any more.
 func hungUp(pipe *os.File) bool {
 	conn, err := pipe.SyscallConn()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Ours makes an end of a pipe a file on which this program waits without a
-// thread. The other end stays as it is: a child expects one that blocks.
+// Ours makes an end of a pipe a file on which this program waits without occupying
+// a thread. The other end still blocks, as a child expects.
 func Ours(fd int, name string) (*os.File, error) {
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("set up %s: %w", name, err)

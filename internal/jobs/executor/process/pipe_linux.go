@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pipe makes a pipe of which no child inherits an end by accident. Both ends
-// block; see Ours.
+// Pipe makes a pipe whose ends no child inherits by accident. Both ends block; see
+// Ours.
 func Pipe() (read, write int, err error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
@@ -17,9 +17,9 @@ func Pipe() (read, write int, err error) {
 	return fds[0], fds[1], nil
 }
 
-// Enlarge asks for room for size bytes in a pipe. The kernel may refuse, as it
-// bounds what an ordinary user has in pipes together (pipe(7)); then the pipe
-// stays as it was. It returns the size that the pipe has.
+// Enlarge asks the kernel for room for size bytes in a pipe, and returns the size
+// that the pipe has. The kernel may refuse, as it bounds what an ordinary user has in
+// all pipes together (pipe(7)).
 func Enlarge(fd, size int) int {
 	if n, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, size); err == nil {
 		return n
@@ -32,8 +32,8 @@ func Enlarge(fd, size int) int {
 }
 
 // Memory makes an anonymous file of that size for sharing memory with a child.
-// Where it is sealed (fcntl(2), F_ADD_SEALS) nobody who has it can change its
-// size, so that reading a mapping of it never faults.
+// Where it is sealed (fcntl(2), F_ADD_SEALS) no process can change its size, so that
+// reading a mapping of it never faults.
 func Memory(size int) (file *os.File, sealed bool, err error) {
 	fd, err := unix.MemfdCreate("allcores", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {

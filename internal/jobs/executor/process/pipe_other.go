@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Pipe makes a pipe of which no child inherits an end by accident. Both ends
-// block; see Ours.
+// Pipe makes a pipe whose ends no child inherits by accident. Both ends block; see
+// Ours.
 func Pipe() (read, write int, err error) {
 	var fds [2]int
 	syscall.ForkLock.RLock()

@@ -29,7 +29,7 @@ var run = func() string {
 
 var started atomic.Int64
 
-// A Spec says what to start.
+// A Spec describes a child to start.
 type Spec struct {
 	Path  string   // of the executable; see Look
 	Argv  []string // with the program's name as first element
@@ -52,13 +52,13 @@ type Process struct {
 
 	// inherited is the most that this program itself had resident, in bytes. A
 	// child begins in its parent's memory, and execve(2) keeps the peak
-	// (setmax_mm_hiwater_rss in the kernel's exec_mmap): getrusage(2) never tells
-	// less than that of a child.
+	// (setmax_mm_hiwater_rss in the kernel's exec_mmap): getrusage(2) never reports
+	// less for a child.
 	inherited int64
 
 	mu       sync.Mutex
 	reaped   bool          // the PID may belong to another process by now
-	stopping chan struct{} // of Stop, closed when it is through
+	stopping chan struct{} // closed when Stop has ended the process; nil before Stop
 }
 
 // An Exit is how a process ended and what it used.
@@ -66,9 +66,9 @@ type Exit struct {
 	Status syscall.WaitStatus
 	User   time.Duration // CPU time with its waited-for children, in user mode
 	System time.Duration // the same, in the kernel
-	Peak   int64         // bytes resident at most; 0 when no more than this program had, see inherited
+	Peak   int64         // most bytes resident; 0 when no more than this program had, see inherited
 
-	// Exceeded says that its control group needed more than its limit, so that
+	// Exceeded means that its control group needed more than its limit, so that
 	// everything in it was killed. It is false where the process is not Grouped.
 	Exceeded bool
 }
@@ -96,13 +96,12 @@ func Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
-// Grouped reports whether a control group holds the process to its limit of
-// memory, together with all that it starts. Otherwise each of them is limited by
-// itself: see RLIMIT_DATA in getrlimit(2), which counts what is private and
-// writable, whether it is used or not.
+// Grouped reports whether a control group holds the process to its memory limit,
+// together with all that it starts. Otherwise each of them is limited by itself: see
+// RLIMIT_DATA in getrlimit(2), which counts private writable memory, used or not.
 func (p *Process) Grouped() bool { return p.group != nil }
 
-// KillCounter is a file for the process to read, or empty: see
+// KillCounter returns the name of a file for the process to read, or empty: see
 // cgroup.Group.Counter.
 func (p *Process) KillCounter() string {
 	if p.group == nil {
@@ -112,7 +111,7 @@ func (p *Process) KillCounter() string {
 }
 
 // Wait waits until the process has ended, kills what is left of its group, and
-// reaps it. While Stop is at work, what is left has its time of grace first.
+// reaps it. During Stop, what is left has its grace period first.
 func (p *Process) Wait() (Exit, error) {
 	if err := p.awaitZombie(); err != nil {
 		return Exit{}, err
@@ -135,8 +134,8 @@ func (p *Process) Reap() (Exit, error) {
 		return e, err
 	}
 	if e.Exceeded, err = p.group.Close(); err != nil {
-		// Nothing depends on it, and it is tried again when the program ends.
-		slog.Warn("a control group is left over", "error", err)
+		// Nothing depends on it, and the guard tries again when the program ends.
+		slog.Warn("a control group was not removed", "error", err)
 	}
 	return e, nil
 }
@@ -172,11 +171,11 @@ func (p *Process) reap() (Exit, error) {
 	return e, nil
 }
 
-// ownPeak is the most that this program had resident, in bytes.
+// ownPeak returns the most bytes that this program had resident.
 func ownPeak() int64 {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0 // cannot be, of itself
+		return 0 // cannot fail for RUSAGE_SELF
 	}
 	return int64(usage.Maxrss) * maxrssUnit
 }
@@ -184,7 +183,7 @@ func ownPeak() int64 {
 // Terminate sends SIGTERM to the process and its descendants.
 func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
 
-// Kill sends SIGKILL to the process, its descendants and all that carries its
+// Kill sends SIGKILL to the process, its descendants and all processes with its
 // mark, until none of them is left. It does not reap the process.
 func (p *Process) Kill() {
 	for range killRounds {
@@ -201,7 +200,7 @@ func (p *Process) Kill() {
 
 // Stop ends the process and all its descendants: SIGTERM, then SIGKILL after
 // grace to what is left. It returns as soon as none is left. Call it at most
-// once, while the process is waited for elsewhere.
+// once, while another goroutine is in Wait.
 func (p *Process) Stop(grace time.Duration) {
 	p.mu.Lock()
 	p.stopping = make(chan struct{})
@@ -239,7 +238,7 @@ func (p *Process) signal(sig syscall.Signal) {
 	}
 }
 
-// SignalName is the signal's name as in signal.h, such as SIGSEGV.
+// SignalName returns the signal's name as in signal.h, such as SIGSEGV.
 func SignalName(sig syscall.Signal) string {
 	if name := signalName(sig); name != "" {
 		return name
@@ -253,8 +252,8 @@ var scratch struct {
 	root string
 }
 
-// Root is this run's own directory for scratch files. The guard removes it
-// after the end of the program.
+// Root makes this run's own directory for scratch files, if needed, and returns it.
+// The guard removes it after the end of the program.
 func Root() (string, error) {
 	if err := watch(); err != nil {
 		return "", err
@@ -282,8 +281,8 @@ func Scratch() (string, error) {
 	return dir, nil
 }
 
-// Sweep kills what still carries the mark of a process that has ended.
-func (p *Process) Sweep() {
+// KillMarked kills all that still carries the mark of a process that has ended.
+func (p *Process) KillMarked() {
 	for range killRounds {
 		if killMarked(MarkVariable+"="+p.mark+"\x00") == 0 {
 			return

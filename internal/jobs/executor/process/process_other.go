@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Without /proc a tree is its process group, and the guard is told of each.
+// Without /proc a tree is its process group, and the guard gets the number of each.
 
 var maxrssUnit = func() int64 {
 	if runtime.GOOS == "darwin" {
@@ -27,7 +27,7 @@ func (p *Process) start(s Spec, attr *syscall.ProcAttr) (err error) {
 	return err
 }
 
-// FD is -1: there is no descriptor that tells of the process's end.
+// FD returns -1: no descriptor becomes readable at the process's end.
 func (p *Process) FD() int { return -1 }
 
 func (p *Process) closeFD() {}
@@ -49,10 +49,11 @@ func (p *Process) alive() bool {
 // Pin does nothing: threads cannot be bound to cores here.
 func (p *Process) Pin([]int) error { return nil }
 
-func register(group int)   { tell("+", group) }
-func unregister(group int) { tell("-", group) }
+func register(group int)   { sendGuard("+", group) }
+func unregister(group int) { sendGuard("-", group) }
 
-func tell(sign string, group int) {
+// sendGuard sends the guard that a group began (+) or ended (-).
+func sendGuard(sign string, group int) {
 	sentry.Lock()
 	defer sentry.Unlock()
 	if sentry.pipe != nil {

@@ -49,7 +49,7 @@ func TestExit(t *testing.T) {
 	p.Terminate()
 }
 
-// What a program had resident is its own, not what the one that started it had.
+// A peak is of the program itself, not of the one that started it.
 func TestPeak(t *testing.T) {
 	t.Parallel()
 	const size = 200 << 20
@@ -68,7 +68,7 @@ func TestPeak(t *testing.T) {
 	}
 }
 
-// Stop waits for those that heed SIGTERM, and no longer than it takes them.
+// Stop waits for processes that handle SIGTERM, and no longer than they take.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sleep", "100")

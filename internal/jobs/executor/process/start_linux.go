@@ -47,8 +47,8 @@ func (p *Process) start(s Spec, attr *syscall.ProcAttr) error {
 	return nil
 }
 
-// forkPinned forks from a thread that is bound to the cores, so that the child
-// and all its threads are from their first instruction.
+// forkPinned forks from a thread that is bound to the cores, so that the child and
+// all its threads are bound to them from their first instruction.
 func forkPinned(s Spec, attr *syscall.ProcAttr) (int, error) {
 	runtime.LockOSThread()
 	var before unix.CPUSet
@@ -78,8 +78,8 @@ func cpuSet(cores []int) unix.CPUSet {
 	return set
 }
 
-// FD is a descriptor that becomes readable when the process has ended, as
-// pidfd_open(2) describes, or -1 where there is none. It is closed by Reap.
+// FD returns a descriptor that becomes readable when the process has ended, as
+// pidfd_open(2) describes, or -1 where there is none. Reap closes it.
 func (p *Process) FD() int { return p.fd }
 
 func (p *Process) closeFD() {

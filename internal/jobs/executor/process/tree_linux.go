@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A row is what /proc/PID/stat says of a process, see proc_pid_stat(5).
+// A row is what /proc/PID/stat has of a process, see proc_pid_stat(5).
 type row struct{ pid, parent, group int }
 
-// table lists the processes that live; zombies are left out, as they cannot be
-// killed any more.
+// table lists the living processes, without zombies, which cannot be killed any
+// more.
 func table() []row {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -39,7 +39,7 @@ func table() []row {
 
 func readStat(pid int, buf []byte) (row, bool) {
 	n := readProc(pid, "stat", buf)
-	// The command's name stands in brackets and may contain anything.
+	// The command's name is in brackets and may contain anything.
 	end := bytes.LastIndexByte(buf[:n], ')')
 	if end < 0 {
 		return row{}, false
@@ -53,8 +53,8 @@ func readStat(pid int, buf []byte) (row, bool) {
 	return row{pid, parent, group}, true
 }
 
-// readProc reads the beginning of /proc/PID/name without the bookkeeping of an
-// os.File, as it is done for every process of the machine.
+// readProc reads the beginning of /proc/PID/name, without the cost of an os.File, as
+// it runs for every process of the machine.
 func readProc(pid int, name string, buf []byte) int {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -131,8 +131,8 @@ func marked(rows []row, mark string) map[int]bool {
 	return found
 }
 
-// killMarked kills every process that carries mark, with its descendants and
-// the group that it leads, and says how many it found.
+// killMarked kills every process that carries mark, with its descendants and the
+// group that it leads, and returns how many it found.
 func killMarked(mark string) int {
 	rows := table()
 	found := marked(rows, mark)
@@ -199,7 +199,7 @@ func (p *Process) Pin(cores []int) error {
 			}
 			pinned[name], fresh = true, true
 		}
-		// A thread made by one not yet pinned is found by listing again.
+		// Listing again finds a thread that was made by one not yet pinned.
 		if !fresh {
 			return nil
 		}

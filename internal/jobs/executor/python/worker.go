@@ -230,7 +230,7 @@ func (w *worker) start() {
 		w.outbox.close()
 		writing.Wait()
 		w.inbox.push(event{exit: &exitInfo{exit, err}})
-		w.process.Sweep()
+		w.process.KillMarked()
 		os.RemoveAll(w.dir)
 		w.closeFiles()
 		close(w.gone)

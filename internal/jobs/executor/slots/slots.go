@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A Table has the slots of one queue on one node. Requests are served by their
-// priority (the lower number first) and then in their order: one for many slots
-// is not overtaken by later ones for few that are no more urgent.
+// A Table has the slots of one queue on one node. It serves requests by priority,
+// the lower number first, and then in their order: a later request for few slots
+// overtakes one for many only when it is more urgent.
 type Table struct {
 	mu     sync.Mutex
 	cores  []int
@@ -35,21 +35,21 @@ type Slot struct {
 	n     int
 }
 
-// New makes a table of n slots over cores. With pinned, each slot names the
-// core on which the fewest others are.
+// New makes a table of n slots over cores. With pinned, each slot gets the cores that
+// the fewest others have.
 func New(cores []int, n int, pinned bool) *Table {
 	return &Table{cores: slices.Clone(cores), used: make([]int, len(cores)), pinned: pinned && len(cores) > 0, total: n, free: n}
 }
 
-// Acquire waits for n slots, or all there are if those are fewer. The error is
+// Acquire waits for n slots, or for all slots where the table has fewer. The error is
 // ctx's.
 func (t *Table) Acquire(ctx context.Context, n, priority int) (*Slot, error) {
 	return t.acquire(ctx, n, priority, nil)
 }
 
-// AcquireWithin is Acquire that gives up with context.DeadlineExceeded after a
-// while, unless slots are being kept free for it then: who needs several would
-// never get them if it let go of the first.
+// AcquireWithin is Acquire that fails with context.DeadlineExceeded after patience,
+// unless slots are being kept free for it then: a request for several would never
+// succeed if it released the first.
 func (t *Table) AcquireWithin(ctx context.Context, n, priority int, patience time.Duration) (*Slot, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -74,7 +74,7 @@ func (t *Table) acquire(ctx context.Context, n, priority int, impatient <-chan t
 			err = context.DeadlineExceeded
 		}
 		switch s, left := t.leave(place, ctx.Err() == nil); {
-		case s != nil: // it came in between
+		case s != nil: // granted in the meantime
 			return s, nil
 		case left:
 			return nil, err
@@ -82,7 +82,7 @@ func (t *Table) acquire(ctx context.Context, n, priority int, impatient <-chan t
 	}
 }
 
-// enter puts a request into the line, before those that are less urgent.
+// enter puts a request in the line, before less urgent ones.
 func (t *Table) enter(r *request) *list.Element {
 	for e := t.line.Back(); e != nil; e = e.Prev() {
 		if e.Value.(*request).priority <= r.priority {
@@ -92,8 +92,8 @@ func (t *Table) enter(r *request) *list.Element {
 	return t.line.PushFront(r)
 }
 
-// leave takes a request out of the line, unless it was served, or may stay and
-// slots are kept free for it.
+// leave takes a request out of the line, unless it was granted, or it may stay and
+// slots are being kept free for it.
 func (t *Table) leave(place *list.Element, mayStay bool) (s *Slot, left bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,8 +110,8 @@ func (t *Table) leave(place *list.Element, mayStay bool) (s *Slot, left bool) {
 	return nil, true
 }
 
-// TryAcquire takes n slots, or all there are if those are fewer, where they are
-// free and nobody waits for some. Else it returns nil.
+// TryAcquire takes n slots, or all slots where the table has fewer, if they are free
+// and no request waits. Otherwise it returns nil.
 func (t *Table) TryAcquire(n int) *Slot {
 	r := &request{n: max(n, 1), granted: make(chan *Slot, 1)}
 	t.mu.Lock()
@@ -182,7 +182,7 @@ func (s *Slot) Release() {
 	t.serve()
 }
 
-// Resize changes the number of slots. Those in use stay so until released, even
+// Resize changes the number of slots. Slots in use stay in use until released, even
 // if they are more.
 func (t *Table) Resize(n int) {
 	t.mu.Lock()
@@ -192,21 +192,21 @@ func (t *Table) Resize(n int) {
 	t.serve()
 }
 
-// Pin changes whether slots name cores. Those in use keep theirs.
+// Pin changes whether slots have cores. Slots in use keep theirs.
 func (t *Table) Pin(pinned bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pinned = pinned && len(t.cores) > 0
 }
 
-// Busy is how many slots are in use, and how many there are.
+// Busy returns how many slots are in use, and how many the table has.
 func (t *Table) Busy() (used, total int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.total - t.free, t.total
 }
 
-// Waiting is how many requests wait.
+// Waiting returns how many requests wait.
 func (t *Table) Waiting() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
