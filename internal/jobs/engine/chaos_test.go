@@ -66,31 +66,10 @@ def f(x):
 	var killers sync.WaitGroup
 	defer killers.Wait()
 	defer stop()
-	killers.Go(func() { // worker processes, all the time
-		random := rand.New(rand.NewPCG(seed, 1))
-		for ctx.Err() == nil {
-			pause(ctx, time.Duration(100+random.IntN(300))*time.Millisecond)
-			files, err := os.ReadDir(marks)
-			if err != nil || len(files) == 0 {
-				continue
-			}
-			pid, err := strconv.Atoi(files[random.IntN(len(files))].Name())
-			if err == nil && runs(pid) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-				// Its outcomes since the last flush, and its chunk at worst.
-				inFlight.Add(2 * 100)
-			}
-		}
-	})
-	inHand := func() int64 {
-		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
-		if err != nil {
-			return 1000
-		}
-		return j.Counts.Running + 6*40 // and what may be claimed until the kill
-	}
+	killers.Go(func() { killProcesses(ctx, marks, rand.New(rand.NewPCG(seed, 1)), &inFlight) })
 	for kill := range nodeKills + postgresKills {
 		pause(ctx, time.Duration(500+random.IntN(2000))*time.Millisecond)
-		inFlight.Add(inHand())
+		inFlight.Add(n.claimed(t, id))
 		if (kill+1)%((nodeKills+postgresKills)/postgresKills) == 0 {
 			if err := syscall.Kill(postmaster(), syscall.SIGKILL); err != nil {
 				t.Errorf("kill Postgres: %v", err)
@@ -111,6 +90,50 @@ def f(x):
 		groups, _ := n.store.FailureGroups(t.Context(), id, 5)
 		t.Errorf("%s, %+v, %+v", j.State, j.Counts, groups)
 	}
+	n.checkSquares(t, id, tasks)
+	ran, processes := readMarks(t, marks, tasks)
+	again := 0
+	for i, times := range ran {
+		if times == 0 {
+			t.Errorf("task %d has an outcome but was never run", i)
+		}
+		again += times - 1
+	}
+	t.Logf("%d tasks, %d worker processes, %d run again, at most %d were in flight at a kill", tasks, processes, again, inFlight.Load())
+	if int64(again) > inFlight.Load() {
+		t.Errorf("%d tasks were run again, but only %d were in flight", again, inFlight.Load())
+	}
+}
+
+// claimed returns how many tasks of a job are claimed, and may be until a kill.
+func (n *node) claimed(t *testing.T, id string) int64 {
+	j, err := n.store.Job(t.Context(), store.As(n.admin), id)
+	if err != nil {
+		return 1000
+	}
+	return j.Counts.Running + 6*40
+}
+
+// killProcesses kills worker processes, whose pids are the names of the files in
+// marks, until ctx ends. inFlight counts the tasks that may run again for it.
+func killProcesses(ctx context.Context, marks string, random *rand.Rand, inFlight *atomic.Int64) {
+	for ctx.Err() == nil {
+		pause(ctx, time.Duration(100+random.IntN(300))*time.Millisecond)
+		files, err := os.ReadDir(marks)
+		if err != nil || len(files) == 0 {
+			continue
+		}
+		pid, err := strconv.Atoi(files[random.IntN(len(files))].Name())
+		if err == nil && runs(pid) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			// Its outcomes since the last flush, and its chunk at worst.
+			inFlight.Add(2 * 100)
+		}
+	}
+}
+
+// checkSquares checks that every task of a job has one outcome, its index squared.
+func (n *node) checkSquares(t *testing.T, id string, tasks int) {
+	t.Helper()
 	all := n.outputs(t, id)
 	if len(all) != tasks {
 		t.Errorf("%d outcomes are recorded of %d tasks", len(all), tasks)
@@ -120,7 +143,13 @@ def f(x):
 			t.Fatalf("output of %d is %s", i, text)
 		}
 	}
-	ran := make([]int, tasks)
+}
+
+// readMarks counts how often each task ran, by the lines of the files in marks, and
+// the files.
+func readMarks(t *testing.T, marks string, tasks int) (ran []int, processes int) {
+	t.Helper()
+	ran = make([]int, tasks)
 	files, err := os.ReadDir(marks)
 	if err != nil {
 		t.Fatal(err)
@@ -136,20 +165,10 @@ def f(x):
 			}
 		}
 	}
-	again := 0
-	for i, times := range ran {
-		if times == 0 {
-			t.Errorf("task %d has an outcome but was never run", i)
-		}
-		again += times - 1
-	}
-	t.Logf("%d tasks, %d worker processes, %d run again, at most %d were in flight at a kill", tasks, len(files), again, inFlight.Load())
-	if int64(again) > inFlight.Load() {
-		t.Errorf("%d tasks were run again, but only %d were in flight", again, inFlight.Load())
-	}
+	return ran, len(files)
 }
 
-// pause lets time go by in a schedule of the test; it does not wait for anything.
+// pause lets time pass in a schedule of the test. It waits for no event.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -157,8 +176,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// ownPostgres brings up a Postgres that the test may kill, and tells the pid of
-// its postmaster.
+// ownPostgres starts a Postgres that the test may kill. postmaster returns the pid
+// of its postmaster.
 func ownPostgres(t *testing.T) (url string, postmaster func() int) {
 	t.Helper()
 	// Not t.TempDir, which the account that Postgres runs under cannot enter.

@@ -145,19 +145,8 @@ def f(x):
 		Processes: pointer(1), ChunkSize: pointer(1),
 		MaxAttempts: pointer(3), RetryBackoff: pointer(jobs.Duration(base.String())),
 	}
-	// The backlog forgets what is claimed from it.
-	_, err := n.store.Pool.Exec(t.Context(), `
-		create table due (like backlog);
-		create function note_due() returns trigger language plpgsql as 'begin insert into due select new.*; return null; end';
-		create trigger note_due after insert on backlog for each row execute function note_due()`)
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.noteDue(t)
 	failing := n.submit(t, spec)
-	type wait struct {
-		task    int64
-		attempt int
-	}
 	await(t, "tasks wait for their second attempt", func() bool {
 		var waiting int
 		err := n.store.Pool.QueryRow(t.Context(), `select count(*) from due where attempt > 1`).Scan(&waiting)
@@ -176,16 +165,7 @@ def f(x):
 			began[wait{l.First, l.Attempt}], ended[wait{l.First, l.Attempt + 1}] = l.Leased, *l.Finished
 		}
 	}
-	due := make(map[wait]time.Time)
-	rows, err := n.store.Pool.Query(t.Context(), `select first, attempt, due_at from due where job_id = $1 and attempt > 1 and due_at > '-infinity'`, failing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var w wait
-	var at time.Time
-	if _, err := pgx.ForEachRow(rows, []any{&w.task, &w.attempt, &at}, func() error { due[w] = at; return nil }); err != nil {
-		t.Fatal(err)
-	}
+	due := n.readDue(t, failing)
 	waits := make(map[time.Duration]bool)
 	slack := stretched(t, 300*time.Millisecond)
 	for task := range int64(tasks) {
@@ -202,19 +182,59 @@ def f(x):
 				t.Errorf("attempt %d of task %d began %v after it was due", attempt, task, late)
 			}
 		}
-		kept, err := n.store.Task(t.Context(), j, task)
-		if err != nil || kept.Attempts != 3 || len(kept.Earlier) != 2 {
-			t.Errorf("task %d: %+v, %v", task, kept, err)
-			continue
-		}
-		for i, a := range kept.Earlier {
-			if a.Attempt != i+1 || !strings.Contains(a.Error.Message, fmt.Sprintf("attempt %d", i+1)) {
-				t.Errorf("attempt %d of task %d is kept as %+v, %+v", i+1, task, a, a.Error)
-			}
-		}
+		n.checkAttempts(t, j, task)
 	}
 	if len(waits) < tasks {
 		t.Errorf("the waits have no jitter: %v", waits)
+	}
+}
+
+// wait is what waits: an attempt of a task, from 1.
+type wait struct {
+	task    int64
+	attempt int
+}
+
+// noteDue keeps what enters the backlog, which forgets what is claimed from it.
+func (n *node) noteDue(t *testing.T) {
+	t.Helper()
+	_, err := n.store.Pool.Exec(t.Context(), `
+		create table due (like backlog);
+		create function note_due() returns trigger language plpgsql as 'begin insert into due select new.*; return null; end';
+		create trigger note_due after insert on backlog for each row execute function note_due()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readDue reads when attempts of a job's tasks were due.
+func (n *node) readDue(t *testing.T, job string) map[wait]time.Time {
+	t.Helper()
+	due := make(map[wait]time.Time)
+	rows, err := n.store.Pool.Query(t.Context(), `select first, attempt, due_at from due where job_id = $1 and attempt > 1 and due_at > '-infinity'`, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w wait
+	var at time.Time
+	if _, err := pgx.ForEachRow(rows, []any{&w.task, &w.attempt, &at}, func() error { due[w] = at; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return due
+}
+
+// checkAttempts checks that a task has kept its two failed attempts of three.
+func (n *node) checkAttempts(t *testing.T, j *jobs.Job, task int64) {
+	t.Helper()
+	kept, err := n.store.Task(t.Context(), j, task)
+	if err != nil || kept.Attempts != 3 || len(kept.Earlier) != 2 {
+		t.Errorf("task %d: %+v, %v", task, kept, err)
+		return
+	}
+	for i, a := range kept.Earlier {
+		if a.Attempt != i+1 || !strings.Contains(a.Error.Message, fmt.Sprintf("attempt %d", i+1)) {
+			t.Errorf("attempt %d of task %d is kept as %+v, %+v", i+1, task, a, a.Error)
+		}
 	}
 }
 

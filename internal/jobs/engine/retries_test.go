@@ -99,7 +99,12 @@ func TestTakeRetries(t *testing.T) {
 			}
 		}
 	}
-	// What a task was lost with others does not count when it is alone.
+}
+
+// TestLossesCountFromWhenATaskIsAlone: what a task was lost with others does not
+// count.
+func TestLossesCountFromWhenATaskIsAlone(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ of, count, losses, more, want int }{
 		{10, 3, 2, 0, 2}, {10, 3, 2, 1, 3}, {10, 1, 2, 0, 0}, {10, 1, 2, 1, 1}, {1, 1, 2, 0, 2}, {1, 1, 2, 1, 3},
 	} {
@@ -108,7 +113,11 @@ func TestTakeRetries(t *testing.T) {
 			t.Errorf("%+v: (-want +got):\n%s", test, diff)
 		}
 	}
-	// The third death of a task that was alone is its failure.
+}
+
+// TestThirdDeathFails: the third death of a task that ran alone is its failure.
+func TestThirdDeathFails(t *testing.T) {
+	t.Parallel()
 	alone := outcomes.Encoded{First: 7, Count: 1, Failed: []int32{0}, Outputs: outcomes.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}
 	one, zero := 1, jobs.Duration("0s")
 	for losses, want := range []int{0, 0, 1} {

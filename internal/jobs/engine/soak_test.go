@@ -44,6 +44,9 @@ func churned() []jobs.Spec {
 	}
 }
 
+// looks is how often the soak test reads the sizes of the tables.
+const looks = 12
+
 // TestSoak submits, runs and deletes jobs all the time and watches what the
 // database takes on disk. In a long run no table may be larger in the second
 // half than one and a half times what it was in the first. Only River keeps its
@@ -81,24 +84,10 @@ func TestSoak(t *testing.T) {
 			}
 		})
 	}
-	const looks = 12
 	sizes := make(map[string][]float64) // KiB by table
 	for range looks {
 		pause(ctx, *soak/looks)
-		rows, err := n.store.Pool.Query(t.Context(), `
-			select relname, pg_total_relation_size(relid) / 1024.0 from pg_stat_user_tables
-			union all select 'a turn in river_job', pg_total_relation_size('river_job') / 1024.0 / (select greatest(count(*), 1) from river_job)`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var name string
-		var size float64
-		if _, err = pgx.ForEachRow(rows, []any{&name, &size}, func() error {
-			sizes[name] = append(sizes[name], size)
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
+		n.addSizes(t, sizes)
 	}
 	stop()
 	churn.Wait()
@@ -107,18 +96,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d jobs, %d tasks, %d jobs kept; KiB:", ran.Load(), tasks.Load(), kept)
-	for _, name := range slices.Sorted(maps.Keys(sizes)) {
-		var line strings.Builder
-		for _, size := range sizes[name] {
-			fmt.Fprintf(&line, "%10.1f", size)
-		}
-		t.Logf("%-20s%s", name, line.String())
-		before, after := slices.Max(sizes[name][:looks/2]), slices.Max(sizes[name][looks/2:])
-		const small = 1024 // what one vacuum more or less makes
-		if *soak >= time.Minute && name != "river_job" && after > max(before, small)*1.5 {
-			t.Errorf("%s grew from %.0f to %.0f KiB", name, before, after)
-		}
-	}
+	checkGrowth(t, sizes)
 	for _, table := range []string{"jobs", "progress", "chunks", "outcomes", "input_blocks", "logs", "failure_groups", "attempts", "river_job", "idempotency_keys"} {
 		if len(sizes[table]) != looks {
 			t.Errorf("looked at %s %d times", table, len(sizes[table]))
@@ -136,4 +114,41 @@ func TestSoak(t *testing.T) {
 				+ (select count(*) from input_blocks) + (select count(*) from backlog)`).Scan(&left)
 		return err == nil && left == 0
 	})
+}
+
+// addSizes adds the size of each table in KiB, and that of a turn.
+func (n *node) addSizes(t *testing.T, sizes map[string][]float64) {
+	t.Helper()
+	rows, err := n.store.Pool.Query(t.Context(), `
+		select relname, pg_total_relation_size(relid) / 1024.0 from pg_stat_user_tables
+		union all select 'a turn in river_job', pg_total_relation_size('river_job') / 1024.0 / (select greatest(count(*), 1) from river_job)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var name string
+	var size float64
+	if _, err = pgx.ForEachRow(rows, []any{&name, &size}, func() error {
+		sizes[name] = append(sizes[name], size)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkGrowth logs the sizes of each table, and in a long run checks that it is not
+// larger in the second half than one and a half times what it was in the first.
+func checkGrowth(t *testing.T, sizes map[string][]float64) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(sizes)) {
+		var line strings.Builder
+		for _, size := range sizes[name] {
+			fmt.Fprintf(&line, "%10.1f", size)
+		}
+		t.Logf("%-20s%s", name, line.String())
+		before, after := slices.Max(sizes[name][:looks/2]), slices.Max(sizes[name][looks/2:])
+		const small = 1024 // what one vacuum more or less makes
+		if *soak >= time.Minute && name != "river_job" && after > max(before, small)*1.5 {
+			t.Errorf("%s grew from %.0f to %.0f KiB", name, before, after)
+		}
+	}
 }
