@@ -19,7 +19,7 @@ import (
 	"github.com/allcores/allcores/migrations"
 )
 
-// A SchemaError says that the database's schema is not this server's.
+// A SchemaError reports that the database's schema is not this server's.
 type SchemaError struct {
 	Of         string // "Allcores" or "River"
 	Have, Want int64  // version of the last migration; 0 for none
@@ -32,51 +32,77 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("the tables of %s are at version %d, and this server knows %d: it must be upgraded", e.Of, e.Have, e.Want)
 }
 
-// ErrReadOnly is what Ready finds where the database takes no writes: it is a
+// ErrReadOnly is returned by Ready when the database takes no writes: it is a
 // standby, or has been made read-only.
 var ErrReadOnly = errors.New("the database is read-only")
 
-// A probe asks the database how it is, over a connection of its own: it must
-// not wait for those that are busy, or that hang because the network is cut.
+// A probe checks whether the database answers, over a connection of its own: it
+// must not wait for those that are busy, or that hang because the network is cut.
 type probe struct {
 	config *pgx.ConnConfig
+	conn   *pgx.Conn // of the check that runs; nil before the first one and after an error
 
 	mu   sync.Mutex
-	conn *pgx.Conn // nil until the first question and after an error
-	at   time.Time // of the last answer
-	last error
+	last *check // runs or has ended; nil before the first one
 }
 
-// Bounds of a probe.
+// A check is one check of the database, for all callers that come while it runs or
+// within probeFor after it.
+type check struct {
+	done chan struct{}
+	at   time.Time // of its end; valid, as err is, when done is closed
+	err  error
+}
+
+// Bounds of a check.
 const (
 	probeTimeout = time.Second            // for an answer
-	probeFor     = 200 * time.Millisecond // that an answer holds, however many ask
+	probeFor     = 200 * time.Millisecond // that an answer is valid
 )
 
 // Ready reports within a second whether the database answers (if not, the error
 // is jobs.ErrUnavailable), takes writes (ErrReadOnly), and has the schema that
 // this server needs (*SchemaError).
 func (s *Store) Ready(ctx context.Context) error {
-	p := &s.probe
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at) < probeFor {
-		return p.last
-	}
-	// What is found out is for everyone: it does not end with the one who asked.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
-	defer cancel()
-	p.last = p.ask(ctx)
-	p.at = time.Now()
-	return p.last
+	c := s.probe.check(ctx)
+	<-c.done
+	return c.err
 }
 
+// check returns the check that runs or is still valid, or starts one.
+func (p *probe) check(ctx context.Context) *check {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.last; c != nil {
+		select {
+		case <-c.done:
+			if time.Since(c.at) < probeFor {
+				return c
+			}
+		default:
+			return c
+		}
+	}
+	c := &check{done: make(chan struct{})}
+	p.last = c
+	go func() {
+		defer close(c.done)
+		// The result is for all callers: it does not end with the first one.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		c.err = p.ask(ctx)
+		c.at = time.Now()
+	}()
+	return c
+}
+
+// ask queries the database over the connection, or a new one where that is broken.
 func (p *probe) ask(ctx context.Context) error {
 	if p.conn != nil {
 		if err := p.query(ctx); p.conn != nil {
 			return err
 		}
-		// It was broken, since when nobody knows: by now there may be another.
+		// It was broken, perhaps long ago: the database may be back by now.
 	}
 	var err error
 	if p.conn, err = pgx.ConnectConfig(ctx, p.config); err != nil {
@@ -86,7 +112,7 @@ func (p *probe) ask(ctx context.Context) error {
 	return p.query(ctx)
 }
 
-// query asks over the connection, and drops it when it fails.
+// query queries the database, and drops the connection when that fails.
 func (p *probe) query(ctx context.Context) error {
 	var readOnly bool
 	var ours, river int64
@@ -96,11 +122,11 @@ func (p *probe) query(ctx context.Context) error {
 			(select coalesce(max(version), 0) from river_migration where line = 'main')`).Scan(&readOnly, &ours, &river)
 	var failed *pgconn.PgError
 	switch {
-	case errors.As(err, &failed) && failed.Code == "42P01": // there is no such table
+	case errors.As(err, &failed) && failed.Code == "42P01": // undefined table
 		return &SchemaError{"Allcores", 0, newest()}
 	case err != nil:
 		p.drop(ctx)
-		return wrap("ask database", err)
+		return wrap("query database", err)
 	case readOnly:
 		return ErrReadOnly
 	case ours != newest():
@@ -114,20 +140,25 @@ func (p *probe) query(ctx context.Context) error {
 // drop closes the connection, which may be broken.
 func (p *probe) drop(ctx context.Context) {
 	if p.conn != nil {
-		_ = p.conn.Close(ctx) // what it says is known already, or of no use
+		_ = p.conn.Close(ctx) // its error adds nothing
 		p.conn = nil
 	}
 }
 
+// close waits for the check that runs and closes the connection.
 func (p *probe) close() {
+	p.mu.Lock()
+	c := p.last
+	p.mu.Unlock()
+	if c != nil {
+		<-c.done
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
 	defer cancel()
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.drop(ctx)
 }
 
-// newest is the version of our last migration.
+// newest returns the version of our last migration.
 var newest = sync.OnceValue(func() int64 {
 	names, err := fs.Glob(migrations.Files, "*.sql")
 	if err != nil || len(names) == 0 {
@@ -141,11 +172,11 @@ var newest = sync.OnceValue(func() int64 {
 	return version
 })
 
-// newestOfRiver is the version of River's last migration.
+// newestOfRiver returns the version of River's last migration.
 var newestOfRiver = sync.OnceValue(func() int64 {
 	river, err := rivermigrate.New(riverpgxv5.New(nil), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		panic(err) // only a line that is unknown
+		panic(err) // cannot fail for the default line
 	}
 	last := 0
 	for _, m := range river.AllVersions() {
