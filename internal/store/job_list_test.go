@@ -104,82 +104,18 @@ func TestOrdersOfJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	read := func(f store.Filter) *store.JobList {
-		t.Helper()
-		list, err := s.Jobs(t.Context(), store.As(admin), f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return list
-	}
-	names := func(list *store.JobList) (out []string) {
-		for _, j := range list.Jobs {
-			out = append(out, j.ID)
-		}
-		return out
-	}
 	for _, name := range jobs.OrderNames {
 		order, ok := jobs.ParseOrder(name)
 		if !ok {
 			t.Fatal(name)
 		}
-		whole := read(store.Filter{Order: order, Limit: 100})
+		whole := list(t, s, admin, store.Filter{Order: order, Limit: 100})
 		if len(whole.Jobs) != 9 || whole.Next != "" || whole.Prev != "" {
 			t.Fatalf("%s: %d jobs, %q, %q", name, len(whole.Jobs), whole.Next, whole.Prev)
 		}
-		for i := 1; i < 9; i++ {
-			a, b := whole.Jobs[i-1], whole.Jobs[i]
-			if order.Ascending {
-				a, b = b, a
-			}
-			var right bool
-			switch order.By() {
-			case jobs.ByCreated:
-				right = a.ID > b.ID
-			case jobs.ByFailures:
-				right = a.Counts.Failed >= b.Counts.Failed
-			case jobs.ByDuration:
-				now := a.CreatedAt.AddDate(9, 0, 0)
-				right = a.StartedAt == nil || b.StartedAt == nil || a.Elapsed(now) >= b.Elapsed(now)
-				if (whole.Jobs[i-1].StartedAt == nil) && whole.Jobs[i].StartedAt != nil {
-					t.Errorf("%s: a job that has not started comes before one that has", name)
-				}
-			}
-			if !right {
-				t.Errorf("%s: job %d is in the wrong place", name, i)
-			}
-		}
+		ordered(t, order, whole.Jobs)
 		for limit := 1; limit <= 4; limit++ {
-			var forwards, backwards []string
-			f := store.Filter{Order: order, Limit: limit}
-			last := ""
-			for {
-				list := read(f)
-				if n, err := s.JobsBefore(t.Context(), store.As(admin), f); err != nil || n != int64(len(forwards)) {
-					t.Errorf("%s: %d jobs before, want %d: %v", name, n, len(forwards), err)
-				}
-				if (list.Prev == "") != (f.Cursor == "") {
-					t.Errorf("%s: Prev %q of the page at %q", name, list.Prev, f.Cursor)
-				}
-				forwards = append(forwards, names(list)...)
-				last = list.Prev
-				if f.Cursor = list.Next; list.Next == "" {
-					backwards = names(list)
-					break
-				}
-			}
-			for f.Back = true; last != ""; {
-				f.Cursor = last
-				list := read(f)
-				backwards = append(names(list), backwards...)
-				if n, err := s.JobsBefore(t.Context(), store.As(admin), f); err != nil || n != int64(9-len(backwards)+len(list.Jobs)) {
-					t.Errorf("%s: %d jobs before %d: %v", name, n, len(backwards), err)
-				}
-				if list.Next == "" {
-					t.Errorf("%s: the page before another has no next one", name)
-				}
-				last = list.Prev
-			}
+			forwards, backwards := walk(t, s, admin, store.Filter{Order: order, Limit: limit}, len(whole.Jobs))
 			if !slices.Equal(forwards, names(whole)) || !slices.Equal(backwards, names(whole)) {
 				t.Errorf("%s by %d:\n%v forwards\n%v backwards\n%v whole", name, limit, forwards, backwards, names(whole))
 			}
@@ -188,4 +124,81 @@ func TestOrdersOfJobs(t *testing.T) {
 	if _, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Cursor: "x"}); err == nil {
 		t.Error("a cursor that is none lists jobs")
 	}
+}
+
+func list(t *testing.T, s *store.Store, u *jobs.User, f store.Filter) *store.JobList {
+	t.Helper()
+	list, err := s.Jobs(t.Context(), store.As(u), f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func names(list *store.JobList) (out []string) {
+	for _, j := range list.Jobs {
+		out = append(out, j.ID)
+	}
+	return out
+}
+
+// ordered fails the test where jobs are not in the order.
+func ordered(t *testing.T, order jobs.Order, all []*jobs.Job) {
+	t.Helper()
+	for i := 1; i < len(all); i++ {
+		a, b := all[i-1], all[i]
+		if order.Ascending {
+			a, b = b, a
+		}
+		var right bool
+		switch order.By() {
+		case jobs.ByCreated:
+			right = a.ID > b.ID
+		case jobs.ByFailures:
+			right = a.Counts.Failed >= b.Counts.Failed
+		case jobs.ByDuration:
+			now := a.CreatedAt.AddDate(9, 0, 0)
+			right = a.StartedAt == nil || b.StartedAt == nil || a.Elapsed(now) >= b.Elapsed(now)
+			if (all[i-1].StartedAt == nil) && all[i].StartedAt != nil {
+				t.Errorf("%v: a job that has not started comes before one that has", order)
+			}
+		}
+		if !right {
+			t.Errorf("%v: job %d is in the wrong place", order, i)
+		}
+	}
+}
+
+// walk pages through total jobs to the end and back.
+func walk(t *testing.T, s *store.Store, u *jobs.User, f store.Filter, total int) (forwards, backwards []string) {
+	t.Helper()
+	last := ""
+	for {
+		page := list(t, s, u, f)
+		if n, err := s.JobsBefore(t.Context(), store.As(u), f); err != nil || n != int64(len(forwards)) {
+			t.Errorf("%v: %d jobs before, want %d: %v", f.Order, n, len(forwards), err)
+		}
+		if (page.Prev == "") != (f.Cursor == "") {
+			t.Errorf("%v: Prev %q of the page at %q", f.Order, page.Prev, f.Cursor)
+		}
+		forwards = append(forwards, names(page)...)
+		last = page.Prev
+		if f.Cursor = page.Next; page.Next == "" {
+			backwards = names(page)
+			break
+		}
+	}
+	for f.Back = true; last != ""; {
+		f.Cursor = last
+		page := list(t, s, u, f)
+		backwards = append(names(page), backwards...)
+		if n, err := s.JobsBefore(t.Context(), store.As(u), f); err != nil || n != int64(total-len(backwards)+len(page.Jobs)) {
+			t.Errorf("%v: %d jobs before %d: %v", f.Order, n, len(backwards), err)
+		}
+		if page.Next == "" {
+			t.Errorf("%v: the page before another has no next one", f.Order)
+		}
+		last = page.Prev
+	}
+	return forwards, backwards
 }

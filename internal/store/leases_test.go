@@ -71,13 +71,42 @@ func takeBack(t *testing.T, s *store.Store) (lost *store.Lost) {
 	return lost
 }
 
-// TestLostLeaseWritesNothing reports a chunk late, after its lease went in each
-// of the ways in which it can go, and compares all that is kept of the job.
+// TestLostLeaseWritesNothing records a chunk late, after its lease ended in each
+// possible way, and compares everything stored of the job.
 func TestLostLeaseWritesNothing(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	const total = 30
-	for name, lose := range map[string]func(t *testing.T, id string, l *store.Lease){
+	for name, lose := range waysToLose(s, admin) {
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.Pool.Exec(t.Context(), `delete from nodes`); err != nil {
+				t.Fatal(err)
+			}
+			register(t, s, node)
+			id := insert(t, s, admin, pythonSpec(rangeOf(total)))
+			lease := claim(t, s, id, 10)
+			lose(t, id, lease)
+			before := everything(t, s, id)
+			if p, _, err := s.Record(t.Context(), full(id, lease), nil); err != nil || p.Held || p.Ended {
+				t.Errorf("a late record was answered with %+v, %v", p, err)
+			}
+			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
+				t.Errorf("a late record wrote (-before +after):\n%s", diff)
+			}
+			if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: lease.First + 4, Count: 6}}); err != nil || p.Held {
+				t.Errorf("giving back late was answered with %+v, %v", p, err)
+			}
+			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
+				t.Errorf("giving back late wrote (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// waysToLose are the ways in which a lease of the first tasks of a job ends before
+// its record.
+func waysToLose(s *store.Store, admin *jobs.User) map[string]func(t *testing.T, id string, l *store.Lease) {
+	return map[string]func(t *testing.T, id string, l *store.Lease){
 		"its node is dead": func(t *testing.T, id string, l *store.Lease) {
 			loseNode(t, s, node)
 			register(t, s, store.NewID())
@@ -142,29 +171,6 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := s.Pool.Exec(t.Context(), `delete from nodes`); err != nil {
-				t.Fatal(err)
-			}
-			register(t, s, node)
-			id := insert(t, s, admin, pythonSpec(rangeOf(total)))
-			lease := claim(t, s, id, 10)
-			lose(t, id, lease)
-			before := everything(t, s, id)
-			if p, _, err := s.Record(t.Context(), full(id, lease), nil); err != nil || p.Held || p.Ended {
-				t.Errorf("a late record was answered with %+v, %v", p, err)
-			}
-			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
-				t.Errorf("a late record wrote (-before +after):\n%s", diff)
-			}
-			if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: lease.First + 4, Count: 6}}); err != nil || p.Held {
-				t.Errorf("giving back late was answered with %+v, %v", p, err)
-			}
-			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
-				t.Errorf("giving back late wrote (-before +after):\n%s", diff)
-			}
-		})
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
@@ -15,171 +14,204 @@ import (
 )
 
 // TestEveryTaskIsCoveredOnce does whatever lanes and nodes may do to a job, in
-// any order: claim, record in full or in part, give back, lose a node, report
-// late, retry. However it goes, each task gets exactly one outcome, no two
-// leases that are held overlap, and the counts always add up.
+// any order: claim, record in full or in part, give back, lose a node, record
+// late. In any order each task gets exactly one outcome, no two held leases
+// overlap, and the counts always add up.
 func TestEveryTaskIsCoveredOnce(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		ctx := t.Context()
 		total := rapid.Int64Range(1, 300).Draw(rt, "total")
-		spec := pythonSpec(rangeOf(total))
-		id := insert(t, s, admin, spec)
-		nodes := []string{store.NewID(), store.NewID()}
-		for _, node := range nodes {
+		f := &faults{
+			t: t, rt: rt, store: s, admin: admin, job: insert(t, s, admin, pythonSpec(rangeOf(total))),
+			nodes: []string{store.NewID(), store.NewID()}, outcome: make(map[int64]int),
+		}
+		for _, node := range f.nodes {
 			register(t, s, node)
 		}
-		type hold struct {
-			lease *store.Lease
-			node  string
-			left  int
-		}
-		var held, lost []hold
-		outcome := make(map[int64]int)
-		check := func() {
-			j, err := s.Job(ctx, store.As(admin), id)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			c := j.Counts
-			if c.Waiting < 0 || c.Waiting+c.Running+c.Done() != c.Total {
-				rt.Fatalf("counts do not add up: %+v", c)
-			}
-			if int64(len(outcome)) != c.Succeeded {
-				rt.Fatalf("%d tasks have an outcome, %d are counted", len(outcome), c.Succeeded)
-			}
-			covered := make(map[int64]bool)
-			for _, h := range held {
-				for i := range int64(h.left) {
-					if index := h.lease.First + i; covered[index] || outcome[index] > 0 {
-						rt.Fatalf("task %d is leased twice, or again after its outcome", index)
-					}
-					covered[h.lease.First+i] = true
-				}
-			}
-		}
-		claim := func(node string) bool {
-			c, err := s.Claim(ctx, store.Claim{Job: id, Node: node, Want: rapid.IntRange(1, 100).Draw(rt, "want"),
-				Floor: rapid.IntRange(1, 10).Draw(rt, "floor"), Ranged: true, First: true})
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if c.Lease != nil {
-				held = append(held, hold{c.Lease, node, c.Lease.Count})
-			}
-			return c.Lease != nil
-		}
-		// finish records n of the chunk's tasks, and gives back the others.
-		finish := func(h hold, n int, wait time.Duration) bool {
-			r := store.Record{Job: id, Lease: h.lease.ID, Count: h.left}
-			if n > 0 {
-				r.Outcomes = []outcomes.Encoded{outcomesOf(h.lease.First, n)}
-			}
-			if n < h.left {
-				r.Back = []store.BacklogSpan{{First: h.lease.First + int64(n), Count: h.left - n, Attempt: h.lease.Attempt, Losses: h.lease.Losses, Wait: wait}}
-			}
-			p, _, err := s.Record(ctx, r, nil)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			if p.Held {
-				for i := range int64(n) {
-					outcome[h.lease.First+i]++
-				}
-			}
-			return p.Held
-		}
-		take := func(from *[]hold, name string) (hold, bool) {
-			if len(*from) == 0 {
-				return hold{}, false
-			}
-			i := rapid.IntRange(0, len(*from)-1).Draw(rt, name)
-			h := (*from)[i]
-			*from = append((*from)[:i:i], (*from)[i+1:]...)
-			return h, true
-		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"": func(*rapid.T) { check() },
-			"claim": func(*rapid.T) {
-				claim(rapid.SampledFrom(nodes).Draw(rt, "node"))
-			},
-			"record": func(*rapid.T) {
-				if h, ok := take(&held, "lease"); ok {
-					if !finish(h, rapid.IntRange(0, h.left).Draw(rt, "done"), 0) {
-						rt.Fatalf("lease %d was not held", h.lease.ID)
-					}
-				}
-			},
-			"give back": func(*rapid.T) {
-				h, ok := take(&held, "lease")
-				if !ok {
-					return
-				}
-				keep := rapid.IntRange(0, h.left).Draw(rt, "keep")
-				if keep < h.left {
-					p, err := s.GiveBack(ctx, h.lease.ID, keep, []jobs.Span{{First: h.lease.First + int64(keep), Count: h.left - keep}})
-					if err != nil || !p.Held {
-						rt.Fatal(p, err)
-					}
-				}
-				h.left = keep
-				held = append(held, h)
-			},
-			"lose a node": func(*rapid.T) {
-				i := rapid.IntRange(0, len(nodes)-1).Draw(rt, "node")
-				if err := s.Expire(ctx, nodes[i]); err != nil {
-					rt.Fatal(err)
-				}
-				// Nodes of this test do not beat, so others may be taken for dead too.
-				for expired := nodes[i]; slices.Contains(nodes, expired); {
-					var dead *store.Lost
-					err := s.Tx(ctx, func(tx pgx.Tx) (err error) { dead, err = s.TakeBack(ctx, tx); return err })
-					if err != nil || dead == nil {
-						rt.Fatal(dead, err)
-					}
-					var keep []hold
-					for _, h := range held {
-						if h.node == dead.Node {
-							lost = append(lost, h)
-						} else {
-							keep = append(keep, h)
-						}
-					}
-					held = keep
-					if i := slices.Index(nodes, dead.Node); i >= 0 {
-						nodes[i] = store.NewID()
-						register(t, s, nodes[i])
-					}
-				}
-			},
-			"report late": func(*rapid.T) {
-				if h, ok := take(&lost, "late"); ok && h.left > 0 && finish(h, h.left, 0) {
-					rt.Fatalf("a late record of lease %d was taken", h.lease.ID)
-				}
-			},
+			"":            func(*rapid.T) { f.check() },
+			"claim":       func(*rapid.T) { f.claim(rapid.SampledFrom(f.nodes).Draw(rt, "node")) },
+			"record":      func(*rapid.T) { f.recordSome() },
+			"give back":   func(*rapid.T) { f.giveBack() },
+			"lose a node": func(*rapid.T) { f.loseNode() },
+			"report late": func(*rapid.T) { f.recordLate() },
 		})
-		for len(held) > 0 || claim(nodes[0]) {
-			h := held[0]
-			held = held[1:]
-			if !finish(h, h.left, 0) {
-				rt.Fatalf("lease %d was not held", h.lease.ID)
-			}
-		}
-		check()
-		for i := range total {
-			if outcome[i] != 1 {
-				rt.Fatalf("task %d has %d outcomes", i, outcome[i])
-			}
-		}
-		j, err := s.Job(ctx, store.As(admin), id)
-		if err != nil || j.State != jobs.Succeeded {
-			rt.Fatalf("the job is %s, %v", j.State, err)
-		}
-		var rows string
-		err = s.Pool.QueryRow(ctx, `select string_agg(first || '+' || count, ' ' order by first) from outcomes where job_id = $1`, id).Scan(&rows)
-		if err != nil || rows == "" {
-			rt.Fatal(fmt.Errorf("read outcomes: %w", err))
-		}
+		f.finish(total)
 	})
+}
+
+// faults is a job to which anything happens, and what must be true of it.
+type faults struct {
+	t     *testing.T
+	rt    *rapid.T
+	store *store.Store
+	admin *jobs.User
+
+	job        string
+	nodes      []string
+	held, lost []lease
+	outcome    map[int64]int // outcomes recorded of each task
+}
+
+// A lease is one that a node holds or held.
+type lease struct {
+	*store.Lease
+	node string
+	left int // tasks that it was not given back
+}
+
+func (f *faults) check() {
+	j, err := f.store.Job(f.t.Context(), store.As(f.admin), f.job)
+	if err != nil {
+		f.rt.Fatal(err)
+	}
+	c := j.Counts
+	if c.Waiting < 0 || c.Waiting+c.Running+c.Done() != c.Total {
+		f.rt.Fatalf("counts do not add up: %+v", c)
+	}
+	if int64(len(f.outcome)) != c.Succeeded {
+		f.rt.Fatalf("%d tasks have an outcome, %d are counted", len(f.outcome), c.Succeeded)
+	}
+	covered := make(map[int64]bool)
+	for _, l := range f.held {
+		for i := range int64(l.left) {
+			if index := l.First + i; covered[index] || f.outcome[index] > 0 {
+				f.rt.Fatalf("task %d is leased twice, or again after its outcome", index)
+			}
+			covered[l.First+i] = true
+		}
+	}
+}
+
+func (f *faults) claim(node string) bool {
+	c, err := f.store.Claim(f.t.Context(), store.Claim{Job: f.job, Node: node, Want: rapid.IntRange(1, 100).Draw(f.rt, "want"),
+		Floor: rapid.IntRange(1, 10).Draw(f.rt, "floor"), Ranged: true, First: true})
+	if err != nil {
+		f.rt.Fatal(err)
+	}
+	if c.Lease != nil {
+		f.held = append(f.held, lease{c.Lease, node, c.Lease.Count})
+	}
+	return c.Lease != nil
+}
+
+// record records n of the lease's tasks and gives back the others. It reports
+// whether the lease was held.
+func (f *faults) record(l lease, n int) bool {
+	r := store.Record{Job: f.job, Lease: l.ID, Count: l.left}
+	if n > 0 {
+		r.Outcomes = []outcomes.Encoded{outcomesOf(l.First, n)}
+	}
+	if n < l.left {
+		r.Back = []store.BacklogSpan{{First: l.First + int64(n), Count: l.left - n, Attempt: l.Attempt, Losses: l.Losses}}
+	}
+	p, _, err := f.store.Record(f.t.Context(), r, nil)
+	if err != nil {
+		f.rt.Fatal(err)
+	}
+	if p.Held {
+		for i := range int64(n) {
+			f.outcome[l.First+i]++
+		}
+	}
+	return p.Held
+}
+
+// take removes one of the leases.
+func (f *faults) take(from *[]lease, name string) (lease, bool) {
+	if len(*from) == 0 {
+		return lease{}, false
+	}
+	i := rapid.IntRange(0, len(*from)-1).Draw(f.rt, name)
+	l := (*from)[i]
+	*from = append((*from)[:i:i], (*from)[i+1:]...)
+	return l, true
+}
+
+func (f *faults) recordSome() {
+	if l, ok := f.take(&f.held, "lease"); ok {
+		if !f.record(l, rapid.IntRange(0, l.left).Draw(f.rt, "done")) {
+			f.rt.Fatalf("lease %d was not held", l.ID)
+		}
+	}
+}
+
+func (f *faults) giveBack() {
+	l, ok := f.take(&f.held, "lease")
+	if !ok {
+		return
+	}
+	keep := rapid.IntRange(0, l.left).Draw(f.rt, "keep")
+	if keep < l.left {
+		p, err := f.store.GiveBack(f.t.Context(), l.ID, keep, []jobs.Span{{First: l.First + int64(keep), Count: l.left - keep}})
+		if err != nil || !p.Held {
+			f.rt.Fatal(p, err)
+		}
+	}
+	l.left = keep
+	f.held = append(f.held, l)
+}
+
+// loseNode expires a node and takes back what it had.
+func (f *faults) loseNode() {
+	ctx := f.t.Context()
+	i := rapid.IntRange(0, len(f.nodes)-1).Draw(f.rt, "node")
+	if err := f.store.Expire(ctx, f.nodes[i]); err != nil {
+		f.rt.Fatal(err)
+	}
+	// Nodes of this test do not beat, so others may be taken for dead too.
+	for expired := f.nodes[i]; slices.Contains(f.nodes, expired); {
+		var dead *store.Lost
+		err := f.store.Tx(ctx, func(tx pgx.Tx) (err error) { dead, err = f.store.TakeBack(ctx, tx); return err })
+		if err != nil || dead == nil {
+			f.rt.Fatal(dead, err)
+		}
+		var keep []lease
+		for _, l := range f.held {
+			if l.node == dead.Node {
+				f.lost = append(f.lost, l)
+			} else {
+				keep = append(keep, l)
+			}
+		}
+		f.held = keep
+		if i := slices.Index(f.nodes, dead.Node); i >= 0 {
+			f.nodes[i] = store.NewID()
+			register(f.t, f.store, f.nodes[i])
+		}
+	}
+}
+
+func (f *faults) recordLate() {
+	if l, ok := f.take(&f.lost, "late"); ok && l.left > 0 && f.record(l, l.left) {
+		f.rt.Fatalf("a late record of lease %d was taken", l.ID)
+	}
+}
+
+// finish runs the job to its end.
+func (f *faults) finish(total int64) {
+	for len(f.held) > 0 || f.claim(f.nodes[0]) {
+		l := f.held[0]
+		f.held = f.held[1:]
+		if !f.record(l, l.left) {
+			f.rt.Fatalf("lease %d was not held", l.ID)
+		}
+	}
+	f.check()
+	for i := range total {
+		if f.outcome[i] != 1 {
+			f.rt.Fatalf("task %d has %d outcomes", i, f.outcome[i])
+		}
+	}
+	ctx := f.t.Context()
+	j, err := f.store.Job(ctx, store.As(f.admin), f.job)
+	if err != nil || j.State != jobs.Succeeded {
+		f.rt.Fatalf("the job is %s, %v", j.State, err)
+	}
+	var rows string
+	err = f.store.Pool.QueryRow(ctx, `select string_agg(first || '+' || count, ' ' order by first) from outcomes where job_id = $1`, f.job).Scan(&rows)
+	if err != nil || rows == "" {
+		f.rt.Fatal(fmt.Errorf("read outcomes: %w", err))
+	}
 }
