@@ -134,3 +134,14 @@ func BenchmarkGroup(b *testing.B) {
 		Group(e)
 	}
 }
+
+// What a command wrote before its last line does not part its failures.
+func TestGroupOfACommandsMessage(t *testing.T) {
+	t.Parallel()
+	group := func(before string) Grouping {
+		return Group(&TaskError{Kind: KindExit, Type: "exit 3", Message: "disk full" + LinesBefore + before})
+	}
+	if a, b := group("reading alpha"), group("writing beta"); a.ID != b.ID || a.Pattern != "disk full" {
+		t.Errorf("%+v %+v", a, b)
+	}
+}

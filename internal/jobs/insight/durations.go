@@ -2,10 +2,11 @@ package insight
 
 import (
 	"encoding/binary"
-	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // Durations is the distribution of task times. It counts them by their code of

@@ -1,10 +1,11 @@
 package insight
 
 import (
-	"github.com/allcores/allcores/internal/jobs"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // What is kept of the past of queues and nodes.

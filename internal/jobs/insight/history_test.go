@@ -2,12 +2,13 @@ package insight
 
 import (
 	"encoding/binary"
-	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // codes are durations as a run has them.

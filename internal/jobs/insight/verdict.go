@@ -2,8 +2,9 @@ package insight
 
 import (
 	"fmt"
-	"github.com/allcores/allcores/internal/jobs"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // A VerdictKind is what a job's speed-up was bound by.

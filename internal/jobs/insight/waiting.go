@@ -2,10 +2,11 @@ package insight
 
 import (
 	"fmt"
-	"github.com/allcores/allcores/internal/jobs"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
 // WaitFacts is what is known of a job, its queue and its nodes when one asks why

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -92,37 +91,6 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestFailureLimit(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]int64{
-		`0`: 0, `12`: 12, `"12"`: 12, `"5%"`: 50, `"0.1%"`: 1, `"100%"`: 1000, `"32.3%"`: 323,
-		`"0.0000000000000000001%"`: -1, `"%"`: -1,
-		`-1`: -1, `"101%"`: -1, `"x%"`: -1, `1.5`: -1, `true`: -1, `[1]`: -1,
-	} {
-		var l FailureLimit
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		got, err := l.Of(1000)
-		if err != nil {
-			got = -1
-		}
-		if got != want {
-			t.Errorf("%s allows %d of 1000, want %d (%v)", text, got, want, err)
-		}
-	}
-	for text, want := range map[string]string{`12`: `12`, `"5%"`: `"5%"`, `"+5"`: `5`, `"007"`: `7`} {
-		var l FailureLimit
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatal(err)
-		}
-		if back, err := json.Marshal(l); err != nil || string(back) != want {
-			t.Errorf("%s is written as %s, %v", text, back, err)
-		}
-	}
-}
-
 func TestSplitLines(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
@@ -139,31 +107,25 @@ func TestSplitLines(t *testing.T) {
 	}
 }
 
-func TestTimesAreUTCWithMilliseconds(t *testing.T) {
+func TestInputsThatWouldChange(t *testing.T) {
 	t.Parallel()
-	at := Time{time.Date(2026, 3, 1, 12, 0, 0, 120_000_000, time.FixedZone("", 3600))}
-	text, err := json.Marshal(struct{ At Time }{at})
-	if err != nil || !strings.Contains(string(text), `"2026-03-01T11:00:00.120Z"`) {
-		t.Errorf("%s, %v", text, err)
-	}
-}
-
-func TestRoles(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		has, need Role
-		want      bool
-	}{
-		{Admin, Submitter, true}, {Admin, Admin, true}, {Submitter, Viewer, true},
-		{Submitter, Admin, false}, {Viewer, Submitter, false}, {"", "", false}, {"root", Viewer, false},
+	python := Program{Python: &Python{Source: "def f(x): return x", Function: "f"}}
+	command := Program{Command: &Command{Argv: []string{"echo"}}}
+	for item, want := range map[string]string{
+		`{"a": 1, "a": 2}`:                       `has two members of the name "a"`,
+		`[1, -2e999]`:                            "has the number -2e999, which Python would read as infinity",
+		`1.0`:                                    "",
+		`[12345678901234567890, 1e308, "1e999"]`: "",
 	} {
-		if got := test.has.Allows(test.need); got != test.want {
-			t.Errorf("%q allows %q: %v", test.has, test.need, got)
+		for _, p := range []Program{python, command} {
+			spec := Spec{Program: p, Inputs: Inputs{Items: []json.RawMessage{json.RawMessage(item)}}}
+			found := spec.Validate()
+			if wrong := want != "" && (p.Python != nil || !strings.Contains(want, "Python")); wrong != (len(found) == 1) || wrong && (found[0].Location != "inputs.items[0]" || !strings.Contains(found[0].Message, want)) {
+				t.Errorf("%s for %s: %v", item, p.Kind(), found)
+			}
 		}
 	}
-	for role, want := range map[Role]bool{Viewer: true, Submitter: false, Admin: true, "": false, "root": false} {
-		if got := role.SeesAll(); got != want {
-			t.Errorf("%q sees all: %v", role, got)
-		}
+	if python.WantsInputsOf(command) || !command.WantsInputsOf(python) || !python.WantsInputsOf(python) {
+		t.Error("inputs of a command are not looked at again")
 	}
 }

@@ -74,37 +74,3 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
-
-func TestInputsThatWouldChange(t *testing.T) {
-	t.Parallel()
-	python := jobs.Program{Python: &jobs.Python{Source: "def f(x): return x", Function: "f"}}
-	command := jobs.Program{Command: &jobs.Command{Argv: []string{"echo"}}}
-	for item, want := range map[string]string{
-		`{"a": 1, "a": 2}`:                       `has two members of the name "a"`,
-		`[1, -2e999]`:                            "has the number -2e999, which Python would read as infinity",
-		`1.0`:                                    "",
-		`[12345678901234567890, 1e308, "1e999"]`: "",
-	} {
-		for _, p := range []jobs.Program{python, command} {
-			spec := jobs.Spec{Program: p, Inputs: jobs.Inputs{Items: []json.RawMessage{json.RawMessage(item)}}}
-			found := spec.Validate()
-			if wrong := want != "" && (p.Python != nil || !strings.Contains(want, "Python")); wrong != (len(found) == 1) || wrong && (found[0].Location != "inputs.items[0]" || !strings.Contains(found[0].Message, want)) {
-				t.Errorf("%s for %s: %v", item, p.Kind(), found)
-			}
-		}
-	}
-	if python.WantsInputsOf(command) || !command.WantsInputsOf(python) || !python.WantsInputsOf(python) {
-		t.Error("inputs of a command are not looked at again")
-	}
-}
-
-// What a command wrote before its last line does not part its failures.
-func TestGroupOfACommandsMessage(t *testing.T) {
-	t.Parallel()
-	group := func(before string) jobs.Grouping {
-		return jobs.Group(&jobs.TaskError{Kind: jobs.KindExit, Type: "exit 3", Message: "disk full" + jobs.LinesBefore + before})
-	}
-	if a, b := group("reading alpha"), group("writing beta"); a.ID != b.ID || a.Pattern != "disk full" {
-		t.Errorf("%+v %+v", a, b)
-	}
-}

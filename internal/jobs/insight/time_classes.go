@@ -1,9 +1,10 @@
 package insight
 
 import (
-	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"math"
 	"time"
+
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // TimeClasses counts durations in classes, four to a doubling: class c has those
