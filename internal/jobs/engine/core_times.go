@@ -5,35 +5,36 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/allcores/allcores/internal/jobs"
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
+
+	"github.com/allcores/allcores/internal/jobs"
 )
 
-// coreTimes measures what this node's cores do. It is used by one goroutine.
+// coreTimes measures what this node's cores do. One goroutine uses it.
 type coreTimes struct {
 	cores []int
 	last  map[int]cpu.TimesStat
 }
 
-// busy is the share of time that each core was busy since the last call.
-func (l *coreTimes) busy() []jobs.Core {
-	cores := make([]jobs.Core, len(l.cores))
+// busy returns the share of time that each core was busy since the last call.
+func (c *coreTimes) busy() []jobs.Core {
+	cores := make([]jobs.Core, len(c.cores))
 	now := make(map[int]cpu.TimesStat)
 	times, err := cpu.Times(true)
 	if err != nil {
-		times = nil // this platform does not tell: the cores stand without figures
+		times = nil // not known on this platform: the cores have no figures
 	}
 	for _, t := range times {
 		if n, err := strconv.Atoi(strings.TrimPrefix(t.CPU, "cpu")); err == nil {
 			now[n] = t
 		}
 	}
-	for i, core := range l.cores {
+	for i, core := range c.cores {
 		cores[i] = jobs.Core{Core: core, Turns: []jobs.CoreTurn{}}
 		t, ok := now[core]
-		last, before := l.last[core]
+		last, before := c.last[core]
 		if !ok || !before {
 			continue
 		}
@@ -48,11 +49,11 @@ func (l *coreTimes) busy() []jobs.Core {
 			cores[i].Other = max(float64(int(10*(cores[i].BusyPercent-cores[i].User-cores[i].System)))/10, 0)
 		}
 	}
-	l.last = now
+	c.last = now
 	return cores
 }
 
-// loadAverage is that of the last minute, or 0 where the system does not tell.
+// loadAverage returns that of the last minute, or 0 where it is not known.
 func loadAverage() float64 {
 	average, err := load.Avg()
 	if err != nil {
@@ -64,13 +65,13 @@ func loadAverage() float64 {
 func memory() jobs.Memory {
 	m, err := mem.VirtualMemory()
 	if err != nil {
-		return jobs.Memory{} // this platform does not tell
+		return jobs.Memory{} // not known on this platform
 	}
 	return jobs.Memory{Total: int64(m.Total), Available: int64(m.Available)}
 }
 
-// machine names one boot of one machine or container, within which process ids
-// are comparable. It is empty where that cannot be known.
+// machine returns a name for one boot of one machine or container, within which
+// process ids are comparable, or "" where it is not known.
 func machine() string {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

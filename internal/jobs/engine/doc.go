@@ -1,56 +1,60 @@
-// Package engine makes jobs run: it puts turns into River, works them off with
-// the executors of this node, and takes back what dead nodes held.
+// Package engine runs jobs on one node: it validates and inserts them, runs their
+// turns with the node's executors, and takes back the work of dead nodes.
 //
 // # The way of a job
 //
 // [Engine.Submit] validates a submission and writes the job, its inputs and its
-// turns in one transaction. A turn is a River job: one lane's right to run. A
-// worker takes a slot of the turn's queue and claims chunks from the store; the
-// executor of the job's program runs them, two at hand so that it never idles,
-// and reports outcomes; each report is recorded, together with the claim of the
-// next chunk, in one round trip and one commit. A turn ends when nothing can be
-// claimed; after a quantum it goes back to the end of River's line if others
-// wait for its slot. So jobs share the cores round robin whatever their size,
-// and priorities are River's.
+// turns in one transaction (submit.go). A turn is a River job: the right of one
+// lane to run; package turns has all that knows River.
 //
-// A turn for which its submitter's own node has a free slot is not sent through
-// River's line: it is inserted as one that was fetched, with its first chunk
-// claimed, in the submission's own transaction. While all slots are taken, a job
-// that is new to the node, or more urgent, makes a lane that has run for a moment
-// give its slot up after the task in hand (see preempt.go).
+// A node fetches turns of the queues that it serves. A fetched turn waits for a
+// slot of its queue (turn.go) and becomes a lane. The lane's loop (lane_loop.go)
+// claims chunks from the store and feeds them to the executor of the job's program,
+// two at a time so that the process never idles. The executor sends updates; each
+// is recorded together with the claim of the next chunk, in one round trip and one
+// commit (lane_record.go). That commit also ends the job, when its last outcome is
+// in it.
 //
-// A lane that cannot load its program gives its tasks to the others and tries
-// again later; the job ends when none could load it (see loads.go).
+// A turn ends when nothing can be claimed. After a quantum it goes back to the end
+// of the line if other turns wait for its slot. So jobs share the cores round robin
+// whatever their size, and priorities are River's.
+//
+// A turn for which the submitting node has a free slot skips the line: it is
+// inserted as fetched, with its first chunk claimed, in the submission's own
+// transaction. While all slots are taken, a turn of a job that is new to the node,
+// or of a more urgent one, preempts a lane that has run for a moment
+// (preemption.go).
+//
+// A failed task is tried again after a backoff (retries.go). A lane that cannot load
+// its program gives its tasks to the others and tries again later; the job ends when
+// no lane could load it (load_failures.go).
 //
 // # Queues
 //
-// Each node works out for itself, every second and at each change, how many slots
-// of which queue it has (see queue.go): from the queues' limits, the nodes that
-// live and serve them, and whether it is drained or short of memory. River only
-// fetches; how many turns run is decided by the queue's table of slots. So a
-// limit can change while tasks run: River's fetching is replaced, and the turns
-// that it ran are adopted, as if they had been inserted as fetched.
+// Every second and at each change, each node computes its slots of each queue
+// (plan.go) from the queues' limits and the living nodes that serve them. It resizes
+// its tables of slots and River's fetching (serve_queues.go). River only fetches: the
+// table of slots decides how many turns run. So a limit can change while tasks run.
 //
 // # Who owns what
 //
-// The store owns every fact; an executor owns its processes; a lane (one
-// goroutine and the executor it calls) owns the chunks it has claimed. The
-// engine holds nothing that cannot be lost: what it remembers of a job (task
-// times, when it last told the world) only tunes.
+// The store owns every fact; an executor owns its processes; a lane's loop, on one
+// goroutine, owns the chunks that it has claimed. Others read snapshots of a lane and
+// stop it by its brake. The rest of what the engine remembers, such as task times and
+// when it last notified, only tunes, and can be lost.
 //
-// What a node does for its queues, and what its cores do, it counts (meter.go) and
-// writes down every few seconds; an hour of that is kept.
+// A node counts what it does for its queues and what its cores do (usage.go). It
+// writes a sample every few seconds; an hour of samples is kept.
 //
 // # Losing a node
 //
-// A node beats every second on the database's clock. One that could not beat
-// for two thirds of its lease stops its processes by itself, so that nothing
-// runs twice for long; whoever finds its lease run out puts its chunks into the
-// backlog and inserts fresh turns, in one transaction. What the lost node may
-// still report is refused, for its chunks' leases are left.
+// A node beats every second on the database's clock (heartbeat.go). One that could
+// not beat for two thirds of its lease stops its processes by itself, so that nothing
+// runs twice for long. Another node that finds its lease run out puts its chunks into
+// the backlog and inserts fresh turns, in one transaction (recovery.go). Later records
+// of the lost node are refused, because it no longer holds its chunks' leases.
 //
-// A cancelled or deleted turn, a lost answer to a claim or a fetch, a wrong
-// count of turns: each is found by a sweep that compares what the database says
-// with what is there, within seconds (see sweep.go). A wake-up that River loses is
-// made up for within milliseconds (see nudge.go).
+// Recovery also finds, within seconds, a cancelled or deleted turn, a lost answer to
+// a claim or a fetch, and a wrong count of turns: it compares the database with what
+// runs here.
 package engine

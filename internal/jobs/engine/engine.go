@@ -22,7 +22,7 @@ const (
 	RoleWorker = "worker" // workers only
 )
 
-// Options is what an Engine is made of.
+// Options configure an Engine.
 type Options struct {
 	Store  *store.Store
 	Logger *slog.Logger
@@ -50,8 +50,8 @@ type Checks struct {
 	Command func(context.Context, jobs.Command) ([]jobs.Violation, error)
 }
 
-// An Engine is the part of one node that submits and executes. Submit and the
-// verbs may be called at any time; Start begins to execute.
+// An Engine submits and executes jobs on one node. Submit and the verbs may be
+// called at any time; Start begins to execute.
 type Engine struct {
 	Options
 	node  store.NewNode
@@ -76,9 +76,10 @@ type lifecycle struct {
 	background sync.WaitGroup
 	draining   chan struct{} // closed when nothing more may be claimed
 
-	// Of turns that are inserted as fetched by this node.
-	handover sync.RWMutex // held to read from when they get a slot until they run
-	started  bool         // and not stopped: they may begin
+	// handover is read-locked while turns that this node inserts as fetched get
+	// their slots and begin. They may begin while started is set.
+	handover sync.RWMutex
+	started  bool
 }
 
 // retries are the tasks and programs of this node that wait for another attempt.
@@ -117,18 +118,18 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// NodeID is this node's id.
+// NodeID returns this node's id.
 func (e *Engine) NodeID() string { return e.node.ID }
 
-// Turns is this node's part in River.
+// Turns returns this node's part in River.
 func (e *Engine) Turns() *turns.Client { return e.turns }
 
-// ErrNotRunning is why a node that is to execute does not.
+// ErrNotRunning is the error of a node that should execute and does not.
 //
 //lint:ignore ST1005 River is a name
 var ErrNotRunning = errors.New("River is not running on this node")
 
-// Ready is ErrNotRunning when this node does not execute although it is to.
+// Ready returns ErrNotRunning when this node should execute and does not.
 func (e *Engine) Ready() error {
 	if e.Role == RoleWeb {
 		return nil
@@ -142,8 +143,8 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-// Start registers the node and begins to execute, if its role is to. Stop must
-// be called when it has returned nil.
+// Start registers the node and begins to execute, unless its role is RoleWeb. Stop
+// must be called when it has returned nil.
 func (e *Engine) Start(ctx context.Context) error {
 	if err := e.Store.Register(ctx, e.node); err != nil {
 		return err
@@ -156,7 +157,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 	run := e.running
 	if e.Role != RoleWeb {
-		e.mindMemory(memory()) // before the first turn may begin
+		e.checkMemory(memory()) // before the first turn may begin
 		if err := e.turns.Start(); err != nil {
 			e.stop()
 			return err
@@ -165,12 +166,12 @@ func (e *Engine) Start(ctx context.Context) error {
 			e.stop()
 			return errors.Join(err, e.turns.Stop(ctx))
 		}
-		e.background.Go(func() { e.obey(run) })
+		e.background.Go(func() { e.heedHalts(run) })
 	}
 	e.background.Go(func() { e.follow(run) })
 	e.background.Go(func() { e.beat(run) })
 	e.background.Go(func() { e.turns.Wake(run) })
-	e.background.Go(func() { e.sweep(run) })
+	e.background.Go(func() { e.recover(run) })
 	e.background.Go(func() { e.retire(run) })
 	e.background.Go(func() { e.sampleUsage(run) })
 	e.handover.Lock()
@@ -179,9 +180,8 @@ func (e *Engine) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop drains the node: nothing more is claimed, tasks in hand may go on for
-// the grace period and are then ended, and what is unfinished goes back to its
-// queue.
+// Stop drains the node. It claims nothing more, lets running tasks go on for the
+// grace period, ends them then, and gives back what is unfinished.
 func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 	e.handover.Lock()
 	e.started = false
@@ -203,7 +203,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 	return e.Store.Unregister(ctx, e.node.ID)
 }
 
-// Abandon ends the tasks in hand at once, as if the grace period were over.
+// Abandon ends the running tasks at once, as if the grace period were over.
 func (e *Engine) Abandon() { e.active.cancelAll(errDraining) }
 
 // Causes with which a lane's context is cancelled.

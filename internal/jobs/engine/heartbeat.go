@@ -9,13 +9,13 @@ import (
 
 const (
 	beatEvery = time.Second
-	// selfStop is how long after its last heartbeat a node stops its processes
-	// by itself: before anyone else may take their tasks.
+	// selfStop is how long after its last heartbeat a node stops its processes by
+	// itself: before another node may claim their tasks.
 	selfStop = store.NodeLease * 2 / 3
 )
 
-// beat renews this node's lease every second. When it could not for selfStop,
-// or was declared dead, the node abandons what it has in hand.
+// beat renews this node's lease every second. When it could not for selfStop, or
+// another node has declared this one dead, it cancels all lanes.
 func (e *Engine) beat(ctx context.Context) {
 	last := time.Now()
 	tick := time.NewTicker(beatEvery)
@@ -39,10 +39,10 @@ func (e *Engine) beat(ctx context.Context) {
 			}
 			away = true
 		case !alive:
-			e.Logger.Warn("this node was taken for dead; its tasks are abandoned and run again")
+			e.Logger.Warn("another node declared this node dead; its tasks are ended and run again")
 			e.active.cancelAll(errLeaseLost)
 			if err := e.Store.Revive(ctx, e.node.ID); err != nil && ctx.Err() == nil {
-				e.Logger.Warn("come back to life", "error", err)
+				e.Logger.Warn("revive node", "error", err)
 			}
 		default:
 			if away {

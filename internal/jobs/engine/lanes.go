@@ -10,7 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// active are the lanes that run on this node.
+// A laneSet holds the lanes that run on this node.
 type laneSet struct {
 	mu    sync.Mutex
 	lanes map[*lane]struct{}
@@ -50,7 +50,7 @@ func (a *laneSet) cancelAll(cause error) {
 	}
 }
 
-// jobs are the ids of the jobs that this node runs.
+// jobs returns the ids of the jobs that this node runs.
 func (a *laneSet) jobs() []string {
 	var ids []string
 	for _, l := range a.all() {
@@ -60,9 +60,9 @@ func (a *laneSet) jobs() []string {
 	return slices.Compact(ids)
 }
 
-// obey carries out on this node what is decided elsewhere: it halts and cancels
-// the lanes of jobs that were paused, stopped or cancelled.
-func (e *Engine) obey(ctx context.Context) {
+// heedHalts halts and cancels the lanes of jobs that were paused, stopped or
+// cancelled, on any node.
+func (e *Engine) heedHalts(ctx context.Context) {
 	news := e.Store.Feed.WatchStates("")
 	defer news.Close()
 	tick := time.NewTicker(time.Second)
@@ -81,7 +81,7 @@ func (e *Engine) obey(ctx context.Context) {
 		halts, err := e.Store.Halts(ctx, ids)
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
-				e.Logger.Error("find out what was cancelled", "error", err)
+				e.Logger.Error("read halted jobs", "error", err)
 			}
 			continue
 		}
@@ -94,8 +94,8 @@ func (e *Engine) obey(ctx context.Context) {
 				l.halt()
 			}
 		}
-		// A busy job notifies a few times a second on each node; one look
-		// every so often is enough for all of them.
+		// A busy job notifies a few times a second on each node; one read serves
+		// all of them.
 		select {
 		case <-ctx.Done():
 		case <-time.After(20 * time.Millisecond):

@@ -9,10 +9,10 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// health is what hinders this node's work.
+// health is what this node measures of its machine, and what hinders its work.
 type health struct {
 	cores     coreTimes
-	lowMemory atomic.Bool // less is free than MemoryFloor
+	lowMemory atomic.Bool // less than MemoryFloor is free
 	trouble   atomic.Pointer[trouble]
 }
 
@@ -22,16 +22,16 @@ type trouble struct {
 	at   time.Time
 }
 
-// troubleFor is how long a trouble is told of after it was last seen.
+// troubleFor is how long a trouble is reported after it was last seen.
 const troubleFor = 30 * time.Second
 
-// status is what this node tells of itself with a beat.
+// status describes this node for a heartbeat.
 func (e *Engine) status() store.NodeStatus {
 	s := store.NodeStatus{
 		Cores: e.health.cores.busy(), Memory: memory(), Load: loadAverage(),
 		Slots: e.queues.slotUse(), Pins: runtime.GOOS == "linux",
 	}
-	e.mindMemory(s.Memory)
+	e.checkMemory(s.Memory)
 	s.LowMemory = e.health.lowMemory.Load()
 	e.usage.look(s.Cores)
 	if t := e.health.trouble.Load(); t != nil && time.Since(t.at) < troubleFor {
@@ -55,9 +55,9 @@ func (e *Engine) status() store.NodeStatus {
 	return s
 }
 
-// mindMemory closes the queues here while less memory is free than the floor.
-// They open again when a tenth of it more is free, so that they do not flutter.
-func (e *Engine) mindMemory(m jobs.Memory) {
+// checkMemory closes the queues here while less memory is free than the floor. They
+// open again when a tenth more than the floor is free, so that they do not flutter.
+func (e *Engine) checkMemory(m jobs.Memory) {
 	if e.MemoryFloor <= 0 || m.Total <= 0 {
 		return
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A plan is how the work of the queues is shared among the nodes, as every node
-// works it out for itself from what the database says.
+// A plan divides the slots of the queues among the nodes. Every node computes it for
+// itself from what the database says.
 type plan struct {
 	at     time.Time
 	queues map[string]planned
@@ -23,7 +23,7 @@ type planned struct {
 	here  int // on this node
 }
 
-// share works out a plan for the node self.
+// share computes the plan of the node self.
 func share(read *store.Plan, self string) *plan {
 	p := &plan{at: read.At, queues: make(map[string]planned, len(read.Queues))}
 	for _, q := range read.Queues {
@@ -50,15 +50,15 @@ func share(read *store.Plan, self string) *plan {
 	return p
 }
 
-// planFor is how old a plan may be that a submission relies on.
-const planFor = 2 * time.Second
+// maxPlanAge is how old a plan may be that a submission relies on.
+const maxPlanAge = 2 * time.Second
 
-// slotsOf is how many processes of a queue may run at once over all nodes, at
-// least 1: somebody may come who runs them. The error is ErrNotFound where there
-// is no such queue.
+// slotsOf returns how many processes of a queue may run at once over all nodes, at
+// least 1, as a node that runs them may join. The error is ErrNotFound for an unknown
+// queue.
 func (e *Engine) slotsOf(ctx context.Context, name string) (int, error) {
 	p := e.queues.plan.Load()
-	if p == nil || time.Since(p.at) > planFor {
+	if p == nil || time.Since(p.at) > maxPlanAge {
 		if err := e.readPlan(ctx); err != nil {
 			return 0, err
 		}

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// grant is how long a lane may run before it must make room for a turn of a
-	// job that is new here, or of a more urgent one.
+	// grant is how long a lane may run before a turn of a job that is new here, or
+	// of a more urgent one, may preempt it.
 	grant = 50 * time.Millisecond
-	// insist is after how long another lane is asked, where the first one is
-	// held up by a long task.
+	// insist is after how long another lane is preempted, where the first one still
+	// runs a long task.
 	insist = 100 * time.Millisecond
 )
 
-// makeRoom asks lanes to give up their slots for a turn that waits, until stop
-// is called. A turn of a job that runs here already waits for the others'
-// quantum, as they do for its.
+// makeRoom preempts lanes, one after the other, for a turn that waits, until stop is
+// called. A turn of a job that runs here already preempts no lane of its priority: it
+// waits for the others' quantum, as they do for its.
 func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
 	fresh := !e.jobs.knows(t.Job)
 	done := make(chan struct{})
-	ask := func() time.Duration {
+	preempt := func() time.Duration {
 		var longest *lane
 		soonest := insist
 		for _, l := range e.active.all() {
@@ -40,7 +40,7 @@ func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
 		}
 		return soonest
 	}
-	next := ask()
+	next := preempt()
 	go func() {
 		timer := time.NewTimer(next)
 		defer timer.Stop()
@@ -49,7 +49,7 @@ func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
 			case <-done:
 				return
 			case <-timer.C:
-				timer.Reset(ask())
+				timer.Reset(preempt())
 			}
 		}
 	}()

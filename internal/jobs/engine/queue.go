@@ -16,15 +16,15 @@ type queue struct {
 	slots *slots.Table
 	open  atomic.Bool // turns may begin here
 
-	limits jobs.QueueLimits // as last carried out; touched by serve only
+	limits jobs.QueueLimits // as last applied; used by serve only
 
 	mu      sync.Mutex
 	waiting [5]int    // turns that wait for a slot, by priority
-	full    time.Time // when one last did
+	full    time.Time // when a turn last waited
 }
 
-// crowded reports whether turns wait here, or did a moment ago, so that others
-// may be in River's line.
+// crowded reports whether turns wait here, or waited within the last second, so that
+// others may be in River's line.
 func (q *queue) crowded() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -43,6 +43,7 @@ func (q *queue) othersWait(priority int) bool {
 	return false
 }
 
+// wait counts n more turns that wait for a slot.
 func (q *queue) wait(priority, n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -90,7 +91,7 @@ func (qs *queues) all() map[string]*queue {
 	return maps.Clone(qs.byName)
 }
 
-// slotUse is what is in use of the queues' slots here.
+// slotUse returns the use of the queues' slots here.
 func (qs *queues) slotUse() map[string]jobs.SlotUse {
 	uses := make(map[string]jobs.SlotUse)
 	for name, q := range qs.all() {

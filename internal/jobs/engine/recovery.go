@@ -10,12 +10,12 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// sweep looks about every second for work that nobody does: that of dead nodes,
+// recover looks about once a second for work that nobody does: that of dead nodes,
 // jobs with too few turns, leases and turns whose holder does not know of them.
-func (e *Engine) sweep(ctx context.Context) {
+func (e *Engine) recover(ctx context.Context) {
 	for round := 0; ; round++ {
-		if err := e.sweepOnce(ctx, round); err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
-			e.Logger.Error("look for work that nobody does", "error", err)
+		if err := e.recoverOnce(ctx, round); err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+			e.Logger.Error("recover work", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -25,12 +25,12 @@ func (e *Engine) sweep(ctx context.Context) {
 	}
 }
 
-func (e *Engine) sweepOnce(ctx context.Context, round int) error {
+func (e *Engine) recoverOnce(ctx context.Context, round int) error {
 	if round%3 == 0 {
 		if n, err := e.Store.ClampFuture(ctx); err != nil {
 			return err
 		} else if n > 0 {
-			e.Logger.Warn("times in the future are set to now; was the database's clock set back?", "rows", n)
+			e.Logger.Warn("set times in the future to now; was the database's clock set back?", "rows", n)
 		}
 	}
 	if err := e.takeBack(ctx); err != nil {
@@ -45,7 +45,7 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 		if n, err := e.Store.Strays(ctx, e.node.ID, e.heldLeases()); err != nil {
 			return err
 		} else if n > 0 {
-			e.Logger.Warn("chunks whose claim was never answered are put back", "chunks", n)
+			e.Logger.Warn("put back chunks whose claim was never answered", "chunks", n)
 		}
 		if err := e.turns.Recover(ctx); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (e *Engine) sweepOnce(ctx context.Context, round int) error {
 	return nil
 }
 
-// takeBack puts the work of dead nodes back, a node a transaction.
+// takeBack puts the work of dead nodes back, one node in a transaction.
 func (e *Engine) takeBack(ctx context.Context) error {
 	for {
 		lost, err := e.turns.TakeBack(ctx)
@@ -82,11 +82,11 @@ func (e *Engine) takeBack(ctx context.Context) error {
 			return err
 		}
 		e.usage.tookBack()
-		e.Logger.Warn("a node is dead; its work is taken back", "node", lost.Node, "chunks", lost.Chunks, "turns", len(lost.Turns))
+		e.Logger.Warn("took back the work of a dead node", "node", lost.Node, "chunks", lost.Chunks, "turns", len(lost.Turns))
 	}
 }
 
-// heldLeases are the chunks that lanes of this node hold.
+// heldLeases returns the numbers of the leases that lanes of this node hold.
 func (e *Engine) heldLeases() []int64 {
 	ids := []int64{}
 	for _, l := range e.active.all() {
@@ -97,9 +97,8 @@ func (e *Engine) heldLeases() []int64 {
 	return ids
 }
 
-// expireGoneNeighbours ends the leases of nodes that ran on this machine and
-// whose processes are gone, so that nobody need wait for them: after a crash
-// and a restart work goes on at once.
+// expireGoneNeighbours ends the leases of nodes that ran on this machine and whose
+// processes are gone, so that work goes on at once after a crash and a restart.
 func (e *Engine) expireGoneNeighbours(ctx context.Context) error {
 	if e.node.Machine == "" {
 		return nil

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	deleteBatch = 50                    // old jobs that are removed in one transaction
-	deletePause = 50 * time.Millisecond // between two full batches, for those who have work to do
+	deleteBatch = 50                    // old jobs that one transaction removes
+	deletePause = 50 * time.Millisecond // between two full batches, for other statements
 )
 
-// retire removes jobs that ended longer ago than they are kept, and idempotency
-// keys that are valid no longer. It does so apart from the sweep, which must not
-// wait until millions of rows are gone.
+// retire removes ended jobs, bulk operations and nodes after their retention, and
+// expired idempotency keys. It runs apart from recover, which must not wait until
+// millions of rows are gone.
 func (e *Engine) retire(ctx context.Context) {
 	for {
 		wait, err := e.retireOnce(ctx)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
-			e.Logger.Error("remove what is old", "error", err)
+			e.Logger.Error("remove old rows", "error", err)
 		}
 		select {
 		case <-ctx.Done():

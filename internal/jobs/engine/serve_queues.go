@@ -10,13 +10,12 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// spare is how many turns more than there are slots a node fetches of a queue,
-// so that who runs can see that others wait, and a slot that falls free is taken
-// at once.
+// spare is how many turns more than it has slots a node fetches of a queue. They let
+// running lanes see that others wait, and take a slot as soon as it falls free.
 const spare = 2
 
-// follow makes this node serve the queues as admins want it, soon after each
-// change: limits, pauses, drains, and nodes that come and go.
+// follow applies changes of the queues on this node soon after each: limits, pauses,
+// drains, and nodes that join or leave.
 func (e *Engine) follow(ctx context.Context) {
 	news := e.Store.Feed.Watch(store.QueueNews)
 	defer news.Close()
@@ -41,7 +40,7 @@ func (e *Engine) follow(ctx context.Context) {
 	}
 }
 
-// serve carries out the plan on this node.
+// serve applies the plan on this node.
 func (e *Engine) serve(ctx context.Context) error {
 	p := e.queues.plan.Load()
 	var failed []error
@@ -62,8 +61,8 @@ func (e *Engine) serve(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// serveQueue brings one queue to what is wanted of it here. Tasks in hand are
-// never cut: a lane that has no slot any more ends its turn after them.
+// serveQueue applies the plan of one queue. It interrupts no running task: a lane that
+// has no slot any more ends its turn after them.
 func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	here := want.here
 	if want.Paused {
@@ -81,9 +80,9 @@ func (e *Engine) serveQueue(ctx context.Context, q *queue, want planned) error {
 	return e.turns.Fetch(ctx, q.name, workers)
 }
 
-// evict makes lanes of a queue give up their slots after the tasks in hand: those
-// that are pinned and should not be, or the other way round, and of the others
-// the youngest, as many as there are too many.
+// evict makes lanes of a queue give up their slots after the tasks that run: those
+// that are pinned and should not be, or the other way round, and then the youngest
+// until none is too many.
 func (e *Engine) evict(q *queue) {
 	lanes := slices.DeleteFunc(e.active.all(), func(l *lane) bool { return l.queue != q })
 	slices.SortFunc(lanes, func(a, b *lane) int { return b.began.Compare(a.began) })

@@ -15,15 +15,15 @@ import (
 const (
 	// quantum is how long a turn runs while others wait for its slot.
 	quantum = jobs.Quantum
-	// patience is how long a turn waits for a slot here before it goes back to
-	// its place in the line, where another node may take it or a more urgent
-	// turn come first.
+	// patience is how long a turn waits for a slot here before it goes back to its
+	// place in the line. There another node may fetch it, or a more urgent turn come
+	// first.
 	patience = time.Second
-	// detour is how long a lane that made room for a newcomer waits for a slot
-	// here before its turn goes back to the line: newcomers are often short.
+	// detour is how long a preempted lane waits for a slot here before its turn goes
+	// back to the line: the turns that preempt are often short.
 	detour = 30 * time.Millisecond
-	// bookkeeping is how long what must be written at the end of a turn may
-	// take, after its context was cancelled.
+	// bookkeeping bounds a statement that must run although its turn's context was
+	// cancelled.
 	bookkeeping = 10 * time.Second
 )
 
@@ -41,7 +41,8 @@ func (e *Engine) crowded(queue string) bool {
 	return q != nil && q.crowded()
 }
 
-// work reads what must be known of a job to run it.
+// work returns what a lane must know of its job, from memory where it was read
+// before.
 func (e *Engine) work(ctx context.Context, job string) (*store.Work, error) {
 	if w := e.jobs.works.get(job); w != nil {
 		return w, nil
@@ -64,7 +65,7 @@ func (e *Engine) begin(ctx context.Context, t *turns.Turn) (turns.RunFunc, error
 		return nil, err
 	}
 	q := e.queues.get(t.Queue)
-	if q == nil { // it is served no longer
+	if q == nil { // no longer served
 		return nil, t.Return(ctx)
 	}
 	if e.Executors[w.Program.Kind()] == nil {
@@ -80,12 +81,11 @@ func (e *Engine) begin(ctx context.Context, t *turns.Turn) (turns.RunFunc, error
 	}
 	t.Waited += time.Since(began)
 	e.usage.waited(t.Queue, t.Waited)
-	return func(ctx context.Context) error { return e.run(ctx, t, w, q, slot, nil) }, nil
+	return func(ctx context.Context) error { return e.run(ctx, newLane(t, w, q, slot), slot, nil) }, nil
 }
 
-// slot waits for a slot, for as long as patience lasts and River fetches from
-// the queue. A turn of a job that is new here, or of a more urgent one, makes
-// lanes that have run for a moment give theirs up.
+// slot waits for a slot, for as long as patience lasts and River fetches from the
+// queue. Meanwhile the turn may preempt lanes.
 func (e *Engine) slot(ctx context.Context, q *queue, t *turns.Turn, cores int) (*slots.Slot, error) {
 	if slot := q.slots.TryAcquire(cores); slot != nil {
 		return slot, nil
@@ -106,18 +106,20 @@ func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot)
 	data := store.Turn{Job: w.Job, Lane: b.Lane, Queue: w.Queue, Priority: w.Priority}
 	e.usage.waited(w.Queue, 0)
 	e.turns.RunInserted(b.Turn, data, func(ctx context.Context, t *turns.Turn) error {
-		return e.run(ctx, t, w, q, slot, &b.Claimed)
+		return e.run(ctx, newLane(t, w, q, slot), slot, &b.Claimed)
 	})
 }
 
-// run runs one lane of a job until nothing can be claimed or its quantum is
-// over. first is what was claimed with the turn, or nil.
-func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot, first *store.Claimed) error {
+// run runs a lane, and after a detour another one of its turn, until nothing can be
+// claimed or the quantum is over. It releases the slot at its end. first is what was
+// claimed with the turn, or nil.
+func (e *Engine) run(ctx context.Context, on *lane, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
+	t, w, q := on.turn, on.work, on.queue
 	program := keyOf(w)
 	job := e.jobs.enter(w.Job, program)
 	defer e.jobs.leave(w.Job, program)
-	l := newLaneLoop(e, newLane(t, w, q, slot), job, t.Waited)
+	l := newLaneLoop(e, on, job, t.Waited)
 	for {
 		err := e.runLane(ctx, l, first)
 		first = nil
@@ -130,7 +132,7 @@ func (e *Engine) run(ctx context.Context, t *turns.Turn, w *store.Work, q *queue
 		case l.known.ended:
 			return t.Complete(ctx)
 		case ctx.Err() != nil:
-			return context.Cause(ctx) // it was cancelled in River, which ends it
+			return context.Cause(ctx) // cancelled in River, which ends the turn
 		case l.yielding():
 			return t.Requeue(ctx, 0)
 		case l.preempted.Load():
@@ -156,7 +158,7 @@ func newLane(t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot) *lane {
 	return &lane{turn: t, work: w, queue: q, cores: slot.Cores, began: time.Now(), brake: brake{halted: make(chan struct{})}}
 }
 
-// runLane lets a lane run once, where others can halt and cancel it.
+// runLane runs a lane once, where others can halt and cancel it.
 func (e *Engine) runLane(ctx context.Context, l *laneLoop, first *store.Claimed) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -164,7 +166,7 @@ func (e *Engine) runLane(ctx context.Context, l *laneLoop, first *store.Claimed)
 	e.active.add(l.lane)
 	defer e.active.remove(l.lane)
 	select {
-	case <-e.draining: // it was closed before the lane could be halted
+	case <-e.draining: // closed before Stop could halt the lane
 		l.halt()
 	default:
 	}

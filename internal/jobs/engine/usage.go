@@ -10,7 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A meter counts what this node does, for the history of queues and nodes.
+// usageCounters count what this node does, for the history of queues and nodes.
 type usageCounters struct {
 	mu     sync.Mutex
 	queues map[string]*queueCounters
@@ -18,7 +18,7 @@ type usageCounters struct {
 	lost   int64 // other nodes that this one found dead
 }
 
-// A queueMeter is what this node has done for a queue since it started.
+// queueCounters count what this node has done for a queue since it started.
 type queueCounters struct {
 	now, written taskCounts
 
@@ -27,72 +27,72 @@ type queueCounters struct {
 	inLine, inTasks, worked time.Duration       // sums of what waits, runs and chunks count
 }
 
-// queueCounts only grow.
+// taskCounts only grow.
 type taskCounts struct {
 	succeeded, failed int64               // tasks with a final outcome
 	waits             insight.TimeClasses // turns by their wait for a slot
 	runs              insight.TimeClasses // runs of tasks, those that are tried again included
 }
 
-// A coreMeter adds up what the cores did since the last sample.
+// coreCounters add up what the cores did since the last sample.
 type coreCounters struct {
-	looks               float64
+	looks               float64 // beats
 	user, system, other float64 // percent of the time of all cores
 	busy                []float64
 }
 
-// of is a queue's meter. mu must be held. There are as many as there were queues
-// that this node served or took jobs for.
-func (m *usageCounters) of(queue string) *queueCounters {
-	q := m.queues[queue]
+// of returns a queue's counters; mu must be held. There are as many as queues that
+// this node served or took jobs for.
+func (u *usageCounters) of(queue string) *queueCounters {
+	q := u.queues[queue]
 	if q == nil {
-		if m.queues == nil {
-			m.queues = make(map[string]*queueCounters)
+		if u.queues == nil {
+			u.queues = make(map[string]*queueCounters)
 		}
 		q = new(queueCounters)
-		m.queues[queue] = q
+		u.queues[queue] = q
 	}
 	return q
 }
 
-// waited counts a turn that has got a slot.
-func (m *usageCounters) waited(queue string, wait time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	q := m.of(queue)
+// waited counts a turn that has a slot, and its wait.
+func (u *usageCounters) waited(queue string, wait time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	q := u.of(queue)
 	q.now.waits.AddDuration(wait)
 	q.inLine += wait
 }
 
 // submitted counts a job.
-func (m *usageCounters) submitted(queue string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.of(queue).submitted++
+func (u *usageCounters) submitted(queue string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.of(queue).submitted++
 }
 
 // tookBack counts a dead node.
-func (m *usageCounters) tookBack() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lost++
+func (u *usageCounters) tookBack() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lost++
 }
 
-// ran counts a chunk that was recorded: what the executor reported, and what of
-// it are final outcomes.
-func (m *usageCounters) ran(queue string, r executor.Update, final []outcomes.Encoded) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	q := m.of(queue)
+// ran counts a recorded chunk: the executor's update, and which of its outcomes are
+// final.
+func (u *usageCounters) ran(queue string, update executor.Update, final []outcomes.Encoded) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	q := u.of(queue)
 	now := &q.now
-	if !r.Usage.StartedAt.IsZero() { // something of it was run
-		for _, run := range r.Outcomes {
+	if !update.Usage.StartedAt.IsZero() { // part of it ran
+		for _, run := range update.Outcomes {
 			now.runs.AddCodes(run.Durations)
 		}
-		took := r.Usage.FinishedAt.Sub(r.Usage.StartedAt)
+		took := update.Usage.FinishedAt.Sub(update.Usage.StartedAt)
 		q.chunks.AddDuration(took)
 		q.worked += took
-		q.inTasks += r.Usage.InTasks
+		q.inTasks += update.Usage.InTasks
 	}
 	for _, run := range final {
 		now.succeeded += int64(run.Count - len(run.Failed))
@@ -100,11 +100,11 @@ func (m *usageCounters) ran(queue string, r executor.Update, final []outcomes.En
 	}
 }
 
-// look counts what the cores did between two beats.
-func (m *usageCounters) look(cores []jobs.Core) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := &m.cores
+// look adds what the cores did between two beats.
+func (u *usageCounters) look(cores []jobs.Core) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := &u.cores
 	if c.busy == nil {
 		c.busy = make([]float64, len(cores))
 	}
@@ -117,14 +117,14 @@ func (m *usageCounters) look(cores []jobs.Core) {
 	}
 }
 
-// Measures are what this node has measured since it started. They only grow,
-// but for the slots.
+// Usage is what this node has done and measured since it started. All but the slots
+// only grow.
 type Usage struct {
 	Queues map[string]QueueUsage // those that this node serves, or took jobs for
-	Lost   int64                 // other nodes that this one found dead, and whose work it put back
+	Lost   int64                 // other nodes that this one found dead and took the work back from
 }
 
-// QueueMeasures are of one queue on one node.
+// QueueUsage is the usage of one queue on one node.
 type QueueUsage struct {
 	Submitted int64        // jobs
 	Slots     jobs.SlotUse // now
@@ -133,33 +133,33 @@ type QueueUsage struct {
 	Waits     Times        // of turns, from the moment they could have been fetched until they had a slot
 }
 
-// Times are durations, counted by their class, and their sum.
+// Times count durations by their class, and add them up.
 type Times struct {
 	Classes insight.TimeClasses
 	Sum     time.Duration
 }
 
-// Measures is what this node has measured so far, of the queues that there are.
+// Usage returns the usage of this node so far, of the queues that exist.
 func (e *Engine) Usage() Usage {
 	slots := e.queues.slotUse()
 	p := e.queues.plan.Load()
-	m := &e.usage
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	measures := Usage{Queues: make(map[string]QueueUsage), Lost: m.lost}
+	u := &e.usage
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	usage := Usage{Queues: make(map[string]QueueUsage), Lost: u.lost}
 	for name, use := range slots {
-		measures.Queues[name] = QueueUsage{Slots: use}
+		usage.Queues[name] = QueueUsage{Slots: use}
 	}
-	for name, q := range m.queues {
+	for name, q := range u.queues {
 		if p != nil {
 			if _, known := p.queues[name]; !known {
 				continue
 			}
 		}
-		measures.Queues[name] = QueueUsage{
+		usage.Queues[name] = QueueUsage{
 			Submitted: q.submitted, Slots: slots[name],
 			Tasks: Times{q.now.runs, q.inTasks}, Chunks: Times{q.chunks, q.worked}, Waits: Times{q.now.waits, q.inLine},
 		}
 	}
-	return measures
+	return usage
 }

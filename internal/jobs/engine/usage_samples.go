@@ -10,12 +10,12 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// sample is what the cores did since the last call.
-func (m *usageCounters) sample(cores []int) insight.NodeSample {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := m.cores
-	m.cores = coreCounters{}
+// sample returns what the cores did since the last call.
+func (u *usageCounters) sample(cores []int) insight.NodeSample {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	c := u.cores
+	u.cores = coreCounters{}
 	mean := func(sum float64) float64 { return sum / max(c.looks, 1) }
 	n := insight.NodeSample{
 		User: mean(c.user), System: mean(c.system), Other: mean(c.other),
@@ -30,13 +30,13 @@ func (m *usageCounters) sample(cores []int) insight.NodeSample {
 	return n
 }
 
-// fresh is what was done since the last call of the function that it returns,
-// which is for when it was written.
-func (m *usageCounters) fresh() (samples []insight.QueueSample, wrote func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	told := make(map[*queueCounters]taskCounts)
-	for name, q := range m.queues {
+// fresh returns what was done since the last call of wrote, which notes that the
+// samples were written.
+func (u *usageCounters) fresh() (samples []insight.QueueSample, wrote func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	sampled := make(map[*queueCounters]taskCounts)
+	for name, q := range u.queues {
 		if q.now == q.written {
 			continue
 		}
@@ -47,18 +47,18 @@ func (m *usageCounters) fresh() (samples []insight.QueueSample, wrote func()) {
 			Waits:     q.now.waits.Since(&q.written.waits),
 			Runs:      q.now.runs.Since(&q.written.runs),
 		})
-		told[q] = q.now
+		sampled[q] = q.now
 	}
 	return samples, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		for q, counts := range told {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		for q, counts := range sampled {
 			q.written = counts
 		}
 	}
 }
 
-// lastSample is how long the last sample of a node that stops may take.
+// lastSample bounds the write of the last sample of a node that stops.
 const lastSample = 2 * time.Second
 
 // sampleUsage writes a sample of this node every few seconds, and a last one when
@@ -95,14 +95,14 @@ func (e *Engine) writeSample(ctx context.Context) error {
 	return err
 }
 
-// Bounds of what is pruned at once, and how long at most.
+// Bounds of one prune.
 const (
-	pruneBatch = 5000
+	pruneBatch = 5000 // rows in one transaction
 	pruneFor   = time.Second
 )
 
-// pruneSamples deletes samples that are kept no longer, for a moment: what is
-// left is for the next round.
+// pruneSamples deletes samples past their retention for pruneFor; the next round
+// deletes the rest.
 func (e *Engine) pruneSamples(ctx context.Context) error {
 	for deadline := time.Now().Add(pruneFor); time.Now().Before(deadline); {
 		n, err := e.Store.PruneSamples(ctx, pruneBatch)
