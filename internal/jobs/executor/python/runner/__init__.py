@@ -1,34 +1,34 @@
 """Runs the tasks of one Allcores program inside a worker process.
 
-Standard library of Python 3.8 and newer only. The parent speaks through four
-descriptors, which nothing that a task starts inherits:
+It uses only the standard library of Python 3.8 and newer. The parent communicates
+through four descriptors, which nothing that a task starts inherits:
 
   3  frames in: length of the body (u32), type (u8), body; little endian
   4  frames out: the same
-  5  shared memory of 64-bit words, see the constants below, and at its end room
-     for what was printed and is not sent, and for what faulthandler says of a
-     crash: the parent reads both when the process has died
+  5  shared memory of 64-bit words, see below, and at its end room for what was
+     printed and is not sent, and for faulthandler's report of a crash: the
+     parent reads both when the process has died
   6  a byte here asks for a flush (see Runner.serve)
 
-Tasks are known here by their number, which grows by one from task to task over
-the life of the process. The parent knows which task of which job it is.
+A task has a number, which grows by one from task to task over the life of the
+process. The parent knows which task of which job it is.
 
-The words let the parent see and steer without a message, even while a task or a
-C extension holds the interpreter lock:
+The words let the parent see and limit tasks without a message, even while a task
+or a C extension holds the interpreter lock:
 
-  HIGH    no task at or above this number has been, or will be, started unless
-          this cell is raised first. Raised *before* the chunk's limit is read,
+  HIGH    no task at or above this number has started, or will start, unless this
+          word is raised first. Raised *before* the chunk's limit is read,
           so that a parent that lowers the limit, waits a moment and then reads
           HIGH knows for certain which tasks will never start.
   DIRTY   something waits to be flushed (log lines, outcomes of threads)
   RAW     grows when the parent sees something that was written to descriptor 1
           or 2 past sys.stdout and sys.stderr by a task
-  ANSWERS grows after each request to flush, as soon as a task could go on: when no
-          other one holds the interpreter lock, or the event loop
+  ANSWERS grows after each request to flush, once a task could go on: when no other
+          task holds the interpreter lock, or the event loop
   UNSENT  bytes of log records in the room for them
   SENT    how many log records were made before those
   LIMIT   eight words, one of each chunk in flight: start nothing from there on
-  MARK    one cell a thread, a cache line apart: the number in hand, or -1
+  MARK    one word per thread, a cache line apart: the number of the running task, or -1
 """
 
 

@@ -1,10 +1,10 @@
-"""What is wrong with a source, without running anything of it."""
+"""Checks a source without running anything of it."""
 from .program import without_mark
 from .values import FILE, cut
 
 
 def check(source, function):
-    """What is wrong with a source: a list of [what, message]."""
+    """Returns what is wrong with a source: a list of [what, message]."""
     import ast
     import warnings
     warnings.simplefilter("ignore")
@@ -34,7 +34,7 @@ def check(source, function):
 
 
 def bound(tree):
-    """The names that a module binds at its top level; None when that cannot be known."""
+    """Returns the names that a module binds at its top level, or None when it cannot know."""
     import ast
     names = set()
     nodes = list(tree.body)

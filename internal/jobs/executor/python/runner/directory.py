@@ -6,8 +6,7 @@ SHOWN = 5  # names that a note has
 
 class Directory:
     """The directory of the tasks of a process. What a task that runs alone leaves there
-    is removed after it, and what it leaves is named in its log. Files that the module
-    makes stay."""
+    is removed after it and named in its log. Files that the module makes stay."""
 
     def __init__(self, path):
         self.path = path
@@ -17,8 +16,8 @@ class Directory:
         self.mark()
 
     def loaded(self):
-        """Notes how the module left it. A module may change to another directory, in
-        which nothing is removed."""
+        """Notes the state after the module was loaded. A module may change to another
+        directory, in which nothing is removed."""
         if not self.kept and self.own and not self.changed():
             return
         self.cwd = os.getcwd()
@@ -27,13 +26,13 @@ class Directory:
         self.mark()
 
     def mark(self):
-        """Sets the time of the directory's last change to one that no change gives."""
+        """Sets the directory's time of change to one that no change gives."""
         os.utime(self.path, ns=(0, 0))
         s = os.stat(self.cwd)
         self.unchanged = s.st_ino, s.st_dev, s.st_mtime if self.own else None
 
     def changed(self):
-        """Whether there is something to tidy up."""
+        """Returns whether there may be something to remove."""
         try:
             s = os.stat(".")
         except OSError:
@@ -42,14 +41,14 @@ class Directory:
         return s.st_ino != ino or s.st_dev != dev or mtime is not None and s.st_mtime != mtime
 
     def left(self):
-        """The names of what tasks left."""
+        """Returns the names of what tasks left."""
         try:
             return sorted(set(os.listdir(self.path)) - self.kept)
         except OSError:
             return []  # a task removed it
 
     def tidy(self):
-        """Removes what a task left and goes back to where tasks begin. Gives the names."""
+        """Removes what a task left, goes back to where tasks begin, and returns the names."""
         names = self.left()
         self.restore(names)
         return names
@@ -68,7 +67,7 @@ class Directory:
         self.mark()
 
     def fresh(self):
-        """Makes it as it was before the module was loaded."""
+        """Restores the state before the module was loaded."""
         if not self.kept and self.own and not self.changed():
             return
         self.kept = set()
@@ -85,7 +84,7 @@ def remove(path):
 
 
 def said(names, before):
-    """What the log says of files that are removed."""
+    """Returns the log line about files that are removed."""
     text = ", ".join(name.encode("utf-8", "backslashreplace").decode()[:100] for name in names[:SHOWN])
     if len(names) > SHOWN:
         text += " and %d more" % (len(names) - SHOWN)

@@ -1,30 +1,31 @@
-"""Several tasks at once, on threads or in an event loop."""
+"""Runs several tasks at once, on threads or in an event loop."""
 import os, struct, threading, time
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from time import perf_counter
 
-from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
 from .directory import said
+from .outcomes import FRAME
 from .program import FORKED
-from .serial import CHUNK, FRAME, MAX_CHUNK_OUTPUT
+from .serial import CHUNK, MAX_CHUNK_OUTPUT
+from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
 from .values import Undecodable, checked, describe, encoded, parse
 
 OUTCOME = struct.Struct("<qdBI")  # number, seconds, 1 for a failure, bytes of the line
 
 
 class Chunk:
-    """A chunk of which several tasks are in hand at once."""
+    """A chunk whose tasks run several at once."""
 
     def __init__(self, body):
         t = perf_counter()
-        self.base, count, self.cell, self.failures, ranged, start, step = CHUNK.unpack_from(body)
+        self.base, count, self.limit, self.failures, ranged, start, step = CHUNK.unpack_from(body)
         if ranged:
             self.inputs = range(start, start + count * step, step)
         else:
             self.inputs, _ = parse(body[CHUNK.size:], count)
         self.next, self.end = self.base, self.base + count
-        self.open = 0     # tasks in hand
+        self.open = 0     # tasks that run
         self.failed = 0
         self.size = 0     # bytes of its outputs
         self.began = 0.0
@@ -33,9 +34,9 @@ class Chunk:
 
 
 class Parallel:
-    """What the two ways of running several tasks at once share: the chunks in
-    flight, from which a task is taken at a time, and the outcomes to be sent.
-    A chunk's tasks may start while the last ones of the chunk before go on."""
+    """What threads and the event loop share: the chunks in flight, from which they
+    take one task at a time, and the outcomes to be sent. A chunk's tasks may start
+    while the last ones of the chunk before still run."""
 
     def __init__(self, runner, f, call, threads):
         self.runner, self.f, self.call, self.threads = runner, f, call, threads
@@ -44,27 +45,27 @@ class Parallel:
         self.size = 0      # their bytes
         self.left = ()     # asyncio tasks that go on after those of the job
         self.over = False  # no more tasks come
-        self.fresh = False  # but those of another job
+        self.fresh = False  # another job comes
         self.number = ContextVar("allcores_task", default=-1)
 
     def current(self):
         n = self.number.get()
         if n >= 0:
             return n
-        # A thread that a task started: the oldest in hand is the best guess.
+        # A thread that a task started: the oldest running task is the best guess.
         words = self.runner.words
         return min((m for m in (words[MARK + i * MARK_STEP] for i in range(self.threads)) if m >= 0), default=-1)
 
     def take(self, slot):
-        """The next task to start: its chunk, number and input; None when there is
-        none now. The lock must be held."""
+        """Returns the next task to start, as its chunk, number and input, or None when
+        none can start now. The lock must be held."""
         words = self.runner.words
         while self.chunks:
             c = self.chunks[0]
             if c.next < c.end:
                 n = c.next
                 words[HIGH] = n + 1
-                if n < words[c.cell] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
+                if n < words[c.limit] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
                     if n == c.base:
                         c.began = time.time()
                     c.next = n + 1
@@ -78,7 +79,7 @@ class Parallel:
         return None
 
     def finished(self, c, n, slot, spent, line, failed, encoding):
-        """Takes the outcome of a task in hand, which took spent without encoding."""
+        """Takes the outcome of a task that ran for spent seconds without encoding."""
         r = self.runner
         if spent > FORKED:
             r.check_kills()
@@ -103,7 +104,7 @@ class Parallel:
                 self.send_of(c)
 
     def send_of(self, c):
-        """Sends what was collected, at the expense of a chunk; the lock must be held."""
+        """Sends what was collected, and counts the time for a chunk; the lock must be held."""
         t = perf_counter()
         self.send()
         c.moving += perf_counter() - t
@@ -111,12 +112,12 @@ class Parallel:
     def ended(self, c):
         self.send_of(c)
         if self.runner.directory.changed():
-            self.tell_files(c.next - 1)
+            self.note_files(c.next - 1)
         self.runner.end(c.base, c.next - c.base, c.began or time.time(), c.in_tasks, c.moving)
 
-    def tell_files(self, n):
-        """Says in the log of a task which files were left in the directory of all. They
-        stay until the process ends, as those beside it may need them."""
+    def note_files(self, n):
+        """Names in the log of a task the files that were left in the shared directory. They
+        stay until the process ends, as other tasks may need them."""
         directory = self.runner.directory
         names = directory.left()
         if names:
@@ -158,7 +159,7 @@ class Threads(Parallel):
                 with r.lock:
                     self.chunks.append(c)
                     self.free.notify_all()
-            elif kind == "T" and r.turn(body):
+            elif kind == "T" and r.session(body):
                 with r.lock:
                     self.over = True
                     self.free.notify_all()
@@ -190,8 +191,8 @@ class Threads(Parallel):
 class Async(Parallel):
     """Runs tasks of an async function, several at once, in one event loop.
 
-    Each task is an asyncio task of its own, in a context of its own, so that what
-    outlives it (a timer, a late cancel, a variable) reaches no other one. Callbacks
+    Each task is an asyncio task of its own, in a context of its own, so that nothing
+    that outlives it (a timer, a late cancel, a variable) reaches another. Callbacks
     start the tasks: the loop has no other asyncio task of ours, which a program
     could find and cancel. The loop goes on when a program stops it."""
 
@@ -201,17 +202,17 @@ class Async(Parallel):
         self.own = own_task(asyncio, self.number)
         self.context = copy_context()  # as the module left it
         self.free = list(range(self.threads))[::-1]  # slots
-        self.tasks = [None] * self.threads  # by slot; the loop itself refers to a waiting one weakly only
+        self.tasks = [None] * self.threads  # by slot; the loop has only a weak reference to a waiting one
         self.loop = loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        # At the end nobody may wait for a thread that waits for frames.
+        # A daemon, as the end of the process must not wait for a thread that reads frames.
         feed = threading.Thread(target=self.runner.vital, args=(self.feed, loop), daemon=True, name="allcores-frames")
         feed.start()
         while not self.over:
             try:
                 loop.run_forever()
             except (KeyboardInterrupt, SystemExit):
-                pass  # of a child of a task, which has it, too
+                pass  # of a child of a task, which gets it too
             if loop.is_closed():
                 raise RuntimeError("the program closed the event loop")
         self.left = left = asyncio.all_tasks(loop)
@@ -239,7 +240,7 @@ class Async(Parallel):
                 if kind == "C":
                     c = Chunk(body)
                     loop.call_soon_threadsafe(r.vital, self.add, c)
-                elif kind == "T" and r.turn(body):
+                elif kind == "T" and r.session(body):
                     self.fresh = True
                     loop.call_soon_threadsafe(self.end)
                     return
@@ -254,7 +255,7 @@ class Async(Parallel):
         try:
             self.loop.call_soon_threadsafe(super().answer)
         except RuntimeError:
-            pass  # it is closed
+            pass  # the loop is closed
 
     def add(self, c):
         with self.runner.lock:
@@ -318,8 +319,8 @@ class Async(Parallel):
 
 
 def own_task(asyncio, number):
-    """The class of the asyncio tasks that tasks of ours run in. None of them sees,
-    or cancels, one that runs beside it."""
+    """Returns the class of the asyncio tasks in which tasks run. None of them sees, or
+    cancels, another that runs at the same time."""
 
     class Task(asyncio.Task):
         of = -1  # its number until it has an outcome

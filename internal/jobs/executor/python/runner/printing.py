@@ -1,4 +1,4 @@
-"""What takes the place of sys.stdout and sys.stderr."""
+"""Replaces sys.stdout and sys.stderr."""
 import io, os, struct, threading, time
 from codecs import getincrementaldecoder
 from functools import partial, wraps
@@ -12,8 +12,8 @@ RECORD = struct.Struct("<qBdI")             # number, stream, time, bytes of tex
 
 
 class Log:
-    """What was printed and is not sent yet. As far as there is room a copy of it lies
-    in the shared memory, for a process that dies."""
+    """What was printed and is not sent yet. The shared memory has a copy of it, as far as
+    there is room, in case the process dies."""
 
     def __init__(self, words, room):
         self.words, self.room = words, room
@@ -38,13 +38,13 @@ class Log:
             self.copied.append(n)
 
     def take(self):
-        """The records to be sent, and how many there will have been then."""
+        """Returns the records to be sent, and how many were ever made."""
         with self.lock:
             records, self.records, self.size = self.records, [], 0
             return records, self.sent + len(records)
 
     def forget(self, n):
-        """Removes the copies of the first n, which were sent."""
+        """Removes the copies of the first n records, which were sent."""
         with self.lock:
             sent = sum(self.copied[:n])
             del self.copied[:n]
@@ -60,13 +60,13 @@ class Log:
 
 class Stream(io.TextIOWrapper):
     """sys.stdout or sys.stderr of a program: text goes to the parent with the task's
-    number. print writes what it prints in many pieces; they are put together first.
-    Nothing at all is written as an end that is none, so that is an end of pieces, too.
+    number. print writes what it prints in many pieces; they are joined first. print
+    writes end="" as empty text, so that ends the pieces too.
 
     It is a text file over descriptor 1 or 2, as programs expect. Once the descriptor
-    leads elsewhere, and in processes that a task forks, text is really written to it."""
+    is redirected, and in processes that a task forks, text is written to it."""
 
-    # What each write reads is in slots, which are fastest.
+    # Slots are the fastest attributes for what each write reads.
     __slots__ = "runner", "number", "current", "several", "pieces", "of", "busy", "used", "bar", "split", "pipe", "real"
 
     def __init__(self, runner, number):
@@ -79,12 +79,12 @@ class Stream(io.TextIOWrapper):
         self.number = number
         self.current = lambda: -1  # the number of the task that the caller runs in
         self.several = False  # tasks run at once
-        self.pieces = []    # of a line of which the end has not come
+        self.pieces = []    # of a line whose end has not come
         self.of = -1        # the task that wrote them
         self.busy = False
-        self.used = {}      # characters printed by tasks in hand
-        self.bar = -1, 0    # the task that wrote a line to be written over, and its characters
-        self.split = False  # the buffer was given a part of a character
+        self.used = {}      # characters that running tasks printed
+        self.bar = -1, 0    # the task that wrote a line that it may overwrite, and its characters
+        self.split = False  # the buffer has a part of a character
         self.pipe = identity(number + 1)
         self.real = False
 
@@ -109,7 +109,7 @@ class Stream(io.TextIOWrapper):
         return len(text)
 
     def change(self, task):
-        """Ends what another task has begun, and a character of which no more comes."""
+        """Ends what another task has begun, and an incomplete character."""
         if self.split:
             self.split = False
             self.pieces.append(self.buffer.decode(b"", True))
@@ -118,7 +118,7 @@ class Stream(io.TextIOWrapper):
             self.of = task
 
     def commit(self):
-        """Takes the pieces to be sent."""
+        """Joins the pieces into a record to be sent."""
         if not self.pieces:
             return
         r = self.runner
@@ -139,7 +139,7 @@ class Stream(io.TextIOWrapper):
         r.words[DIRTY] = 1
 
     def keep(self, text, task):
-        """Takes text of a task as far as it is kept; the lock must be held."""
+        """Records text of a task, up to the bound of its log; the lock must be held."""
         used = self.used.get(task)
         if used is None:
             if len(self.used) > 1024:
@@ -147,7 +147,7 @@ class Stream(io.TextIOWrapper):
             used = 0
         if "\n" in text:
             self.bar = -1, 0
-        elif "\r" in text:  # the parent keeps the last one only
+        elif "\r" in text:  # the parent keeps only the last state
             if self.bar[0] == task:
                 used -= self.bar[1]
             self.bar = task, len(text)
@@ -160,7 +160,7 @@ class Stream(io.TextIOWrapper):
         self.runner.log.add(task, self.number, time.time(), text)
 
     def renew(self):
-        """Forgets what the job before did."""
+        """Restores the stream for another job."""
         self.of, self.used, self.bar, self.split = -1, {}, (-1, 0), False
         self.current, self.several = lambda: -1, False
         self.buffer.decoder.reset()
@@ -169,19 +169,19 @@ class Stream(io.TextIOWrapper):
                                          write_through=False)
 
     def line(self, text, task):
-        """Adds a line of ours."""
+        """Adds a line of the runner itself."""
         self.commit()
         self.runner.log.add(task, self.number, time.time(), text + "\n")
         self.runner.words[DIRTY] = 1
 
     def flush(self):
-        """Sends what was printed, so that it comes before what the program writes to the
-        descriptor next, or lets what it starts write."""
+        """Sends what was printed, so that it comes before what the program, or a process that
+        it starts, writes to the descriptor next."""
         self.commit()
         self.runner.hurry()
 
     def close(self):
-        """Closes nothing: other tasks print, too."""
+        """Closes nothing, as other tasks print too."""
         self.flush()
 
     def detach(self):
@@ -194,14 +194,14 @@ class Stream(io.TextIOWrapper):
             self.write = self.write_configured
 
     def write_configured(self, text):
-        """write, once the program asked for something else."""
+        """Replaces write once the program reconfigured the stream."""
         Stream.write(self, text.encode(self.encoding, self.errors).decode(self.encoding, "replace"))
         if self.write_through or self.line_buffering and ("\n" in text or "\r" in text):
             self.flush()
         return len(text)
 
     def follow(self):
-        """Looks where the descriptor leads, after it may have changed."""
+        """Checks whether the descriptor was redirected, or is itself again."""
         if (identity(self.number + 1) != self.pipe) != self.real:
             if self.real:
                 io.TextIOWrapper.flush(self)
@@ -261,7 +261,7 @@ class Bytes(io.BufferedWriter):
 
 
 def identity(fd):
-    """Which file a descriptor leads to; None where it is closed."""
+    """Returns which file a descriptor has open; None where it is closed."""
     try:
         s = os.fstat(fd)
     except OSError:
@@ -270,7 +270,7 @@ def identity(fd):
 
 
 def watch_dup2(streams):
-    """Lets the streams notice that a program redirects their descriptors."""
+    """Wraps os.dup2, so that the streams follow when a program redirects a descriptor."""
     dup2 = os.dup2
 
     @wraps(dup2)

@@ -1,4 +1,4 @@
-"""The user's program: loading it, and the ways to call its function."""
+"""Loads the user's program, and calls its function."""
 import io, os, sys
 from _frozen_importlib import ModuleSpec, module_from_spec
 from _frozen_importlib_external import SourceFileLoader
@@ -8,7 +8,7 @@ from .values import FILE, MODULE, hide
 
 # The innermost loops, one for each way of calling. They return early with an
 # output whose type is not the expected one: number, output, True. 16 is the
-# cell MARK.
+# word MARK.
 
 
 def by_value(f, inputs, n, words, append, expected):
@@ -60,14 +60,14 @@ CALLS = {"value": (by_value, call_value), "args": (by_args, call_args), "kwargs"
 
 
 def without_mark(source):
-    """Python takes files that begin with a byte order mark, but no text."""
+    """Removes a byte order mark: Python accepts it in files, but not in text."""
     return source[1:] if source[:1] == "\ufeff" else source
 
 
 class Program:
     """The source of a job, compiled once, and its module.
 
-    The module lies in a file, too, so that processes which a task starts by spawn or
+    The module is a file too, so that processes which a task starts by spawn or
     forkserver import it by its name. Tracebacks name it FILE all the same."""
 
     def __init__(self, source, function, directory):
@@ -100,17 +100,18 @@ class Program:
 
 
 def undeclared(lines):
-    """The lines without the declaration of an encoding, which an import of the file
-    would follow: compile takes text and ignores it."""
+    """Disables the declaration of an encoding in lines. Importing the file would apply
+    it; compile takes text and ignores it."""
     return [line.replace("coding", "c0ding") if line.lstrip(" \t\f").startswith("#") else line for line in lines]
 
 
-# Nobody starts a process, and has it fill the memory, in less time.
+# Starting a process and filling the memory takes longer than this, in seconds.
 FORKED = 500e-6
 
 
 def checking_kills(f, runner):
-    """f, seeing to it that it does not survive a kill for lack of memory of what it started."""
+    """Wraps f, to end this process when the kernel killed one that f started for lack of
+    memory."""
 
     def call(*args, **kwargs):
         t = perf_counter()
@@ -123,14 +124,14 @@ def checking_kills(f, runner):
 
 
 def await_coroutine(coroutine):
-    """The result of what a plain function returned in place of a value."""
+    """Returns the result of a coroutine that a plain function returned as its value."""
     import asyncio
     return asyncio.run(coroutine)
 
 
 def is_async(f):
-    """Whether f is an async def, as inspect.iscoroutinefunction, whose module
-    takes 10 ms to import."""
+    """Returns whether f is an async def, as inspect.iscoroutinefunction does, whose
+    module takes 10 ms to import."""
     while hasattr(f, "func"):  # functools.partial
         f = f.func
     for g in (f, getattr(type(f), "__call__", None)):

@@ -1,4 +1,4 @@
-"""What of a process a job may change, and how the next job gets it as new."""
+"""Restores what a job may change in its process, for the next job."""
 import builtins, gc, os, resource, signal, sys, threading
 from _signal import getsignal  # without the enums of signal, whose making takes longer
 
@@ -14,7 +14,7 @@ MAIN = "__mp_main__"  # multiprocessing's name of __main__
 
 
 class Baseline:
-    """The process as it was before the program was loaded. It must be made once the
+    """The state of the process before the program was loaded. It must be made after the
     streams are in place."""
 
     def __init__(self):
@@ -33,14 +33,14 @@ class Baseline:
         self.resident = resident()
 
     def loaded(self):
-        """Notes what the libraries that the program imports have set; the program's own
-        part of it is set again when it is loaded again."""
+        """Records what the libraries that the program imports have set; loading the program
+        again sets its own part again."""
         warnings = sys.modules.get("warnings")
         self.warnings = warnings and (list(warnings.filters), warnings.showwarning)
 
     def clean(self):
-        """Whether restore brings the process back: it has no thread, child, descriptor
-        or module more than it should."""
+        """Returns whether restore can restore the process: it has no additional thread,
+        child, descriptor or module."""
         if threading.active_count() != self.threads or has_children() or descriptors() != self.descriptors:
             return False
         if limits() != self.limits:
@@ -60,7 +60,7 @@ class Baseline:
         return True
 
     def restore(self, env):
-        """Brings the process back to what it was, with these variables changed."""
+        """Restores the process, with these environment variables changed."""
         # The module and its functions refer to each other.
         sys.modules.pop(MODULE, None)
         if resident() > self.resident + LARGE:
@@ -119,7 +119,7 @@ class Baseline:
 
 
 def restore_environ(environ, changes):
-    """Gives os.environ the variables of environ, which are encoded, and the changes."""
+    """Sets os.environ to the variables of environ, which are encoded, with the changes."""
     data = os.environ._data
     for name in data.keys() - environ.keys():
         del os.environ[os.environ.decodekey(name)]
@@ -130,7 +130,7 @@ def restore_environ(environ, changes):
 
 
 def restore_logging(logging):
-    """Brings back all loggers that are not those of modules of their names."""
+    """Resets all loggers except those named as a loaded module."""
     logging.disable(logging.NOTSET)
     logging.captureWarnings(False)
     loggers = [(name, logger) for name, logger in logging.root.manager.loggerDict.items()
@@ -158,8 +158,8 @@ def has_children():
 
 
 def descriptors():
-    """The lowest free descriptor, which another open one, or a closed one, changes, and
-    what those of the standard streams lead to."""
+    """Returns the lowest free descriptor, which changes when one is opened or closed, and
+    the files of the standard streams."""
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     return lowest, identity(0), identity(1), identity(2)
@@ -170,7 +170,7 @@ def limits():
 
 
 def resident():
-    """The bytes that this process has in memory, where /proc tells it; or 0."""
+    """Returns the resident bytes of this process, or 0 without /proc."""
     try:
         with open("/proc/self/statm", "rb", buffering=0) as file:
             return int(file.read().split()[1]) * resource.getpagesize()

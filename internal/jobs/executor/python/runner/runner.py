@@ -1,4 +1,4 @@
-"""The process's life: frames, loading, logs, flushing."""
+"""Runs the process: frames, loading, logs, flushing."""
 import atexit, faulthandler, json, mmap, os, signal, struct, sys, threading, time
 from contextvars import Context
 from fcntl import ioctl
@@ -17,16 +17,16 @@ from .values import FILE, describe, encoded
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
 zero = struct.pack("i", 0)
 
-# After so many reads of the parent what a pipe held is read, and what is there
-# was written since: by something that will not end soon.
+# After so many reads by the parent the pipe's old content is read. What is in it was
+# written since, by something that will not end soon.
 PIPE_READS = 5
-FLUSHES = 500    # a second that are sent at once
-MAX_NOTES = 10000  # lines of ours in the logs of a job's tasks
-STUCK = 1.0  # seconds after which a parent that reads nothing is waited for no longer
+FLUSHES = 500    # per second that are sent at once
+MAX_NOTES = 10000  # lines of the runner itself in the logs of a job's tasks
+STUCK = 1.0  # seconds to wait for a parent that reads nothing
 
 
 def resident_peak():
-    """The most that this program had resident, in KiB, where /proc tells it; or 0."""
+    """Returns the peak of this program's resident memory in KiB, or 0 without /proc."""
     try:
         with open("/proc/self/status", "rb", buffering=0) as file:
             return int(file.read().split(b"VmHWM:", 1)[1].split(None, 1)[0])
@@ -54,14 +54,14 @@ class Runner:
         self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
 
     def dump_crashes(self):
-        """Lets a crash leave the stack where the parent finds it."""
+        """Makes a crash leave the stack where the parent finds it."""
         os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
         faulthandler.enable(5, all_threads=False)
 
     # --- frames ---
 
     def read(self):
-        """The next frame's type and body; None at the end."""
+        """Returns the next frame's type and body; None at the end."""
         head = self.frames.read(5)
         if len(head) < 5:
             return None, None
@@ -83,19 +83,19 @@ class Runner:
     # --- life ---
 
     def vital(self, run, *args):
-        """Runs what the process cannot go on without."""
+        """Calls run, and ends the process when it raises."""
         try:
             return run(*args)
         except BaseException as e:
             self.broken(e)
 
     def broken(self, e):
-        """Ends the process. It is a mistake of ours, or of the program: a signal
-        handler that raised between tasks, a descriptor that was closed."""
+        """Ends the process after an error of the runner, or of the program outside its
+        function: a signal handler that raised between tasks, a descriptor that was closed."""
         if self.forked:
             os._exit(1)
         import traceback
-        try:  # sys.stderr may lead nowhere by now
+        try:  # sys.stderr may be unusable by now
             os.write(2, "".join(traceback.format_exception(type(e), e, e.__traceback__)).encode("utf-8", "replace"))
         finally:
             os._exit(70)
@@ -103,7 +103,7 @@ class Runner:
     def main(self):
         with self.lock:
             self.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
-        # These are needed sooner or later; now nobody waits for them.
+        # These are needed later; now no task waits for them.
         import linecache, traceback
         from .check import check
         threading.Thread(target=self.vital, args=(self.serve,), daemon=True, name="allcores").start()
@@ -124,7 +124,7 @@ class Runner:
                     self.write("K", answer.encode())
 
     def prepare(self, p):
-        """Readies the process for its program, and reports whether that compiles."""
+        """Prepares the process for its program, and returns whether that compiles."""
         os.environ.update(p["env"])
         self.memory_limit = p["limit"]
         if p["kills"]:
@@ -142,7 +142,7 @@ class Runner:
         return True
 
     def job(self, p):
-        """Loads the program and runs the tasks of one job. Reports whether another job
+        """Loads the program and runs the tasks of one job. Returns whether another job
         follows, for which the process is as new."""
         if not self.load(p):
             return False
@@ -185,8 +185,8 @@ class Runner:
         return True
 
     def unfit(self, e):
-        """Says why the program cannot be loaded. In a process that had loaded it before
-        that is no reason yet: it may be what a module can do once only."""
+        """Sends why the program cannot be loaded. A process that loaded it before ends
+        instead, as some modules can be loaded only once in a process."""
         if self.forked:
             os._exit(1)
         if self.renewed:
@@ -209,7 +209,7 @@ class Runner:
                 os._exit(71)
 
     def one(self, call, *args):
-        """Calls and encodes; the line of the outcome, whether it is a failure, and
+        """Calls and encodes. Returns the line of the outcome, whether it is a failure, and
         the seconds that encoding took."""
         try:
             r = call(*args)
@@ -226,9 +226,8 @@ class Runner:
         return line, failed, time.perf_counter() - t
 
     def check_kills(self):
-        """Ends this process when the kernel killed one that the task in hand had
-        started, as the memory limit is of both. The parent does so too, but may
-        be late."""
+        """Ends this process when the kernel killed one that the running task had started,
+        as both have one memory limit. The parent does so too, but may be late."""
         if self.kills < 0:
             return
         try:
@@ -238,9 +237,9 @@ class Runner:
         if count and count[0] != b"0":
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def turn(self, body):
-        """A turn begins: of which lane may differ from the one before. Reports whether
-        its job must find the process as new."""
+    def session(self, body):
+        """Begins a session, which may be of another lane than the one before. Returns
+        whether its job must find the process as new."""
         t = json.loads(body)
         self.environ = t["env"]
         if not t["fresh"]:
@@ -248,7 +247,7 @@ class Runner:
         return t["fresh"]
 
     def serve(self):
-        """Flushes when the parent asks, which it does when something has waited for 50 ms."""
+        """Flushes when the parent asks, which it does when something was unsent for 50 ms."""
         while True:
             if not os.read(6, 64):
                 return
@@ -260,11 +259,12 @@ class Runner:
                 self.flush()
 
     def after_fork(self):
-        """A process that the task forked speaks to nobody and has plain output."""
+        """In a process that a task forked: closes what belongs to the parent, and makes its
+        output plain."""
         self.forked = True
         self.words.release()  # so that it ends if it ever comes back into a loop here
         try:
-            os.dup2(2, 5, inheritable=False)  # what faulthandler says of this one is printed
+            os.dup2(2, 5, inheritable=False)  # faulthandler prints its report of this process
         except OSError:
             faulthandler.disable()
         for fd in (3, 4, 6):
@@ -282,7 +282,7 @@ class Runner:
         return own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, max(peak, below.ru_maxrss) * unit
 
     def end(self, base, done, began, in_tasks, moving):
-        """Says that a chunk has ended; the lock must be held."""
+        """Sends that a chunk has ended; the lock must be held."""
         for stream in self.streams:
             if stream.split and not stream.several:
                 stream.change(-1)
@@ -293,7 +293,7 @@ class Runner:
     # --- logs ---
 
     def capture(self):
-        self.plain = sys.__stdout__, sys.__stderr__  # somebody may have them
+        self.plain = sys.__stdout__, sys.__stderr__  # keeps them open for references to them
         self.streams = Stream(self, 0), Stream(self, 1)
         watch_dup2(self.streams)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self.streams
@@ -312,8 +312,8 @@ class Runner:
                 pass  # the task closed or replaced it
 
     def send_logs(self):
-        """Sends what was printed unless that must wait. A signal handler may print in
-        the middle of a frame."""
+        """Sends what was printed, unless a frame is being written: a signal handler may
+        print in the middle of one."""
         if self.lock.acquire(blocking=False):
             try:
                 if not self.writing:
@@ -322,8 +322,8 @@ class Runner:
                 self.lock.release()
 
     def hurry(self):
-        """Sends what was printed, as the program flushes it, unless it does so all the
-        time: then the parent asks for it."""
+        """Sends what was printed, as the program flushes it. A program that flushes all the
+        time waits for the parent's next request instead."""
         if not self.log.records:
             return
         now = time.perf_counter()
@@ -334,12 +334,12 @@ class Runner:
             self.send_logs()
 
     def note(self, text, n=None):
-        """Adds a line of ours to the log of a task, or of that which the caller runs in."""
+        """Adds a line of the runner to the log of task n, or of the caller's task."""
         self.notes += 1
         if self.notes > MAX_NOTES:
             return
         if self.notes == MAX_NOTES:
-            text = "[this process has noted %d such things; it notes no more]" % (MAX_NOTES - 1)
+            text = "[this process has added %d such lines; it adds no more]" % (MAX_NOTES - 1)
         self.streams[1].line(text, self.mode.current() if n is None else n)
 
     def flush_logs(self):

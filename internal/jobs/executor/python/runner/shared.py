@@ -1,6 +1,6 @@
-"""The words of the memory shared with the parent, by index; see __init__."""
+"""Indexes of the words in the memory shared with the parent; see __init__."""
 
-HIGH, DIRTY, RAW, ANSWERS, UNSENT, SENT, MARK, MARK_STEP = 0, 1, 2, 3, 4, 5, 16, 8  # LIMIT: the parent says which
+HIGH, DIRTY, RAW, ANSWERS, UNSENT, SENT, MARK, MARK_STEP = 0, 1, 2, 3, 4, 5, 16, 8  # LIMIT: each chunk has its index
 # Bytes behind the words.
 ROOM = 64 << 10   # for what was printed
 TRACE = 16 << 10  # for faulthandler

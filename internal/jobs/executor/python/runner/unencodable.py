@@ -1,4 +1,4 @@
-"""What of an output JSON cannot carry, and where it is."""
+"""Finds what in an output JSON cannot represent."""
 import json, re
 from math import isfinite
 
@@ -24,15 +24,15 @@ key_of_digits = re.compile('":(?<=[0-9]":)').search  # in this form it is found 
 
 
 def text_keys(output, text):
-    """Whether the keys in an output are text, given its encoding, which rules that out
-    for few outputs only."""
+    """Returns whether all keys in an output are text. Its encoding shows that for most
+    outputs; only the others are searched."""
     if '":' not in text or not (key_of_digits(text) or '"null":' in text or '"true":' in text or '"false":' in text):
         return True
     return not isinstance(output, CONTAINERS) or all_text(output)
 
 
 def all_text(output):
-    """Whether every key of every dict in an output is text."""
+    """Returns whether every key of every dict in an output is text."""
     stack = [output]
     while stack:
         o = stack.pop()
@@ -48,9 +48,9 @@ def all_text(output):
 
 
 def survey(output):
-    """Looks through an output in the order of its encoding. Gives the places where
-    keys that are no text become text, as (place, key, name), and what JSON cannot
-    carry, in words, or None."""
+    """Searches an output in the order of its encoding. Returns the places where keys that
+    are not text become text, as (place, key, name), and a phrase about what JSON cannot
+    represent, or None."""
     renamed = []
     stack = [(output, None)]
     while stack:
@@ -74,13 +74,13 @@ def survey(output):
             stack.extend(reversed(members))
         elif isinstance(o, (list, tuple)):
             stack.extend([(o[i], (path, i)) for i in range(len(o) - 1, -1, -1)])
-        elif misfit(o):
+        elif unencodable(o):
             return renamed, "%s is %s" % (place(path), described(o))
     return renamed, None
 
 
 def text_of(key):
-    """The name that json makes of a key that is no text; None when it makes none."""
+    """Returns the name that json makes of a key that is not text, or None when it makes none."""
     if key is None or key is True or key is False:
         return json.dumps(key)
     if isinstance(key, int):
@@ -90,8 +90,8 @@ def text_of(key):
     return None
 
 
-def misfit(o):
-    """Whether JSON cannot carry a value that is no container."""
+def unencodable(o):
+    """Returns whether JSON cannot represent a value that is not a container."""
     if isinstance(o, float):
         return not isfinite(o)
     if isinstance(o, int) and o.bit_length() > 2048:
@@ -103,7 +103,7 @@ def misfit(o):
 
 
 def described(o):
-    """A value and its type in a few words."""
+    """Describes a value and its type in a few words."""
     if isinstance(o, float) and not isfinite(o):
         return "NaN" if o != o else "Infinity" if o > 0 else "-Infinity"
     name = type(o).__name__
@@ -118,7 +118,7 @@ def described(o):
 
 
 def place(path):
-    """A path such as [3].score; of the output itself "it"."""
+    """Returns a path such as [3].score; for the output itself "it"."""
     steps = []
     while path is not None:
         path, step = path
@@ -132,7 +132,7 @@ def place(path):
 
 
 def note(renamed):
-    """What the log says of keys that became text."""
+    """Returns the log line about keys that became text."""
     text = ", ".join("in %s %s became %s" % (where, key, json.dumps(name)) for where, key, name in renamed[:SHOWN])
     if len(renamed) > SHOWN:
         text += " and in %d more places" % (len(renamed) - SHOWN)

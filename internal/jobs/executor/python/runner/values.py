@@ -1,4 +1,4 @@
-"""Inputs and outputs as JSON, and failures as TaskErrors."""
+"""Converts inputs, outputs and failures from and to JSON."""
 import json
 from array import array
 from errno import ENOMEM
@@ -7,7 +7,7 @@ from math import isfinite
 
 from .unencodable import note as said, survey, text_keys
 
-FILE = "program.py"         # how the program's source is called in tracebacks
+FILE = "program.py"         # the name of the program's source in tracebacks
 MODULE = "__allcores__"     # its module; not __main__, whose guarded block must not run
 
 MAX_OUTPUT = 32 << 20       # bytes of one output; larger is a failure
@@ -24,15 +24,16 @@ encode_scalars = json.JSONEncoder(separators=("\n", ":"), allow_nan=False, check
 
 
 def integers(values):
-    """The lines of integers."""
+    """Returns the lines of integers."""
     n = len(values)
     return DIGITS[:3 * n] % tuple(values) if n <= BULK else "%d\n" * n % tuple(values)
 
 
 def packed(values, uniform, before):
-    """The form for outputs of the type uniform (None: several types), and their bytes unless it
-    is LINES. before is the form of the outputs before them: numbers go on as numbers however few
-    there are, so that the form of a chunk does not depend on when its outputs were sent."""
+    """Returns the form for outputs of the type uniform (None: several types), and their bytes
+    unless it is LINES. before is the form of the outputs before them: after numbers, numbers stay
+    numbers however few they are, so that the form of a chunk does not depend on when its outputs
+    were sent."""
     enough = len(values) >= FEW
     try:
         if uniform is int and (enough or before == INTS):
@@ -45,7 +46,7 @@ def packed(values, uniform, before):
 
 
 def unpacked(form, data):
-    """The lines of numbers that were packed."""
+    """Returns the lines of numbers that were packed."""
     values = array("q" if form == INTS else "d", data).tolist()
     return (integers(values) if form == INTS else encode_scalars(values)[1:-1] + "\n").encode()
 
@@ -58,15 +59,15 @@ class Undecodable:
 
 
 def numpy_value(o):
-    """What json cannot encode by itself; numpy's scalars and arrays become numbers and lists."""
+    """Converts what json cannot encode: numpy's scalars and arrays become numbers and lists."""
     if type(o).__module__ == "numpy" and hasattr(o, "tolist"):
         return o.tolist()
     raise TypeError("Object of type %s is not JSON serializable" % type(o).__name__)
 
 
 def encoder():
-    """A function that encodes one value at a time. It is to be used by one
-    thread, and not again once it has raised."""
+    """Returns a function that encodes one value at a time. Only one thread may use it, and
+    not again once it has raised."""
     if c_make_encoder is None:
         return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=numpy_value).encode
     # What JSONEncoder.encode makes anew for each value takes as long as encoding a small one.
@@ -79,7 +80,8 @@ def encoder():
 
 
 def parse(data, count):
-    """The inputs of count lines of JSON, in one go; one by one when that fails."""
+    """Returns the inputs of count lines of JSON, and whether some may be Undecodable. It parses
+    them at once, and one by one only when that fails."""
     try:
         values = json.loads("[" + data.decode("utf-8", "surrogatepass").rstrip("\n").replace("\n", ",") + "]")
         if len(values) == count:
@@ -96,7 +98,7 @@ def parse(data, count):
 
 
 def checked(f):
-    """f, failing for inputs that could not be read."""
+    """Wraps f, to fail for inputs that could not be read."""
 
     def call(x):
         if type(x) is Undecodable:
@@ -109,7 +111,7 @@ hidden = []  # paths of the program's file
 
 
 def hide(path):
-    """Lets tracebacks name the file of that path FILE."""
+    """Makes tracebacks name the file of that path FILE."""
     hidden.append(path)
 
 
@@ -131,7 +133,7 @@ def lacks_memory(e):
 
 
 def describe(e, memory_limit=""):
-    """A TaskError of an exception, as the parent keeps it. The limit is in words."""
+    """Returns the TaskError of an exception as JSON. memory_limit is a phrase."""
     kind, message, trace = "exception", "", ""
     try:
         name = type_name(type(e))
@@ -176,8 +178,8 @@ def not_json(e, why):
 
 
 def encoded(r, note):
-    """The line of an output, and whether it is a failure. note takes what the task's
-    log is to say of it."""
+    """Returns the line of an output, and whether it is a failure. note is called with a
+    line for the task's log."""
     try:
         text = encoder()(r)
     except BaseException as e:
