@@ -15,7 +15,7 @@ import (
 
 var small = sizes{
 	million: 20_000, cpu: 20, short: 10, long: 2, commands: 20, pythons: 4, inputs: 500,
-	idle: 5, loaded: 1, batch: 20, jobs: 5, tasksOfEach: 100,
+	samples: samples{idle: 5, loaded: 1}, batch: 20, jobs: 5, tasksOfEach: 100,
 	crowd: crowd{jobs: 3, active: 8, probes: 2, settle: 100 * time.Millisecond, idle: time.Second},
 }
 

@@ -4,14 +4,13 @@
 //	go run ./cmd/bench -rows all -runs 3
 //
 // Allcores is a server as its users start it: a process of its own, with default
-// settings and its private Postgres on a disk; work goes in over HTTP, and the
+// settings and its private Postgres on a disk. It takes work over HTTP, and the
 // client's time counts. The peers are the same machine's Python, xargs, GNU
-// parallel and Celery with Redis, with as many processes as there are cores;
-// their start does not count. A peer that is not installed is shown as – with
-// the package that would bring it; nothing is installed from here.
+// parallel and Celery with Redis, with one process per core; their start does not
+// count. Bench installs nothing: it shows a missing peer as – with its package.
 //
-// A row's contenders take turns, so that noise hits all alike. Everything that
-// is started is ended, also when the run is interrupted; then the table has the
+// The contenders of a row take turns, so that noise affects all alike. Bench ends
+// everything that it starts, also when it is interrupted; then the table has the
 // rows that were complete.
 package main
 
@@ -73,16 +72,29 @@ type bench struct {
 	log       io.Writer
 }
 
-func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writer) (err error) {
+// options are the flags.
+type options struct {
+	rows    *regexp.Regexp
+	runs    int
+	binary  string
+	profile string
+	limit   time.Duration
+	streams int
+	scratch string
+}
+
+// parse reads the flags.
+func parse(args []string, sizes sizes, stderr io.Writer) (*options, error) {
+	o := new(options)
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	pattern := flags.String("rows", "all", "the rows to measure: all, or a `regexp` on their names")
-	runs := flags.Int("runs", 3, "rounds of each row, from 1 on")
-	binary := flags.String("server", "", "the server's program `file`; empty: built from ./cmd/web")
-	profile := flags.String("cpuprofile", "", "write a CPU profile of the server to this `file`")
-	limit := flags.Duration("limit", time.Hour, "end the run after so long")
-	streams := flags.Int("streams", 0, "instead of rows: open so many idle `streams` of server-sent events, and 200 active ones")
-	scratch := flags.String("dir", defaultScratch(), "make the scratch `directory`, with the database, in this one")
+	flags.IntVar(&o.runs, "runs", 3, "rounds of each row, from 1 on")
+	flags.StringVar(&o.binary, "server", "", "the server's program `file`; empty: built from ./cmd/web")
+	flags.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of the server to this `file`")
+	flags.DurationVar(&o.limit, "limit", time.Hour, "end the run after so long")
+	flags.IntVar(&o.streams, "streams", 0, "instead of rows: open so many idle `streams` of server-sent events, and 200 active ones")
+	flags.StringVar(&o.scratch, "dir", defaultScratch(), "make the scratch `directory`, with the database, in this one")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "Bench measures Allcores beside its peers and prints a Markdown table.\n\nflags:\n")
 		flags.PrintDefaults()
@@ -92,34 +104,72 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 		}
 	}
 	if err := flags.Parse(args); err != nil {
-		return err
+		return nil, err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
+		return nil, fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
 	}
-	if *runs < 1 {
-		return fmt.Errorf("-runs is %d; allowed is a number from 1 on", *runs)
+	if o.runs < 1 {
+		return nil, fmt.Errorf("-runs is %d; allowed is a number from 1 on", o.runs)
 	}
-	if *streams < 0 || *streams > maxStreams {
-		return fmt.Errorf("-streams is %d; allowed is a number up to %d", *streams, maxStreams)
+	if o.streams < 0 || o.streams > maxStreams {
+		return nil, fmt.Errorf("-streams is %d; allowed is a number up to %d", o.streams, maxStreams)
 	}
 	if *pattern == "all" {
 		*pattern = ""
 	}
-	wanted, err := regexp.Compile(*pattern)
-	if err != nil {
-		return fmt.Errorf("-rows is %q; allowed is all or a regular expression: %w", *pattern, err)
+	var err error
+	if o.rows, err = regexp.Compile(*pattern); err != nil {
+		return nil, fmt.Errorf("-rows is %q; allowed is all or a regular expression: %w", *pattern, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("the run took longer than its limit of %s", *limit))
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writer) (err error) {
+	o, err := parse(args, sizes, stderr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("the run took longer than its limit of %s", o.limit))
 	defer cancel()
 	ctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 
-	b := &bench{sizes: sizes, runs: *runs, processes: len(cores.Available()), log: stderr}
+	b := &bench{sizes: sizes, runs: o.runs, processes: len(cores.Available()), log: stderr}
 	if b.python, err = findPython(ctx); err != nil {
 		return err
 	}
 	b.env = b.python.environment(os.Environ())
+	rows, err := b.selectRows(o.rows)
+	if err != nil {
+		return err
+	}
+	if b.dir, err = scratchDir(o.scratch); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	b.env = append(b.env, "PARALLEL_HOME="+b.dir) // else it leaves files in the user's home
+	if err := b.unpack(); err != nil {
+		return err
+	}
+	if o.binary == "" {
+		if o.binary, err = b.build(ctx); err != nil {
+			return err
+		}
+	}
+	if b.server, err = b.startServer(ctx, o.binary, o.profile, lost); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.server.stop()) }()
+	if o.streams > 0 {
+		fmt.Fprintf(stdout, "%s.\n", b.machine())
+		return b.streams(ctx, o.streams, stdout)
+	}
+	return b.measureRows(ctx, rows, stdout, stderr)
+}
+
+// selectRows returns the rows whose names match.
+func (b *bench) selectRows(wanted *regexp.Regexp) ([]row, error) {
 	var rows []row
 	var names []string
 	for _, r := range b.rows() {
@@ -129,38 +179,28 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 		}
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("-rows is %q, which matches none of %s", *pattern, strings.Join(names, ", "))
+		return nil, fmt.Errorf("-rows is %q, which matches none of %s", wanted, strings.Join(names, ", "))
 	}
-	if b.dir, err = scratchDir(*scratch); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	b.env = append(b.env, "PARALLEL_HOME="+b.dir) // else it leaves files in the user's home
-	if err := b.unpack(); err != nil {
-		return err
-	}
-	if *binary == "" {
-		*binary = filepath.Join(b.dir, "allcores")
-		build := exec.CommandContext(ctx, "go", "build", "-o", *binary, "github.com/allcores/allcores/cmd/web")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build the server: %w\n%s", err, out)
-		}
-	}
-	if b.server, err = b.startServer(ctx, *binary, *profile, lost); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.server.stop()) }()
-	if *streams > 0 {
-		fmt.Fprintf(stdout, "%s.\n", b.machine())
-		return b.streams(ctx, *streams, stdout)
-	}
+	return rows, nil
+}
 
+// build builds the server into the scratch directory.
+func (b *bench) build(ctx context.Context) (binary string, err error) {
+	binary = filepath.Join(b.dir, "allcores")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/allcores/allcores/cmd/web")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the server: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// measureRows measures the rows and prints the table, also of an interrupted run.
+func (b *bench) measureRows(ctx context.Context, rows []row, stdout, stderr io.Writer) error {
 	var results []result
 	failed := false
 	for _, r := range rows {
 		result, err := b.measure(ctx, r)
 		if ctx.Err() != nil {
-			failed = true
 			break
 		}
 		if err != nil {
@@ -170,7 +210,6 @@ func run(ctx context.Context, args []string, sizes sizes, stdout, stderr io.Writ
 		results = append(results, result)
 	}
 	if len(results) > 0 {
-		// Also when the run was interrupted.
 		if _, err := io.WriteString(stdout, b.table(context.WithoutCancel(ctx), results)); err != nil {
 			return fmt.Errorf("print the table: %w", err)
 		}

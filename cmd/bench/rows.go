@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,20 +22,24 @@ type sizes struct {
 	commands    int // of true
 	pythons     int // of python3
 	inputs      int // streamed, or sent as lines
-	idle        int // samples of latency on an idle server
-	loaded      int // and on a busy one
 	batch       int // tasks as one Celery group
 	jobs        int // submitted at once
 	tasksOfEach int // of those
 
-	pause time.Duration // before each round
+	samples samples
+	pause   time.Duration // before each round
+	crowd   crowd
+}
 
-	crowd crowd
+// samples are how often the latency of one task is measured.
+type samples struct {
+	idle   int // on an idle server
+	loaded int // while all cores are busy
 }
 
 var full = sizes{
 	million: 1_000_000, cpu: 2_000, short: 450, long: 50, commands: 2_000, pythons: 1_000, inputs: 100_000,
-	idle: 300, loaded: 60, batch: 2_000, jobs: 100, tasksOfEach: 10_000, pause: time.Second,
+	samples: samples{idle: 300, loaded: 60}, batch: 2_000, jobs: 100, tasksOfEach: 10_000, pause: time.Second,
 	crowd: fullCrowd,
 }
 
@@ -63,11 +68,18 @@ type session struct {
 	close func() error // nil when there is nothing to end
 }
 
+// rows returns the table's rows in order.
 func (b *bench) rows() []row {
+	return slices.Concat(b.pythonRows(), b.commandRows(), b.inputRows(), b.latencyRows(), b.throughputRows())
+}
+
+// million is a job of as many tasks as the first row has.
+func (b *bench) million() contender {
+	return b.job(pythonJob("square", 0, b.sizes.million), b.sizes.million)
+}
+
+func (b *bench) pythonRows() []row {
 	z := b.sizes
-	million := b.job(pythonJob("square", 0, z.million), z.million)
-	oneJob := million
-	oneJob.name = "one job of " + thousands(z.million)
 	// Pool's own choice, which ProcessPoolExecutor leaves to its user.
 	chunk := (z.million + 4*b.processes - 1) / (4 * b.processes)
 	// skewed in workloads.py is short below 450.
@@ -76,7 +88,7 @@ func (b *bench) rows() []row {
 		name: "million", figure: wall(),
 		what: thousands(z.million) + " × `x*x` over a range, until all are recorded",
 		contenders: []contender{
-			million,
+			b.million(),
 			b.pool("`Pool.map`", "pool", "square", 0, z.million, 0),
 			b.pool("`ProcessPoolExecutor.map`, as large chunks", "futures", "square", 0, z.million, chunk),
 			b.pool("joblib", "joblib", "square", 0, z.million, 0),
@@ -98,7 +110,12 @@ func (b *bench) rows() []row {
 			b.pool("`Pool.map`", "pool", "skewed", from, to, 0),
 			b.pool("`Pool.map`, `chunksize=1`", "pool", "skewed", from, to, 1),
 		},
-	}, {
+	}}
+}
+
+func (b *bench) commandRows() []row {
+	z := b.sizes
+	return []row{{
 		name: "true", figure: wall(),
 		what: thousands(z.commands) + " × the command `true`",
 		contenders: []contender{
@@ -114,7 +131,12 @@ func (b *bench) rows() []row {
 			b.xargs(z.pythons, "python3", "-c", "print(1)"),
 			b.gnuParallel(z.pythons, "python3", "-c", "print(1)"),
 		},
-	}, {
+	}}
+}
+
+func (b *bench) inputRows() []row {
+	z := b.sizes
+	return []row{{
 		name: "stream", figure: wall("taken", "ended"),
 		what:       thousands(z.inputs) + " inputs streamed to an open job, until it is sealed, and until all are recorded",
 		contenders: []contender{b.stream(z.inputs)},
@@ -122,18 +144,30 @@ func (b *bench) rows() []row {
 		name: "lines", figure: wall("taken", "ended"),
 		what:       "a job of " + thousands(z.inputs) + " lines, until it is accepted, and until all are recorded",
 		contenders: []contender{b.lines(z.inputs)},
-	}, {
+	}}
+}
+
+func (b *bench) latencyRows() []row {
+	z := b.sizes
+	return []row{{
 		name: "latency", figure: quantiles,
 		what: "one task on an idle server, from request to answer",
 		contenders: []contender{
-			allcores(func(ctx context.Context) ([]time.Duration, error) { return b.single(ctx, z.idle) }),
-			b.celery("one", z.idle),
+			allcores(func(ctx context.Context) ([]time.Duration, error) { return b.single(ctx, z.samples.idle) }),
+			b.celery("one", z.samples.idle),
 		},
 	}, {
 		name: "loaded", figure: quantiles,
 		what:       "one task while another job keeps all cores busy",
-		contenders: []contender{b.loaded(z.loaded)},
-	}, {
+		contenders: []contender{b.loaded(z.samples.loaded)},
+	}}
+}
+
+func (b *bench) throughputRows() []row {
+	z := b.sizes
+	oneJob := b.million()
+	oneJob.name = "one job of " + thousands(z.million)
+	return []row{{
 		name: "batch", figure: perSecond(z.batch),
 		what: thousands(z.batch) + " × `x*x`, outputs fetched; Celery's as one group",
 		contenders: []contender{
