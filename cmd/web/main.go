@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return &settingError{"-addr", c.addr, "an address that is free: " + reason(err)}
 	}
-	door := web.NewDoor()
+	door := web.NewStartupHandler()
 	server := web.NewServer(door, logger)
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()

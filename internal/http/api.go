@@ -16,14 +16,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
 const (
-	apiPrefix       = "/api/v1"
-	ndjson          = "application/x-ndjson"
-	eventStreamType = "text/event-stream"
+	apiPrefix = "/api/v1"
+	ndjson    = "application/x-ndjson"
 )
 
 // Field names of JSON are case-sensitive: a misspelled one is a violation.
@@ -112,7 +112,7 @@ func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func
 // stream is route for an operation that answers by a stream of one of the
 // types. Its handler returns what writes the stream, once it is sure that there
 // is something to answer.
-func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (streamFunc, error), types ...string) {
+func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (live.WriteFunc, error), types ...string) {
 	_, path, _ := strings.Cut(pattern, " ")
 	content := map[string]*huma.MediaType{}
 	for _, t := range types {
@@ -133,10 +133,10 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 		}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			r, w := humachi.Unwrap(hc)
-			if types[0] == eventStreamType {
+			if types[0] == live.EventType {
 				a.site.serveEvents(w, r, make(chan struct{}, 1), write)
 			} else {
-				a.site.serveStream(w, r, nil, write)
+				a.site.serveStream(w, r, write)
 			}
 		}}, nil
 	})

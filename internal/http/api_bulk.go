@@ -82,7 +82,7 @@ func (s *Site) bulk(ctx context.Context, in *bulkInput) (*bulkOutput, error) {
 		case <-ended:
 		case <-time.After(maxBulkWait):
 		case <-ctx.Done():
-		case <-s.draining.Done():
+		case <-s.streams.Draining().Done():
 		}
 	}
 	out := &bulkOutput{Status: http.StatusOK, Location: apiPrefix + "/jobs/bulk/" + id, Replayed: replayed(key)}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -23,14 +24,14 @@ type LastEventID struct {
 
 // An item is something of which a stream of events tells, as it was told last.
 type item struct {
-	message message
+	message live.Message
 	version int64     // of the view since which it is like that
 	until   time.Time // when it is forgotten; zero while it is looked at
 }
 
 // viewOf is the view of items, whose messages are those of what is newer.
-func viewOf(version int64, items []item) *view {
-	return &view{version: version, tell: func(since int64) (messages []message, _ error) {
+func viewOf(version int64, items []item) *live.View {
+	return &live.View{Version: version, Messages: func(since int64) (messages []live.Message, _ error) {
 		for _, i := range items {
 			if i.version > since {
 				messages = append(messages, i.message)
@@ -41,12 +42,12 @@ func viewOf(version int64, items []item) *view {
 }
 
 // encode makes the message of something that is told as JSON.
-func encode(event string, v any) (message, error) {
+func encode(event string, v any) (live.Message, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return message{}, fmt.Errorf("encode %s: %w", event, err)
+		return live.Message{}, fmt.Errorf("encode %s: %w", event, err)
 	}
-	return newMessage(event, true, text), nil
+	return live.NewMessage(event, true, text), nil
 }
 
 // rateSlack is by how much the rate of a job may go on without that being told:
@@ -69,39 +70,26 @@ func sameJob(before, now *jobs.Job) bool {
 func (s *Site) jobEvents(ctx context.Context, in *struct {
 	JobPath
 	LastEventID
-}) (streamFunc, error) {
+}) (live.WriteFunc, error) {
 	if _, err := s.one(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	// All who may see the job are told the same, so any of them may be the viewer.
 	viewer := store.As(callOf(ctx).user)
-	open := func() lookFunc { return (&jobTelling{site: s, viewer: viewer, id: in.ID}).look }
-	return s.streamOf("job "+in.ID, watch{job: in.ID, gap: eventGap, tick: time.Second}, open, in.LastID), nil
+	open := func() live.LookFunc { return (&jobLooks{site: s, viewer: viewer, id: in.ID}).look }
+	return s.streams.WriteEvents(live.Hub{Key: "job " + in.ID, Watch: live.Watch{Job: in.ID, Gap: live.EventGap, Tick: time.Second}, Open: open}, in.LastID), nil
 }
 
-// streamOf streams what the hub of a key tells.
-func (s *Site) streamOf(key string, wt watch, open func() lookFunc, lastID string) streamFunc {
-	return func(ctx context.Context, w *streamWriter) error {
-		e, err := newEventStream(w, comment, lastID)
-		if err != nil {
-			return err
-		}
-		seat := s.hubs.join(key, wt, open, w.wake)
-		defer seat.leave()
-		return s.tell(ctx, e, false, seat)
-	}
-}
-
-// A jobTelling finds out what changed of a job.
-type jobTelling struct {
+// A jobLooks finds out what changed of a job.
+type jobLooks struct {
 	site   *Site
 	viewer store.Viewer
 	id     string
 	job    *jobs.Job // as it was told
-	view   *view
+	view   *live.View
 }
 
-func (t *jobTelling) look(ctx context.Context) (*view, error) {
+func (t *jobLooks) look(ctx context.Context) (*live.View, error) {
 	job, err := t.site.store.Job(ctx, t.viewer, t.id)
 	deleted := errors.Is(err, jobs.ErrNotFound)
 	if err == nil {
@@ -115,11 +103,11 @@ func (t *jobTelling) look(ctx context.Context) (*view, error) {
 	}
 	version := int64(1)
 	if t.view != nil {
-		version = t.view.version + 1
+		version = t.view.Version + 1
 	}
 	var items []item
 	if deleted {
-		items = []item{{message: newMessage("end", true, []byte("null")), version: version}}
+		items = []item{{message: live.NewMessage("end", true, []byte("null")), version: version}}
 	} else {
 		now, err := encode("job", job)
 		if err != nil {
@@ -127,12 +115,12 @@ func (t *jobTelling) look(ctx context.Context) (*view, error) {
 		}
 		items = []item{{message: now, version: version}}
 		if job.State.Ended() {
-			now.event = "end"
+			now.Event = "end"
 			items = append(items, item{message: now, version: version})
 		}
 	}
 	t.job, t.view = job, viewOf(version, items)
-	t.view.last = deleted || job.State.Ended()
+	t.view.Last = deleted || job.State.Ended()
 	return t.view, nil
 }
 
@@ -147,14 +135,14 @@ var activeStates = []jobs.State{jobs.Open, jobs.Queued, jobs.Running, jobs.Pause
 
 // allEvents streams every job that the caller may see and that changes, and for
 // admins queues and nodes.
-func (s *Site) allEvents(ctx context.Context, in *LastEventID) (streamFunc, error) {
+func (s *Site) allEvents(ctx context.Context, in *LastEventID) (live.WriteFunc, error) {
 	user := callOf(ctx).user
-	open := func() lookFunc {
-		t := allTelling{site: s, viewer: store.As(user), admin: user.Role.Allows(jobs.Admin),
-			jobs: make(map[string]*toldJob), machine: make(map[string]item)}
+	open := func() live.LookFunc {
+		t := allLooks{site: s, viewer: store.As(user), admin: user.Role.Allows(jobs.Admin),
+			jobs: make(map[string]*sentJob), machine: make(map[string]item)}
 		return t.look
 	}
-	return s.streamOf("all "+scope(user), watch{gap: eventGap, tick: time.Second}, open, in.LastID), nil
+	return s.streams.WriteEvents(live.Hub{Key: "all " + scope(user), Watch: live.Watch{Gap: live.EventGap, Tick: time.Second}, Open: open}, in.LastID), nil
 }
 
 // scope stands for what a user may see and do: all who have the same see the
@@ -166,31 +154,31 @@ func scope(user *jobs.User) string {
 	return string(user.Role) + " " + user.ID
 }
 
-// An allTelling finds out what changed of all that its viewer may see.
-type allTelling struct {
+// An allLooks finds out what changed of all that its viewer may see.
+type allLooks struct {
 	site   *Site
 	viewer store.Viewer
 	admin  bool
 
-	view    *view
+	view    *live.View
 	differs bool                // what follows is newer than the view
 	newest  string              // id of the newest job that was seen
-	jobs    map[string]*toldJob // what is active, or was among the newest, by id
+	jobs    map[string]*sentJob // what is active, or was among the newest, by id
 	machine map[string]item     // queues and nodes
 	looked  time.Time           // at queues and nodes
 }
 
-// A toldJob is a job as it was told.
-type toldJob struct {
+// A sentJob is a job as it was told.
+type sentJob struct {
 	item
 	job *jobs.Job
 }
 
 // keepFor is how long what is not looked at any more is kept for streams that
 // have not told of it yet. A client that reads nothing for so long is cut off.
-const keepFor = writeTimeout + 5*time.Second
+const keepFor = live.WriteTimeout + 5*time.Second
 
-func (t *allTelling) look(ctx context.Context) (*view, error) {
+func (t *allLooks) look(ctx context.Context) (*live.View, error) {
 	list, err := t.changedJobs(ctx)
 	if err != nil {
 		return nil, err
@@ -200,7 +188,7 @@ func (t *allTelling) look(ctx context.Context) (*view, error) {
 	}
 	version := int64(1)
 	if t.view != nil {
-		version = t.view.version + 1
+		version = t.view.Version + 1
 	}
 	seen := make(map[string]bool, len(list))
 	for _, job := range list {
@@ -215,7 +203,7 @@ func (t *allTelling) look(ctx context.Context) (*view, error) {
 			return nil, err
 		}
 		t.differs = true
-		t.jobs[job.ID] = &toldJob{item{message: now, version: version}, job}
+		t.jobs[job.ID] = &sentJob{item{message: now, version: version}, job}
 		t.newest = max(t.newest, job.ID)
 	}
 	for id, told := range t.jobs {
@@ -228,7 +216,7 @@ func (t *allTelling) look(ctx context.Context) (*view, error) {
 		}
 	}
 	if t.admin && time.Since(t.looked) >= time.Second {
-		if err := t.lookAtFleet(ctx, version); err != nil {
+		if err := t.lookAtCluster(ctx, version); err != nil {
 			return nil, err
 		}
 	}
@@ -248,7 +236,7 @@ func (t *allTelling) look(ctx context.Context) (*view, error) {
 
 // changedJobs reads the jobs that may have changed: the active ones, those
 // that were, and those that are new.
-func (t *allTelling) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
+func (t *allLooks) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 	active, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{States: activeStates, Limit: activeSeen})
 	if err != nil {
 		return nil, err
@@ -298,9 +286,9 @@ func (t *allTelling) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 	return list, nil
 }
 
-// lookAtFleet reads queues and nodes for the view of that version.
-func (t *allTelling) lookAtFleet(ctx context.Context, version int64) error {
-	fleet, err := t.site.fleet.now(ctx)
+// lookAtCluster reads queues and nodes for the view of that version.
+func (t *allLooks) lookAtCluster(ctx context.Context, version int64) error {
+	fleet, err := t.site.cluster.now(ctx)
 	if err != nil {
 		return err
 	}
@@ -311,7 +299,7 @@ func (t *allTelling) lookAtFleet(ctx context.Context, version int64) error {
 			return err
 		}
 		before, known := t.machine[key]
-		if !known || !bytes.Equal(before.message.data, now.data) {
+		if !known || !bytes.Equal(before.message.Data, now.Data) {
 			before, t.differs = item{message: now, version: version}, true
 		}
 		machine[key] = before

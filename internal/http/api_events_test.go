@@ -281,7 +281,9 @@ func TestIdleJobsAreSilent(t *testing.T) {
 	for what, r := range streams {
 		await(t, "the beginning of "+what, func() bool { return r.count("job") > 0 })
 	}
-	time.Sleep(2500 * time.Millisecond) // several looks
+	for _, id := range []string{paused, open} {
+		await(t, "several looks", func() bool { return s.site.Looks("job "+id) > 4 })
+	}
 	for what, r := range streams {
 		if n := r.count("job"); n != 1 {
 			t.Errorf("%d events of the job that is %s", n, what)

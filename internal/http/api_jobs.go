@@ -50,7 +50,7 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 		}
 		return &jobAnswer{Job: *job}, nil
 	}
-	waiting, cancel := s.untilDrain(ctx)
+	waiting, cancel := s.streams.UntilDrain(ctx)
 	defer cancel()
 	var first []store.Block
 	job, err := s.engine.Await(waiting, engine.AwaitRequest{Job: id, AtMost: wait, Read: func(ctx context.Context) (job *jobs.Job, err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
@@ -42,7 +43,7 @@ const logsStill = 15 * time.Second
 // logs streams what a job's tasks have printed so far, and with follow what they
 // print until the job ends. Where lines were dropped because a job's logs are
 // capped, the last line of the stream says so.
-func (s *Site) logs(ctx context.Context, in *logsInput) (streamFunc, error) {
+func (s *Site) logs(ctx context.Context, in *logsInput) (live.WriteFunc, error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -55,8 +56,8 @@ func (s *Site) logs(ctx context.Context, in *logsInput) (streamFunc, error) {
 		}
 	}
 	viewer := store.As(callOf(ctx).user)
-	return func(ctx context.Context, w *streamWriter) error {
-		w.header.Set("Content-Type", ndjson)
+	return func(ctx context.Context, w *live.Writer) error {
+		w.Header.Set("Content-Type", ndjson)
 		q.encoder = json.NewEncoder(w)
 		q.encoder.SetEscapeHTML(false)
 		if !in.Follow {
@@ -106,8 +107,8 @@ func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 
 // follow writes lines as they come until the job has ended. It fails where the
 // job is deleted.
-func (q *logsQuery) follow(ctx context.Context, w *streamWriter, v store.Viewer) error {
-	if err := w.push(); err != nil { // the headers, so that the client knows it is heard
+func (q *logsQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer) error {
+	if err := w.Push(); err != nil { // the headers, so that the client knows it is heard
 		return err
 	}
 	ended := false
@@ -123,7 +124,7 @@ func (q *logsQuery) follow(ctx context.Context, w *streamWriter, v store.Viewer)
 		}
 		if job.State.Ended() {
 			ended = true
-			return errDone
+			return live.ErrDone
 		}
 		if n == 0 && time.Since(last) < logsStill {
 			return nil
@@ -133,9 +134,9 @@ func (q *logsQuery) follow(ctx context.Context, w *streamWriter, v store.Viewer)
 				return err
 			}
 		}
-		return w.push()
+		return w.Push()
 	}
-	if err := q.site.follow(ctx, watch{job: q.job, gap: 50 * time.Millisecond, tick: time.Second}, look); err != nil {
+	if err := q.site.streams.Follow(ctx, live.Watch{Job: q.job, Gap: 50 * time.Millisecond, Tick: time.Second}, look); err != nil {
 		return err
 	}
 	if !ended {

@@ -24,7 +24,7 @@ type nodeOutput struct{ Body jobs.Node }
 func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOutput, error) {
 	return func(ctx context.Context, in *JobPath) (*nodeOutput, error) {
 		err := s.store.Drain(ctx, in.ID, draining)
-		s.fleet.changed() // or it was, if this is impossible
+		s.cluster.changed() // or it was, if this is impossible
 		if err != nil {
 			return nil, tell(err, jobs.ErrConflict, "The node does not live any more.")
 		}
@@ -44,7 +44,7 @@ type nodeHistoryOutput struct{ Body insight.NodeHistory }
 
 // nodeHistory is what a node did within the last hour, core by core.
 func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput, error) {
-	now, err := s.fleet.now(ctx)
+	now, err := s.cluster.now(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error
 			return nil, err
 		}
 	}
-	s.fleet.changed()
+	s.cluster.changed()
 	status := http.StatusOK
 	if added {
 		status = http.StatusCreated
@@ -183,7 +183,7 @@ func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error
 		return nil, jobs.ErrNotFound
 	}
 	err := s.store.DeleteQueue(ctx, in.Name)
-	s.fleet.changed()
+	s.cluster.changed()
 	return nil, tell(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
 }
 
@@ -196,7 +196,7 @@ func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queue
 		if err := s.store.PauseQueue(ctx, in.Name, paused); err != nil {
 			return nil, err
 		}
-		s.fleet.changed()
+		s.cluster.changed()
 		return s.queueAs(ctx, in.Name, http.StatusOK)
 	}
 }
@@ -205,7 +205,7 @@ type queueHistoryOutput struct{ Body insight.QueueHistory }
 
 // queueHistory is what was done in a queue within the last hour.
 func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOutput, error) {
-	now, err := s.fleet.now(ctx)
+	now, err := s.cluster.now(ctx)
 	if err != nil {
 		return nil, err
 	}

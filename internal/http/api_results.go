@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
@@ -56,7 +57,7 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 const orderCompletion = "completion"
 
 // results streams what a job's tasks ended with.
-func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error) {
+func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, error) {
 	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
 	for _, name := range commaList(in.State) {
 		q.only = append(q.only, jobs.TaskState(name))
@@ -73,8 +74,8 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (streamFunc, error
 		}
 	}
 	viewer := store.As(callOf(ctx).user)
-	return func(ctx context.Context, w *streamWriter) error {
-		w.header.Set("Content-Type", q.format.mime)
+	return func(ctx context.Context, w *live.Writer) error {
+		w.Header.Set("Content-Type", q.format.mime)
 		q.write = func(p []byte) error { _, err := w.Write(p); return err }
 		if !in.Follow {
 			if byCompletion {
@@ -152,8 +153,8 @@ func (q *resultQuery) completedWhole(ctx context.Context, job *jobs.Job) error {
 }
 
 // follow writes outcomes as they come until the job has ended.
-func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewer, byCompletion bool) error {
-	if err := w.push(); err != nil { // the headers, so that the client knows it is heard
+func (q *resultQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer, byCompletion bool) error {
+	if err := w.Push(); err != nil { // the headers, so that the client knows it is heard
 		return err
 	}
 	ended := false
@@ -176,11 +177,11 @@ func (q *resultQuery) follow(ctx context.Context, w *streamWriter, v store.Viewe
 		}
 		if job.State.Ended() {
 			ended = true
-			return errDone
+			return live.ErrDone
 		}
-		return w.push()
+		return w.Push()
 	}
-	if err := q.site.follow(ctx, watch{job: q.job, gap: 5 * time.Millisecond, tick: time.Second}, look); err != nil {
+	if err := q.site.streams.Follow(ctx, live.Watch{Job: q.job, Gap: 5 * time.Millisecond, Tick: time.Second}, look); err != nil {
 		return err
 	}
 	if !ended {

@@ -111,7 +111,7 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		case <-news.C:
 		case <-time.After(min(wait, time.Second)):
 		case <-ctx.Done():
-		case <-s.draining.Done():
+		case <-s.streams.Draining().Done():
 		}
 	}
 	answer, err := s.answer(ctx, store.As(user), id, wait)

@@ -4,29 +4,29 @@ import "time"
 
 // SetWriteTimeout changes how long a client may read nothing. It must be called
 // before the streams that it is for.
-func (s *Site) SetWriteTimeout(d time.Duration) { s.writeTimeout = d }
+func (s *Site) SetWriteTimeout(d time.Duration) { s.streams.Bounds.Write = d }
 
 // SetBodyTimeout changes how long a body may take to arrive.
 func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 
-// SetRecheck changes how often it is made sure that who opened a stream is let in.
-// It must be called before the streams that it is for.
-func (s *Site) SetRecheck(d time.Duration) { s.recheckEvery = d }
+// SetRecheck changes how often the users of open streams are checked. It must be
+// called before the streams that it is for.
+func (s *Site) SetRecheck(d time.Duration) { s.streams.Bounds.Recheck = d }
 
 // Watched reports whether queues and nodes are read because somebody watches.
-func (s *Site) Watched() bool { return s.fleet.watched() }
+func (s *Site) Watched() bool { return s.cluster.watched() }
 
-// Streams is how many streams are open, and how many hubs they share.
-func (s *Site) Streams() (guests, hubs int) {
-	s.usher.mu.Lock()
-	defer s.usher.mu.Unlock()
-	s.hubs.mu.Lock()
-	defer s.hubs.mu.Unlock()
-	return len(s.usher.guests), len(s.hubs.all)
+// Streams returns how many streams are open, and how many hubs they share.
+func (s *Site) Streams() (open, hubs int) {
+	open, _, hubs = s.streams.Counts()
+	return open, hubs
 }
 
-// Recheck makes sure at once that who opened streams is let in.
-func (s *Site) Recheck() { s.usher.recheck() }
+// Looks makes the hub of a key look, and returns how often it has looked.
+func (s *Site) Looks(key string) int { return s.streams.Looks(key) }
+
+// Recheck checks the users of open streams at once.
+func (s *Site) Recheck() { s.streams.Recheck() }
 
 // InferFormat is the format and the separator that inferFormat reports.
 func InferFormat(asked, name, head string) (kind string, separator byte) {

@@ -43,7 +43,7 @@ func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 var errStopping = errors.New("the server is stopping")
 
 func (s *Site) ready(ctx context.Context) error {
-	if s.draining.Err() != nil {
+	if s.streams.Draining().Err() != nil {
 		return errStopping
 	}
 	if err := s.store.Ready(ctx); err != nil {

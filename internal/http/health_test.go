@@ -288,7 +288,7 @@ func TestNotReadyWhileDraining(t *testing.T) {
 func TestDoor(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
-	door := web.NewDoor()
+	door := web.NewStartupHandler()
 	door.WaitFor("its private Postgres")
 	front := httptest.NewServer(door)
 	defer front.Close()
@@ -324,7 +324,7 @@ func TestDoor(t *testing.T) {
 func TestDoorDrainedEarly(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
-	door := web.NewDoor()
+	door := web.NewStartupHandler()
 	door.Drain()
 	door.Open(s.site)
 	if status, text := s.ready(); status != http.StatusServiceUnavailable || text != "the server is stopping\n" {

@@ -135,7 +135,8 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		out <- histogram(turnWait, q.Waits, name)
 	}
 
-	gauge(sseClients, float64(s.usher.woken()))
+	_, events, _ := s.streams.Counts()
+	gauge(sseClients, float64(events))
 	for i := 1; i < len(s.counters.responses); i++ {
 		count(responses, s.counters.responses[i].Load(), string(rune('0'+i))+"xx")
 	}

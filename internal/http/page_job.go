@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
@@ -26,7 +27,7 @@ type jobModel struct {
 	report    reportModel
 	waiting   *jobs.Waiting // as last found out
 	explained time.Time
-	stream    streamTable
+	stream    timelineTable
 }
 
 func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
@@ -72,7 +73,7 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	if p.LogsCut, err = s.store.LogsCut(ctx, job.ID); err != nil {
 		return p, err
 	}
-	now, err := s.fleet.now(ctx)
+	now, err := s.cluster.now(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -234,9 +235,9 @@ func (s *Site) retryFromPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Site) jobLive(r *http.Request) (watch, fillFunc) {
+func (s *Site) jobLive(r *http.Request) (live.Watch, fillFunc) {
 	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
-	return watch{job: m.id, gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	return live.Watch{Job: m.id, Gap: live.EventGap, Tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := m.fill(ctx)
 		return p.Fragments(), p.Job.State.Ended(), err
 	}

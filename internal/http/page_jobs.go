@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
@@ -96,16 +97,16 @@ const (
 	sortedGap   = 2 * time.Second
 )
 
-func (s *Site) jobsLive(r *http.Request) (watch, fillFunc) {
+func (s *Site) jobsLive(r *http.Request) (live.Watch, fillFunc) {
 	m := &jobsModel{site: s, r: r}
-	gap, v := eventGap, r.URL.Query()
+	gap, v := live.EventGap, r.URL.Query()
 	if v.Get("q") != "" {
 		gap = searchedGap
 	}
 	if order, _ := jobs.ParseOrder(v.Get("sort")); order.By() != jobs.ByCreated {
 		gap = sortedGap
 	}
-	return watch{gap: gap, tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	return live.Watch{Gap: gap, Tick: 2 * time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := m.fill(ctx)
 		return p.Fragments(), false, err
 	}

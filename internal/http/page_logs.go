@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
@@ -85,8 +86,8 @@ func (s *Site) logsPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Logs(p))
 }
 
-func (s *Site) logsLive(r *http.Request) (watch, fillFunc) {
-	return watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) logsLive(r *http.Request) (live.Watch, fillFunc) {
+	return live.Watch{Job: chi.URLParam(r, "id"), Gap: live.EventGap, Tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.logsModel(ctx, r)
 		return p.Fragments(), p.Live == "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/views"
 )
@@ -11,7 +12,7 @@ import (
 func (s *Site) nodesModel(ctx context.Context, r *http.Request) (views.NodesPage, error) {
 	p := views.NodesPage{Page: s.base(r)}
 	p.Live = "/nodes/live"
-	now, err := s.fleet.now(ctx)
+	now, err := s.cluster.now(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -37,13 +38,13 @@ func (s *Site) onNode(call func(context.Context, *JobPath) (*nodeOutput, error))
 	})
 }
 
-func (s *Site) nodesLive(r *http.Request) (watch, fillFunc) {
-	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) nodesLive(r *http.Request) (live.Watch, fillFunc) {
+	return clusterLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.nodesModel(ctx, r)
 		return p.Fragments(), false, err
 	}
 }
 
-// fleetLooks are as often as there is something new of queues and nodes; ages
+// clusterLooks are as often as there is something new of queues and nodes; ages
 // go on meanwhile by themselves.
-var fleetLooks = watch{fleet: true, gap: eventGap, tick: fleetMissed}
+var clusterLooks = live.Watch{Cluster: true, Gap: live.EventGap, Tick: clusterMissed}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/views"
 )
@@ -69,7 +70,7 @@ func (s *Site) setQueue(w http.ResponseWriter, r *http.Request, form views.Queue
 	if _, err := s.store.SetQueue(r.Context(), form.Name, limits); err != nil {
 		return err
 	}
-	s.fleet.changed()
+	s.cluster.changed()
 	http.Redirect(w, r, "/queues#queue-"+form.Name, http.StatusSeeOther)
 	return nil
 }
@@ -107,7 +108,7 @@ func (s *Site) removeQueue(w http.ResponseWriter, r *http.Request) error {
 func (s *Site) queuesModel(ctx context.Context, r *http.Request) (views.QueuesPage, error) {
 	p := views.QueuesPage{Page: s.base(r)}
 	p.Live = "/queues/live"
-	now, err := s.fleet.now(ctx)
+	now, err := s.cluster.now(ctx)
 	p.Queues, p.Nodes, p.History = now.queues, now.nodes, now.queueHistory
 	return p, err
 }
@@ -120,8 +121,8 @@ func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Queues(p))
 }
 
-func (s *Site) queuesLive(r *http.Request) (watch, fillFunc) {
-	return fleetLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) queuesLive(r *http.Request) (live.Watch, fillFunc) {
+	return clusterLooks, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.queuesModel(ctx, r)
 		return p.Fragments(), false, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
@@ -147,9 +148,9 @@ func (s *Site) resultsPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Results(p))
 }
 
-func (s *Site) resultsLive(r *http.Request) (watch, fillFunc) {
+func (s *Site) resultsLive(r *http.Request) (live.Watch, fillFunc) {
 	m := &resultsModel{site: s, r: r}
-	return watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+	return live.Watch{Job: chi.URLParam(r, "id"), Gap: live.EventGap, Tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := m.fill(ctx)
 		return p.Fragments(), p.Live == "", err
 	}

@@ -42,7 +42,7 @@ func (s *Site) newRiverPages() (*riverPages, error) {
 	}
 	p := &riverPages{site: s, handler: handler}
 	// They count turns in the background: not before somebody looks.
-	p.start = sync.OnceValue(func() error { return handler.Start(s.draining) })
+	p.start = sync.OnceValue(func() error { return handler.Start(s.streams.Draining()) })
 	if p.html, err = p.read(); err != nil {
 		return nil, fmt.Errorf("read River's page: %w", err)
 	}

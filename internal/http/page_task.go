@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/views"
 )
@@ -72,8 +73,8 @@ func (s *Site) taskPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Task(p))
 }
 
-func (s *Site) taskLive(r *http.Request) (watch, fillFunc) {
-	return watch{job: chi.URLParam(r, "id"), gap: eventGap, tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
+func (s *Site) taskLive(r *http.Request) (live.Watch, fillFunc) {
+	return live.Watch{Job: chi.URLParam(r, "id"), Gap: live.EventGap, Tick: time.Second}, func(ctx context.Context) ([]views.Fragment, bool, error) {
 		p, err := s.taskModel(ctx, r)
 		return p.Fragments(), p.Live == "", err
 	}

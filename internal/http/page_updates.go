@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/views"
 )
@@ -20,36 +21,36 @@ import (
 // they may see, and the address of the site. ctx carries that.
 type fillFunc func(ctx context.Context) (fragments []views.Fragment, last bool, err error)
 
-// A livePage says what the stream of a page shows, and when it looks. r is not
+// A pageStream says what the stream of a page shows, and when it looks. r is not
 // the request of any stream, but stands for all that are the same.
-type livePage func(r *http.Request) (watch, fillFunc)
+type pageStream func(r *http.Request) (live.Watch, fillFunc)
 
 // live adds the stream of a page to the routes.
-func (s *Site) live(r chi.Router, pattern string, page livePage) {
-	if s.livePages == nil {
-		s.livePages = make(map[string]livePage)
+func (s *Site) live(r chi.Router, pattern string, page pageStream) {
+	if s.pageStreams == nil {
+		s.pageStreams = make(map[string]pageStream)
 	}
-	s.livePages[pattern] = page
+	s.pageStreams[pattern] = page
 	r.Get(pattern, s.page(s.pageLive))
 }
 
 // pageLive streams the fragments of one page, as package views describes.
 func (s *Site) pageLive(w http.ResponseWriter, r *http.Request) error {
 	wake := make(chan struct{}, 1)
-	seat, err := s.seatOf(r, r.URL, wake)
+	reader, err := s.readerOf(r, r.URL, wake)
 	if err != nil {
 		return err
 	}
 	// What cannot be shown at all is answered by a status, not by a stream.
-	ctx, cancel := s.untilDrain(r.Context())
+	ctx, cancel := s.streams.UntilDrain(r.Context())
 	defer cancel()
 	for {
-		_, _, err := seat.now()
+		err := reader.Err()
 		if err == nil || ctx.Err() != nil {
 			break
 		}
-		if !errors.Is(err, errUnread) {
-			seat.leave()
+		if !errors.Is(err, live.ErrUnread) {
+			reader.Leave()
 			return err
 		}
 		select {
@@ -57,7 +58,7 @@ func (s *Site) pageLive(w http.ResponseWriter, r *http.Request) error {
 		case <-ctx.Done():
 		}
 	}
-	s.tellPages(w, r, wake, seat)
+	s.serveEvents(w, r, wake, s.streams.WritePages(reader))
 	return nil
 }
 
@@ -72,59 +73,48 @@ func (s *Site) pagesLive(w http.ResponseWriter, r *http.Request) error {
 		return jobs.Invalid{{Location: "query.page", Message: fmt.Sprintf("must be given once for each page, for 1 to %d of them", maxPages)}}
 	}
 	wake := make(chan struct{}, 1)
-	seats := make([]*seat, 0, len(addresses))
+	readers := make([]*live.Reader, 0, len(addresses))
 	for _, address := range addresses {
-		seat, err := s.seatAt(r, address, wake)
+		reader, err := s.readerAt(r, address, wake)
 		if err != nil {
-			leave(seats)
+			live.LeaveAll(readers)
 			return err
 		}
-		seat.page = address
-		seats = append(seats, seat)
+		reader.Page = address
+		readers = append(readers, reader)
 	}
-	s.tellPages(w, r, wake, seats...)
+	s.serveEvents(w, r, wake, s.streams.WritePages(readers...))
 	return nil
 }
 
-func (s *Site) seatAt(r *http.Request, address string, wake chan<- struct{}) (*seat, error) {
+func (s *Site) readerAt(r *http.Request, address string, wake chan<- struct{}) (*live.Reader, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, noPage(address)
 	}
-	return s.seatOf(r, u, wake)
+	return s.readerOf(r, u, wake)
 }
 
 func noPage(address string) error {
 	return jobs.Invalid{{Location: "query.page", Message: "must be the address of a page's stream", Value: address}}
 }
 
-func (s *Site) tellPages(w http.ResponseWriter, r *http.Request, wake chan struct{}, seats ...*seat) {
-	s.serveEvents(w, r, wake, func(ctx context.Context, w *streamWriter) error {
-		defer leave(seats)
-		e, err := newEventStream(w, still, "")
-		if err != nil {
-			return err
-		}
-		return s.tell(ctx, e, true, seats...)
-	})
-}
-
-// seatOf joins the hub of the page whose stream has the address, as it is for
+// readerOf joins the hub of the page whose stream has the address, as it is for
 // whoever sends r. wake is told when there is something to tell.
-func (s *Site) seatOf(r *http.Request, address *url.URL, wake chan<- struct{}) (*seat, error) {
+func (s *Site) readerOf(r *http.Request, address *url.URL, wake chan<- struct{}) (*live.Reader, error) {
 	route := chi.NewRouteContext()
 	if address.Host != "" || !s.router.Match(route, http.MethodGet, address.Path) {
 		return nil, noPage(address.String())
 	}
-	page := s.livePages[route.RoutePattern()]
+	page := s.pageStreams[route.RoutePattern()]
 	if page == nil {
 		return nil, noPage(address.String())
 	}
 	apart := apart(r, address, route)
 	wt, fill := page(apart)
 	key := fmt.Sprintf("page %s %s://%s%s", scope(callOf(r.Context()).user), scheme(r), r.Host, address.RequestURI())
-	open := func() lookFunc { return (&pageTelling{call: callOf(apart.Context()), fill: fill}).look }
-	return s.hubs.join(key, wt, open, wake), nil
+	open := func() live.LookFunc { return (&pageLooks{call: callOf(apart.Context()), fill: fill}).look }
+	return s.streams.Join(live.Hub{Key: key, Watch: wt, Open: open}, wake), nil
 }
 
 // apart is a request for an address as from whoever sends r, but without its
@@ -139,15 +129,15 @@ func apart(r *http.Request, address *url.URL, route *chi.Context) *http.Request 
 	return c.r
 }
 
-// A pageTelling finds out what changed on a page.
-type pageTelling struct {
+// A pageLooks finds out what changed on a page.
+type pageLooks struct {
 	call  *call
 	fill  fillFunc
 	shown *views.Snapshot
-	view  *view
+	view  *live.View
 }
 
-func (t *pageTelling) look(ctx context.Context) (*view, error) {
+func (t *pageLooks) look(ctx context.Context) (*live.View, error) {
 	fragments, last, err := t.fill(context.WithValue(ctx, callKey{}, t.call))
 	shown := t.shown
 	switch {
@@ -164,12 +154,12 @@ func (t *pageTelling) look(ctx context.Context) (*view, error) {
 		return t.view, nil
 	}
 	t.shown = shown
-	t.view = &view{version: shown.Version, last: last, tell: func(since int64) ([]message, error) {
+	t.view = &live.View{Version: shown.Version, Last: last, Messages: func(since int64) ([]live.Message, error) {
 		html, err := shown.Since(since)
 		if err != nil || len(html) == 0 {
 			return nil, err
 		}
-		return []message{newMessage("patch", false, html)}, nil
+		return []live.Message{live.NewMessage("patch", false, html)}, nil
 	}}
 	return t.view, nil
 }

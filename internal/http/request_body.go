@@ -74,7 +74,7 @@ func tooLarge(path string, limit int64) error {
 // and answers as answerEarly does.
 func (s *Site) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answerEarly(w, r, s.bodyTimeout, s.draining, next)
+		answerEarly(w, r, s.bodyTimeout, s.streams.Draining(), next)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
+	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine"
 	"github.com/allcores/allcores/static"
@@ -98,8 +99,8 @@ func (s *Site) routes() chi.Router {
 	route(a, jobs.Viewer, "GET /jobs/{id}/errors", "list-errors", "A job's failures, grouped", s.listErrors)
 	stream(a, jobs.Viewer, "GET /jobs/{id}/results", "get-results", "Outcomes, streamed", s.results, ndjson, "application/json", "text/csv")
 	stream(a, jobs.Viewer, "GET /jobs/{id}/logs", "get-logs", "What tasks printed, streamed", s.logs, ndjson)
-	stream(a, jobs.Viewer, "GET /jobs/{id}/events", "job-events", "A job as it changes", s.jobEvents, eventStreamType)
-	stream(a, jobs.Viewer, "GET /events", "events", "All jobs as they change; for admins also queues and nodes", s.allEvents, eventStreamType)
+	stream(a, jobs.Viewer, "GET /jobs/{id}/events", "job-events", "A job as it changes", s.jobEvents, live.EventType)
+	stream(a, jobs.Viewer, "GET /events", "events", "All jobs as they change; for admins also queues and nodes", s.allEvents, live.EventType)
 	route(a, jobs.Viewer, "GET /queues", "list-queues", "Queues", s.listQueues)
 	route(a, jobs.Viewer, "GET /queues/{name}", "get-queue", "A queue", s.getQueue)
 	route(a, jobs.Admin, "PUT /queues/{name}", "put-queue", "Add a queue or change it; what the body leaves out stays as it is", s.putQueue)

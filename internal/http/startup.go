@@ -10,28 +10,30 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// A Door stands in front of a site that is still being made: so that a server
+// A StartupHandler stands in front of a site that is still being made: so that a server
 // can tell that it lives, and what it waits for, while it starts.
-type Door struct {
+type StartupHandler struct {
 	site    atomic.Pointer[Site]
 	reason  atomic.Pointer[string] // why it is closed
 	drained atomic.Bool
 }
 
-// NewDoor makes a door that is closed.
-func NewDoor() *Door {
-	d := new(Door)
+// NewStartupHandler makes a door that is closed.
+func NewStartupHandler() *StartupHandler {
+	d := new(StartupHandler)
 	d.WaitFor("its settings")
 	return d
 }
 
 // WaitFor says what the server waits for.
-func (d *Door) WaitFor(what string) { d.say("The server is starting. It waits for " + what + ".") }
+func (d *StartupHandler) WaitFor(what string) {
+	d.say("The server is starting. It waits for " + what + ".")
+}
 
-func (d *Door) say(reason string) { d.reason.Store(&reason) }
+func (d *StartupHandler) say(reason string) { d.reason.Store(&reason) }
 
 // Open lets requests through to the site from now on.
-func (d *Door) Open(s *Site) {
+func (d *StartupHandler) Open(s *Site) {
 	d.site.Store(s)
 	if d.drained.Load() {
 		s.Drain()
@@ -39,7 +41,7 @@ func (d *Door) Open(s *Site) {
 }
 
 // Drain drains the site, or says that the server stops before it has started.
-func (d *Door) Drain() {
+func (d *StartupHandler) Drain() {
 	d.say("The server is stopping.")
 	d.drained.Store(true)
 	if s := d.site.Load(); s != nil {
@@ -48,7 +50,7 @@ func (d *Door) Drain() {
 }
 
 // ServeHTTP answers /healthz; everything else with 503 until the door is open.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *StartupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s := d.site.Load(); s != nil {
 		s.ServeHTTP(w, r)
 		return

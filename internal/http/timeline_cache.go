@@ -18,7 +18,7 @@ const streamGap = 500 * time.Millisecond
 // may see the same and draw it as finely.
 func (s *Site) latestStream(ctx context.Context, v store.Viewer, q timeline.Query) (*timeline.Timeline, error) {
 	key := fmt.Sprint(audience(v), q.Last, timeline.Unit(q.Last, q.Width))
-	return s.streams.get(ctx, key, streamGap, func(ctx context.Context) (*timeline.Timeline, error) {
+	return s.timelines.Get(ctx, key, streamGap, func(ctx context.Context) (*timeline.Timeline, error) {
 		return s.store.Timeline(ctx, v, q)
 	})
 }
@@ -31,24 +31,24 @@ func audience(v store.Viewer) store.Viewer {
 	return v
 }
 
-// streamTables are the task stream of all jobs as a table, one for all pages of
+// timelineTables are the task stream of all jobs as a table, one for all pages of
 // those who may see the same.
-type streamTables struct {
+type timelineTables struct {
 	mu sync.Mutex
-	of map[store.Viewer]*sharedTable
+	of map[store.Viewer]*sharedTimelineTable
 }
 
-type sharedTable struct {
+type sharedTimelineTable struct {
 	asked time.Time
 
 	mu sync.Mutex // held while the table is filled
-	streamTable
+	timelineTable
 }
 
 // forgetTable is how long a table is kept that nobody asks for.
 const forgetTable = time.Minute
 
-func (t *streamTables) fill(ctx context.Context, s *Site, v store.Viewer) (views.TimelineView, error) {
+func (t *timelineTables) fill(ctx context.Context, s *Site, v store.Viewer) (views.TimelineView, error) {
 	t.mu.Lock()
 	now := time.Now()
 	for who, table := range t.of {
@@ -59,9 +59,9 @@ func (t *streamTables) fill(ctx context.Context, s *Site, v store.Viewer) (views
 	table := t.of[audience(v)]
 	if table == nil {
 		if t.of == nil {
-			t.of = make(map[store.Viewer]*sharedTable)
+			t.of = make(map[store.Viewer]*sharedTimelineTable)
 		}
-		table = new(sharedTable)
+		table = new(sharedTimelineTable)
 		t.of[audience(v)] = table
 	}
 	table.asked = now

@@ -10,11 +10,11 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// A streamTable fills the task stream of a page, that of one job or, without
+// A timelineTable fills the task stream of a page, that of one job or, without
 // one, that of the last streamSeconds of all. Adding up a long job takes time,
 // so it is done anew only when all of that is at most a twentieth of the time
 // that has passed, and once more when the job has ended.
-type streamTable struct {
+type timelineTable struct {
 	view views.TimelineView
 	next time.Time
 	last bool // nothing can change any more
@@ -26,7 +26,7 @@ const (
 	streamTableShare = 20
 )
 
-func (t *streamTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jobs.Job) (views.TimelineView, error) {
+func (t *timelineTable) fill(ctx context.Context, s *Site, v store.Viewer, job *jobs.Job) (views.TimelineView, error) {
 	ended := job != nil && job.State.Ended()
 	began := time.Now()
 	if t.last || !ended && began.Before(t.next) {

@@ -1,4 +1,4 @@
-package http
+package live
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func TestSharedReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const gap = 250 * time.Millisecond
-		var lists shared[time.Time]
+		var lists Coalescer[time.Time]
 		var mu sync.Mutex
 		reads := map[string]int{}
 		read := func(key string) func(context.Context) (time.Time, error) {
@@ -36,7 +36,7 @@ func TestSharedReads(t *testing.T) {
 				time.Sleep(time.Duration(i) * 17 * time.Millisecond)
 				for looks := 0; time.Since(began) < 10*time.Second; looks++ {
 					asked := time.Now()
-					at, err := lists.get(t.Context(), key, gap, read(key))
+					at, err := lists.Get(t.Context(), key, gap, read(key))
 					if err != nil || at.Before(asked) || at.Sub(asked) > gap {
 						t.Errorf("asked at %v, read at %v, %v", asked.Sub(began), at.Sub(began), err)
 					}
@@ -51,7 +51,7 @@ func TestSharedReads(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if _, err := lists.get(t.Context(), "another", gap, read("another")); err != nil || len(lists.began) != 1 || len(lists.next) != 0 {
+		if _, err := lists.Get(t.Context(), "another", gap, read("another")); err != nil || len(lists.began) != 1 || len(lists.next) != 0 {
 			t.Errorf("%d keys are remembered, %d readings wait, %v", len(lists.began), len(lists.next), err)
 		}
 	})
@@ -62,9 +62,9 @@ func TestSharedReads(t *testing.T) {
 func TestSharedReadsWithoutTheirLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var lists shared[int]
+		var lists Coalescer[int]
 		ctx, leave := context.WithCancel(t.Context())
-		leader, led := lists.get(ctx, "k", time.Second, func(context.Context) (int, error) { return 1, nil })
+		leader, led := lists.Get(ctx, "k", time.Second, func(context.Context) (int, error) { return 1, nil })
 		if leader != 1 || led != nil {
 			t.Fatal(leader, led)
 		}
@@ -73,16 +73,16 @@ func TestSharedReadsWithoutTheirLeader(t *testing.T) {
 			return 2, ctx.Err()
 		}
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = lists.get(ctx, "k", time.Second, read) })
+		all.Go(func() { _, _ = lists.Get(ctx, "k", time.Second, read) })
 		synctest.Wait()
 		all.Go(func() {
-			if got, err := lists.get(t.Context(), "k", time.Second, read); got != 2 || err != nil {
+			if got, err := lists.Get(t.Context(), "k", time.Second, read); got != 2 || err != nil {
 				t.Errorf("told %d, %v", got, err)
 			}
 		})
 		gone, quit := context.WithCancel(t.Context())
 		all.Go(func() {
-			if _, err := lists.get(gone, "k", time.Second, read); !errors.Is(err, context.Canceled) {
+			if _, err := lists.Get(gone, "k", time.Second, read); !errors.Is(err, context.Canceled) {
 				t.Errorf("who left is told %v", err)
 			}
 		})

@@ -1,4 +1,4 @@
-package http
+package live
 
 import (
 	"bufio"
@@ -11,7 +11,10 @@ import (
 	"time"
 )
 
-// Bounds of a stream of events, of which there may be ten thousand.
+// EventType is the media type of a stream of events.
+const EventType = "text/event-stream"
+
+// Bounds of a stream of events; there may be ten thousand of them.
 const (
 	// eventBuffer is small: events come in one piece, which many streams share.
 	eventBuffer = 128
@@ -22,24 +25,24 @@ const (
 	endTimeout = 2 * time.Second
 )
 
-// serveEvents makes write the answer: a stream of events, which is woken by wake
-// when there may be something to tell. It outlives the handler on a connection of
-// its own, as most of what a stream needs would be what net/http keeps for the
-// request. Only where there is no such connection the handler stays.
-func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request, wake chan struct{}, write streamFunc) {
-	w.Header().Set("Content-Type", eventStreamType)
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+// ServeEvents answers with a stream of events. A token in wake makes write look
+// for something to send. The stream outlives the handler on a connection of its
+// own: most of the memory that a stream needs would be what net/http keeps for the
+// request. Only where the connection cannot be taken over the handler stays, and
+// the error is that of Serve.
+func (s *Streams) ServeEvents(w http.ResponseWriter, r *http.Request, sub Subscriber, wake chan struct{}, write WriteFunc) error {
+	w.Header().Set("Content-Type", EventType)
+	w.Header().Set("X-Accel-Buffering", "no") // else nginx delays events
 	conn := takeOver(w, r)
 	if conn == nil {
-		s.serveStream(w, r, wake, write)
-		return
+		return s.Serve(w, r, sub, wake, write)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	leave := s.usher.admit(newGuest(r, wake, func() {
+	leave := s.admit(&subscription{Subscriber: sub, wake: wake, end: func() {
 		cancel()
 		_ = conn.SetWriteDeadline(time.Now().Add(endTimeout)) // it may be closed already
-	}))
-	id, path, chunked := requestID(r.Context()), r.URL.Path, r.ProtoAtLeast(1, 1)
+	}})
+	id, path, chunked := sub.RequestID, r.URL.Path, r.ProtoAtLeast(1, 1)
 	go func() {
 		defer leave()
 		defer conn.Close()
@@ -47,7 +50,7 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request, wake chan str
 		if err := s.writeEvents(ctx, conn, chunked, wake, write); err != nil {
 			s.log.Debug("stream cut", "request", id, "path", path, "error", err)
 			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0) // what waits for the client is not kept
+				_ = tcp.SetLinger(0) // drops what the client has not read
 			}
 		}
 	}()
@@ -57,10 +60,11 @@ func (s *Site) serveEvents(w http.ResponseWriter, r *http.Request, wake chan str
 			cancel()
 		}
 	}()
+	return nil
 }
 
-// takeOver sends the header and takes the connection over from net/http. It is
-// nil where that is not possible.
+// takeOver sends the header and takes the connection over from net/http. It
+// returns nil where that is not possible.
 func takeOver(w http.ResponseWriter, r *http.Request) net.Conn {
 	if r.Method != http.MethodGet || r.ProtoMajor != 1 { // HTTP/2 has one connection for many answers
 		return nil
@@ -78,9 +82,9 @@ func takeOver(w http.ResponseWriter, r *http.Request) net.Conn {
 	return conn
 }
 
-// writeEvents runs write on the connection. Not even a panic may end the process,
+// writeEvents runs write on the connection. A panic must not end the process,
 // which runs tasks too.
-func (s *Site) writeEvents(ctx context.Context, conn net.Conn, chunked bool, wake chan struct{}, write streamFunc) (err error) {
+func (s *Streams) writeEvents(ctx context.Context, conn net.Conn, chunked bool, wake chan struct{}, write WriteFunc) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("panic: %v", cause)
@@ -88,21 +92,21 @@ func (s *Site) writeEvents(ctx context.Context, conn net.Conn, chunked bool, wak
 		}
 	}()
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(eventWindow) // a connection that is gone is noticed by writing
+		_ = tcp.SetWriteBuffer(eventWindow) // an error means that the client is gone, which writing finds out
 	}
-	answer := answerWriter{conn, chunked, s.writeTimeout}
-	stream := &streamWriter{Writer: bufio.NewWriterSize(answer, eventBuffer), wake: wake, flush: func() error { return nil }}
-	if err := write(ctx, stream); err != nil {
+	rest := answerWriter{conn, chunked, s.Bounds.Write}
+	w := &Writer{Writer: bufio.NewWriterSize(rest, eventBuffer), Wake: wake, flush: func() error { return nil }}
+	if err := write(ctx, w); err != nil {
 		return err
 	}
-	if err := stream.push(); err != nil {
+	if err := w.Push(); err != nil {
 		return err
 	}
-	return answer.end()
+	return rest.end()
 }
 
 // An answerWriter writes the rest of an answer on its connection, and gives each
-// piece a deadline. Answers of HTTP/1.1 are in chunks, older ones go on until the
+// write a deadline. Answers of HTTP/1.1 are in chunks; older ones go on until the
 // connection is closed.
 type answerWriter struct {
 	conn    net.Conn
@@ -130,7 +134,7 @@ func (w answerWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// end writes what says that the answer is complete.
+// end marks the answer as complete.
 func (w answerWriter) end() error {
 	if !w.chunked {
 		return nil

@@ -1,4 +1,4 @@
-package http
+package live
 
 import (
 	"fmt"
@@ -11,10 +11,10 @@ import (
 func TestPaceOfManyHubs(t *testing.T) {
 	t.Parallel()
 	h := &hubs{all: map[string]*hub{}, looking: make(chan struct{}, maxLooking)}
-	wt := watch{gap: eventGap, tick: 2 * time.Second}
+	wt := Watch{Gap: EventGap, Tick: 2 * time.Second}
 	for n := range 400 {
 		gap, tick := h.pace(wt)
-		if least := time.Duration(n) * time.Second / 40; gap < least || tick < gap || n <= 10 && (gap != wt.gap || tick != wt.tick) {
+		if least := time.Duration(n) * time.Second / 40; gap < least || tick < gap || n <= 10 && (gap != wt.Gap || tick != wt.Tick) {
 			t.Fatalf("%d hubs wait for %v to %v", n, gap, tick)
 		}
 		key := fmt.Sprint("host ", n)
@@ -25,10 +25,10 @@ func TestPaceOfManyHubs(t *testing.T) {
 		h.remove(hub)
 		h.remove(hub)
 	}
-	if gap, tick := h.pace(wt); gap != wt.gap || tick != wt.tick || h.wide != 0 {
+	if gap, tick := h.pace(wt); gap != wt.Gap || tick != wt.Tick || h.wide != 0 {
 		t.Errorf("without hubs: %v, %v, %d", gap, tick, h.wide)
 	}
-	if gap, _ := h.pace(watch{job: "x", gap: time.Second}); gap != time.Second {
+	if gap, _ := h.pace(Watch{Job: "x", Gap: time.Second}); gap != time.Second {
 		t.Errorf("a hub of a job waits for %v", gap)
 	}
 }
