@@ -9,25 +9,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Claim asks for a chunk of a job on behalf of one lane.
+// A Claim asks for a chunk of a job on behalf of a lane.
 type Claim struct {
 	Job  string
 	Node string
 	Lane int
-	Core *int // where the lane's process is pinned, or nil
+	Core *int // to which the lane's process is pinned, or nil
 
-	Want  int  // tasks wanted; never more than a fair share of what is left is given
-	Floor int  // tasks given although a fair share would be less
-	Fixed bool // give Want, whatever the fair share
+	Want  int  // tasks wanted; a claim gets at most its fair share of what is left
+	Floor int  // tasks that it gets although its fair share is smaller
+	Fixed bool // it gets Want, whatever its fair share
 
 	Ranged bool          // the inputs are a range: none need be read
 	First  bool          // the turn's first claim: the job may start with it
-	Waited time.Duration // the turn's wait for its slot, in the line too, where First
+	Waited time.Duration // for a slot, in River's queue too; where First
 }
 
-// A Lease is a range of tasks that only its holder may record.
+// A Lease is a chunk that only its holder may record.
 type Lease struct {
-	ID      int64 // its number; it only grows
+	ID      int64 // its number; later leases have larger ones
 	First   int64
 	Count   int
 	Attempt int
@@ -37,77 +37,88 @@ type Lease struct {
 
 // Claimed is the answer to a Claim.
 type Claimed struct {
-	Lease     *Lease // nil when there is nothing to claim now
-	Unclaimed int64  // tasks at the cursor and later that are still unclaimed
+	Lease     *Lease // nil when nothing can be claimed now
+	Unclaimed int64  // tasks from the cursor on
 	Lanes     int    // that the job may have
 }
 
-// claimable is the condition under which a piece b of the backlog may be claimed.
-// Tasks that were lost twice are suspects, and only one chunk of suspects of a
-// job is in hand at a time: so one that is innocent is not lost with the guilty
+// claimable is the condition under which a span b of the backlog may be claimed.
+// Tasks that were lost twice are suspects. Only one chunk of a job's suspects is
+// leased at a time, so that an innocent task is not lost with the guilty one
 // again and again.
 const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exists (
 	select from chunks s where s.job_id = b.job_id and s.state = 'leased' and s.losses >= 2)) `
 
-// claimSQL takes a piece of the backlog that is due, else tasks at the cursor.
-// The progress row is locked first, so claims of one job follow each other. The
-// fair share is what is left over twice the lanes that have turns (guided
+// claimStatement claims a span of the backlog that is due, else tasks at the
+// cursor. It locks the progress row first, so claims of one job run one after the
+// other. The fair share is what is left over twice the lanes that have turns (guided
 // self-scheduling, Polychronopoulos and Kuck 1987), so that no lane is left with a
-// long tail; a turn that is alone need not share.
+// long tail. A single turn need not share.
 //
-// The first chunk of a turn that stood in the line is told by its wait, which is
-// never recorded as 0.
+// waiting_us > 0 marks the first chunk of a queued turn.
 //
-// A piece that was lost twice is halved with each further claim, until the task
-// that takes its node down is alone. The losses of a task count from when it is.
-const claimSQL = `
+// A span that was lost twice is halved with each further claim, until the task
+// that ends its process is alone. The losses of a task count from then on.
+var claimStatement = newStatement(`
 with p as materialized (
 	select total, cursor, lanes, case when least(lanes, turns) > 1 then 2.0 * least(lanes, turns) else 1 end as sharers from progress
-	where job_id = $1 and halt is null and not ended for update
-), piece as materialized (
+	where job_id = @job and halt is null and not ended for update
+), span as materialized (
 	select b.id, b.first, b.count, b.attempt, b.losses from p, backlog b
-	where b.job_id = $1 and ` + claimable + `
+	where b.job_id = @job and `+claimable+`
 	order by b.due_at, b.id limit 1 for update of b
 ), t as materialized (
-	select coalesce(piece.first, p.cursor) as first,
-		case when piece.id is not null then least(piece.count, $5::int, case when piece.losses >= 2 then (piece.count + 1) / 2 else piece.count end)
-		when $7 then least(p.total - p.cursor, $5::int)
-		else least(p.total - p.cursor, greatest(least($5::int, ceil((p.total - p.cursor) / p.sharers)), $6::int))
+	select coalesce(span.first, p.cursor) as first,
+		case when span.id is not null then least(span.count, @want::int, case when span.losses >= 2 then (span.count + 1) / 2 else span.count end)
+		when @fixed then least(p.total - p.cursor, @want::int)
+		else least(p.total - p.cursor, greatest(least(@want::int, ceil((p.total - p.cursor) / p.sharers)), @floor::int))
 		end::int as count,
-		piece.id as piece, piece.count as piece_count,
-		coalesce(piece.attempt, 1) as attempt, coalesce(piece.losses, 0) as piece_losses,
+		span.id as span, span.count as span_count,
+		coalesce(span.attempt, 1) as attempt, coalesce(span.losses, 0) as span_losses,
 		p.total, p.cursor, p.lanes
-	from p left join piece on true
+	from p left join span on true
 ), taken as (
 	update progress set
 		leased = progress.leased + t.count,
-		cursor = progress.cursor + case when t.piece is null then t.count else 0 end,
+		cursor = progress.cursor + case when t.span is null then t.count else 0 end,
 		newer_at = coalesce(newer_at, clock_timestamp())
-	from t where job_id = $1 and t.count > 0
+	from t where job_id = @job and t.count > 0
 ), gone as (
-	delete from backlog b using t where b.id = t.piece and t.count = t.piece_count
+	delete from backlog b using t where b.id = t.span and t.count = t.span_count
 ), shrunk as (
 	update backlog b set first = b.first + t.count, count = b.count - t.count,
 		losses = case when b.count - t.count = 1 then 0 else b.losses end
-	from t where b.id = t.piece and t.count < t.piece_count
+	from t where b.id = t.span and t.count < t.span_count
 ), c as (
 	insert into chunks (job_id, first, count, state, attempt, losses, node_id, lane, core, leased_at, waiting_us)
-	select $1, first, count, 'leased', attempt, case when count = 1 and piece_count > 1 then 0 else piece_losses end, $2, $3, $4, clock_timestamp(), greatest($9::bigint, $8::boolean::int) from t where count > 0
+	select @job, first, count, 'leased', attempt, case when count = 1 and span_count > 1 then 0 else span_losses end,
+		@node, @lane, @core, clock_timestamp(), greatest(@waited::bigint, @is_first::boolean::int) from t where count > 0
 	returning id, first, count, attempt, losses
 ), started as (
 	update jobs set state = case when state = 'queued' then 'running' else state end,
 		started_at = coalesce(started_at, clock_timestamp())
-	from c where jobs.id = $1 and $8 and (state = 'queued' or started_at is null)
+	from c where jobs.id = @job and @is_first and (state = 'queued' or started_at is null)
 )
 select c.id, c.first, c.count, c.attempt, c.losses,
-	t.total - t.cursor - case when t.piece is null then t.count else 0 end, t.lanes,
+	t.total - t.cursor - case when t.span is null then t.count else 0 end, t.lanes,
 	i.first, i.data
 from c, t left join input_blocks i
-	on not $10 and i.job_id = $1 and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
-order by i.first`
+	on not @ranged and i.job_id = @job and i.first > t.first - 4096 and i.first < t.first + t.count and i.first + i.count > t.first
+order by i.first`,
+	param[Claim]{"job", func(c *Claim) any { return c.Job }},
+	param[Claim]{"node", func(c *Claim) any { return c.Node }},
+	param[Claim]{"lane", func(c *Claim) any { return c.Lane }},
+	param[Claim]{"core", func(c *Claim) any { return c.Core }},
+	param[Claim]{"want", func(c *Claim) any { return c.Want }},
+	param[Claim]{"floor", func(c *Claim) any { return c.Floor }},
+	param[Claim]{"fixed", func(c *Claim) any { return c.Fixed }},
+	param[Claim]{"is_first", func(c *Claim) any { return c.First }},
+	param[Claim]{"waited", func(c *Claim) any { return c.Waited.Microseconds() }},
+	param[Claim]{"ranged", func(c *Claim) any { return c.Ranged }},
+)
 
 // share returns how many tasks the claim gets of those at the cursor, of which left
-// are unclaimed and sharers lanes have turns. claimSQL has the same rule, for a
+// are unclaimed and sharers lanes have turns. claimStatement has the same rule, for a
 // job that is stored already; TestClaimRule holds them equal.
 func (c Claim) share(left int64, sharers int) int64 {
 	if c.Fixed {
@@ -120,9 +131,8 @@ func (c Claim) share(left int64, sharers int) int64 {
 	return min(left, max(min(int64(c.Want), fair), int64(c.Floor)))
 }
 
-func (c Claim) addTo(b *pgx.Batch, into *Claimed) {
-	b.Queue(claimSQL, c.Job, c.Node, c.Lane, c.Core, c.Want, c.Floor, c.Fixed, c.First, c.Waited.Microseconds(), c.Ranged).
-		Query(into.scan)
+func (c *Claim) addTo(b *pgx.Batch, into *Claimed) {
+	claimStatement.addTo(b, c).Query(into.scan)
 }
 
 func (c *Claimed) scan(rows pgx.Rows) error {
@@ -145,10 +155,10 @@ func (c *Claimed) scan(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// complete reads the inputs of what was claimed where the claim did not see them
-// all. It sees the progress of the job as it is once the lock on it is had, but
-// everything else as it was when it began: of inputs that were appended while it
-// waited for the lock it knows the number alone.
+// complete reads the inputs of a lease where the claim did not see them all. A
+// claim sees the job's progress as it is after the lock on it, but everything else
+// as it was when the claim began: of inputs that were appended while it waited for
+// the lock it sees only the number.
 func (s *Store) complete(ctx context.Context, c *Claim, claimed *Claimed) error {
 	l := claimed.Lease
 	if l == nil || c.Ranged || bytes.Count(l.Inputs, []byte{'\n'}) == l.Count {
@@ -177,8 +187,8 @@ func (s *Store) complete(ctx context.Context, c *Claim, claimed *Claimed) error 
 	return nil
 }
 
-// Claim takes a chunk of a job. Its commit does not wait for the disk: a claim
-// that a crash of Postgres forgets was never made, and its record is refused.
+// Claim leases the next chunk of the job to the lane. Its commit does not wait for
+// the disk: after a crash of Postgres that loses it, the lease's record is refused.
 func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 	var b pgx.Batch
 	b.Queue(`select set_config('synchronous_commit', 'off', true)`)

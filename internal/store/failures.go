@@ -13,8 +13,8 @@ import (
 
 // Bounds of the groups of failures that are kept of one job.
 const (
-	maxPlaces        = 100 // kinds, types and frames; what fails at further ones is one group
-	maxPatterns      = 20  // at each place; what fails there with further messages is one group
+	maxPlaces        = 100 // kinds, types and frames; failures at further ones are one group
+	maxPatterns      = 20  // at each place; failures there with further messages are one group
 	maxMessages      = 5   // different messages of a group
 	otherMessages    = "(other messages)"
 	otherFailures    = "(other failures)"
@@ -22,21 +22,21 @@ const (
 	exampleTraceback = 16 << 10
 )
 
-// A failures is what failed in a record, by group.
+// A failures holds the failures of a record, by group.
 type failures struct {
 	kinds  map[jobs.ErrorKind]int64
 	groups map[jobs.GroupID]*failureGroup
-	places map[jobs.GroupID]int // patterns of each place whose groups have an example
+	places map[jobs.GroupID]int // number of groups with an example, by place
 }
 
-// A failureGroup is a group in a record, as groupSQL takes it.
+// A failureGroup is a group in a record, in the form that addGroups takes.
 type failureGroup struct {
 	ID       int64           `json:"id"`
 	Pattern  string          `json:"pattern"`
 	Frame    *jobs.Frame     `json:"frame"`
 	Count    int64           `json:"count"`
 	First    int64           `json:"first_index"`
-	Example  *jobs.TaskError `json:"example"` // of the first; nil in a group that will be counted with others
+	Example  *jobs.TaskError `json:"example"` // the first failure; nil in a group that will be counted with others
 	Messages []jobs.Message  `json:"messages"`
 }
 
@@ -48,26 +48,26 @@ func newFailures() *failures {
 	}
 }
 
-// add counts the failures of a run, and returns the group of each of them.
-func (f *failures) add(run outcomes.Encoded) []jobs.GroupID {
-	if len(run.Failed) == 0 {
+// add counts the failures among outcomes and returns the group of each.
+func (f *failures) add(o outcomes.Encoded) []jobs.GroupID {
+	if len(o.Failed) == 0 {
 		return nil
 	}
-	ids := make([]jobs.GroupID, 0, len(run.Failed))
-	for i, line := range outcomes.Lines(run.Outputs) {
+	ids := make([]jobs.GroupID, 0, len(o.Failed))
+	for i, line := range outcomes.Lines(o.Outputs) {
 		if !line.Failed() {
 			continue
 		}
 		e := readFailure(line)
 		grouping := jobs.Group(e)
 		f.kinds[e.Kind]++
-		f.count(e, grouping, run.First+int64(i))
+		f.count(e, grouping, o.First+int64(i))
 		ids = append(ids, grouping.ID)
 	}
 	return ids
 }
 
-// readFailure reads the line of a task that failed.
+// readFailure decodes the line of a failed task.
 func readFailure(line outcomes.Line) *jobs.TaskError {
 	var e jobs.TaskError
 	if err := json.Unmarshal(line.Value(), &e); err != nil {
@@ -81,14 +81,14 @@ func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64)
 	if g == nil {
 		g = &failureGroup{ID: int64(grouping.ID), Pattern: cut(grouping.Pattern, maxGroupMessage), Frame: grouping.Frame, First: index, Messages: []jobs.Message{}}
 		f.groups[grouping.ID] = g
-		// Some more than are kept are examples of the others.
+		// A few more than are kept serve as examples of the others.
 		if place := grouping.ID.Other(); f.places[place] < maxPatterns+maxMessages {
 			f.places[place]++
 			g.Example = example(e)
 		}
 	}
 	g.Count++
-	if index < g.First { // runs come in any order
+	if index < g.First { // spans come in any order
 		g.First = index
 		if g.Example != nil {
 			g.Example = example(e)
@@ -103,26 +103,26 @@ func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64)
 	}
 }
 
-// example is e as far as it is kept with its group.
+// example returns e cut to what is kept with its group.
 func example(e *jobs.TaskError) *jobs.TaskError {
 	return &jobs.TaskError{Kind: e.Kind, Type: cut(e.Type, maxGroupMessage), Message: cut(e.Message, maxGroupMessage), Traceback: cut(e.Traceback, exampleTraceback)}
 }
 
-// groupSQL adds to the groups of failures, if the lease was ours: then this
-// transaction has just left it to done. A failure belongs to the group of its id
-// if there is one, else to the others at its place if there are, else to all
-// others: [Groups.Of] says the same. So no group comes into being whose failures
-// may be counted with others already. The lock of the job's progress, which this
-// transaction holds, keeps others from adding groups meanwhile.
-const groupSQL = `
+// addGroups counts failures in the groups of a job, if this transaction has just
+// recorded the lease. A failure belongs to the group of its id if that exists, else
+// to the others at its place if those exist, else to all others, as in [Groups.Of].
+// So a new group never has failures that are counted with others already. This
+// transaction holds the lock of the job's progress, so nobody else adds groups
+// meanwhile.
+var addGroups = newStatement(`
 with have as (
 	select id >> 32 as place, count(*) filter (where id <> id >> 32 << 32) as patterns, bool_or(id = id >> 32 << 32) as other
-	from failure_groups where job_id = $1 group by 1
+	from failure_groups where job_id = @job group by 1
 ), f as (
 	select f.*, f.id >> 32 as place, g.id is not null as known
-	from jsonb_to_recordset($2::jsonb) as f (id bigint, pattern text, frame jsonb, count bigint, first_index bigint, example jsonb, messages jsonb)
-	left join failure_groups g on g.job_id = $1 and g.id = f.id
-	where $3 = 0 or exists (select from chunks c where c.id = $3 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
+	from jsonb_to_recordset(@groups::jsonb) as f (id bigint, pattern text, frame jsonb, count bigint, first_index bigint, example jsonb, messages jsonb)
+	left join failure_groups g on g.job_id = @job and g.id = f.id
+	where @lease::bigint = 0 or exists (select from chunks c where c.id = @lease::bigint and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
 ), numbered as (
 	select f.*, coalesce(h.patterns, 0) as patterns, coalesce(h.other, false) as other, h.place is null as new_place,
 		row_number() over (partition by f.place, f.known order by f.example is null, f.first_index) as pattern_number,
@@ -131,8 +131,8 @@ with have as (
 ), placed as (
 	select *, case
 		when known then id
-		when new_place and (select count(*) from have) + place_number > $5 then 0
-		when not other and patterns + pattern_number <= $4 then id
+		when new_place and (select count(*) from have) + place_number > @max_places then 0
+		when not other and patterns + pattern_number <= @max_patterns then id
 		else place << 32 end as target
 	from numbered
 ), g as (
@@ -145,9 +145,9 @@ with have as (
 	from placed group by target
 )
 insert into failure_groups as old (job_id, id, version, kind, type, message, pattern, frame, count, first_index, example, messages)
-select $1, target, $7, coalesce(example ->> 'kind', ''), case when target = 0 then '' else coalesce(example ->> 'type', '') end,
-	case when target = 0 then $9 when own then coalesce(example ->> 'message', '') else $8 end,
-	case when target = 0 then $9 when own then pattern else $8 end,
+select @job, target, @version, coalesce(example ->> 'kind', ''), case when target = 0 then '' else coalesce(example ->> 'type', '') end,
+	case when target = 0 then @other_failures when own then coalesce(example ->> 'message', '') else @other_messages end,
+	case when target = 0 then @other_failures when own then pattern else @other_messages end,
 	case when target <> 0 then frame end, count, first_index, coalesce(example, '{}'),
 	case when own then messages else jsonb_path_query_array(first_messages, '$[0 to 4]') end
 from g
@@ -155,16 +155,33 @@ on conflict (job_id, id) do update set
 	count = old.count + excluded.count,
 	example = case when excluded.first_index < old.first_index and excluded.example <> '{}' then excluded.example else old.example end,
 	message = case when excluded.first_index < old.first_index and excluded.example <> '{}' then excluded.message else old.message end,
-	messages = case when jsonb_array_length(old.messages) >= $6 then old.messages else (
+	messages = case when jsonb_array_length(old.messages) >= @max_messages then old.messages else (
 		select jsonb_agg(m order by n) from (
 			select m, n from (
 				select distinct on (m ->> 'text') m, n from jsonb_array_elements(old.messages || excluded.messages) with ordinality as e (m, n)
 				order by m ->> 'text', n) d
-			order by n limit $6) l) end,
-	first_index = least(old.first_index, excluded.first_index)`
+			order by n limit @max_messages) l) end,
+	first_index = least(old.first_index, excluded.first_index)`,
+	param[groupRows]{"job", func(r *groupRows) any { return r.job }},
+	param[groupRows]{"groups", func(r *groupRows) any { return r.groups }},
+	param[groupRows]{"lease", func(r *groupRows) any { return r.lease }},
+	param[groupRows]{"max_patterns", func(*groupRows) any { return maxPatterns }},
+	param[groupRows]{"max_places", func(*groupRows) any { return maxPlaces }},
+	param[groupRows]{"max_messages", func(*groupRows) any { return maxMessages }},
+	param[groupRows]{"version", func(*groupRows) any { return jobs.GroupingVersion }},
+	param[groupRows]{"other_messages", func(*groupRows) any { return otherMessages }},
+	param[groupRows]{"other_failures", func(*groupRows) any { return otherFailures }},
+)
 
-// addTo adds what failed to the groups of a job, as long as the lease is held;
-// lease 0 stands for no condition.
+// groupRows are what addGroups takes of the failures of a record.
+type groupRows struct {
+	job    string
+	groups []byte // JSON
+	lease  int64  // 0 for no condition
+}
+
+// addTo adds the statement that counts the failures in the groups of a job if this
+// transaction has recorded the lease; lease 0 means no condition.
 func (f *failures) addTo(b *pgx.Batch, job string, lease int64) error {
 	rows := make([]*failureGroup, 0, len(f.groups))
 	for _, g := range f.groups {
@@ -174,7 +191,7 @@ func (f *failures) addTo(b *pgx.Batch, job string, lease int64) error {
 	if err != nil {
 		return fmt.Errorf("encode groups of failures: %w", err)
 	}
-	b.Queue(groupSQL, job, escapeNUL(text), lease, maxPatterns, maxPlaces, maxMessages, jobs.GroupingVersion, otherMessages, otherFailures)
+	addGroups.addTo(b, &groupRows{job, escapeNUL(text), lease})
 	return nil
 }
 

@@ -16,18 +16,18 @@ type NewJob struct {
 	ID      string
 	OwnerID string
 	Spec    jobs.Spec
-	Given   *jobs.Policy // the policy as it was submitted; nil leaves it to be guessed
-	Lanes   int          // turns that may live at once, where the policy does not say
+	Given   *jobs.Policy // the policy as it was submitted, or nil
+	Lanes   int          // of the job, where the policy does not say
 	Turns   int          // to begin with, for the lanes from 0 on
 
-	// Here are the first claims of those turns, for the lanes from 0 on, that
-	// the inserting node runs at once, as far as there are tasks for them; the
-	// others wait in River's line.
+	// Here are the first claims of those turns that the inserting node runs at
+	// once, for the lanes from 0 on, as far as there are tasks for them. The other
+	// turns wait in River's queue.
 	Here []Claim
 }
 
-// A Begun is a turn that runs on the node which inserted it, from its insertion
-// on, and the chunk that was claimed with it.
+// A Begun is a turn that runs, from its insertion on, on the node which inserted
+// it, and the chunk that was claimed with it.
 type Begun struct {
 	Turn    int64 // its id in River
 	Lane    int
@@ -61,7 +61,7 @@ func (s *Store) InsertJob(ctx context.Context, tx pgx.Tx, n NewJob) ([]Begun, er
 	return begun, write(tx)
 }
 
-// inserted names what was wrong with an insertion.
+// inserted wraps the error of an insertion.
 func inserted(err error) error {
 	if isMissingQueue(err) {
 		return jobs.Invalid{{Location: "queue", Message: "there is no such queue"}}
@@ -69,57 +69,104 @@ func inserted(err error) error {
 	return wrap("insert job", err)
 }
 
-// addTo adds the statements that write the job. The answer holds what they
-// return once they were sent, and the rows of inputs that are too many for a
-// batch.
-func (n NewJob) addTo(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
-	program, err := json.Marshal(n.Spec.Program)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode program: %w", err)
-	}
-	shape := n.Spec.Inputs.Shape()
-	inputs, err := json.Marshal(shape)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode inputs: %w", err)
-	}
-	policy, err := json.Marshal(n.Spec.Policy)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode policy: %w", err)
-	}
-	var given []byte
-	if n.Given != nil {
-		if given, err = json.Marshal(n.Given); err != nil {
-			return nil, nil, fmt.Errorf("encode policy: %w", err)
-		}
-	}
-	state, started, ended := jobs.Queued, len(n.Here) > 0, false
-	switch {
-	case shape.Open:
-		state = jobs.Open
-	case shape.Count == 0:
-		state, started, ended = jobs.Succeeded, true, true
-	case started:
-		state = jobs.Running
-	}
-	lanes, auto := n.Lanes, n.Spec.Policy.Processes == nil
-	if !auto {
-		lanes = *n.Spec.Policy.Processes
-	}
-	b.Queue(`
+// insertJob inserts a job's rows in jobs and progress.
+var (
+	insertJob = newStatement(`
 		insert into jobs (id, owner_id, name, state, queue, priority, tags, program, inputs, policy, started_at, finished_at, given_policy, created_at,
 			folded_name, folded_program, folded_tags)
-		values ($1, $2, $3, $4, (select name from queues where name = $5 and not deleted for key share),
-			$6, $7, $8, $9, $10, case when $11 then now() end, case when $12 then now() end, $13, $14, $15, $16, $17)`,
-		n.ID, n.OwnerID, n.Spec.Name, state, n.Spec.Queue, n.Spec.Priority, n.Spec.Tags, program, inputs, policy, started, ended, given, createdAt(n.ID),
-		jobs.Fold(n.Spec.Name), jobs.Fold(n.Spec.Program.SearchText()), jobs.FoldAll(n.Spec.Tags))
-	begun, claimed := n.claim(shape.Count, lanes)
-	if claimed == shape.Count {
+		values (@id, @owner, @name, @state, (select name from queues where name = @queue and not deleted for key share),
+			@priority, @tags, @program, @inputs, @policy, case when @started then now() end, case when @ended then now() end, @given_policy, @created_at,
+			@folded_name, @folded_program, @folded_tags)`,
+		param[jobRow]{"id", func(r *jobRow) any { return r.ID }},
+		param[jobRow]{"owner", func(r *jobRow) any { return r.OwnerID }},
+		param[jobRow]{"name", func(r *jobRow) any { return r.Spec.Name }},
+		param[jobRow]{"state", func(r *jobRow) any { return r.state }},
+		param[jobRow]{"queue", func(r *jobRow) any { return r.Spec.Queue }},
+		param[jobRow]{"priority", func(r *jobRow) any { return r.Spec.Priority }},
+		param[jobRow]{"tags", func(r *jobRow) any { return r.Spec.Tags }},
+		param[jobRow]{"program", func(r *jobRow) any { return r.program }},
+		param[jobRow]{"inputs", func(r *jobRow) any { return r.inputs }},
+		param[jobRow]{"policy", func(r *jobRow) any { return r.policy }},
+		param[jobRow]{"started", func(r *jobRow) any { return r.started }},
+		param[jobRow]{"ended", func(r *jobRow) any { return r.ended }},
+		param[jobRow]{"given_policy", func(r *jobRow) any { return r.given }},
+		param[jobRow]{"created_at", func(r *jobRow) any { return createdAt(r.ID) }},
+		param[jobRow]{"folded_name", func(r *jobRow) any { return jobs.Fold(r.Spec.Name) }},
+		param[jobRow]{"folded_program", func(r *jobRow) any { return jobs.Fold(r.Spec.Program.SearchText()) }},
+		param[jobRow]{"folded_tags", func(r *jobRow) any { return jobs.FoldAll(r.Spec.Tags) }},
+	)
+	insertProgress = newStatement(`
+		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended, cursor, leased, newer_at)
+		values (@id, @total, @sealed, @lanes, @lanes_auto, @turns, @failures_allowed, @ended, @claimed::bigint, @claimed::bigint,
+			case when @claimed::bigint > 0 then now() end)`,
+		param[jobRow]{"id", func(r *jobRow) any { return r.ID }},
+		param[jobRow]{"total", func(r *jobRow) any { return r.shape.Count }},
+		param[jobRow]{"sealed", func(r *jobRow) any { return !r.shape.Open }},
+		param[jobRow]{"lanes", func(r *jobRow) any { return r.lanes }},
+		param[jobRow]{"lanes_auto", func(r *jobRow) any { return r.Spec.Policy.Processes == nil }},
+		param[jobRow]{"turns", func(r *jobRow) any { return r.Turns }},
+		param[jobRow]{"failures_allowed", func(r *jobRow) any {
+			return r.Spec.Policy.FailuresAllowed(r.shape.Count, !r.shape.Open)
+		}},
+		param[jobRow]{"ended", func(r *jobRow) any { return r.ended }},
+		param[jobRow]{"claimed", func(r *jobRow) any { return r.claimed }},
+	)
+)
+
+// A jobRow is what insertJob and insertProgress take of a NewJob.
+type jobRow struct {
+	*NewJob
+	encodedSpec
+	shape          jobs.InputsShape
+	state          jobs.State
+	started, ended bool
+	lanes          int
+	claimed        int64 // tasks, with the insertion
+}
+
+// An encodedSpec is the JSON of a submission.
+type encodedSpec struct{ program, inputs, policy, given []byte }
+
+func (n *NewJob) encode(shape jobs.InputsShape) (e encodedSpec, err error) {
+	if e.program, err = json.Marshal(n.Spec.Program); err != nil {
+		return e, fmt.Errorf("encode program: %w", err)
+	}
+	if e.inputs, err = json.Marshal(shape); err != nil {
+		return e, fmt.Errorf("encode inputs: %w", err)
+	}
+	if e.policy, err = json.Marshal(n.Spec.Policy); err == nil && n.Given != nil {
+		e.given, err = json.Marshal(n.Given)
+	}
+	if err != nil {
+		return e, fmt.Errorf("encode policy: %w", err)
+	}
+	return e, nil
+}
+
+// addTo adds the statements that write the job. begun is filled in when they have
+// been sent. rest are rows of inputs that are too many for a batch.
+func (n NewJob) addTo(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
+	row := &jobRow{NewJob: &n, shape: n.Spec.Inputs.Shape(), state: jobs.Queued, started: len(n.Here) > 0, lanes: n.Lanes}
+	if row.encodedSpec, err = n.encode(row.shape); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case row.shape.Open:
+		row.state = jobs.Open
+	case row.shape.Count == 0:
+		row.state, row.started, row.ended = jobs.Succeeded, true, true
+	case row.started:
+		row.state = jobs.Running
+	}
+	if processes := n.Spec.Policy.Processes; processes != nil {
+		row.lanes = *processes
+	}
+	insertJob.addTo(b, row)
+	begun, row.claimed = n.claim(row.shape.Count, row.lanes)
+	if row.claimed == row.shape.Count {
 		n.Turns = len(begun)
 	}
-	b.Queue(`
-		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended, cursor, leased, newer_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint, $9::bigint, case when $9::bigint > 0 then now() end)`,
-		n.ID, shape.Count, !shape.Open, lanes, auto, n.Turns, n.Spec.Policy.FailuresAllowed(shape.Count, !shape.Open), ended, claimed)
+	insertProgress.addTo(b, row)
 	turns := make([]Turn, n.Turns)
 	for lane := range turns {
 		turns[lane] = Turn{Job: n.ID, Lane: lane, Queue: n.Spec.Queue, Priority: n.Spec.Priority}
