@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,11 +49,14 @@ func TestPreview(t *testing.T) {
 	}
 }
 
+// madeSamples are the samples, made once: making them takes longer than showing one.
+var madeSamples = sync.OnceValue(samples)
+
 func previewHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(static.Prefix, static.Handler())
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		for _, s := range append(samples(), sample{name: "live"}) {
+		for _, s := range append(slices.Clone(madeSamples()), sample{name: "live"}) {
 			fmt.Fprintf(w, "<p><a href=/show/%s>%s</a>", s.name, s.name)
 		}
 	})
@@ -68,7 +73,7 @@ func previewHandler() http.Handler {
 		if r.URL.Query().Has("theme") {
 			theme = r.URL.Query().Get("theme")
 		}
-		for _, s := range samples() {
+		for _, s := range madeSamples() {
 			if s.name == r.PathValue("name") {
 				var b bytes.Buffer
 				if err := s.page.Render(r.Context(), &b); err != nil {
