@@ -148,7 +148,7 @@ func TestOneColourOnAPage(t *testing.T) {
 			return
 		}
 		p := sampleNodesPage(sampleNodes()...)
-		p.Live, p.Stream = "", TimelineView{Seconds: 60, Live: true}
+		p.Live, p.Timeline = "", TimelineView{Seconds: 60, Live: true}
 		p.Inks[sampleID(1)] = "job-k"
 		if err := Nodes(p).Render(r.Context(), w); err != nil {
 			t.Error(err)

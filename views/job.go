@@ -14,26 +14,47 @@ const RunsShown = 10
 // A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
 type JobPage struct {
 	Page
-	Job          jobs.Job
-	Steer        bool                // whether the user may cancel it: it is theirs, or they are an admin
-	Failures     []jobs.FailureGroup // most frequent first
-	MoreFailures bool                // there are more groups
-	Cells        []Cell              // [CellSize] tasks each, in order, over all tasks
+	Job      jobs.Job
+	Steer    bool   // whether the user may cancel it: it is theirs, or they are an admin
+	Cells    []Cell // [CellSize] tasks each, in order, over all tasks
+	Timeline TimelineView
+	JobRuns
+	JobFailures
+	JobOutput
+	JobGoto
+	JobPlaces
+}
 
+// JobRuns are a job's runs and the one that its page shows.
+type JobRuns struct {
 	Runs   []jobs.Run      // the newest RunsShown at most, in their order
 	Run    *jobs.Run       // that is shown instead of the newest; nil for the newest
 	Report *insight.Report // of the run that is shown; nil while nothing is known
+}
 
-	Stream    TimelineView
+// JobFailures are the failures of a job in groups.
+type JobFailures struct {
+	Failures     []jobs.FailureGroup // most frequent first
+	MoreFailures bool                // there are more groups
+}
+
+// JobOutput is the beginning of a job's results and the end of its logs.
+type JobOutput struct {
 	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending
 	Logs      []jobs.LogLine // the last LogLinesShown, oldest first
 	LogsOlder bool           // there are more lines before them
 	LogsCut   bool           // lines were dropped because the job's logs are capped
+}
 
-	Goto      string // typed as the index of the task to open, where that is refused
+// JobGoto is what the field for the task to open has after it was refused.
+type JobGoto struct {
+	Goto      string // as typed
 	GotoError string // why
+}
 
-	Cores int         // that all living nodes have together
+// JobPlaces is where a job runs now.
+type JobPlaces struct {
+	Cores int         // that all live nodes have together
 	Nodes []jobs.Node // for where it runs now
 	Ink   string      // its class of colour while it runs, see [JobInk]
 }
@@ -52,7 +73,7 @@ func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 // timeline is the job's timeline with a row for each of its processes as long
 // as they may still come.
 func (p JobPage) timeline() TimelineView {
-	v := p.Stream
+	v := p.Timeline
 	if n := p.Job.EffectivePolicy.Processes; n != nil && !p.Job.State.Ended() {
 		v.Lanes = int(min(int64(*n), p.Job.Counts.Total))
 	}

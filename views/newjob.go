@@ -175,38 +175,68 @@ type TryResult struct {
 // submission, [Example] from an example; [NewJobForm.Spec] makes a submission
 // of it.
 type NewJobForm struct {
-	Name, Queue, Priority, Tags string // tags are parted by spaces or commas
-
+	JobFields
 	Kind string // KindPython or KindCommand
-
-	Source, Function, Call, Interpreter string
-	PythonEnv                           string // lines of NAME=value
-
-	Command     string // words, quoted as in a shell
-	Stdin       string // "on" or empty
-	Output      string
-	OKExitCodes string // parted by spaces or commas
-	CommandEnv  string // lines of NAME=value
-
-	Inputs                           string // one of InputsLines …
-	Lines, Items                     string
-	RangeStart, RangeStop, RangeStep string
-	FileFormat, CSVColumn, CSVHeader string
-	FileName                         string // of the file of this request, to say that it must be chosen again
-
-	From      string // id of the job that the form was prefilled from
-	FromName  string // its name
-	FromCount int64  // number of its inputs
-
-	Processes, Threads, CoresPerProcess, ChunkSize string
-	Timeout, MemoryLimit                           string
-	MaxAttempts, RetryBackoff, MaxFailures         string
+	PythonFields
+	CommandFields
+	InputFields
+	SourceJob
+	PolicyFields
 
 	// Errors are the messages by the violation's location, such as
 	// "program.python.source", "inputs.items[3]" or "policy.timeout". A
 	// leading "body." does not matter. Those of the uploaded file stand at
 	// "inputs.file".
 	Errors map[string][]string
+}
+
+// JobFields describe the job as a whole. Tags are separated by spaces or commas.
+type JobFields struct{ Name, Queue, Priority, Tags string }
+
+// PythonFields are a program of KindPython.
+type PythonFields struct {
+	Source, Function, Call, Interpreter string
+	PythonEnv                           string // lines of NAME=value
+}
+
+// CommandFields are a program of KindCommand.
+type CommandFields struct {
+	Command     string // words, quoted as in a shell
+	Stdin       string // "on" or empty
+	Output      string
+	OKExitCodes string // separated by spaces or commas
+	CommandEnv  string // lines of NAME=value
+}
+
+// InputFields are the inputs.
+type InputFields struct {
+	Inputs       string // one of InputsLines …
+	Lines, Items string
+	RangeFields
+	FileFields
+}
+
+// RangeFields are the numbers of InputsRange.
+type RangeFields struct{ RangeStart, RangeStop, RangeStep string }
+
+// FileFields say how to read the file of InputsFile.
+type FileFields struct {
+	FileFormat, CSVColumn, CSVHeader string
+	FileName                         string // of this request's file, to say that it must be chosen again
+}
+
+// A SourceJob is the job that the form was prefilled from.
+type SourceJob struct {
+	From      string // its id
+	FromName  string
+	FromCount int64 // number of its inputs
+}
+
+// PolicyFields say how to run the tasks.
+type PolicyFields struct {
+	Processes, Threads, CoresPerProcess, ChunkSize string
+	Timeout, MemoryLimit                           string
+	MaxAttempts, RetryBackoff, MaxFailures         string
 }
 
 // fields pairs the names of the form's fields with where their values are kept.

@@ -14,20 +14,15 @@ import (
 // NewForm is the form as it first stands on the page.
 func NewForm() NewJobForm {
 	return NewJobForm{
-		Kind:       KindPython,
-		Source:     "def work(x):\n    return x * x\n",
-		Function:   "work",
-		Call:       jobs.CallValue,
-		Output:     jobs.OutputText,
-		Inputs:     InputsRange,
-		RangeStart: "0",
-		RangeStop:  "1000",
-		RangeStep:  "1",
-		FileFormat: FormatAuto,
-		CSVColumn:  "1",
-		CSVHeader:  "on",
-		Queue:      "cpu",
-		Priority:   "2",
+		JobFields:     JobFields{Queue: "cpu", Priority: "2"},
+		Kind:          KindPython,
+		PythonFields:  PythonFields{Source: "def work(x):\n    return x * x\n", Function: "work", Call: jobs.CallValue},
+		CommandFields: CommandFields{Output: jobs.OutputText},
+		InputFields: InputFields{
+			Inputs:      InputsRange,
+			RangeFields: RangeFields{RangeStart: "0", RangeStop: "1000", RangeStep: "1"},
+			FileFields:  FileFields{FileFormat: FormatAuto, CSVColumn: "1", CSVHeader: "on"},
+		},
 	}
 }
 

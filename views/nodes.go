@@ -23,11 +23,11 @@ func nodeLabel(n jobs.Node, all []jobs.Node) string {
 // A NodesPage is the list of nodes at /nodes, rendered by [Nodes].
 type NodesPage struct {
 	Page
-	Nodes   []jobs.Node
-	History map[string]insight.NodeHistory // by the node's id
-	Names   map[string]string              // of the jobs in hand that the user may see, by id
-	Stream  TimelineView                   // of all jobs that the user may see
-	Inks    map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
+	Nodes    []jobs.Node
+	History  map[string]insight.NodeHistory // by the node's id
+	Names    map[string]string              // of the jobs in hand that the user may see, by id
+	Timeline TimelineView                   // of all jobs that the user may see
+	Inks     map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
 }
 
 // unpinnedRows is how many rows of slots without a core are expected beside those
@@ -37,7 +37,7 @@ const unpinnedRows = 8
 // timeline is the timeline of all jobs, with a row for each core of the living
 // nodes and some more.
 func (p NodesPage) timeline() TimelineView {
-	v := p.Stream
+	v := p.Timeline
 	v.Lanes = unpinnedRows
 	for _, n := range p.Nodes {
 		if n.Alive {

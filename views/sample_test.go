@@ -182,7 +182,7 @@ func sampleTimelineView(j *jobs.Job, rows int) TimelineView {
 func sampleRunning() JobPage {
 	j := sampleJobs()[1]
 	j.Policy.Timeout = ptr(jobs.Duration("30s"))
-	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Nodes: sampleNodes(), Stream: sampleTimelineView(&j, 16), Ink: "job-c"}
+	p := JobPage{Page: samplePage("/jobs/" + j.ID + "/live"), Job: j, Steer: true, Cells: sampleCells(&j), JobPlaces: JobPlaces{Cores: 16, Nodes: sampleNodes(), Ink: "job-c"}, Timeline: sampleTimelineView(&j, 16)}
 	p.Failures = []jobs.FailureGroup{
 		{ID: 0x0101010102020202, Kind: jobs.KindExit, Type: "exit 1", Pattern: "convert: no decode delegate for this image format <path>", Messages: []jobs.Message{{Index: 77, Text: "convert: no decode delegate for this image format a.cr3"}, {Index: 78, Text: "convert: no decode delegate for this image format b.cr3"}}, Message: "convert: no decode delegate for this image format `' @ error/constitute.c/ReadImage/741.", Count: 11, FirstIndex: 77, Example: &jobs.TaskError{Kind: jobs.KindExit, Type: "exit 1", Message: "convert: no decode delegate", Output: "reading IMG_8841.cr3\n"}},
 		{ID: 0x0101010202020202, Kind: jobs.KindTimeout, Message: "still running after 30 s", Count: 3, FirstIndex: 2011},
@@ -201,13 +201,13 @@ func sampleRunning() JobPage {
 
 func sampleFailed() JobPage {
 	j := sampleJobs()[5]
-	p := JobPage{Page: samplePage(""), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 12)}
+	p := JobPage{Page: samplePage(""), Job: j, Steer: true, Cells: sampleCells(&j), JobPlaces: JobPlaces{Cores: 16}, JobOutput: JobOutput{Results: sampleResults(&j, 12)}}
 	p.Failures = []jobs.FailureGroup{{ID: 0x0101010302020202, Kind: jobs.KindException, Type: "ValueError", Pattern: "invalid literal for int() with base <number>: '<text>'", Frame: &jobs.Frame{File: "program.py", Line: 7, Function: "parse"},
 		Messages: []jobs.Message{{Index: 7, Text: "invalid literal for int() with base 10: 'twelve'"}, {Index: 9, Text: "invalid literal for int() with base 10: 'dreizehn'"}}, Message: "invalid literal for int() with base 10: 'twelve'", Count: 12, FirstIndex: 7, Example: &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Traceback: sampleTraceback}}}
 	p.LogsCut = true
 	p.Report = sampleReport(true)
-	p.Stream = sampleTimelineView(&j, 2)
-	p.Stream.OneIn, p.Stream.RowsLeftOut = 12.4, 31
+	p.Timeline = sampleTimelineView(&j, 2)
+	p.Timeline.OneIn, p.Timeline.RowsLeftOut = 12.4, 31
 	return p
 }
 
@@ -240,7 +240,7 @@ func sampleReport(ended bool) *insight.Report {
 
 func sampleMillion() JobPage {
 	j := sampleJobs()[0]
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Cores: 16, Results: sampleResults(&j, 100)}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), JobPlaces: JobPlaces{Cores: 16}, JobOutput: JobOutput{Results: sampleResults(&j, 100)}}
 }
 
 func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
@@ -249,7 +249,7 @@ func sampleSmall(n int, state jobs.State, c jobs.Counts) JobPage {
 		took = 0
 	}
 	j := sampleJob(n, "small one", state, c, 4*time.Second, took)
-	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Stream: sampleTimelineView(&j, 0), Cores: 16, Results: sampleResults(&j, int(min(ran(c), 100)))}
+	return JobPage{Page: samplePage("/x"), Job: j, Steer: true, Cells: sampleCells(&j), Timeline: sampleTimelineView(&j, 0), JobPlaces: JobPlaces{Cores: 16}, JobOutput: JobOutput{Results: sampleResults(&j, int(min(ran(c), 100)))}}
 }
 
 func sampleResultsPage(group bool) ResultsPage {

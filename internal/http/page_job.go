@@ -120,8 +120,8 @@ func (m *jobModel) fillRun(ctx context.Context, job *jobs.Job, p *views.JobPage)
 	if err != nil {
 		return err
 	}
-	if p.Stream, err = m.stream.fill(ctx, s, viewer(m.r), then); err == nil && p.Run != nil {
-		p.Stream.Run = shown
+	if p.Timeline, err = m.stream.fill(ctx, s, viewer(m.r), then); err == nil && p.Run != nil {
+		p.Timeline.Run = shown
 	}
 	return err
 }

@@ -18,7 +18,7 @@ func (s *Site) nodesModel(ctx context.Context, r *http.Request) (views.NodesPage
 	}
 	p.Nodes, p.History, p.Names = now.nodes, now.nodeHistory, now.names(viewer(r))
 	p.Inks = now.inks
-	p.Stream, err = s.tables.fill(ctx, s, viewer(r))
+	p.Timeline, err = s.tables.fill(ctx, s, viewer(r))
 	return p, err
 }
 
