@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	bulkAtOnce = 4                      // jobs of an operation that are changed at a time
-	bulkRecord = 300 * time.Millisecond // between records of how far it is
+	bulkAtOnce = 4                      // jobs of an operation that change at the same time
+	bulkRecord = 300 * time.Millisecond // between records of its progress
 )
 
-// Bulk begins a bulk operation, which goes on when the caller has left. ended is
-// closed when this node has stopped to work on it; it is nil where the key was
-// taken by an equal request, whose operation's id is returned.
+// Bulk begins a bulk operation, which goes on after ctx has ended. ended is closed
+// when this node no longer works on it. Where an equal request has taken the key, id
+// is that of its operation and ended is nil.
 func (e *Engine) Bulk(ctx context.Context, v store.Viewer, n store.NewBulk, key *store.Key, location string) (id string, ended <-chan struct{}, err error) {
 	n.ID, n.Node = store.NewID(), e.node.ID
 	if id, err = e.Store.BeginBulk(ctx, v, n, key, location); err != nil || key.Replays() {
@@ -28,7 +28,7 @@ func (e *Engine) Bulk(ctx context.Context, v store.Viewer, n store.NewBulk, key 
 	return id, e.goBulk(id), nil
 }
 
-// goBulk works an operation off in the background.
+// goBulk runs an operation in the background.
 func (e *Engine) goBulk(id string) <-chan struct{} {
 	ended := make(chan struct{})
 	if _, here := e.bulks.LoadOrStore(id, true); here {
@@ -39,13 +39,13 @@ func (e *Engine) goBulk(id string) <-chan struct{} {
 		defer close(ended)
 		defer e.bulks.Delete(id)
 		if err := e.runBulk(e.running, id); err != nil && e.running.Err() == nil {
-			e.Logger.Warn("work off a bulk operation; a sweep goes on with it", "operation", id, "error", err)
+			e.Logger.Warn("run a bulk operation; recovery goes on with it", "operation", id, "error", err)
 		}
 	})
 	return ended
 }
 
-// takeBulks goes on with the operations of nodes that are gone.
+// takeBulks takes over the operations of nodes that are gone.
 func (e *Engine) takeBulks(ctx context.Context) error {
 	ids, err := e.Store.TakeBulks(ctx, e.node.ID)
 	for _, id := range ids {
@@ -54,8 +54,8 @@ func (e *Engine) takeBulks(ctx context.Context) error {
 	return err
 }
 
-// runBulk works off what is left of an operation and records how far it is. After
-// an error the operation is left to the node that takes it next.
+// runBulk runs what is left of an operation and records its progress. After an error,
+// recovery on any node goes on with it.
 func (e *Engine) runBulk(ctx context.Context, id string) error {
 	w, err := e.Store.BulkWork(ctx, e.node.ID, id)
 	if errors.Is(err, jobs.ErrNotFound) {
@@ -65,9 +65,9 @@ func (e *Engine) runBulk(ctx context.Context, id string) error {
 		return err
 	}
 	for {
-		broken := e.bulkStretch(ctx, w)
+		broken := e.bulkSome(ctx, w)
 		finished := broken == nil && len(w.Jobs) == 0
-		// What was done is recorded also where the node stops.
+		// What was done is recorded although the node stops.
 		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		mine, err := e.Store.RecordBulk(recording, e.node.ID, w, finished)
 		cancel()
@@ -77,10 +77,10 @@ func (e *Engine) runBulk(ctx context.Context, id string) error {
 	}
 }
 
-// bulkStretch does the action to the jobs of an operation, until it is time for a
-// record, and takes those to which it did, or which it refused, off the list. An
-// error says nothing of a job, such as that the database is away.
-func (e *Engine) bulkStretch(ctx context.Context, w *store.BulkWork) (broken error) {
+// bulkSome applies the action to jobs of an operation until a record is due. It removes
+// those that it changed or refused from the list. An error is no job's, such as an
+// outage of the database.
+func (e *Engine) bulkSome(ctx context.Context, w *store.BulkWork) (broken error) {
 	until := time.Now().Add(bulkRecord)
 	for len(w.Jobs) > 0 && broken == nil && time.Now().Before(until) {
 		batch := w.Jobs[:min(bulkAtOnce, len(w.Jobs))]
@@ -108,11 +108,11 @@ func (e *Engine) bulkStretch(ctx context.Context, w *store.BulkWork) (broken err
 	return broken
 }
 
-// bulkDo does an operation's action to one job, once: an operation that is taken
-// over may do some of its jobs again.
+// bulkDo applies an operation's action to one job. Its key makes it happen once,
+// though an operation that is taken over may repeat some of its jobs.
 func (e *Engine) bulkDo(ctx context.Context, w *store.BulkWork, job string) error {
 	v := store.As(&w.User)
-	// No key of a user's own has such characters.
+	// A user's own key has no line end.
 	name := fmt.Sprintf("\n%s %s", w.ID, job)
 	sum := sha256.Sum256([]byte(name))
 	key := &store.Key{UserID: w.User.ID, Key: name, Request: sum[:]}
@@ -131,7 +131,7 @@ func (e *Engine) bulkDo(ctx context.Context, w *store.BulkWork, job string) erro
 	case jobs.BulkUntag:
 		err = e.Store.Tag(ctx, v, job, key, nil, w.Tags)
 	case jobs.BulkDelete:
-		// It was there when the operation began.
+		// It existed when the operation began.
 		if err = e.Store.DeleteJob(ctx, v, job); errors.Is(err, jobs.ErrNotFound) {
 			err = nil
 		}

@@ -112,9 +112,9 @@ func (e *Engine) Retry(ctx context.Context, v store.Viewer, id string, key *stor
 }
 
 // dispatchSoon inserts the turns that a job lacks after a committed change. When
-// it fails, the sweep does it within two seconds.
+// it fails, recovery does it within two seconds.
 func (e *Engine) dispatchSoon(ctx context.Context, id string) {
 	if err := e.dispatch(ctx, id); err != nil && ctx.Err() == nil {
-		e.Logger.Warn("insert turns; the sweep will", "job", id, "error", err)
+		e.Logger.Warn("insert turns; recovery will", "job", id, "error", err)
 	}
 }

@@ -10,13 +10,13 @@ import (
 // Sizes of chunks. A chunk should be worth the round trip that records it and
 // small enough that a wrong guess costs little.
 const (
-	firstAim   = 200 * time.Millisecond // of work in a chunk, at first
+	firstAim   = 200 * time.Millisecond // work in a chunk, at first
 	lastAim    = 500 * time.Millisecond // the same, of a turn that has run for long
 	leastWork  = 5 * time.Millisecond   // a fair share is not cut smaller
-	turnWork   = 4 * leastWork          // of short tasks is worth a turn of its own
+	turnWork   = 4 * leastWork          // short tasks that are worth a turn of their own
 	firstChunk = 8                      // tasks, before any task time is known
 	maxChunk   = 1_000_000              // tasks
-	maxBytes   = 2 << 20                // of inputs or outputs in a chunk, by what is known of them
+	maxBytes   = 2 << 20                // inputs or outputs in a chunk, by the estimate
 
 	// A second chunk waits at the process only if it will not wait long.
 	longestAhead = 100 * time.Millisecond
@@ -28,7 +28,7 @@ const (
 func aimAfter(age time.Duration) time.Duration { return min(max(age/4, firstAim), lastAim) }
 
 // nextClaim sizes the next claim of a lane that has run for age: the policy's
-// fixed size, or what the estimate suggests. Who claims is for the caller to add.
+// fixed size, or what the estimate suggests. The caller adds who claims.
 func nextClaim(w *store.Work, e *estimate, age time.Duration) store.Claim {
 	c := store.Claim{Job: w.Job, Ranged: w.Inputs.Range != nil}
 	if fixed := w.Policy.ChunkSize; fixed != nil {
@@ -87,9 +87,9 @@ func (e *estimate) size(threads int, aim time.Duration) (want, floor int) {
 	return want, floor
 }
 
-// tasksPerTurn returns how many tasks are worth a turn of their own: one that would be a
-// chunk, or of shorter ones so many that what a turn costs, some milliseconds of
-// a core, is little beside them.
+// tasksPerTurn returns how many tasks are worth a turn of their own: one that fills a
+// chunk, or so many short ones that the cost of a turn, some milliseconds of a core,
+// is little beside them.
 func (e *estimate) tasksPerTurn(threads int) int {
 	_, floor := e.size(threads, firstAim)
 	e.mu.Lock()
@@ -100,10 +100,10 @@ func (e *estimate) tasksPerTurn(threads int) int {
 	return max(floor, clamp(int64(turnWork/e.wall), 1, maxChunk))
 }
 
-// ahead returns how many chunks a lane should hold: two, so that its process has
-// one while the other is recorded, unless the second would wait
-// long for the first while others could run it. A chunk of a fixed size (0 for
-// none) is never given back for the time that the one before it takes.
+// ahead returns how many chunks a lane should hold: two, so that its process has one
+// while the other is recorded, unless the second would wait long for the first while
+// other lanes could run it. A chunk of a fixed size (0 for none) has no time budget,
+// so it is never given back while the first one runs.
 func (e *estimate) ahead(unclaimed int64, lanes, fixed int) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

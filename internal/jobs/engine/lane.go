@@ -12,9 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A lane is one turn in progress, as the rest of the engine sees it: who it is,
-// a brake, and a snapshot of what it holds. What it claims and records is the
-// matter of its laneLoop.
+// A lane is one turn in progress, as the rest of the engine sees it: its identity, a
+// brake, and a snapshot of what it holds. Its laneLoop claims and records.
 type lane struct {
 	turn  *turns.Turn
 	work  *store.Work

@@ -13,15 +13,15 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A laneLoop claims chunks for a lane, feeds them to the executor and records what
-// the executor sends. One goroutine runs it and owns everything in it: nothing
-// else waits while it makes a round trip, and the executor's process goes on with
-// the chunk that waits.
+// A laneLoop claims chunks for a lane, feeds them to the executor and records what the
+// executor sends. One goroutine runs it and owns everything in it, so nothing else
+// waits for its round trips. Meanwhile the executor's process goes on with the next
+// chunk.
 type laneLoop struct {
 	*lane
 	engine *Engine
 	job    *localJob
-	waited time.Duration // of the turn, until its first claim was made
+	waited time.Duration // the turn's wait for its slot, which its first claim records
 
 	claimed bool // the turn's first claim was made
 	known   jobProgress
@@ -89,8 +89,8 @@ func (l *laneLoop) run(ctx context.Context, first *store.Claimed) error {
 	}
 }
 
-// execute starts the executor. Each of its updates must be answered by taken, and
-// the executor waits meanwhile: what it asks of the lane then is up to date.
+// execute starts the executor. The caller must answer each update with taken. The
+// executor waits for that, so that what it then reads of the lane is up to date.
 func (l *laneLoop) execute(ctx context.Context) (updates <-chan executor.Update, taken chan<- struct{}, executed <-chan error) {
 	sent, answered, ended := make(chan executor.Update), make(chan struct{}), make(chan error, 1)
 	run, order, in := l.engine.Executors[l.work.Program.Kind()].Run, l.order(), l.feed.in
@@ -117,8 +117,8 @@ func (l *laneLoop) order() executor.Lane {
 	}
 }
 
-// finish settles what an executor that has returned err left behind, and returns
-// why the lane cannot go on, or nil.
+// finish gives back what an executor that returned err left, and returns why the lane
+// cannot go on, or nil.
 func (l *laneLoop) finish(ctx context.Context, err error) error {
 	l.returnUnread(ctx)
 	l.flushLogs(ctx)
@@ -168,15 +168,15 @@ func (l *laneLoop) publish() {
 	l.snapshot.Store(s)
 }
 
-// claim makes the lane's next claim. Being cancelled does not interrupt it: its
-// answer may be on the way, and the lease in it would have no holder.
+// claim makes the lane's next claim. A cancellation does not interrupt it: the answer
+// may be on the way, and nothing would hold the lease in it.
 func (l *laneLoop) claim(ctx context.Context) (store.Claimed, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
 	return l.engine.Store.Claim(ctx, l.nextClaim())
 }
 
-// nextClaim is the lane's next claim.
+// nextClaim builds the lane's next claim.
 func (l *laneLoop) nextClaim() store.Claim {
 	c := nextClaim(l.work, &l.job.estimate, time.Since(l.began))
 	c.Node, c.Lane = l.engine.node.ID, l.turn.Lane
@@ -216,8 +216,7 @@ func newChunk(w *store.Work, lease store.Lease, failures int64, age time.Duratio
 	return chunk
 }
 
-// failLost records a task as failed that ran alone each time its node was lost: it
-// is not run once more.
+// failLost records a task as failed that ran alone each time its node was lost.
 func (l *laneLoop) failLost(ctx context.Context, h *lease) {
 	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
 		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}

@@ -106,7 +106,7 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 }
 
 // newRecord builds what is recorded of a chunk from its last update. again are the
-// pieces of it that are run again because they failed.
+// spans of it that run again because they failed.
 func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec store.Record, again []store.BacklogSpan) {
 	rec = store.Record{
 		Job: w.Job, Lease: h.ID, Count: h.left,
@@ -116,11 +116,11 @@ func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec s
 			StartedAt:  since(u.Usage.StartedAt, now), FinishedAt: since(u.Usage.FinishedAt, now),
 		},
 	}
-	rec.Back = pieces(h.Lease, u.Back, 0)
+	rec.Back = backlogSpans(h.Lease, u.Back, 0)
 	for _, index := range u.Suspects {
 		rec.Back = append(rec.Back, store.BacklogSpan{First: index, Count: 1, Attempt: h.Attempt, Losses: 1})
 	}
-	rec.Back = append(rec.Back, pieces(h.Lease, u.Lost, 1)...)
+	rec.Back = append(rec.Back, backlogSpans(h.Lease, u.Lost, 1)...)
 	rec.Outcomes, again, rec.Attempts = takeRetries(u.Outcomes, h.Lease, w.Policy)
 	rec.Back = append(rec.Back, again...)
 	return rec, again
@@ -134,7 +134,7 @@ func since(t, now time.Time) time.Duration {
 	return now.Sub(t)
 }
 
-// heed acts on what the store said of the job.
+// heed acts on the state of the job that the store returned.
 func (l *laneLoop) heed(ctx context.Context, p store.Progress, gaveBack bool) {
 	if !p.Held {
 		return // the present holder of the lease acts on it

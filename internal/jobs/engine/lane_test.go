@@ -207,7 +207,7 @@ func TestFirstWait(t *testing.T) {
 		t.Errorf("%v, %v", wait, ok)
 	}
 	if _, ok := firstWait([]store.BacklogSpan{{}}); ok {
-		t.Error("a piece without a wait is waited for")
+		t.Error("a span without a wait is waited for")
 	}
 }
 

@@ -3,6 +3,8 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +46,7 @@ type programKey [sha256.Size]byte
 func keyOf(w *store.Work) programKey {
 	text, err := json.Marshal([]any{w.OwnerID, w.Program, w.Policy.Threads})
 	if err != nil {
-		return programKey{} // it was made from JSON
+		return programKey{} // cannot happen: w was decoded from JSON
 	}
 	return sha256.Sum256(text)
 }
@@ -76,7 +78,7 @@ func (c *localJobs) enter(job string, program programKey) *localJob {
 	return j
 }
 
-// knows reports whether the job runs here, or has a moment ago.
+// knows reports whether the job runs here, or ran within the last minute.
 func (c *localJobs) knows(job string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,8 +88,9 @@ func (c *localJobs) knows(job string) bool {
 // silence keeps every job from notifying later.
 func (c *localJobs) silence() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, j := range c.jobs {
+	all := slices.Collect(maps.Values(c.jobs))
+	c.mu.Unlock()
+	for _, j := range all {
 		j.silence()
 	}
 }
@@ -96,6 +99,7 @@ func (c *localJobs) silence() {
 // end of the line finds its estimate again.
 const linger = time.Minute
 
+// leave undoes enter.
 func (c *localJobs) leave(job string, program programKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,15 +122,15 @@ func (c *localJobs) leave(job string, program programKey) {
 	})
 }
 
-// workCache holds what was last read of some jobs: what a lane must know of
-// its job never changes.
+// workCache keeps what was last read of some jobs. What a lane must know of its job
+// never changes.
 type workCache struct {
 	mu    sync.Mutex
 	works map[string]*store.Work
 	order []string
 }
 
-// maxWorks is how many jobs' programs are held in memory.
+// maxWorks is how many jobs' programs are kept in memory.
 const maxWorks = 64
 
 func (c *workCache) get(job string) *store.Work {

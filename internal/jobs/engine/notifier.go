@@ -9,7 +9,8 @@ import (
 type notifier struct {
 	mu       sync.Mutex
 	notified time.Time
-	trailing *time.Timer // calls later; nil when none is due
+	trailing *time.Timer   // calls later; nil when none is due
+	sent     chan struct{} // closed when the newest call of later has returned
 	silent   bool
 }
 
@@ -29,34 +30,49 @@ func (n *notifier) notify(later func()) bool {
 		return true
 	}
 	if n.trailing == nil && !n.silent {
-		n.trailing = time.AfterFunc(wait, func() {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			if n.silent || n.trailing == nil {
-				return
-			}
-			n.trailing, n.notified = nil, time.Now()
-			later()
-		})
+		n.trailing = time.AfterFunc(wait, func() { n.send(later) })
 	}
 	return false
 }
 
-// silence makes sure that no notification comes later: the job has ended, with a
-// notification of its own, or the node stops.
-func (n *notifier) silence() {
+// send calls later, after the calls before, unless it is no longer due.
+func (n *notifier) send(later func()) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.silent = true
-	n.dropLater()
+	if n.silent || n.trailing == nil {
+		n.mu.Unlock()
+		return
+	}
+	before, sent := n.sent, make(chan struct{})
+	n.trailing, n.notified, n.sent = nil, time.Now(), sent
+	n.mu.Unlock()
+	defer close(sent)
+	if before != nil {
+		<-before
+	}
+	later()
 }
 
+// silence makes sure that no notification comes later: the job has ended, with a
+// notification of its own, or the node stops. It waits for one that is being sent.
+func (n *notifier) silence() {
+	n.mu.Lock()
+	n.silent = true
+	n.dropLater()
+	sent := n.sent
+	n.mu.Unlock()
+	if sent != nil {
+		<-sent
+	}
+}
+
+// speak undoes silence.
 func (n *notifier) speak() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.silent = false
 }
 
+// dropLater forgets the notification that is due; mu must be held.
 func (n *notifier) dropLater() {
 	if n.trailing != nil {
 		n.trailing.Stop()

@@ -11,51 +11,51 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// maxLosses is how often a task may be in hand alone when its process or its
-// node dies before it has failed. Once may be bad luck: somebody else's kill.
+// maxLosses is after how many deaths of its process or node a task that ran alone
+// fails. Fewer may be bad luck, such as an operator's kill.
 const maxLosses = 3
 
-// takeRetries splits the outcomes of a chunk: what is recorded, what is to be
-// run again (because attempts are left, or because one death proves nothing),
-// and the failed attempts that are kept for those who ask.
+// takeRetries splits the outcomes of a chunk: those to record, the spans to run again
+// (because attempts are left, or because one death proves nothing), and the failed
+// attempts, which are kept for users.
 func takeRetries(runs []outcomes.Encoded, lease store.Lease, policy jobs.Policy) (kept []outcomes.Encoded, again []store.BacklogSpan, attempts []store.Attempt) {
 	left := lease.Attempt < *policy.MaxAttempts
 	wait := backoff(policy.RetryBackoff.Value(), lease.Attempt, rand.Float64())
 	for _, run := range runs {
-		var pieces []store.BacklogSpan
+		var failed []store.BacklogSpan
 		stay, _ := run.Without(func(offset int32, line outcomes.Line) bool {
 			var e jobs.TaskError
 			if err := json.Unmarshal(line.Value(), &e); err != nil {
 				return false
 			}
-			piece := store.BacklogSpan{First: run.First + int64(offset), Count: 1, Attempt: lease.Attempt}
+			span := store.BacklogSpan{First: run.First + int64(offset), Count: 1, Attempt: lease.Attempt}
 			if e.Kind == jobs.KindCrash {
-				piece.Losses = 1
-				if lease.Count == 1 { // it was alone before, too
-					piece.Losses += lease.Losses
+				span.Losses = 1
+				if lease.Count == 1 { // it ran alone before, too
+					span.Losses += lease.Losses
 				}
 			}
 			switch {
-			case e.Kind == jobs.KindCrash && piece.Losses < maxLosses:
+			case e.Kind == jobs.KindCrash && span.Losses < maxLosses:
 			case left:
-				piece.Attempt, piece.Losses, piece.Wait = lease.Attempt+1, 0, wait
+				span.Attempt, span.Losses, span.Wait = lease.Attempt+1, 0, wait
 			default:
 				return false
 			}
-			pieces = append(pieces, piece)
-			attempts = append(attempts, store.Attempt{Index: piece.First, Attempt: lease.Attempt, Error: &e})
+			failed = append(failed, span)
+			attempts = append(attempts, store.Attempt{Index: span.First, Attempt: lease.Attempt, Error: &e})
 			return true
 		})
 		kept = append(kept, stay...)
-		again = append(again, join(pieces)...)
+		again = append(again, join(failed)...)
 	}
 	place(attempts, runs)
 	return kept, again, attempts
 }
 
-// pieces are tasks of a chunk that are to be run again, with as many losses more.
-// The losses of a task count from when it is alone.
-func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.BacklogSpan {
+// backlogSpans returns spans of a chunk for the backlog, with as many losses more. The
+// losses of a task count from when it is alone.
+func backlogSpans(lease store.Lease, spans []jobs.Span, losses int) []store.BacklogSpan {
 	var again []store.BacklogSpan
 	for _, s := range spans {
 		p := store.BacklogSpan{First: s.First, Count: s.Count, Attempt: lease.Attempt, Losses: losses}
@@ -67,8 +67,8 @@ func pieces(lease store.Lease, spans []jobs.Span, losses int) []store.BacklogSpa
 	return again
 }
 
-// place tells of the attempts, which are in the order of their tasks, when in
-// their chunk they were made and how long they took: its tasks follow each other.
+// place sets when in their chunk the attempts were made and how long they took. They
+// are in the order of their tasks, which ran one after the other.
 func place(attempts []store.Attempt, runs []outcomes.Encoded) {
 	var before time.Duration
 	for _, run := range runs {
@@ -86,11 +86,11 @@ func place(attempts []store.Attempt, runs []outcomes.Encoded) {
 	}
 }
 
-// join makes one piece of neighbours that wait for the same: they are claimed
-// together. A task that may have killed its process stays alone.
-func join(pieces []store.BacklogSpan) []store.BacklogSpan {
+// join merges neighbours that wait for the same attempt: they are claimed together. A
+// task that may have killed its process stays alone.
+func join(spans []store.BacklogSpan) []store.BacklogSpan {
 	var joined []store.BacklogSpan
-	for _, p := range pieces {
+	for _, p := range spans {
 		if n := len(joined); n > 0 && p.Losses == 0 {
 			last := &joined[n-1]
 			if last.Losses == 0 && last.First+int64(last.Count) == p.First && last.Attempt == p.Attempt {
@@ -103,7 +103,7 @@ func join(pieces []store.BacklogSpan) []store.BacklogSpan {
 	return joined
 }
 
-// wakes are when jobs are to get a turn because a task of them is due again.
+// wakes are the times at which jobs get a turn because a task is due again.
 type wakes struct {
 	mu  sync.Mutex
 	due map[string]time.Time // by job, the next one
@@ -132,15 +132,15 @@ func (w *wakes) remove(job string, due time.Time) {
 	}
 }
 
-// dueMargin is the time from when a piece is due, reckoned from the database's
+// dueMargin is the time from when a span is due, reckoned from the database's
 // answer, until a turn is asked for it.
 const dueMargin = 2 * time.Millisecond
 
-// wakeForRetry inserts turns for a job as soon as the first of the pieces is due.
-// Recovery would, up to a second later; it does for those that are due after a wake
-// that the job has already.
-func (e *Engine) wakeForRetry(job string, pieces []store.BacklogSpan) {
-	wait, ok := firstWait(pieces)
+// wakeForRetry inserts turns for a job as soon as the first of the spans is due.
+// Recovery would, up to a second later; it does for spans that are due after the job's
+// next wake.
+func (e *Engine) wakeForRetry(job string, spans []store.BacklogSpan) {
+	wait, ok := firstWait(spans)
 	if !ok {
 		return
 	}
@@ -160,9 +160,9 @@ func (e *Engine) wakeForRetry(job string, pieces []store.BacklogSpan) {
 	})
 }
 
-// firstWait returns the shortest wait of the pieces that have one.
-func firstWait(pieces []store.BacklogSpan) (wait time.Duration, ok bool) {
-	for _, p := range pieces {
+// firstWait returns the shortest wait of the spans that have one.
+func firstWait(spans []store.BacklogSpan) (wait time.Duration, ok bool) {
+	for _, p := range spans {
 		if p.Wait > 0 && (!ok || p.Wait < wait) {
 			wait, ok = p.Wait, true
 		}
@@ -173,7 +173,7 @@ func firstWait(pieces []store.BacklogSpan) (wait time.Duration, ok bool) {
 // maxBackoff is the longest wait before another attempt.
 const maxBackoff = time.Hour
 
-// backoff is the wait after a failed attempt (1 is the first): the policy's,
+// backoff returns the wait after a failed attempt (1 is the first): the policy's,
 // doubled with each further attempt, times 0.75 to 1.25 by jitter in [0, 1).
 func backoff(base time.Duration, attempt int, jitter float64) time.Duration {
 	wait := base

@@ -108,7 +108,7 @@ func TestLossesCountFromWhenATaskIsAlone(t *testing.T) {
 	for _, test := range []struct{ of, count, losses, more, want int }{
 		{10, 3, 2, 0, 2}, {10, 3, 2, 1, 3}, {10, 1, 2, 0, 0}, {10, 1, 2, 1, 1}, {1, 1, 2, 0, 2}, {1, 1, 2, 1, 3},
 	} {
-		got := pieces(store.Lease{First: 5, Count: test.of, Attempt: 4, Losses: test.losses}, []jobs.Span{{First: 7, Count: test.count}}, test.more)
+		got := backlogSpans(store.Lease{First: 5, Count: test.of, Attempt: 4, Losses: test.losses}, []jobs.Span{{First: 7, Count: test.count}}, test.more)
 		if diff := cmp.Diff([]store.BacklogSpan{{First: 7, Count: test.count, Attempt: 4, Losses: test.want}}, got); diff != "" {
 			t.Errorf("%+v: (-want +got):\n%s", test, diff)
 		}

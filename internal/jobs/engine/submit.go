@@ -14,9 +14,9 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Check lists every violation of a submission, those included that only this
-// node can find: an unknown queue, source that does not compile. It brings the
-// inputs into the form in which they are stored.
+// Check lists every violation of a submission, with those that only a node can find:
+// an unknown queue, source that does not compile. It brings the inputs into the form
+// in which they are stored.
 func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, error) {
 	found := spec.Validate()
 	if py := spec.Program.Python; py != nil && e.Checks.Python != nil &&
@@ -66,8 +66,8 @@ func (e *Engine) Check(ctx context.Context, spec *jobs.Spec) (jobs.Invalid, erro
 	return found, nil
 }
 
-// alone reports whether this node, and no other that is alive, serves a queue.
-// Only then is a program that this node lacks one that no task will find.
+// alone reports whether this node serves a queue and no other living node does. Only
+// then can no task find a program that this node lacks.
 func (e *Engine) alone(ctx context.Context, queue string) (bool, error) {
 	nodes, err := e.Store.Nodes(ctx)
 	if err != nil {
@@ -194,8 +194,8 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
 }
 
-// submitted makes a job that was committed known on this node. turns says that
-// some of its turns are in River's line.
+// submitted notes a committed job on this node. turns says that some of its turns are
+// in River's line.
 func (e *Engine) submitted(w *store.Work, turns bool) {
 	e.usage.submitted(w.Queue)
 	e.jobs.works.put(w)
@@ -205,8 +205,8 @@ func (e *Engine) submitted(w *store.Work, turns bool) {
 	}
 }
 
-// usefulTurns is how many turns a new job begins with: no more than there can be
-// chunks, and no more than are worth a turn by what is known of its program.
+// usefulTurns returns how many turns a new job begins with: no more than there can be
+// chunks, and no more than the estimate makes worth a turn.
 func usefulTurns(lanes int, spec jobs.Spec, guess *estimate) int {
 	count := spec.Inputs.Count()
 	least := guess.tasksPerTurn(*spec.Policy.Threads)
@@ -259,8 +259,8 @@ func (e *Engine) submitStreamed(ctx context.Context, r SubmitRequest) (id string
 // errReplayed ends the transaction of a request that was answered before.
 var errReplayed = errors.New("the request was answered before")
 
-// checkStored looks whether the inputs of an earlier job fit the program. Those
-// that fitted the same way of being called do.
+// checkStored checks whether the inputs of an earlier job fit the program. They do
+// where that job's program takes the same inputs.
 func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program) (jobs.Invalid, error) {
 	const gone = "the job whose inputs were to be used is not there any more"
 	was, err := e.Store.Work(ctx, in.From)
@@ -277,19 +277,19 @@ func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program
 	return jobs.Invalid{{Location: "inputs", Message: fmt.Sprintf("no. %d %s", index+1, message)}}, nil
 }
 
-// takeSlots takes the slots that are free here for turns of a new job, and
-// returns their lanes' first claims.
-func (e *Engine) takeSlots(w *store.Work, turns int, guess *estimate) (held []*slots.Slot, claims []store.Claim) {
+// takeSlots acquires the slots that are free here for turns of a new job, and returns
+// their lanes' first claims.
+func (e *Engine) takeSlots(w *store.Work, turns int, guess *estimate) (acquired []*slots.Slot, claims []store.Claim) {
 	q := e.queues.get(w.Queue)
 	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil || !e.started {
 		return nil, nil
 	}
-	for len(held) < turns {
+	for len(acquired) < turns {
 		slot := q.slots.TryAcquire(*w.Policy.CoresPerProcess)
 		if slot == nil {
 			break
 		}
-		held = append(held, slot)
+		acquired = append(acquired, slot)
 		c := nextClaim(w, guess, 0)
 		c.Node, c.Lane, c.First = e.node.ID, len(claims), true
 		if len(slot.Cores) > 0 {
@@ -297,7 +297,7 @@ func (e *Engine) takeSlots(w *store.Work, turns int, guess *estimate) (held []*s
 		}
 		claims = append(claims, c)
 	}
-	return held, claims
+	return acquired, claims
 }
 
 // dispatch inserts the turns that a job lacks.
