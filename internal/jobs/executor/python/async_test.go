@@ -102,8 +102,8 @@ var asyncTests = map[string]asyncTest{
     return "ok"`, free: "5"},
 }
 
-// What an async task does to its asyncio task, its context or the event loop reaches
-// no other task, neither one beside it nor one after it.
+// What an async task does to its asyncio task, its context or the event loop affects
+// no other task, at the same time or later.
 func TestAsyncTasksApart(t *testing.T) {
 	t.Parallel()
 	for name, test := range asyncTests {
@@ -129,7 +129,7 @@ func TestAsyncTasksApart(t *testing.T) {
 	}
 }
 
-// A task that is cancelled from a thread before it began fails, and its slot goes on.
+// A task that is cancelled from a thread before it began fails, and its slot runs others.
 func TestAsyncCancelledEarly(t *testing.T) {
 	t.Parallel()
 	l := lane(`
@@ -151,7 +151,7 @@ async def f(x):
 	}
 }
 
-// A context variable that a task sets on a thread is not seen by the next one.
+// The next task on a thread does not see a context variable that a task set.
 func TestContextsOfThreads(t *testing.T) {
 	t.Parallel()
 	l := lane(`

@@ -81,7 +81,7 @@ print(json.dumps(sum(best) / len(best)))
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkOne runs one task in a turn of its own, in a process that is warm.
+// BenchmarkOne runs one task in a session of its own, in a warm process.
 func BenchmarkOne(b *testing.B) {
 	one(b, lane(squares))
 	var took []time.Duration
@@ -91,7 +91,7 @@ func BenchmarkOne(b *testing.B) {
 	quantiles(b, took)
 }
 
-// BenchmarkOneJob does so for another job each time.
+// BenchmarkOneJob is BenchmarkOne for another job each time.
 func BenchmarkOneJob(b *testing.B) {
 	l := lane(squares)
 	one(b, l)
@@ -103,7 +103,7 @@ func BenchmarkOneJob(b *testing.B) {
 	quantiles(b, took)
 }
 
-// BenchmarkOneNew does so with a program that was never seen before.
+// BenchmarkOneNew is BenchmarkOne with a new program each time.
 func BenchmarkOneNew(b *testing.B) {
 	var took []time.Duration
 	for b.Loop() {

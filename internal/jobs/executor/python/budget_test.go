@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// gate is a source whose tasks with odd thousands wait for a file.
+// gate returns a source whose tasks with odd thousands wait for a file.
 func gate(t *testing.T) (source, file string) {
 	file = filepath.Join(t.TempDir(), "go")
 	return fmt.Sprintf(`
@@ -34,8 +34,8 @@ func open(t *testing.T, file string) {
 	}
 }
 
-// A long task does not hold back its neighbours: past the budget the tail and
-// the chunk that waits are given back while it runs.
+// A long task does not delay its neighbours: past the budget the tail and the waiting
+// chunk are given back while it runs.
 func TestBudgetGivesTailBack(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {
@@ -62,7 +62,7 @@ func TestBudgetGivesTailBack(t *testing.T) {
 			t.Error("the chunk has ended before its long task")
 		}
 		if b.Back[500] {
-			t.Error("the task in hand was given back")
+			t.Error("the running task was given back")
 		}
 		b.Unlock()
 		open(t, file)
@@ -75,8 +75,8 @@ func TestBudgetGivesTailBack(t *testing.T) {
 	}
 }
 
-// The same for a task that holds the interpreter lock: what is sure not to
-// start is given back without the process's help.
+// The same for a task that holds the interpreter lock: what certainly does not start is
+// given back without the process's help.
 func TestBudgetUnderInterpreterLock(t *testing.T) {
 	t.Parallel()
 	l := lane(`
@@ -93,7 +93,7 @@ def f(x):
 	c.Budget = 60 * time.Millisecond
 	b.Give(c)
 	b.Give(executortest.Numbers(2, 100, 5))
-	b.Await("all but the task in hand is back", func() bool { return b.Back[5] && b.Back[49] && b.Back[100] })
+	b.Await("all but the running task is back", func() bool { return b.Back[5] && b.Back[49] && b.Back[100] })
 	b.Lock()
 	if _, ended := b.Ended[1]; ended {
 		t.Error("the chunk has ended before its long task")
@@ -145,7 +145,7 @@ func TestHalt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if b.Outputs[500] != "500" {
-			t.Errorf("the task in hand: %v %v", b.Outputs, b.Failed)
+			t.Errorf("the running task: %v %v", b.Outputs, b.Failed)
 		}
 	}
 }
@@ -186,8 +186,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// Outcomes reach us while a later task of the same chunk runs, so that a crash
-// loses little.
+// Outcomes arrive while a later task of the same chunk runs, so that a crash loses
+// few.
 func TestFlushed(t *testing.T) {
 	t.Parallel()
 	b := executortest.Begin(t, shared, lane(`
@@ -255,7 +255,7 @@ def f(x):
 	}
 }
 
-// The caller may block in a report; the process goes on with the next chunk.
+// The caller may block in an update; the process goes on with the next chunk.
 func TestSlowReports(t *testing.T) {
 	t.Parallel()
 	in := make(chan executor.Chunk)

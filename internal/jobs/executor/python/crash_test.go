@@ -47,7 +47,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// With several tasks in hand those are suspects; the rest is nobody's fault.
+// Where several tasks ran, those are suspects; the others are not to blame.
 func TestCrashWithThreads(t *testing.T) {
 	t.Parallel()
 	l := lane(`
@@ -68,7 +68,7 @@ def f(x):
 	}
 }
 
-// A process that is killed from outside while nothing is in hand is replaced.
+// A process that is killed from outside while no task runs is replaced.
 func TestKilledBetweenChunks(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -91,8 +91,8 @@ func TestKilledBetweenChunks(t *testing.T) {
 	}
 }
 
-// What a killed process had not begun is back, or runs in another process,
-// within a second, even when something of it lives on.
+// What a killed process had not begun is back, or runs in another process, within a
+// second, even when a process that it started lives on.
 func TestKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {
@@ -135,7 +135,7 @@ def f(x):
 	}
 }
 
-// A process that ends of itself between tasks does so for one that had begun.
+// When a process ends by itself between tasks, a task that had begun is the cause.
 func TestDeathBetweenTasks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -156,7 +156,7 @@ func TestDeathBetweenTasks(t *testing.T) {
 	}
 }
 
-// What a task printed is kept when its process dies, each line once.
+// When a process dies, each line that a task printed is kept, once.
 func TestPrintedBeforeDeath(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {

@@ -13,10 +13,10 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// What a process wrote before it died is read before its death is judged, however
-// late that is: its load had succeeded, the tasks that had ended keep their
-// outcomes, and the one that was running is the only one that fails.
-func TestDeathIsJudgedByAllThatWasWritten(t *testing.T) {
+// What a process wrote before it died is read before its exit is judged, however late
+// that is: its load had succeeded, the tasks that had ended keep their outcomes, and
+// only the running task fails.
+func TestExitIsJudgedByAllThatWasWritten(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {
 		for _, define := range []string{"def", "async def"} {
@@ -50,7 +50,7 @@ import os, sys
 			l.Program.Python.Env = map[string]string{"PYTHONHASHSEED": "0"} // no spare interpreter counts
 			chunks := []int{7, 1}
 			if threads > 1 {
-				chunks = []int{0, 8} // one in hand only, for the blame to be exact
+				chunks = []int{0, 8} // only one runs, so that the blame is exact
 			}
 			b := executortest.Begin(t, e, l)
 			if chunks[0] > 0 {

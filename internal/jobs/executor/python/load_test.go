@@ -15,7 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A program that never finishes loading is bounded by the timeout of its tasks.
+// The timeout of its tasks bounds a program that never finishes loading.
 func TestEndlessLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -46,8 +46,8 @@ func TestEndlessLoad(t *testing.T) {
 	}
 }
 
-// A process whose turn ends while it loads its program serves the next turn,
-// which knows that it has loaded it.
+// A process whose session ends while it loads its program serves the next session,
+// which knows that the program is loaded.
 func TestTurnEndsWhileLoading(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -91,7 +91,7 @@ def f(x):
 	}
 }
 
-// One that is killed from outside while it loads the program is replaced; one
+// A process that is killed from outside while it loads the program is replaced; one
 // whose program kills it each time is not.
 func TestKilledWhileLoading(t *testing.T) {
 	t.Parallel()

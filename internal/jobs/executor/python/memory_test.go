@@ -16,8 +16,8 @@ import (
 
 const limit = 100 << 20
 
-// limited runs tasks 0 to 19 of the source under the limit, and what comes back
-// again, as the engine would. Suspects are run alone.
+// limited runs tasks 0 to 19 of the source under the limit, and again what comes back,
+// as the engine would. Suspects run alone.
 func limited(t *testing.T, groups *cgroup.Tree, threads int, source string) *executortest.Record {
 	t.Helper()
 	e := python.New(python.Options{Groups: groups})
@@ -44,8 +44,7 @@ func limited(t *testing.T, groups *cgroup.Tree, threads int, source string) *exe
 	return all
 }
 
-// A task that takes too much fails alone, and says what the limit is and how it
-// is held.
+// A task that takes too much fails alone. Its message has the limit and what holds it.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -59,7 +58,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// What a task starts counts too, where a control group counts.
+// In a control group what a task starts counts too.
 func TestMemoryLimitOfChildren(t *testing.T) {
 	t.Parallel()
 	groups := executortest.Groups(t)[0]
@@ -80,7 +79,7 @@ func TestMemoryLimitOfChildren(t *testing.T) {
 	}
 }
 
-// What Python or the system says of too little memory is of the same kind.
+// Python's and the system's own errors of too little memory have the same kind.
 func TestMemoryErrors(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -103,8 +102,8 @@ func TestMemoryErrors(t *testing.T) {
 	}
 }
 
-// One that dies by itself has not reached the limit, however large the program
-// is that started it.
+// A process that dies by itself has not reached the limit, however large the program
+// that started it is.
 func TestCrashUnderMemoryLimit(t *testing.T) {
 	t.Parallel()
 	mine := bytes.Repeat([]byte{1}, 2*limit)
@@ -117,7 +116,7 @@ func TestCrashUnderMemoryLimit(t *testing.T) {
 	}
 }
 
-// A program that takes too much while it is loaded says so.
+// A program that takes too much while it loads fails with that message.
 func TestMemoryLimitWhileLoading(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {

@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// The program's module is importable by its name in what tasks start, however they
-// start it, and looks like a module of a file from within.
+// Processes that tasks start in any way can import the program's module by its name,
+// and the module looks like one from a file.
 func TestModule(t *testing.T) {
 	t.Parallel()
 	const head = `# -*- coding: latin-1 -*-
@@ -88,7 +88,7 @@ if __name__ == "__main__":
 	}
 }
 
-// The module's file is gone when its process is.
+// The module's file is removed with its process.
 func TestModuleVanishes(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -100,8 +100,8 @@ func TestModuleVanishes(t *testing.T) {
 	}
 }
 
-// The source line in a traceback is the one at its number, whatever characters other
-// languages take for the end of a line stand before it.
+// The source line in a traceback is the one at its number, even after characters that
+// other languages take for the end of a line.
 func TestTracebackLines(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"\f\n", "# \v \x1c \x1d \x1e \u0085 \u2028 \u2029\n", "s = '\u2028'\n", "x = 1\r\n\r\n", "x = 1\ry = 2\r"} {

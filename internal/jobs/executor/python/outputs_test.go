@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// An output that JSON cannot carry fails its task, and the message names the place
-// and the type; keys that become text are noted in the log of the task.
+// An output that JSON cannot represent fails its task, and the message names the place
+// and the type; the task's log names keys that become text.
 func TestPlacesInOutputs(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

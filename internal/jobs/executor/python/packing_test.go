@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// How many frames outputs come in depends on time; what becomes of them must not.
+// How many frames outputs come in depends on timing; their form must not.
 func TestFormsDoNotDependOnFrames(t *testing.T) {
 	t.Parallel()
 	type part struct {

@@ -49,7 +49,7 @@ def f(x):
 	}
 }
 
-// Of what is written over with carriage returns the last state is kept.
+// The last state is kept of a line that carriage returns overwrite.
 func TestPrintsOfProgress(t *testing.T) {
 	t.Parallel()
 	r := must(t, lane("\ufeff"+`
@@ -97,7 +97,7 @@ def f(x):
 	}
 }
 
-// Lines are seen while their task still runs.
+// Lines arrive while their task still runs.
 func TestPrintsAreLive(t *testing.T) {
 	t.Parallel()
 	source, file := gate(t)

@@ -129,9 +129,9 @@ var forgeries = []forgery{
 	{`threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGSTOP)).start(); time.sleep(0.3)`, "", "hang"},
 }
 
-// A task that forges what the runner says, or breaks what it shares with the
-// server, is charged for it, or harms itself alone. Nothing of it outlasts the
-// bounds, with a timeout or without one.
+// A task that forges the runner's frames, or breaks what the process shares with the
+// server, fails for it, or harms only itself. Nothing outlasts the bounds, with a
+// timeout or without.
 func TestForgeries(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []struct {

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 // shared is the executor of tests that need none of their own.
 var shared *python.Executor
 
-// lane is a lane of one thread that runs function f of the source.
+// lane returns a lane of one thread that runs function f of the source.
 func lane(source string) executor.Lane {
 	return executor.Lane{
 		Job: "job", Owner: "owner", Threads: 1,
@@ -36,7 +36,7 @@ func lane(source string) executor.Lane {
 	}
 }
 
-// must runs chunks in one turn that must not end in an error.
+// must runs chunks in one session that must not end in an error.
 func must(t *testing.T, l executor.Lane, chunks ...executor.Chunk) *executortest.Record {
 	t.Helper()
 	r, err := executortest.Run(t, shared, l, chunks...)
@@ -56,8 +56,7 @@ func TestSquares(t *testing.T) {
 	}
 }
 
-// A process is used again and again, but not for ever: with each job it grows a
-// little.
+// A process is used again, but not for ever: it grows a little with each job.
 func TestTurnsOfAProcess(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{MaxUses: 3})

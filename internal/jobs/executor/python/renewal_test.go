@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A job finds nothing of the job before, whose program was the same, though it may
-// have the same process.
+// A job finds nothing of an earlier job with the same program, even in the same
+// process.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	const restored = `
@@ -89,7 +89,7 @@ open("of the module", "w").close()`, restored, false},
 	}
 }
 
-// So it is with an async function; what it left in the event loop needs another process.
+// The same with an async function; what it left in the event loop needs another process.
 func TestRenewalOfAsync(t *testing.T) {
 	t.Parallel()
 	for _, left := range []bool{false, true} {
@@ -124,8 +124,8 @@ async def f(x):
 	}
 }
 
-// A job whose turns alternate with those of another keeps its process, and its
-// module; one that has ended, or runs again after its end, does not.
+// A job whose sessions alternate with those of another keeps its process and module;
+// one that has ended, or runs again after its end, does not.
 func TestAlternation(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -140,14 +140,14 @@ func TestAlternation(t *testing.T) {
 		return strings.Trim(r.Outputs[0], "[]")
 	}
 	var pid, n [9]string
-	for i, turn := range []struct {
+	for i, session := range []struct {
 		job  string
 		rest executor.Rest
 	}{
 		{"a", executor.GoesOn}, {"b", executor.GoesOn}, {"a", executor.GoesOn}, {"b", executor.Exhausted},
 		{"b", executor.Exhausted}, {"c", executor.Exhausted}, {"a", executor.Over}, {"a", executor.GoesOn},
 	} {
-		pid[i], n[i], _ = strings.Cut(run(turn.job, turn.rest), ",")
+		pid[i], n[i], _ = strings.Cut(run(session.job, session.rest), ",")
 	}
 	if got := strings.Join(n[:8], ""); got != "11223131" {
 		t.Errorf("tasks that each saw: %s", got)
@@ -157,8 +157,8 @@ func TestAlternation(t *testing.T) {
 	}
 }
 
-// What a task leaves in its directory is named in its log and removed; tasks that
-// run at once share theirs.
+// What a task leaves in its directory is removed and named in its log; tasks that run
+// at once share a directory.
 func TestFilesLeft(t *testing.T) {
 	t.Parallel()
 	const source = `

@@ -15,7 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// Cancelling ends what the task started too, however it tried to escape.
+// A cancellation also ends what the task started, however that tried to escape.
 func TestCancelKillsGrandchildren(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -66,7 +66,7 @@ def f(x):
 	}
 }
 
-// markOf is the mark in a process's environment.
+// markOf returns the mark in a process's environment.
 func markOf(t *testing.T, pid int) string {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
@@ -95,8 +95,7 @@ func carrying(entry string) []int {
 	return found
 }
 
-// TestServer is not a test of its own: it is the server that
-// TestKilledServer kills.
+// TestServer is no test by itself: it is the server that TestKilledServer kills.
 func TestServer(t *testing.T) {
 	if os.Getenv("TEST_SERVER") == "" {
 		t.Skip("run by TestKilledServer")
@@ -127,7 +126,7 @@ def f(x):
 	t.Fatal("no child found")
 }
 
-// A server that is killed leaves nothing behind.
+// A server that is killed leaves no process or directory.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	server := osexec.Command(os.Args[0], "-test.run=^TestServer$", "-test.v")

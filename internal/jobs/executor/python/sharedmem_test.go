@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A process that cuts the shared file does not take this program down:
-// the file is sealed, and where it cannot be, it is read without a mapping.
+// A process that cuts the shared file does not crash this program: the file is
+// sealed, and where it cannot be, it is read without a mapping.
 func TestCutMemory(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

@@ -69,7 +69,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// A task and what it starts have no descriptor of ours.
+// A task and what it starts have no descriptor of this program.
 func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	var out [2][]string
@@ -146,7 +146,7 @@ func allowed(t *testing.T) []int {
 	return cores
 }
 
-// A process is used again for the same program and owner, and for no other.
+// A process is used again only for the same program and owner.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -190,7 +190,7 @@ func TestIdleProcessesEnd(t *testing.T) {
 	executortest.Eventually(t, "it has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
-// Tasks start in a directory of their process, which is removed with it.
+// Tasks start in a directory of their process, which is removed with the process.
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -269,7 +269,7 @@ func TestCheckRunsNothing(t *testing.T) {
 	}
 }
 
-// An interpreter that is too old says so.
+// The error of an interpreter that is too old names its version.
 func TestOldInterpreter(t *testing.T) {
 	t.Parallel()
 	old := t.TempDir() + "/python3"

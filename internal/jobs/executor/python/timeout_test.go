@@ -32,7 +32,7 @@ func TestTimeout(t *testing.T) {
 				t.Errorf("%s: it took %v", body, d)
 			}
 			if threads > 1 && r.Suspects[40] && len(r.Failed) == 0 && !strings.HasPrefix(body, "time") {
-				continue // it held up others that were in hand
+				continue // it blocked others that ran
 			}
 			if e := r.Failed[40]; len(r.Failed) != 1 || e.Kind != jobs.KindTimeout || e.Message != "still running after 200ms" {
 				t.Errorf("%s: %v", body, r.Failed)
@@ -47,8 +47,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A task that could not end because another holds the interpreter lock, or the
-// event loop, is not blamed: which one it was shows when they are run alone.
+// A task that could not end because another holds the interpreter lock, or the event
+// loop, is not blamed: running them alone shows the culprit.
 func TestTimeoutOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]string{
@@ -94,7 +94,7 @@ async def f(x):
 	}
 }
 
-// What a task that ran out of time had started ends with it.
+// All that a task started ends with it when it runs out of time.
 func TestTimeoutKillsGrandchildren(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {

@@ -76,7 +76,7 @@ def f(x):
 	}
 }
 
-// An output that a later task changes is reported as it was.
+// An output that a later task changes is kept as it was.
 func TestMutableOutputs(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {
@@ -98,10 +98,10 @@ func TestMutableOutputs(t *testing.T) {
 	}
 }
 
-// Numbers come as they would one by one, whatever comes between them.
+// Numbers come as they would one by one, whatever is between them.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
-	const n = 150_000
+	const n = 180_000
 	source := `
 import json
 def random(x, n):                       # 64 bits; much faster than a seeded random.Random
