@@ -25,15 +25,25 @@ func chapterTitle(id string) string {
 	return ""
 }
 
+// wordRows are the first table of docs/glossary.md.
 var wordRows = [][2]string{
-	{"job", "What you submit: a program, its inputs, a policy. It is durable and has an address."},
-	{"task", "One input of a job, known by its index from 0. Its outcome is recorded once."},
+	{"chunk", "Neighbouring tasks that a process claims together. Their number follows the measured task time."},
+	{"claimed", "Leased to a lane. Not every claimed task runs yet: a process claims ahead."},
+	{"input", "One value of a job. The program runs once for it."},
+	{"job", "What you submit: a program, its inputs and a policy. It is durable and has an address."},
+	{"lane", "The work of one process for one job. A job has as many lanes as it may have processes."},
+	{"node", "One running server that executes tasks. Start more nodes on the same database for more cores."},
+	{"outcome", "How a task ended: succeeded with an output, failed with an error, or cancelled. It is recorded once."},
+	{"policy", "How tasks run: processes, threads, timeout, memory, attempts, failures allowed."},
+	{"process", "An operating-system process that runs tasks of one job, one after the other. It stays warm between them."},
 	{"program", "What runs for each input: a Python function or a command."},
-	{"policy", "How tasks are run: processes, threads, timeout, memory, attempts, failures allowed."},
-	{"process", "A worker that takes tasks of one job, many one after the other. It stays warm between them."},
-	{"chunk", "Neighbouring tasks that are handed to a process together. Their number follows measured task time."},
-	{"queue", "A class of work with a limit per core: cpu runs one process a core, io many."},
-	{"node", "One running server that executes tasks. Start more of them on the same database for more cores."},
+	{"queue", "A class of work with a limit per core: cpu runs one process per core, io several."},
+	{"run", "One execution of a job: from its submission, or from a retry, to its end."},
+	{"running", "Executing now: at most processes × threads tasks of a job."},
+	{"slot", "The right of one process to run on a core. A queue has a number of slots per core."},
+	{"speed-up report", "How well a job was spread over cores: a verdict and its figures."},
+	{"task", "One input of a job with its outcome, numbered from 0."},
+	{"timeline", "What ran where and when: one row per core, one block per chunk."},
 }
 
 // pythonRows say what a Python program meets that its author may not expect.
