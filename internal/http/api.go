@@ -86,9 +86,12 @@ func (failureLimitSchema) Schema(huma.Registry) *huma.Schema {
 	}
 }
 
+// deprecated marks an operation as deprecated.
+func deprecated(op *huma.Operation) { op.Deprecated = true }
+
 // route adds an operation to the site and to its description. The pattern is a
 // method and a path below the API's prefix.
-func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (*O, error)) {
+func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (*O, error), options ...func(*huma.Operation)) {
 	method, path, _ := strings.Cut(pattern, " ")
 	op := huma.Operation{
 		OperationID: id, Method: method, Path: apiPrefix + path, Summary: summary,
@@ -96,6 +99,9 @@ func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func
 	}
 	if method == http.MethodPost && !strings.Contains(path, "{") {
 		op.DefaultStatus = http.StatusCreated
+	}
+	for _, option := range options {
+		option(&op)
 	}
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*O, error) {
 		if odd := callOf(ctx).odd; odd != nil {

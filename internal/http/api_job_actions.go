@@ -57,9 +57,12 @@ type verbOutput struct {
 	Body     jobAnswer
 }
 
-// verb makes a call of one that changes a job's state. The conflict tells the
-// user why it is not possible now.
-func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, *store.Key) (*jobs.Job, error), conflict string) func(context.Context, *verbInput) (*verbOutput, error) {
+// A jobAction is a call that changes a job's state.
+type jobAction func(context.Context, *verbInput) (*verbOutput, error)
+
+// verb makes a call of do. The conflict is the message when the job's state does
+// not allow it.
+func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, *store.Key) (*jobs.Job, error), conflict string) jobAction {
 	return func(ctx context.Context, in *verbInput) (*verbOutput, error) {
 		user := callOf(ctx).user
 		key, err := newKey(in.Key, user, []byte(name+" "+in.ID))

@@ -3,6 +3,8 @@ package http
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -10,15 +12,15 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// StreamWindow is which part of a task stream is asked for.
-type StreamWindow struct {
-	From  time.Time `query:"from" doc:"Beginning of the window; without it when the job started, or for all jobs seconds before its end."`
-	To    time.Time `query:"to" doc:"End of the window; without it when the job ended, or now."`
-	Width int       `query:"width" minimum:"1" maximum:"10000" default:"1000" doc:"How many rectangles may stand side by side on a row, as many as there are pixels. Fewer are given where all of them would be more than 20,000."`
-	Since time.Time `query:"since" doc:"Only what begins then or later, and what is in hand: see next_since_ms. The window, and with it the resolution, should be as before."`
+// TimelineWindow is the part of a timeline that is asked for.
+type TimelineWindow struct {
+	From  time.Time `query:"from" doc:"Start of the window. Default: the start of the job, or for all jobs as many seconds as asked for before the end of the window."`
+	To    time.Time `query:"to" doc:"End of the window. Default: the end of the job, or now."`
+	Width int       `query:"width" minimum:"1" maximum:"10000" default:"1000" doc:"The greatest number of rectangles side by side on a row: the width in pixels. The answer has fewer where all rows together would have more than 20,000."`
+	Since time.Time `query:"since" doc:"Only rectangles that begin then or later, and leased ones: see next_since_ms. Ask for the same window as before, so that the resolution stays the same."`
 }
 
-func (w StreamWindow) query() (timeline.Query, error) {
+func (w TimelineWindow) query() (timeline.Query, error) {
 	q := timeline.Query{From: w.From, To: w.To, Width: w.Width, Since: w.Since}
 	var found jobs.Invalid
 	for _, t := range []struct {
@@ -38,14 +40,17 @@ func (w StreamWindow) query() (timeline.Query, error) {
 	return q, nil
 }
 
-type streamOutput struct{ Body *timeline.Timeline }
+type timelineOutput struct{ Body *timeline.Timeline }
 
-// jobStream answers the chunks of a job as rectangles.
-func (s *Site) jobStream(ctx context.Context, in *struct {
+// TimelineQuery is what a job's timeline is asked with.
+type TimelineQuery struct {
 	JobPath
 	RunNumber
-	StreamWindow
-}) (*streamOutput, error) {
+	TimelineWindow
+}
+
+// jobRects answers the chunks of a job as rectangles.
+func (s *Site) jobRects(ctx context.Context, in *TimelineQuery) (*timelineOutput, error) {
 	q, err := in.query()
 	if err != nil {
 		return nil, err
@@ -57,57 +62,81 @@ func (s *Site) jobStream(ctx context.Context, in *struct {
 	if q.Job, err = s.during(ctx, job, in.of(job)); err != nil {
 		return nil, err
 	}
-	return s.taskStream(ctx, q)
+	return s.rects(ctx, q)
 }
 
-// allStream is jobStream for all jobs that the caller may see.
-func (s *Site) allStream(ctx context.Context, in *struct {
-	StreamWindow
-	Seconds int `query:"seconds" minimum:"1" maximum:"86400" default:"60" doc:"Length of the window where there is no from."`
-}) (*streamOutput, error) {
+// allTimeline answers the chunks of all jobs that the caller may see as
+// rectangles.
+func (s *Site) allTimeline(ctx context.Context, in *struct {
+	TimelineWindow
+	Seconds int `query:"seconds" minimum:"1" maximum:"86400" default:"60" doc:"Length of the window if from is not given."`
+}) (*timelineOutput, error) {
 	q, err := in.query()
 	if err != nil {
 		return nil, err
 	}
 	q.Last = time.Duration(in.Seconds) * time.Second
 	if q.From.IsZero() && q.To.IsZero() && q.Since.IsZero() {
-		out, err := s.latestStream(ctx, store.As(callOf(ctx).user), q)
+		out, err := s.latestTimeline(ctx, store.As(callOf(ctx).user), q)
 		if err != nil {
 			return nil, err
 		}
-		return &streamOutput{out}, nil
+		return &timelineOutput{out}, nil
 	}
-	return s.taskStream(ctx, q)
+	return s.rects(ctx, q)
 }
 
-func (s *Site) taskStream(ctx context.Context, q timeline.Query) (*streamOutput, error) {
+func (s *Site) rects(ctx context.Context, q timeline.Query) (*timelineOutput, error) {
 	out, err := s.store.Timeline(ctx, store.As(callOf(ctx).user), q)
 	if err != nil {
 		return nil, err
 	}
-	return &streamOutput{out}, nil
+	return &timelineOutput{out}, nil
 }
 
-type timelineInput struct {
-	JobPath
-	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"50"`
-	After int64 `query:"cursor" minimum:"0" doc:"The next_cursor of the page before."`
+// JobTimeline is a timeline and, where it is asked for, a page of its chunks.
+type JobTimeline struct {
+	timeline.Timeline
+	Items []jobs.Bar `json:"items,omitzero" required:"false" doc:"Chunks in the order of their claims, not merged. Only if the request has limit or cursor, or none of from, to, width and since."`
+	Next  *string    `json:"next_cursor" doc:"Pass it as cursor to get the following page of items; null on the last one and without items."`
 }
 
-// timeline lists the chunks of a job in the order of their claims.
-func (s *Site) timeline(ctx context.Context, in *timelineInput) (*listOutput[jobs.Bar], error) {
-	job, err := s.one(ctx, in.ID)
+type jobTimelineOutput struct{ Body JobTimeline }
+
+type jobTimelineInput struct {
+	TimelineQuery
+	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"50" doc:"The greatest number of items."`
+	After int64 `query:"cursor" minimum:"0" doc:"The next_cursor of the page of items before."`
+}
+
+// jobTimeline answers the chunks of a job as rectangles, and, for clients of the
+// first version, one by one.
+func (s *Site) jobTimeline(ctx context.Context, in *jobTimelineInput) (*jobTimelineOutput, error) {
+	rects, err := s.jobRects(ctx, &in.TimelineQuery)
 	if err != nil {
 		return nil, err
 	}
-	bars, err := s.store.Bars(ctx, job.ID, in.After, in.Limit+1)
+	out := &jobTimelineOutput{JobTimeline{Timeline: *rects.Body}}
+	if !wantsChunks(callOf(ctx).r.URL.Query()) {
+		return out, nil
+	}
+	bars, err := s.store.Bars(ctx, in.ID, in.After, in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	next := ""
 	if len(bars) > in.Limit {
 		bars = bars[:in.Limit]
-		next = fmt.Sprint(bars[in.Limit-1].Chunk)
+		next := fmt.Sprint(bars[in.Limit-1].Chunk)
+		out.Body.Next = &next
 	}
-	return listOf(bars, next), nil
+	out.Body.Items = append([]jobs.Bar{}, bars...)
+	return out, nil
+}
+
+// wantsChunks reports whether a query asks for a job's chunks one by one.
+func wantsChunks(query url.Values) bool {
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(names, query.Has)
+	}
+	return given("limit", "cursor") || !given("from", "to", "width", "since")
 }

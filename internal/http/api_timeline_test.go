@@ -120,6 +120,62 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// The former addresses answer what the timeline's answers, which has a job's chunks
+// one by one besides for those that ask for no part of it.
+func TestTimelineAtItsFormerAddresses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(6)
+	s.record(id, s.lease(id, 4))
+	s.record(id, s.lease(id, 2))
+	job := "/api/v1/jobs/" + id
+	for former, now := range map[string]string{
+		job + "/stream?width=100":         job + "/timeline?width=100",
+		job + "/stream?run=1&width=7":     job + "/timeline?run=1&width=7",
+		"/api/v1/stream?seconds=3600":     "/api/v1/timeline?seconds=3600",
+		"/api/v1/stream?to=" + future:     "/api/v1/timeline?to=" + future,
+		"/api/v1/stream?from=2020-01-01T": "/api/v1/timeline?from=2020-01-01T",
+	} {
+		was, is := s.get(former), s.get(now)
+		var a, b map[string]any
+		was.into(t, &a)
+		is.into(t, &b)
+		for _, clock := range []string{"now_ms", "to_ms", "base", "from_ms", "since_ms", "next_since_ms", "first_ms", "resolution_ms", "rects", "next_cursor", "instance", "detail"} {
+			delete(a, clock)
+			delete(b, clock)
+		}
+		if was.StatusCode != is.StatusCode || len(a) < 3 || !cmp.Equal(a, b) {
+			t.Errorf("%s: %d %s\n%s: %d %s", former, was.StatusCode, cut(was.text), now, is.StatusCode, cut(is.text))
+		}
+	}
+	for query, want := range map[string]int{"": 2, "?limit=1": 1, "?cursor=0&width=9": 2, "?run=1": 2, "?width=9": -1, "?from=2020-01-01T00:00:00Z": -1, "?since=2020-01-01T00:00:00Z": -1} {
+		var got struct {
+			Rows  []any
+			Rects *timeline.Rects
+			Items *[]jobs.Bar
+		}
+		s.get(job+"/timeline"+query).into(t, &got)
+		if n := len(got.Rows); n == 0 || got.Rects == nil || len(got.Rects.Row) == 0 {
+			t.Errorf("%q: %+v", query, got)
+		}
+		if (got.Items == nil) != (want < 0) || got.Items != nil && len(*got.Items) != want {
+			t.Errorf("%q: items %+v, want %d", query, got.Items, want)
+		}
+	}
+	var api struct {
+		Paths map[string]map[string]struct{ Deprecated bool }
+	}
+	s.get("/api/v1/openapi.json").into(t, &api)
+	for path, former := range map[string]bool{"/jobs/{id}/stream": true, "/stream": true, "/jobs/{id}/timeline": false, "/timeline": false} {
+		if op, ok := api.Paths["/api/v1"+path]["get"]; !ok || op.Deprecated != former {
+			t.Errorf("%s: %+v", path, op)
+		}
+	}
+}
+
+// future is an end of a window that is not reached yet.
+const future = "2999-01-01T00:00:00Z"
+
 // drawn is how many rectangles the page has drawn.
 func (b *tab) drawn() int {
 	b.t.Helper()

@@ -10,6 +10,9 @@ import (
 	"net/url"
 )
 
+// formMemory is how much of a form is kept in memory; the rest is kept in files.
+const formMemory = 16 << 20
+
 // parseForm reads a form of either encoding into r.PostForm. (net/http drops a
 // plain form of more than 10 MB without an error where it looks for both.)
 func parseForm(r *http.Request) error {
@@ -33,7 +36,7 @@ func parseForm(r *http.Request) error {
 	return nil
 }
 
-// formError tells apart why a form could not be read.
+// formError returns the error for a form that could not be read.
 func formError(err error) error {
 	switch {
 	case errors.Is(err, errTooLarge) || errors.Is(err, errSlowBody) || errors.Is(err, errBrokenBody):

@@ -202,7 +202,7 @@ func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {
 
 // fromPage makes a form's handler of a call that changes a job, and leads back
 // to the job's page.
-func (s *Site) fromPage(call func(context.Context, *verbInput) (*verbOutput, error)) handlerFunc {
+func (s *Site) fromPage(call jobAction) handlerFunc {
 	return fromForm(jobs.Submitter, "id", "/jobs/", func(ctx context.Context, id string) error {
 		_, err := call(ctx, &verbInput{JobPath: JobPath{id}})
 		return err

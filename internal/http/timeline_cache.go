@@ -11,19 +11,19 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// streamGap is between two readings of the same stream for those who look on.
-const streamGap = 500 * time.Millisecond
+// timelineGap is the least time between two reads of the same timeline.
+const timelineGap = 500 * time.Millisecond
 
-// latestStream is the task stream of all jobs up to now, read once for all who
-// may see the same and draw it as finely.
-func (s *Site) latestStream(ctx context.Context, v store.Viewer, q timeline.Query) (*timeline.Timeline, error) {
+// latestTimeline returns the timeline of all jobs up to now, read once for all
+// viewers that may see the same jobs and draw it with the same resolution.
+func (s *Site) latestTimeline(ctx context.Context, v store.Viewer, q timeline.Query) (*timeline.Timeline, error) {
 	key := fmt.Sprint(audience(v), q.Last, timeline.Unit(q.Last, q.Width))
-	return s.timelines.Get(ctx, key, streamGap, func(ctx context.Context) (*timeline.Timeline, error) {
+	return s.timelines.Get(ctx, key, timelineGap, func(ctx context.Context) (*timeline.Timeline, error) {
 		return s.store.Timeline(ctx, v, q)
 	})
 }
 
-// audience is what those have in common who may see the same jobs.
+// audience returns a viewer that is equal for all that may see the same jobs.
 func audience(v store.Viewer) store.Viewer {
 	if v.All {
 		v.UserID = ""
@@ -31,8 +31,8 @@ func audience(v store.Viewer) store.Viewer {
 	return v
 }
 
-// timelineTables are the task stream of all jobs as a table, one for all pages of
-// those who may see the same.
+// timelineTables hold the timeline of all jobs as a table, one for all pages of
+// viewers that may see the same jobs.
 type timelineTables struct {
 	mu sync.Mutex
 	of map[store.Viewer]*sharedTimelineTable
@@ -45,7 +45,7 @@ type sharedTimelineTable struct {
 	timelineTable
 }
 
-// forgetTable is how long a table is kept that nobody asks for.
+// forgetTable is how long an unused table is kept.
 const forgetTable = time.Minute
 
 func (t *timelineTables) fill(ctx context.Context, s *Site, v store.Viewer) (views.TimelineView, error) {
