@@ -256,7 +256,7 @@ func (s *Store) LeaveTurn(ctx context.Context, turn int64, job string) (left boo
 }
 
 // maxTurnAttempts is how often River tries a turn that fails on its node's
-// account. After that the sweep inserts a fresh one.
+// account. After that recovery inserts a fresh one.
 const maxTurnAttempts = 100
 
 // ReleaseUnseen makes available again the turns that River has as running on a

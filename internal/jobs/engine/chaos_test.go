@@ -26,10 +26,10 @@ var (
 	chaosSeed = flag.Uint64("chaos.seed", 0, "seed of the chaos test's schedule; 0 takes a fresh one")
 )
 
-// TestChaos runs a job on three nodes while nodes, worker processes and
-// Postgres are killed by a random schedule, and then proves that no task was
-// lost, every outcome is right and recorded once, the counts are exact, and no
-// more tasks were run again than were in flight at a kill.
+// TestChaos runs a job on three nodes while a random schedule kills nodes, worker
+// processes and Postgres. No task may be lost, every outcome must be right and recorded
+// once, the counts must be exact, and no more tasks may run again than were in flight
+// at a kill.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	tasks, nodeKills, postgresKills := 8_000, 4, 1
@@ -105,7 +105,8 @@ def f(x):
 	}
 }
 
-// claimed returns how many tasks of a job are claimed, and may be until a kill.
+// claimed returns an upper bound of the tasks of a job that are claimed, or will be
+// until a kill that follows at once.
 func (n *node) claimed(t *testing.T, id string) int64 {
 	j, err := n.store.Job(t.Context(), store.As(n.admin), id)
 	if err != nil {
@@ -145,8 +146,8 @@ func (n *node) checkSquares(t *testing.T, id string, tasks int) {
 	}
 }
 
-// readMarks counts how often each task ran, by the lines of the files in marks, and
-// the files.
+// readMarks counts how often each task ran, by the lines of the files in marks. Each
+// worker process writes one file.
 func readMarks(t *testing.T, marks string, tasks int) (ran []int, processes int) {
 	t.Helper()
 	ran = make([]int, tasks)

@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A program that no node has is refused before its job is made. Another node may
-// have what this one lacks.
+// Submit refuses a program that no node has. Another node may have what this one
+// lacks.
 func TestMissingProgramIsRefused(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

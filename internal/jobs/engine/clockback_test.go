@@ -11,10 +11,9 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestDatabaseClockSetBack sets the database's clock back while tasks run, wait
-// for their next attempt, and are leased to a lane that does not know of it: all
-// times that were written lie in the future then. Everything ends as if it had
-// not happened.
+// TestDatabaseClockSetBack sets the database's clock back while tasks run, wait for
+// their next attempt, and are leased to a lane that does not know of it. All times
+// written before lie in the future then. Everything must end as without it.
 func TestDatabaseClockSetBack(t *testing.T) {
 	t.Parallel()
 	for name, off := range map[string]time.Duration{"ten minutes": 10 * time.Minute, "a day": 24 * time.Hour} {

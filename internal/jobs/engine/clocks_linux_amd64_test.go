@@ -18,10 +18,10 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// startSkewed starts a command whose wall clock is off by the given time: Go
-// asks the kernel's vDSO for the time, and in the memory of this one process its
-// clock_gettime is overwritten before the first instruction runs. What the
-// process starts in turn has the right time.
+// startSkewed starts a command whose wall clock is off by the given time. Go reads the
+// clock from the kernel's vDSO: startSkewed overwrites its clock_gettime in the memory
+// of the process before the first instruction runs. Children of the process have the
+// right time.
 func startSkewed(t *testing.T, cmd *osexec.Cmd, off time.Duration) {
 	t.Helper()
 	symbol, err := vdsoSymbol("__vdso_clock_gettime")
@@ -61,7 +61,7 @@ func startSkewed(t *testing.T, cmd *osexec.Cmd, off time.Duration) {
 	}
 }
 
-// vdsoBase is where the kernel has put the vDSO of a process.
+// vdsoBase returns the address of the vDSO of a process.
 func vdsoBase(pid int) (uint64, error) {
 	const sysinfoHeader = 33 // AT_SYSINFO_EHDR
 	vector, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
@@ -76,8 +76,7 @@ func vdsoBase(pid int) (uint64, error) {
 	return 0, errors.New("there is none")
 }
 
-// vdsoSymbol is the offset of a function in the vDSO, which is the same in
-// every process.
+// vdsoSymbol returns the offset of a function in the vDSO, the same in every process.
 func vdsoSymbol(name string) (uint64, error) {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -125,7 +124,7 @@ func startSkewedNode(t *testing.T, url string, off time.Duration) *os.Process {
 	cmd.Stderr = t.Output()
 	startSkewed(t, cmd, off)
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended long ago
+		_ = cmd.Process.Kill() // it may have ended before
 		_ = cmd.Wait()
 	})
 	return cmd.Process
@@ -155,11 +154,11 @@ func TestEngineWithAWrongClock(t *testing.T) {
 	}
 }
 
-// wrongClock tells a process how much its clock should be off.
+// wrongClock is the environment variable with how much a process's clock is off.
 const wrongClock = "ALLCORES_TEST_CLOCK"
 
-// TestRightNow proves that this process has the clock it should have, which is
-// the right one except in a process of TestEngineWithAWrongClock.
+// TestRightNow checks this process's clock, which is right except in a process of
+// TestEngineWithAWrongClock.
 func TestRightNow(t *testing.T) {
 	t.Parallel()
 	want := time.Duration(0)
@@ -180,9 +179,8 @@ func TestRightNow(t *testing.T) {
 }
 
 // TestNodesWithWrongClocks has one node ten minutes ahead and one ten minutes
-// behind. They share a job, live by the database's clock, lose their connections
-// and one its life; nobody is taken for dead who is not, and no work waits for a
-// clock.
+// behind. They share a job, lose their connections, and one is killed. They must live by
+// the database's clock: no living node is declared dead, and no work waits for a clock.
 func TestNodesWithWrongClocks(t *testing.T) {
 	t.Parallel()
 	url, dir := template.New(t), t.TempDir()
@@ -236,7 +234,7 @@ func TestNodesWithWrongClocks(t *testing.T) {
 		}
 	}
 
-	// What the dead one had in hand is taken over when its lease has run out.
+	// The other node takes over the dead one's work when its lease has run out.
 	id = n.submit(t, marked(t.TempDir(), 5*time.Millisecond, total))
 	await(t, "tasks succeed", func() bool { return n.succeeded(t, id) > 100 })
 	if err := ahead.Kill(); err != nil {

@@ -84,7 +84,7 @@ func TestPauseAndResume(t *testing.T) {
 		t.Fatalf("%+v, %v", j, err)
 	}
 	var paused *jobs.Job
-	await(t, "tasks in hand finish", func() bool {
+	await(t, "running tasks finish", func() bool {
 		paused, err = n.store.Job(t.Context(), v, id)
 		return err == nil && paused.Counts.Running == 0
 	})

@@ -20,10 +20,10 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor"
 )
 
-// A tap stands between a node and Postgres and notes what the node sends:
-// transactions, each with its statements.
+// A tap is a proxy between a node and Postgres that records the node's transactions,
+// each with its statements.
 type tap struct {
-	cut    func(statement string) bool // to hang up instead of passing it on; nil for never
+	cut    func(statement string) bool // reports whether to hang up at a statement; nil for never
 	server string                      // the socket
 
 	mu           sync.Mutex
@@ -81,7 +81,7 @@ func (p *tap) serve(client net.Conn) error {
 		return err
 	}
 	defer server.Close()
-	// What stands before each point at which the server says that it is ready.
+	// The statements before each ReadyForQuery of the server.
 	synced := make(chan []string, 1024)
 	var back sync.WaitGroup
 	back.Go(func() {
@@ -139,7 +139,7 @@ func (p *tap) requests(to io.Writer, from io.Reader, synced chan<- []string) {
 	}
 }
 
-// answers copies what the server sends, and notes each transaction at its end.
+// answers copies what the server sends, and records each transaction at its end.
 func (p *tap) answers(to io.Writer, from io.Reader, synced <-chan []string) {
 	in, out := bufio.NewReaderSize(from, 1<<16), bufio.NewWriterSize(to, 1<<16)
 	var statements []string
@@ -198,9 +198,8 @@ func (p *tap) take() [][]string {
 }
 
 // TestCostOfAChunk counts every statement and transaction that a node sends for
-// a long job. A chunk may cost four statements and one commit, in one round
-// trip; a task nothing. What a node does whether it has work or not is told
-// apart by what an idle one does.
+// a long job. A chunk may cost four statements and one commit, in one round trip; a
+// task nothing. Statements that an idle node sends too do not count.
 func TestCostOfAChunk(t *testing.T) {
 	t.Parallel()
 	database := template.New(t)
@@ -209,7 +208,7 @@ func TestCostOfAChunk(t *testing.T) {
 	start(t, p.listen(t, database), engine.Options{
 		Role: engine.RoleWorker, Executors: map[string]executor.Executor{"python": squares{}}})
 	p.take()
-	const idle = 4 * time.Second // a node looks around at most every three seconds or so
+	const idle = 4 * time.Second // the period of the slowest background statements is about three seconds
 	pause(t.Context(), idle)
 	background := make(map[string]bool)
 	resting := p.take()
@@ -259,7 +258,7 @@ func TestCostOfAChunk(t *testing.T) {
 		for text, times := range texts {
 			t.Logf("%6d × %.100s", times, text)
 		}
-		// A turn is begun and ended; news are heard of some times a second.
+		// A turn begins and ends; notifications come some times a second.
 		extra := 10*turns + 20 + int(15*j.Elapsed(time.Now()).Seconds())
 		if statements > 4*chunks+extra {
 			t.Errorf("%d statements for %d chunks", statements, chunks)

@@ -65,7 +65,7 @@ def f(x):
 		t.Fatal(err)
 	}
 	j := n.end(t, id, 60*time.Second)
-	// The task in hand at the kill, if there was one, is the one that failed.
+	// The task that ran at the kill, if any, is the one that failed.
 	if j.Counts.Failed > 1 || j.Counts.Succeeded+j.Counts.Failed != 400 {
 		t.Errorf("%+v", j.Counts)
 	}
@@ -114,8 +114,8 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 	}
 }
 
-// A task that breaks its process for all others, which ends only later, is found
-// among those that ran before the end, and fails alone.
+// A task that breaks its process, which ends only later, is found among those that ran
+// before the end, and fails alone.
 func TestBreakingTaskFailsAlone(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -44,7 +44,7 @@ type Options struct {
 }
 
 // Checks list what is wrong with a program on this node without running it. Each
-// is nil where the node cannot tell.
+// is nil where the node cannot check.
 type Checks struct {
 	Python  func(context.Context, jobs.Python) ([]jobs.Violation, error)
 	Command func(context.Context, jobs.Command) ([]jobs.Violation, error)

@@ -30,7 +30,7 @@ func startOn(t testing.TB, url string, cores ...int) *node {
 	return start(t, url, engine.Options{Logger: logger, Cores: cores, Executors: map[string]executor.Executor{"python": py}, Checks: engine.Checks{Python: py.Check}})
 }
 
-// sleeps is a job of n tasks that sleep.
+// sleeps returns a job of n tasks that sleep.
 func sleeps(nap time.Duration, n int64) jobs.Spec {
 	return python(fmt.Sprintf("import time\ndef f(x):\n    time.sleep(%v)\n", nap.Seconds()), "f", rangeOf(n))
 }
@@ -59,7 +59,7 @@ func (n *node) leases(t testing.TB) []lease {
 	return list
 }
 
-// cancelAll ends what still runs, so that the node stops at once.
+// cancelAll cancels the jobs that still run, so that the node stops at once.
 func (n *node) cancelAll(t testing.TB, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
@@ -88,8 +88,8 @@ func (n *node) startedAfter(t testing.TB, id string, atMost time.Duration) time.
 	}
 }
 
-// stretched is a promised time on a machine that has a core to spare: where other
-// processes crowd the cores, it is as many times longer as a busy loop takes.
+// stretched returns a promised time for the present load of the machine: as many times
+// longer as a busy loop takes than its CPU time.
 func stretched(t testing.TB, promised time.Duration) time.Duration {
 	t.Helper()
 	runtime.LockOSThread()
@@ -115,7 +115,7 @@ func stretched(t testing.TB, promised time.Duration) time.Duration {
 // TestTenUsersBehindAMillionTasks submits ten users' small jobs behind a job
 // that keeps every core busy for long. Each must start within two seconds.
 func TestTenUsersBehindAMillionTasks(t *testing.T) {
-	// Not parallel: it measures.
+	// Not parallel: it measures time.
 	n := startReal(t, template.New(t))
 	big := n.submit(t, python("def f(x):\n    n = 0\n    for i in range(1000):\n        n += i * x\n    return n\n", "f", rangeOf(1_000_000)))
 	await(t, "the big job runs", func() bool { return n.succeeded(t, big) > 5000 })
@@ -184,8 +184,8 @@ def f(x):
 		spec.Priority = p
 		priority[n.submit(t, spec)] = p
 	}
-	// What came first stands at the slot already, until its patience is over and
-	// more urgent turns are fetched.
+	// The turns fetched first wait at the slot until their patience is over, and more
+	// urgent ones are fetched then.
 	await(t, "the most urgent stand at the slot", func() bool {
 		var waiting int
 		err := n.store.Pool.QueryRow(t.Context(), `
@@ -211,8 +211,8 @@ def f(x):
 	}
 }
 
-// TestRoundRobinWithinAPriority has three long jobs share one slot: none waits
-// for longer than the others' quanta, and all get on alike.
+// TestRoundRobinWithinAPriority has three long jobs share one slot. None may wait
+// longer than the others' quanta, and all must progress alike.
 func TestRoundRobinWithinAPriority(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
@@ -259,9 +259,8 @@ func TestRoundRobinWithinAPriority(t *testing.T) {
 	}
 }
 
-// TestWideAndNarrowJobsDoNotStarve has jobs that need all cores for each process
-// behind jobs that need one, and the other way round. Both kinds never end by
-// themselves.
+// TestWideAndNarrowJobsDoNotStarve has jobs that need all cores for each process behind
+// jobs that need one core, and the other way round. None of them ends by itself.
 func TestWideAndNarrowJobsDoNotStarve(t *testing.T) {
 	t.Parallel()
 	naps := map[string]time.Duration{"long tasks": 1200 * time.Millisecond} // longer than a turn waits for a slot
@@ -296,8 +295,8 @@ func TestWideAndNarrowJobsDoNotStarve(t *testing.T) {
 	}
 }
 
-// TestNewcomersDoNotStarveOthers has a job whose program takes long to load go on
-// while newcomers keep coming, each of which may ask for its slots.
+// TestNewcomersDoNotStarveOthers has a job whose program loads slowly progress while
+// new jobs keep coming, each of which may preempt its lanes.
 func TestNewcomersDoNotStarveOthers(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0, 1)

@@ -219,7 +219,7 @@ func newChunk(w *store.Work, lease store.Lease, failures int64, age time.Duratio
 // failLost records a task as failed that ran alone each time its node was lost.
 func (l *laneLoop) failLost(ctx context.Context, h *lease) {
 	lost := &jobs.TaskError{Kind: jobs.KindLost, Type: "lost",
-		Message: fmt.Sprintf("its node was lost %d times while nothing else was in hand there", h.Losses)}
+		Message: fmt.Sprintf("its node was lost %d times while only this task ran there", h.Losses)}
 	run := outcomes.Encoded{First: h.First, Count: 1, Outputs: outcomes.AppendFailure(nil, lost), Failed: []int32{0}, Durations: []byte{0, 0}}
 	l.record(ctx, h, executor.Update{Chunk: h.ID, Ended: true, Outcomes: []outcomes.Encoded{run}})
 }

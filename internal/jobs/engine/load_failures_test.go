@@ -21,7 +21,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A records keeps what is logged at a level or above.
+// A records keeps the messages logged at a level or above.
 type records struct {
 	level slog.Level
 	mu    sync.Mutex
@@ -38,9 +38,9 @@ func (r *records) Handle(_ context.Context, rec slog.Record) error {
 	return nil
 }
 
-// A load that fails is an attempt: it is tried again as the policy says, costs no
-// task that another lane can run, and ends the job when no lane could load the
-// program. Nothing of it is an error of the node.
+// A failed load is an attempt: the lane tries again as the policy says, other lanes run
+// its tasks, and the job ends when no lane could load the program. The node logs no
+// error.
 func TestFailedLoadIsAnAttempt(t *testing.T) {
 	t.Parallel()
 	logged := &records{level: slog.LevelWarn}
@@ -138,8 +138,8 @@ func TestOneNodeCannotLoad(t *testing.T) {
 	start(py)
 	spec := python("import time\ndef f(x):\n    time.sleep(0.02)\n    return x\n", "f", rangeOf(200))
 	spec.Policy.Processes = pointer(4)
-	// The node that the job is submitted to has it first: it ends there at once
-	// unless another lane is at work, as with two attempts.
+	// Turns begin on the node that gets the submission. With one attempt the job would
+	// end there at once unless another lane is at work.
 	spec.Policy.MaxAttempts = pointer(2)
 	j := n.end(t, n.submit(t, spec), 30*time.Second)
 	if j.State != jobs.Succeeded || j.Counts.Succeeded != 200 {
@@ -159,8 +159,8 @@ func (lacking) Run(ctx context.Context, l executor.Lane, in <-chan executor.Chun
 	return &executor.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
 }
 
-// A task that speaks to the server in the runner's place is found among its
-// neighbours and fails alone.
+// A task that writes messages in the runner's place is found among its neighbours and
+// fails alone.
 func TestForgingTaskFailsAlone(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -16,8 +16,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// startProcess brings up a node in a process of its own, which the test may
-// kill or stop.
+// startProcess starts a node in its own process, which the test may kill or stop.
 func startProcess(t *testing.T, url string) *os.Process {
 	t.Helper()
 	cmd := osexec.Command(os.Args[0])
@@ -27,20 +26,19 @@ func startProcess(t *testing.T, url string) *os.Process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGCONT) // it may have ended long ago
+		_ = cmd.Process.Signal(syscall.SIGCONT) // it may have ended before
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
 	return cmd.Process
 }
 
-// webNode is a node that only submits and watches.
+// webNode starts a node that only submits and reads.
 func webNode(t *testing.T, url string) *node {
 	return start(t, url, engine.Options{Role: engine.RoleWeb})
 }
 
-// marked is a job whose tasks leave a mark for each time they run, in files
-// below dir.
+// marked returns a job whose tasks leave a mark in files below dir each time they run.
 func marked(dir string, pause time.Duration, n int64) jobs.Spec {
 	return python(fmt.Sprintf(`
 import os, time
@@ -52,8 +50,8 @@ def f(x):
 `, dir, pause.Seconds()), "f", rangeOf(n))
 }
 
-// checkMarked proves that every task of a job made by marked was run and has
-// the right outcome once. It returns how often tasks were run again.
+// checkMarked checks that every task of a job made by marked ran and has the right
+// outcome once. It returns how often tasks ran again.
 func (n *node) checkMarked(t *testing.T, id, dir string, total int64) (again int) {
 	t.Helper()
 	for i, text := range n.outputs(t, id) {
@@ -128,7 +126,7 @@ func TestRestartedServerGoesOnAtOnce(t *testing.T) {
 	began := time.Now()
 	startProcess(t, url)
 	await(t, "the second node works", func() bool { return n.succeeded(t, id) > before })
-	// It need not wait for the lease of a process that is known to be gone.
+	// The lease of a process that is known to be gone is not waited for.
 	if took := time.Since(began); took > store.NodeLease-time.Second {
 		t.Errorf("the work was taken up after %v", took)
 	}
@@ -176,7 +174,7 @@ func TestStoppedNodeRecordsNothingLate(t *testing.T) {
 		t.Errorf("it recorded %d chunks late (%v)", after-before, err)
 	}
 	n.checkMarked(t, id, dir, total)
-	// Both nodes are good for another job.
+	// Both nodes can run another job.
 	if j := n.end(t, n.submit(t, python("def f(x): return x", "f", rangeOf(100))), 30*time.Second); j.State != jobs.Succeeded {
 		t.Errorf("afterwards: %+v", j)
 	}
@@ -227,7 +225,7 @@ func TestDatabaseKilledUnderLoad(t *testing.T) {
 	n.checkMarked(t, id, dir, total)
 }
 
-// TestPoisonTaskFailsAlone has a task that takes its whole node down, each time.
+// TestPoisonTaskFailsAlone has a task that kills its whole node each time.
 func TestPoisonTaskFailsAlone(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -248,7 +246,7 @@ def f(x):
 		}
 		node := startProcess(t, url)
 		gone := make(chan struct{})
-		go func() { _, _ = node.Wait(); close(gone) }() // its cleanup waits again, and is told so
+		go func() { _, _ = node.Wait(); close(gone) }() // the cleanup waits again and gets an error
 		await(t, "the node dies or the job ends", func() bool {
 			select {
 			case <-gone:

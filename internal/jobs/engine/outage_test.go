@@ -16,9 +16,9 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestWorkFlowsSoonAfterPostgresWasKilled kills Postgres under jobs that run,
-// wait in line and wait for another attempt. Within five seconds of its first
-// answer tasks must succeed again, and everything must end.
+// TestWorkFlowsSoonAfterPostgresWasKilled kills Postgres while jobs run, wait in line
+// and wait for another attempt. Tasks must succeed again within five seconds of its
+// first answer, and everything must end.
 func TestWorkFlowsSoonAfterPostgresWasKilled(t *testing.T) {
 	t.Parallel()
 	kills := 1
@@ -75,8 +75,8 @@ func TestWorkFlowsSoonAfterPostgresWasKilled(t *testing.T) {
 	}
 }
 
-// TestRecoveryOfADeadNodeBeginsInTime kills one of two nodes: what it had in
-// hand must be leased again within ten seconds.
+// TestRecoveryOfADeadNodeBeginsInTime kills one of two nodes. Its tasks must be leased
+// again within ten seconds.
 func TestRecoveryOfADeadNodeBeginsInTime(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -116,9 +116,8 @@ func TestRecoveryOfADeadNodeBeginsInTime(t *testing.T) {
 	}
 }
 
-// TestQueueIsServedAgainAfterAConnectionBroke cuts a node's connection in the
-// moment in which it begins to fetch from a queue with other limits. It must
-// begin again.
+// TestQueueIsServedAgainAfterAConnectionBroke cuts a node's connection when it begins
+// to fetch from a queue whose limits have changed. It must try again.
 func TestQueueIsServedAgainAfterAConnectionBroke(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestLongTask has one task run for long while other jobs come and go. It holds
-// no transaction open, its job shows it as running, and nobody takes it away.
+// TestLongTask has one task run for long while other jobs come and go. It must hold no
+// transaction open, count as running, and keep its lease.
 func TestLongTask(t *testing.T) {
 	t.Parallel()
 	long := 6 * time.Second
@@ -47,8 +47,8 @@ func TestLongTask(t *testing.T) {
 		if j.State != jobs.Running || j.Counts.Running != 1 || j.Counts.Waiting != 0 {
 			t.Errorf("while the task runs: %s, %+v", j.State, j.Counts)
 		}
-		// Who listens is idle and yet in a transaction, with the time of its last
-		// statement, for the moment in which it passes news on.
+		// A listening connection is in a transaction, with the time of its last
+		// statement, while it delivers a notification.
 		rows, err := n.store.Pool.Query(t.Context(), `
 			select state, clock_timestamp() - xact_start, query from pg_stat_activity
 			where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and state <> 'idle' and xact_start is not null`)
@@ -89,8 +89,8 @@ func TestLongTask(t *testing.T) {
 	}
 }
 
-// TestChunkSizeIsKept: a policy's chunk_size is the size of every chunk but the
-// last, and of those that begin where something was given back.
+// TestChunkSizeIsKept: a policy's chunk_size is the size of every chunk but the last and
+// those that begin at tasks given back.
 func TestChunkSizeIsKept(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -100,7 +100,7 @@ func TestChunkSizeIsKept(t *testing.T) {
 		{Processes: pointer(1), MaxFailures: pointer(jobs.FailureLimit("5"))},
 	} {
 		policy.ChunkSize = pointer(37)
-		// Tasks of very different length, for which no single size would be chosen.
+		// Tasks of very different length, for which the estimate would vary the size.
 		spec := python("import time\ndef f(x):\n    if x % 100 == 0: time.sleep(0.1)\n    return x\n", "f", rangeOf(1003))
 		spec.Policy = policy
 		id := n.submit(t, spec)
@@ -124,9 +124,9 @@ func TestChunkSizeIsKept(t *testing.T) {
 	}
 }
 
-// TestRetriesWaitWithoutALane has every task of a job fail twice on a node with
-// one core. While they wait for their next attempt another job has the core;
-// each attempt is kept, and the waits double, each with a jitter of its own.
+// TestRetriesWaitWithoutALane has every task of a job fail twice on a node with one
+// core. Another job must run while they wait for their next attempt, each attempt must
+// be kept, and the waits must double, each with its own jitter.
 func TestRetriesWaitWithoutALane(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
@@ -161,7 +161,7 @@ def f(x):
 	ended := make(map[wait]time.Time)
 	began := make(map[wait]time.Time)
 	for _, l := range n.leases(t) {
-		if l.Job == failing { // it had one task, whether it kept it or not
+		if l.Job == failing { // each of its chunks had one task
 			began[wait{l.First, l.Attempt}], ended[wait{l.First, l.Attempt + 1}] = l.Leased, *l.Finished
 		}
 	}
@@ -189,13 +189,13 @@ def f(x):
 	}
 }
 
-// wait is what waits: an attempt of a task, from 1.
+// A wait is the wait for an attempt, from 2, of a task.
 type wait struct {
 	task    int64
 	attempt int
 }
 
-// noteDue keeps what enters the backlog, which forgets what is claimed from it.
+// noteDue copies what enters the backlog to a table: claims delete from the backlog.
 func (n *node) noteDue(t *testing.T) {
 	t.Helper()
 	_, err := n.store.Pool.Exec(t.Context(), `
@@ -240,7 +240,7 @@ func (n *node) checkAttempts(t *testing.T, j *jobs.Job, task int64) {
 
 // TestFixedChunksSpreadOverTheLanes has four tasks that wait for each other. With
 // as many processes and a fixed chunk_size no process may keep one waiting
-// behind another: nobody would give it back.
+// behind another: such a chunk is never given back.
 func TestFixedChunksSpreadOverTheLanes(t *testing.T) {
 	t.Parallel()
 	url, dir := template.New(t), t.TempDir()
@@ -263,8 +263,8 @@ def f(x):
 	}
 }
 
-// TestNoTaskWaitsBehindALongOne: a process that has a long task in hand keeps
-// nothing else, which other processes could run.
+// TestNoTaskWaitsBehindALongOne: a process that runs a long task holds no task that
+// another process could run.
 func TestNoTaskWaitsBehindALongOne(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -282,13 +282,13 @@ func TestNoTaskWaitsBehindALongOne(t *testing.T) {
 	n.cancelAll(t, id)
 }
 
-// A job that only waits for its next attempt gets a turn when that is due, not
-// with the next sweep.
+// A job that only waits for its next attempt gets a turn when that is due, not at the
+// next round of recovery.
 func TestRetriesAreOnTime(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
 	best := time.Hour
-	for range 3 { // other tests may hold this one up
+	for range 3 { // other tests may delay this one
 		spec := python(fmt.Sprintf(`
 import os
 def f(x):

@@ -116,8 +116,8 @@ def f(x):
 	}
 }
 
-// A job that is retried, and another one of the same program, find the module as it
-// is when the source has just been run, though the process may be the same.
+// A retried job, and another one of the same program, find the module in the state
+// right after its source ran, though the process may be the same.
 func TestRetryLoadsTheModuleAnew(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -147,7 +147,7 @@ func TestMaxFailuresStopsTheJob(t *testing.T) {
 	spec := python("def f(x):\n    if x >= 100: raise ValueError(x)\n", "f", rangeOf(1_000_000))
 	spec.Policy.MaxFailures = pointer(jobs.FailureLimit("5"))
 	j := n.end(t, n.submit(t, spec), 60*time.Second)
-	// Each of the two processes may have started one more before it heard.
+	// Each of the two processes may have started one more before it was halted.
 	if j.State != jobs.Failed || j.Counts.Failed < 6 || j.Counts.Failed > 12 || j.Counts.Cancelled < 999_000 || !strings.Contains(j.Reason, "max_failures") {
 		t.Errorf("%+v", j)
 	}
@@ -177,8 +177,8 @@ func TestSourceIsCompiledAtSubmit(t *testing.T) {
 	}
 }
 
-// Of long tasks that come last each core has its share: at the end none waits for
-// another longer than a few of them take.
+// Long tasks that come last are spread over the cores: at the end no core idles for
+// longer than a few of them take.
 func TestSkewedTasksAreBalanced(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -207,7 +207,7 @@ def f(x):
 		}
 	}
 	if tail := ends[0].Sub(ends[1]).Abs(); len(ends) != 2 || tail > 300*time.Millisecond {
-		t.Errorf("%d lanes, of which one ended %v before the other", len(ends), tail)
+		t.Errorf("%d lanes; one ended %v before the other", len(ends), tail)
 		for _, b := range bars {
 			t.Logf("%+v", b)
 		}

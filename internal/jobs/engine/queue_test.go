@@ -20,8 +20,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// startServing is startReal for a node that serves only some queues, or keeps to
-// a memory floor.
+// startServing is startReal for a node that serves only some queues, or has a memory
+// floor.
 func startServing(t testing.TB, url string, o engine.Options) *node {
 	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -38,8 +38,8 @@ func (n *node) setQueue(t *testing.T, name string, l jobs.QueueLimits) {
 	}
 }
 
-// witness is a job whose tasks write down, in dir, when they ran and where:
-// lines of start and end in seconds, and the cores they might run on.
+// witness returns a job whose tasks record in dir when and where they ran: lines with
+// start and end in seconds, and the cores that they may run on.
 func witness(dir, queue string, n int64) jobs.Spec {
 	spec := python(fmt.Sprintf(`
 import os, time
@@ -55,7 +55,7 @@ def f(x):
 	return spec
 }
 
-// A sighting is one task as its witness saw it.
+// A sighting is one task as it recorded itself.
 type sighting struct {
 	begin, end float64 // seconds on the machine's monotonic clock
 	cores      string
@@ -87,8 +87,8 @@ func sightings(t *testing.T, dir string) (all []sighting) {
 	return all
 }
 
-// atOnce is the greatest number of tasks that ran at once among those that began
-// after a moment.
+// atOnce returns the greatest number of tasks that ran at once, of those that began
+// after a given time.
 func atOnce(all []sighting, after float64) int {
 	type event struct {
 		at float64
@@ -189,7 +189,7 @@ func TestPausedQueueStartsNothing(t *testing.T) {
 	if err := n.store.PauseQueue(t.Context(), "cpu", true); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "tasks in hand are done", func() bool { return n.turns(t, id, "running") == 0 })
+	await(t, "running tasks are done", func() bool { return n.turns(t, id, "running") == 0 })
 	done := n.succeeded(t, id)
 	late := n.submit(t, python("def f(x): return x", "f", rangeOf(3)))
 	other := python("def f(x): return x", "f", rangeOf(3))
@@ -210,8 +210,8 @@ func TestPausedQueueStartsNothing(t *testing.T) {
 	}
 }
 
-// TestLongTaskOutlivesAChangeOfItsQueue has River replace what fetches for a
-// queue while a task of it runs on.
+// TestLongTaskOutlivesAChangeOfItsQueue replaces River's fetching of a queue while a
+// task of it runs.
 func TestLongTaskOutlivesAChangeOfItsQueue(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -258,7 +258,7 @@ func TestDrainedNodeTakesNothing(t *testing.T) {
 		}
 		return count
 	}
-	await(t, "the drained node has nothing in hand and the other works", func() bool {
+	await(t, "the drained node runs nothing and the other works", func() bool {
 		return leased(n.NodeID()) == 0 && leased(other.NodeID()) > 0
 	})
 	var before int
@@ -293,7 +293,7 @@ func TestNodeServesOnlyItsQueues(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 	if j, err := n.store.Job(t.Context(), store.As(n.admin), cpu); err != nil || j.State != jobs.Queued {
-		t.Errorf("a job of a queue that nobody serves: %+v, %v", j, err)
+		t.Errorf("a job of a queue that no node serves: %+v, %v", j, err)
 	}
 	startServing(t, url, engine.Options{Queues: []string{"cpu"}})
 	if j := n.end(t, cpu, 20*time.Second); j.State != jobs.Succeeded {
@@ -326,7 +326,7 @@ func TestDeletedQueue(t *testing.T) {
 	}
 }
 
-// TestMemoryFloor has a floor that no machine is above.
+// TestMemoryFloor has a floor that is above any machine's free memory.
 func TestMemoryFloor(t *testing.T) {
 	t.Parallel()
 	n := startServing(t, template.New(t), engine.Options{MemoryFloor: 1})

@@ -23,7 +23,7 @@ func TestWaitForASlotIsReported(t *testing.T) {
 		j, err := n.store.Job(t.Context(), store.As(n.admin), first)
 		return err == nil && j.Counts.Succeeded > 0
 	})
-	// The newcomer gets the slot for up to a second.
+	// The new job gets the slot for up to a second.
 	second := n.submit(t, python(source, "f", rangeOf(30)))
 	n.end(t, second, time.Minute)
 	job := n.end(t, first, time.Minute)

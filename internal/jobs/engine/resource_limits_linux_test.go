@@ -21,7 +21,7 @@ import (
 	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A task that takes more than the limit fails alone, however the limit is held.
+// A task that exceeds the memory limit fails alone, with a control group and without.
 func TestMemoryLimitFailsOneTask(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -55,7 +55,7 @@ func TestMemoryLimitFailsOneTask(t *testing.T) {
 	}
 }
 
-// What a worker process that is killed had taken runs again within a second.
+// The tasks of a killed worker process run again within a second.
 func TestTasksOfAKilledProcessRunAgainSoon(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -92,8 +92,8 @@ def f(x):
 	}
 }
 
-// A process is pinned to as many cores as its policy says, and its libraries
-// are told so; where nothing is pinned they are told the number alone.
+// A process is pinned to as many cores as its policy says, and its environment names
+// them to libraries; where the queue is not pinned it has their number alone.
 func TestCoresPerProcess(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

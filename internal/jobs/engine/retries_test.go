@@ -101,8 +101,7 @@ func TestTakeRetries(t *testing.T) {
 	}
 }
 
-// TestLossesCountFromWhenATaskIsAlone: what a task was lost with others does not
-// count.
+// TestLossesCountFromWhenATaskIsAlone: losses together with other tasks do not count.
 func TestLossesCountFromWhenATaskIsAlone(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ of, count, losses, more, want int }{

@@ -26,8 +26,8 @@ import (
 
 var soak = flag.Duration("soak", 3*time.Second, "how long the soak test churns jobs; sizes are judged from 60s on")
 
-// churned are the jobs that the soak test runs, one after the other by each of
-// its users: between them they write to every table.
+// churned returns the jobs that the soak test repeats, each on its own goroutine.
+// Together they write to every table.
 func churned() []jobs.Spec {
 	numbers := make([]json.RawMessage, 500)
 	for i := range numbers {
@@ -47,10 +47,10 @@ func churned() []jobs.Spec {
 // looks is how often the soak test reads the sizes of the tables.
 const looks = 12
 
-// TestSoak submits, runs and deletes jobs all the time and watches what the
-// database takes on disk. In a long run no table may be larger in the second
-// half than one and a half times what it was in the first. Only River keeps its
-// ended jobs for longer than such a run: there it is the size of a row.
+// TestSoak submits, runs and deletes jobs all the time and measures the tables on disk.
+// In a long run no table may be larger in the second half than one and a half times what
+// it was in the first. River keeps ended jobs for longer than such a run: of its table
+// the size of a row counts.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	url, _ := ownPostgres(t)
@@ -73,7 +73,7 @@ func TestSoak(t *testing.T) {
 				}
 				j, err := n.Await(t.Context(), engine.AwaitRequest{Job: id, Viewer: store.As(n.admin), AtMost: 60 * time.Second})
 				if errors.Is(err, jobs.ErrNotFound) {
-					err = nil // it had ended, and was removed before it was looked at
+					err = nil // it had ended, and was removed before Await read it
 				}
 				if err != nil || j != nil && (!j.State.Ended() || j.State == jobs.Cancelled) {
 					t.Errorf("%+v, %v", j, err)
@@ -102,7 +102,7 @@ func TestSoak(t *testing.T) {
 			t.Errorf("looked at %s %d times", table, len(sizes[table]))
 		}
 	}
-	// Jobs are kept for a second, and looked for every two.
+	// Jobs are kept for a second, and removed every two.
 	if ran.Load() < 5 || *soak >= 10*time.Second && kept > ran.Load()/2 {
 		t.Errorf("of %d jobs %d are kept", ran.Load(), kept)
 	}
@@ -146,7 +146,7 @@ func checkGrowth(t *testing.T, sizes map[string][]float64) {
 		}
 		t.Logf("%-20s%s", name, line.String())
 		before, after := slices.Max(sizes[name][:looks/2]), slices.Max(sizes[name][looks/2:])
-		const small = 1024 // what one vacuum more or less makes
+		const small = 1024 // the difference that one vacuum makes
 		if *soak >= time.Minute && name != "river_job" && after > max(before, small)*1.5 {
 			t.Errorf("%s grew from %.0f to %.0f KiB", name, before, after)
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// squares is an executor of its own: it squares numbers in this process, so
-// that what the engine costs can be told from what Python does.
+// squares is an executor that squares numbers in this process, to measure the engine
+// without Python.
 type squares struct{}
 
 func (squares) Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, report func(executor.Update)) error {

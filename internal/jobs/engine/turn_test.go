@@ -9,7 +9,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// turns is how many River jobs of a job are in a state.
+// turns counts the River jobs of a job in a state.
 func (n *node) turns(t *testing.T, id, state string) (count int) {
 	t.Helper()
 	err := n.store.Pool.QueryRow(context.Background(), `

@@ -9,9 +9,9 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestMeter runs a job whose tasks take 2 ms, of which each tenth fails at its
-// first attempt, and each hundredth for good.
-func TestMeter(t *testing.T) {
+// TestUsageSamples runs a job whose tasks take 2 ms; each tenth fails at its first
+// attempt, and each hundredth at both.
+func TestUsageSamples(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
 	n := startReal(t, url)

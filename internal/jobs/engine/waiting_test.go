@@ -18,7 +18,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// why is what holds a job back now; of no kind where nothing does.
+// why returns why a job waits now; its kind is empty where it does not.
 func (n *node) why(t testing.TB, id string) jobs.Waiting {
 	t.Helper()
 	j, err := n.store.Job(t.Context(), store.As(n.admin), id)
@@ -35,8 +35,8 @@ func (n *node) why(t testing.TB, id string) jobs.Waiting {
 	return *w
 }
 
-// waitsFor polls until a job waits for that kind of reason, in words that contain
-// all of the given ones.
+// waitsFor polls until a job waits for a kind of reason with a message that contains all
+// of the given words.
 func (n *node) waitsFor(t testing.TB, id string, kind jobs.WaitKind, words ...string) jobs.Waiting {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -53,7 +53,7 @@ func (n *node) waitsFor(t testing.TB, id string, kind jobs.WaitKind, words ...st
 	}
 }
 
-// gated is a job of n tasks that last until the file is there.
+// gated returns a job of n tasks that last until the file exists.
 func gated(path string, n int64) jobs.Spec {
 	return python(fmt.Sprintf("import os, time\ndef f(x):\n    open(%q, 'w').close()\n    while not os.path.exists(%q):\n        time.sleep(0.01)\n",
 		begun(path), path), "f", rangeOf(n))
@@ -61,8 +61,8 @@ func gated(path string, n int64) jobs.Spec {
 
 func begun(path string) string { return path + ".begun" }
 
-// submitGated submits a job of gated tasks and waits until one has begun: before
-// that, its process may still give way to others.
+// submitGated submits a job of gated tasks and waits until one has begun: before that,
+// its lane may be preempted.
 func (n *node) submitGated(t testing.TB, path string, spec jobs.Spec) string {
 	t.Helper()
 	id := n.submit(t, spec)
@@ -90,7 +90,7 @@ func TestWaitsForQueue(t *testing.T) {
 	n.waitsFor(t, running, jobs.WaitQueuePaused, "cpu is paused", "in hand go")
 	queued := n.submit(t, python("def f(x): return x", "f", rangeOf(3)))
 	if w := n.waitsFor(t, queued, jobs.WaitQueuePaused); strings.Contains(w.Message, "in hand") {
-		t.Errorf("nothing of the job is in hand: %s", w.Message)
+		t.Errorf("no task of the job runs: %s", w.Message)
 	}
 	openGate(t, gate)
 	if err := n.store.PauseQueue(t.Context(), "cpu", false); err != nil {
@@ -104,8 +104,8 @@ func TestWaitsForQueue(t *testing.T) {
 	}
 }
 
-// TestRetryInDeletedQueue runs an ended job again whose queue was deleted: that is
-// refused by the queue's name, until there is such a queue again.
+// TestRetryInDeletedQueue retries an ended job whose queue was deleted. The error names
+// the queue, until a queue of that name exists again.
 func TestRetryInDeletedQueue(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -163,7 +163,7 @@ func TestWaitsForNode(t *testing.T) {
 	web.end(t, id, 20*time.Second)
 }
 
-// TestWaitsForTrouble has programs of an interpreter that the node lacks.
+// TestWaitsForTrouble has programs whose interpreter the node lacks.
 func TestWaitsForTrouble(t *testing.T) {
 	t.Parallel()
 	n := startServing(t, template.New(t), engine.Options{})
@@ -171,7 +171,7 @@ func TestWaitsForTrouble(t *testing.T) {
 	spec.Program.Python.Interpreter = "/nowhere/python3"
 	id := n.submit(t, spec)
 	n.waitsFor(t, id, jobs.WaitTrouble, "/nowhere/python3")
-	// At first the node puts a turn off by itself, later River does.
+	// At first the node postpones a turn itself, later River does.
 	await(t, "the turns were tried a few times", func() bool {
 		var tries int
 		err := n.store.Pool.QueryRow(t.Context(), `select coalesce(min(cardinality(errors)), 0) from river_job where args->>'job' = $1`, id).Scan(&tries)
@@ -262,7 +262,7 @@ func TestWaitsInLine(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "open")
 	long := n.submitGated(t, gate, gated(gate, 1))
 	if w := n.why(t, long); w.Kind != "" {
-		t.Errorf("a job with all its tasks in hand waits for %+v", w)
+		t.Errorf("a job with all its tasks claimed waits for %+v", w)
 	}
 	spec := sleeps(time.Millisecond, 3)
 	var ids []string
@@ -276,12 +276,12 @@ func TestWaitsInLine(t *testing.T) {
 			t.Errorf("%+v", w)
 		}
 	}
-	// Up to three turns stand at the slot already, beside which nobody is first.
+	// Up to three turns wait at the slot already; no other job is first beside them.
 	last := n.waitsFor(t, ids[4], jobs.WaitBusy, "for the 1 slot of queue cpu", "6 other jobs")
 	if last.JobsBefore != 6 || last.Position != 6 {
 		t.Errorf("the last one: %+v", last)
 	}
-	// Once its task runs for longer than a quantum, nobody knows how long it will.
+	// Once its task runs for longer than a quantum, its end cannot be estimated.
 	await(t, "no estimate is made", func() bool { return n.why(t, ids[4]).StartsIn == nil })
 	n.waitsFor(t, ids[4], jobs.WaitBusy, "not known")
 	openGate(t, gate)
@@ -290,8 +290,8 @@ func TestWaitsInLine(t *testing.T) {
 	}
 }
 
-// TestEstimateOfTheStart has a job behind others of which is known how long their
-// tasks take, and compares.
+// TestEstimateOfTheStart has a job behind others whose task times are known, and compares
+// the estimate with its start.
 func TestEstimateOfTheStart(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
@@ -308,8 +308,8 @@ func TestEstimateOfTheStart(t *testing.T) {
 	n.cancelAll(t, slow)
 }
 
-// TestSharesSlots has two long jobs on one slot, and a third with more processes
-// than there are slots alone.
+// TestSharesSlots has a job with more processes than slots alone on one slot, and then
+// two long jobs share it.
 func TestSharesSlots(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)
@@ -331,7 +331,7 @@ func TestSharesSlots(t *testing.T) {
 	n.cancelAll(t, a, b)
 }
 
-// TestCannotRunThere has a node without an executor for the job's program.
+// TestCannotRunThere submits a job to a node without an executor for its program.
 func TestCannotRunThere(t *testing.T) {
 	t.Parallel()
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
