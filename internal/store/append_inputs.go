@@ -69,8 +69,8 @@ func (s *Store) Append(ctx context.Context, r AppendRequest) (first, count int64
 	return earlier.first, earlier.count, nil
 }
 
-// claimAppend takes a key for inputs that tx appends; ErrConflict when it is
-// taken.
+// claimAppend takes a key for inputs that tx appends. It returns ErrConflict when
+// the key is taken.
 func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string, first, count int64) error {
 	earlier, err := claimKey(ctx, tx, key, job)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string,
 func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
 	staged := NewID()
 	err = s.streamTx(ctx, func(tx pgx.Tx) error {
-		// A closed job is found before a long upload, not only after it.
+		// Checked before a long upload too, so that a closed job refuses at once.
 		if err := openJob(ctx, tx, r.Viewer, r.Job, false); err != nil {
 			return err
 		}
@@ -116,10 +116,10 @@ func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.
 }
 
 // InsertStreamed writes a job whose inputs come from values, in one transaction:
-// first the inputs as they come, then the job that describe makes of their
-// number. It must have the given id, and as its inputs a jobs.Stored of that
-// number. describe may write in the same transaction. An error that comes with a
-// value or from describe ends the call and is returned, and nothing is kept.
+// first the inputs as they come, then the job that describe returns for their
+// number. That job must have the given id, and as its inputs a jobs.Stored of that
+// number. describe may write in the same transaction. An error from values or
+// describe ends the call and is returned, and nothing is kept.
 func (s *Store) InsertStreamed(ctx context.Context, id string, values iter.Seq2[[]byte, error], describe func(tx pgx.Tx, count int64) (NewJob, error)) error {
 	return s.streamTx(ctx, func(tx pgx.Tx) error {
 		count, err := copyInputs(ctx, tx, id, values)
@@ -135,9 +135,9 @@ func (s *Store) InsertStreamed(ctx context.Context, id string, values iter.Seq2[
 	})
 }
 
-// streamTx is Tx for a transaction that lasts as long as a client sends. Those
-// have only a part of the connections, so that slow clients cannot take the
-// database away from everyone else; whoever comes when all of it is in use waits.
+// streamTx is Tx for a transaction that lasts as long as a client sends. Such
+// transactions share half of the connections, so that slow clients cannot take the
+// database away from everyone else; further ones wait.
 func (s *Store) streamTx(ctx context.Context, f func(pgx.Tx) error) error {
 	select {
 	case s.streams <- struct{}{}:
@@ -148,8 +148,8 @@ func (s *Store) streamTx(ctx context.Context, f func(pgx.Tx) error) error {
 	return s.Tx(ctx, f)
 }
 
-// addStored gives a new job its stored inputs, and makes sure that they are
-// all there: the job that they are copied from may be gone by now.
+// addStored adds the statements that give a new job its stored inputs. They fail
+// when some are missing: the job that they are copied from may have been deleted.
 func addStored(b *pgx.Batch, id string, in jobs.Stored) {
 	if in.From != "" {
 		b.Queue(`
@@ -168,7 +168,8 @@ func addStored(b *pgx.Batch, id string, in jobs.Stored) {
 	})
 }
 
-// openJob makes sure that the job takes inputs, and locks its progress.
+// openJob returns ErrConflict when the job takes no inputs. With lock it locks the
+// job's progress first.
 func openJob(ctx context.Context, tx pgx.Tx, v Viewer, id string, lock bool) error {
 	var state jobs.State
 	var err error
@@ -213,14 +214,13 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 	return first, wrap("append inputs", tx.SendBatch(ctx, &b).Close())
 }
 
-// Seal closes an open job for inputs; of a job that is sealed already nothing
-// changes.
+// Seal closes an open job for inputs. It does nothing to a sealed job.
 func (s *Store) Seal(ctx context.Context, v Viewer, id string, key *Key) error {
 	return s.change(ctx, v, id, key, func(tx pgx.Tx, _ jobs.State) error { return s.seal(ctx, tx, id) })
 }
 
-// seal closes a job whose progress is locked, and ends it if nothing is left.
-// A share of failures counts from now on, and may stop it.
+// seal closes a job whose progress is locked, and ends it if nothing is left. A
+// limit that is a share of the tasks applies from now on, and may stop the job.
 func (s *Store) seal(ctx context.Context, tx pgx.Tx, id string) error {
 	w, err := readWork(ctx, tx, id)
 	if err != nil {

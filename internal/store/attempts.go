@@ -17,13 +17,13 @@ type Attempt struct {
 	Attempt int             `json:"attempt"`
 	Error   *jobs.TaskError `json:"error"`
 
-	Chunk int64         `json:"chunk,omitempty"` // its lease, filled in when it is recorded
+	Chunk int64         `json:"chunk,omitempty"` // its lease, filled in by Record
 	After time.Duration `json:"after,omitempty"` // since the chunk's start, in nanoseconds
 	Took  time.Duration `json:"took,omitempty"`
 }
 
-// addAttempts keeps the failed attempts of a chunk, if its lease was ours:
-// then this transaction has just left it to done.
+// addAttempts adds the statement that keeps the failed attempts of a chunk, if this
+// transaction has just recorded its lease.
 func (r Record) addAttempts(b *pgx.Batch) {
 	var data []byte
 	first, last := r.Attempts[0].Index, r.Attempts[0].Index
@@ -33,7 +33,7 @@ func (r Record) addAttempts(b *pgx.Batch) {
 		a.Error, a.Chunk = &short, r.Lease
 		line, err := json.Marshal(a)
 		if err != nil {
-			continue // a TaskError is always JSON
+			continue // cannot fail for a TaskError
 		}
 		data = append(append(data, line...), '\n')
 		first, last = min(first, a.Index), max(last, a.Index)
@@ -44,11 +44,10 @@ func (r Record) addAttempts(b *pgx.Batch) {
 		r.Job, first, last, data, r.Lease)
 }
 
-// maxAttemptRows bounds how many chunks' failed attempts are looked at for one
-// task.
+// maxAttemptRows bounds the chunks whose failed attempts are read for one task.
 const maxAttemptRows = 1000
 
-// attempts reads the failed attempts of a task that were followed by another.
+// attempts reads the failed attempts of a task that another one followed.
 func (s *Store) attempts(ctx context.Context, job string, index int64) ([]jobs.Attempt, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select data from attempts where job_id = $1 and first <= $2 and last >= $2 order by id limit $3`, job, index, maxAttemptRows)
@@ -73,25 +72,25 @@ func (s *Store) attempts(ctx context.Context, job string, index int64) ([]jobs.A
 	if err != nil || len(found) == 0 {
 		return list, wrap("read attempts", err)
 	}
-	leases, err := s.leases(ctx, found)
+	places, err := s.places(ctx, found)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range found {
-		list = append(list, a.told(leases[a.Chunk]))
+		list = append(list, a.shown(places[a.Chunk]))
 	}
 	return list, nil
 }
 
-// A lease is where and when a chunk was run.
-type lease struct {
+// A place is where and when a chunk was run.
+type place struct {
 	node, host        string
 	core              *int
 	started, finished *time.Time
 }
 
-// leases reads where and when the chunks of attempts were run.
-func (s *Store) leases(ctx context.Context, attempts []Attempt) (map[int64]lease, error) {
+// places reads where and when the chunks of attempts were run.
+func (s *Store) places(ctx context.Context, attempts []Attempt) (map[int64]place, error) {
 	ids := make([]int64, len(attempts))
 	for i, a := range attempts {
 		ids[i] = a.Chunk
@@ -102,36 +101,35 @@ func (s *Store) leases(ctx context.Context, attempts []Attempt) (map[int64]lease
 	if err != nil {
 		return nil, wrap("read chunks", err)
 	}
-	leases := make(map[int64]lease)
+	places := make(map[int64]place)
 	var id int64
-	var l lease
-	_, err = pgx.ForEachRow(rows, []any{&id, &l.node, &l.host, &l.core, &l.started, &l.finished}, func() error {
-		leases[id] = l
-		l = lease{}
+	var p place
+	_, err = pgx.ForEachRow(rows, []any{&id, &p.node, &p.host, &p.core, &p.started, &p.finished}, func() error {
+		places[id] = p
+		p = place{}
 		return nil
 	})
-	return leases, wrap("read chunks", err)
+	return places, wrap("read chunks", err)
 }
 
-// told is a as its user sees it. Attempts that were recorded without their chunk
-// tell only how they ended.
-func (a Attempt) told(l lease) jobs.Attempt {
-	t := jobs.Attempt{Attempt: a.Attempt, Error: a.Error, Node: l.host, NodeID: l.node, Core: l.core}
+// shown returns a as its user sees it. Attempts that were recorded without their
+// chunk have only their error.
+func (a Attempt) shown(p place) jobs.Attempt {
+	t := jobs.Attempt{Attempt: a.Attempt, Error: a.Error, Node: p.host, NodeID: p.node, Core: p.core}
 	if a.Chunk == 0 {
 		return t
 	}
-	t.StartedAt = startedAt(l.started, l.finished, a.After, a.Took)
-	if a.Took > 0 { // nobody knows how long a process had it that died
+	t.StartedAt = startedAt(p.started, p.finished, a.After, a.Took)
+	if a.Took > 0 { // unknown where the process died
 		ms := a.Took.Seconds() * 1000
 		t.DurationMS = &ms
 	}
 	return t
 }
 
-// startedAt is when a task began that took so long, after those of its chunk
-// before it; nil where the chunk's start is not known. Where tasks of a chunk run
-// at the same time, all that is known is that it ended with the chunk at the
-// latest.
+// startedAt returns when a task began: after the tasks of its chunk before it. It is
+// nil when the chunk's start is unknown. Where tasks of a chunk run at the same
+// time, the start is an estimate; the task ended with its chunk at the latest.
 func startedAt(started, finished *time.Time, after, took time.Duration) *jobs.Time {
 	if started == nil {
 		return nil

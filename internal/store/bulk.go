@@ -11,11 +11,11 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A NewBulk is a bulk operation to begin: on the jobs with the ids, or on those
-// that the search selects.
+// A NewBulk is a bulk operation to begin, on the jobs with the ids or on those that
+// the search selects.
 type NewBulk struct {
 	ID     string
-	Node   string // which works it off
+	Node   string // that performs it
 	Action jobs.BulkAction
 	Tags   []string
 	IDs    []string
@@ -23,10 +23,10 @@ type NewBulk struct {
 	Text   string // the search as given
 }
 
-// BeginBulk writes a bulk operation on the jobs that are there now, and with a
-// key once: the id of the earlier one is returned where the key is replayed. Ids
-// of which the viewer sees no job are refused at once. A search that selects more
-// than jobs.MaxBulkJobs is a violation at location.
+// BeginBulk writes a bulk operation on the jobs that exist now, with a key once: when
+// the key is Replayed it returns the id of the earlier operation. Ids of jobs that
+// the viewer does not see are refused at once. A search that selects more than
+// jobs.MaxBulkJobs is a violation at location.
 func (s *Store) BeginBulk(ctx context.Context, v Viewer, n NewBulk, key *Key, location string) (id string, err error) {
 	id = n.ID
 	err = s.Tx(ctx, func(tx pgx.Tx) error {
@@ -47,15 +47,19 @@ func (s *Store) BeginBulk(ctx context.Context, v Viewer, n NewBulk, key *Key, lo
 		}
 		_, err = tx.Exec(ctx, `
 			insert into bulk_operations (id, user_id, action, tags, search, jobs, total, refused, reasons, refusals, node_id, finished_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when cardinality($6::uuid[]) = 0 then clock_timestamp() end)`,
-			n.ID, v.UserID, n.Action, append([]string{}, n.Tags...), search, targets, int64(len(targets))+b.Refused, b.Refused, b.Reasons, b.Refusals, n.Node)
+			values (@id, @user, @action, @tags, @search, @jobs, @total, @refused, @reasons, @refusals, @node,
+				case when cardinality(@jobs::uuid[]) = 0 then clock_timestamp() end)`, pgx.NamedArgs{
+			"id": n.ID, "user": v.UserID, "node": n.Node, "action": n.Action, "tags": append([]string{}, n.Tags...), "search": search,
+			"jobs": targets, "total": int64(len(targets)) + b.Refused,
+			"refused": b.Refused, "reasons": b.Reasons, "refusals": b.Refusals,
+		})
 		return wrap("begin bulk operation", err)
 	})
 	return id, err
 }
 
-// targets are the jobs that the viewer sees of those that were asked for, and
-// the refusal of the others.
+// targets returns the requested jobs that the viewer sees, and the refusals of the
+// others in b.
 func (n NewBulk) targets(ctx context.Context, tx pgx.Tx, v Viewer, location string) (targets []string, b jobs.Bulk, err error) {
 	b.Reasons, b.Refusals = []jobs.BulkReason{}, []jobs.BulkRefusal{}
 	if n.Search != nil {
@@ -125,8 +129,7 @@ func scanBulk(row pgx.Row, beside ...any) (*jobs.Bulk, error) {
 	return &b, nil
 }
 
-// Bulk reads a bulk operation of the viewer's own, or of anyone for those who see
-// all.
+// Bulk reads a bulk operation of the viewer, or of anyone where the viewer sees all.
 func (s *Store) Bulk(ctx context.Context, v Viewer, id string) (*jobs.Bulk, error) {
 	if !ValidID(id) {
 		return nil, fmt.Errorf("read bulk operation %q: %w", id, jobs.ErrNotFound)
@@ -134,16 +137,16 @@ func (s *Store) Bulk(ctx context.Context, v Viewer, id string) (*jobs.Bulk, erro
 	return scanBulk(s.Pool.QueryRow(ctx, `select `+bulkColumns+` from bulk_operations b where b.id = $1 and ($2 or b.user_id = $3)`, id, v.All, v.UserID))
 }
 
-// BulkWork is what is left of a bulk operation, for the node that works it off.
+// BulkWork is the rest of a bulk operation, for the node that performs it.
 type BulkWork struct {
 	jobs.Bulk
-	User jobs.User // on whose behalf, with the present role
-	Jobs []string  // that are left
-	Next int       // how many were before them
+	User jobs.User // who asked for it, with the present role
+	Jobs []string  // not done yet
+	Next int       // number of jobs before them
 }
 
-// BulkWork reads what is left of a bulk operation that the node works off; it is
-// ErrNotFound of one that it does not.
+// BulkWork reads the rest of a bulk operation. It returns ErrNotFound when the node
+// does not perform it.
 func (s *Store) BulkWork(ctx context.Context, node, id string) (*BulkWork, error) {
 	w := new(BulkWork)
 	b, err := scanBulk(s.Pool.QueryRow(ctx, `
@@ -157,22 +160,24 @@ func (s *Store) BulkWork(ctx context.Context, node, id string) (*BulkWork, error
 	return w, nil
 }
 
-// RecordBulk writes how far a bulk operation is: the first w.Next of its jobs are
-// counted in it. It reports false when another node has taken it.
+// RecordBulk writes the progress of a bulk operation, which counts the first w.Next
+// of its jobs. It reports false when another node has taken the operation.
 func (s *Store) RecordBulk(ctx context.Context, node string, w *BulkWork, finished bool) (mine bool, err error) {
 	tag, err := s.Pool.Exec(ctx, `
-		update bulk_operations set next = $3, done = $4, refused = $5, reasons = $6, refusals = $7, beat_at = clock_timestamp(),
-			finished_at = case when $8 then clock_timestamp() end
-		where id = $1 and node_id = $2 and finished_at is null`,
-		w.ID, node, w.Next, w.Done, w.Refused, w.Reasons, w.Refusals, finished)
+		update bulk_operations set next = @next, done = @done, refused = @refused, reasons = @reasons, refusals = @refusals,
+			beat_at = clock_timestamp(), finished_at = case when @finished then clock_timestamp() end
+		where id = @id and node_id = @node and finished_at is null`, pgx.NamedArgs{
+		"id": w.ID, "node": node, "next": w.Next, "done": w.Done,
+		"refused": w.Refused, "reasons": w.Reasons, "refusals": w.Refusals, "finished": finished,
+	})
 	return tag.RowsAffected() > 0, wrap("record bulk operation", err)
 }
 
-// bulkLease is after how long without a record an operation is anybody's.
+// bulkLease is how long an operation without a record belongs to its node.
 const bulkLease = 30 * time.Second
 
-// TakeBulks makes the node the one that works off a few operations whose node is
-// gone or gave up, and returns their ids.
+// TakeBulks gives the node a few operations whose node is gone or gave up, and
+// returns their ids.
 func (s *Store) TakeBulks(ctx context.Context, node string) ([]string, error) {
 	return collect(s.Pool.Query(ctx, `
 		update bulk_operations set node_id = $1, beat_at = clock_timestamp() where id in (
@@ -184,8 +189,8 @@ func (s *Store) TakeBulks(ctx context.Context, node string) ([]string, error) {
 		returning id::text`, node, bulkLease.Microseconds(), NodeLease.Microseconds()))
 }
 
-// ForgetBulks removes at most limit bulk operations of more than a week ago, and
-// reports how many.
+// ForgetBulks deletes at most limit bulk operations older than a week and returns
+// their number.
 func (s *Store) ForgetBulks(ctx context.Context, limit int) (int, error) {
 	tag, err := s.Pool.Exec(ctx, `
 		delete from bulk_operations where id in (
@@ -194,8 +199,8 @@ func (s *Store) ForgetBulks(ctx context.Context, limit int) (int, error) {
 	return int(tag.RowsAffected()), wrap("forget bulk operations", err)
 }
 
-// Tag adds tags to a job, or removes them. It is ErrConflict where the job would
-// have more than jobs.MaxTags.
+// Tag adds tags to a job and removes others. It returns ErrConflict when the job
+// would have more than jobs.MaxTags.
 func (s *Store) Tag(ctx context.Context, v Viewer, id string, key *Key, add, remove []string) error {
 	return s.change(ctx, v, id, key, func(tx pgx.Tx, _ jobs.State) error {
 		var had []string

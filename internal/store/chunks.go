@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bars reads the chunks of a job in the order in which they were
-// claimed, from after the chunk numbered after on, at most limit.
+// Bars reads at most limit chunks of a job in the order of their claims, from the
+// chunk behind the one numbered after on.
 func (s *Store) Bars(ctx context.Context, job string, after int64, limit int) ([]jobs.Bar, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select c.id, c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.first, c.count, c.state, c.failed,

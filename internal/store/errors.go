@@ -15,8 +15,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// wrap says what was being done when err came and marks what callers tell
-// apart: an outage of the database, and a row that is not there.
+// wrap adds what was being done to err, and marks an outage of the database as
+// jobs.ErrUnavailable and a missing row as jobs.ErrNotFound.
 func wrap(doing string, err error) error {
 	switch {
 	case err == nil:
@@ -29,8 +29,8 @@ func wrap(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// isOutage reports whether err is of the connection or the server rather than
-// of the statement, so that the same call may succeed later.
+// isOutage reports whether err comes from the connection or the server rather than
+// from the statement, so that the same call may succeed later.
 func isOutage(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -56,8 +56,8 @@ func isOutage(err error) bool {
 		isClosedConn(err)
 }
 
-// isClosedConn recognises the errors that pgx returns for a connection that
-// broke in the middle of an answer; most are bare I/O errors.
+// isClosedConn reports whether err is what pgx returns for a connection that broke in
+// the middle of an answer: mostly bare I/O errors.
 func isClosedConn(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||

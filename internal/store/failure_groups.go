@@ -10,13 +10,13 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// FailureGroups reads a job's failures, those with the most tasks first.
+// FailureGroups reads the groups of a job's failures, those with the most tasks first.
 func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]jobs.FailureGroup, error) {
 	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
 }
 
-// FailureGroupsAfter is FailureGroups from behind the group that has so many
-// tasks and begins at a task: no two groups have one in common.
+// FailureGroupsAfter is FailureGroups from behind the group with count tasks, the
+// first of which is first. No two groups have a task in common.
 func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
 	if err := s.regroup(ctx, job); err != nil {
 		return nil, err
@@ -39,10 +39,10 @@ func scanGroup(row pgx.CollectableRow) (g jobs.FailureGroup, err error) {
 	return g, err
 }
 
-// Groups are the groups of a job's failures that there are.
+// Groups is the set of groups of a job's failures.
 type Groups map[jobs.GroupID]bool
 
-// Groups reads which groups a job's failures have.
+// Groups reads the set of groups of a job's failures.
 func (s *Store) Groups(ctx context.Context, job string) (Groups, error) {
 	if err := s.regroup(ctx, job); err != nil {
 		return nil, err
@@ -57,7 +57,8 @@ func (s *Store) Groups(ctx context.Context, job string) (Groups, error) {
 	return groups, wrap("read groups", err)
 }
 
-// Of returns the group in which a failure is counted whose own would be id.
+// Of returns the group that counts a failure with the id: its own, the others at its
+// place, or 0, all others.
 func (g Groups) Of(id jobs.GroupID) jobs.GroupID {
 	for _, id := range [...]jobs.GroupID{id, id.Other()} {
 		if g[id] {
@@ -67,9 +68,9 @@ func (g Groups) Of(id jobs.GroupID) jobs.GroupID {
 	return 0
 }
 
-// Pick returns which blocks have failures of a group.
+// Pick selects the blocks that have failures of a group.
 func (g Groups) Pick(id jobs.GroupID) Pick {
-	if id == id.Other() { // whatever is in no group of its own
+	if id == id.Other() { // counts failures with ids of many groups
 		return Pick{Failed: true}
 	}
 	return Pick{Failed: true, Group: id}
@@ -93,12 +94,11 @@ func (s *Store) FailureGroup(ctx context.Context, job string, id jobs.GroupID) (
 	return &g, nil
 }
 
-// maxRegroupRows is how many rows of outcomes are held in memory at once while
-// groups are made anew.
+// maxRegroupRows is how many rows of outcomes regroupRows holds in memory.
 const maxRegroupRows = 64
 
-// regroup makes the groups of a job anew where they were made by another rule,
-// as before an upgrade.
+// regroup rebuilds the groups of a job that an earlier version built by another
+// rule.
 func (s *Store) regroup(ctx context.Context, job string) error {
 	const stale = `select exists (select from failure_groups where job_id = $1 and version <> $2)`
 	var old bool
@@ -124,7 +124,7 @@ func (s *Store) regroup(ctx context.Context, job string) error {
 	})
 }
 
-// regroupRows groups the failures of the next rows of outcomes.
+// regroupRows groups the failures in the next rows of outcomes.
 func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *int64) (more bool, err error) {
 	rows, err := tx.Query(ctx, `
 		select first, count, outputs from outcomes where job_id = $1 and first >= $2 and failed <> '{}' order by first limit $3`,
@@ -132,19 +132,19 @@ func (s *Store) regroupRows(ctx context.Context, tx pgx.Tx, job string, next *in
 	if err != nil {
 		return false, wrap("read failures", err)
 	}
-	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (run outcomes.Encoded, err error) {
-		err = row.Scan(&run.First, &run.Count, &run.Outputs)
-		run.Failed = []int32{0} // some
-		return run, err
+	failed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o outcomes.Encoded, err error) {
+		err = row.Scan(&o.First, &o.Count, &o.Outputs)
+		o.Failed = []int32{0} // not read: all that matters is that there are some
+		return o, err
 	})
-	if err != nil || len(runs) == 0 {
+	if err != nil || len(failed) == 0 {
 		return false, wrap("read failures", err)
 	}
 	var b pgx.Batch
 	f := newFailures()
-	for _, run := range runs {
-		b.Queue(`update outcomes set groups = $3 where job_id = $1 and first = $2`, job, run.First, signed(f.add(run)))
-		*next = run.First + int64(run.Count)
+	for _, o := range failed {
+		b.Queue(`update outcomes set groups = $3 where job_id = $1 and first = $2`, job, o.First, signed(f.add(o)))
+		*next = o.First + int64(o.Count)
 	}
 	if err := f.addTo(&b, job, 0); err != nil {
 		return false, err

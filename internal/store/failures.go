@@ -195,7 +195,7 @@ func (f *failures) addTo(b *pgx.Batch, job string, lease int64) error {
 	return nil
 }
 
-// signed are ids as the database keeps them.
+// signed converts ids to the signed form that Postgres stores.
 func signed(ids []jobs.GroupID) []int64 {
 	out := make([]int64, len(ids))
 	for i, id := range ids {

@@ -6,9 +6,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// finishSQL ends a job that has nothing left to do. Whoever commits a job's
-// last outcome runs it in the same transaction, under the progress row's lock.
-// Until a job ends, cancelled counts the tasks that its newest run leaves out.
+// finishSQL ends a job that has nothing left to do. It runs in every transaction
+// that may write a job's last outcome, under the progress row's lock. Until a job
+// ends, cancelled counts the tasks that its newest run leaves out.
 const finishSQL = `
 with e as (
 	update progress set ended = true, cancelled = total - succeeded - failed

@@ -6,15 +6,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// clockSlack is how far in the future a time may lie that was read from the
-// database's clock: statements that run at once commit in any order.
+// clockSlack is how far in the future a time read from the database's clock may lie:
+// concurrent statements commit in any order.
 const clockSlack = `interval '1 second'`
 
 // maxClamped bounds how many rows of a table one ClampFuture changes.
 const maxClamped = 10_000
 
-// clamps set right times of the past that lie in the future. Each takes the
-// bound on its rows.
+// clamps correct times of the past that lie in the future. Each takes the bound on
+// its rows.
 var clamps = []string{
 	// A task waits no longer than its backoff from now on.
 	`update backlog set due_at = clock_timestamp() + wait_us * interval '1 microsecond' where id in (
@@ -34,10 +34,10 @@ var clamps = []string{
 	clampLeader,
 }
 
-// ClampFuture sets right what lies in the future because the database's clock
-// was set back, and reports how many rows: leases, heartbeats and the times of
-// jobs and keys are from now, and a backoff begins anew. Without it nothing would
-// be found late until the clock is where it was. Turns are roused by RouseTurns.
+// ClampFuture corrects times that lie in the future because the database's clock was
+// set back, and returns the number of rows: leases, heartbeats and the times of jobs
+// and keys become now, and a backoff begins again. Otherwise nothing would count as
+// late until the clock has caught up. Turns are roused by RouseTurns.
 func (s *Store) ClampFuture(ctx context.Context) (n int64, err error) {
 	var b pgx.Batch
 	for _, sql := range clamps {

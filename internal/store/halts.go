@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// change makes one change of a job, whose progress is locked meanwhile, and with a
-// key makes it once.
+// change runs do in a transaction that holds the lock of the job's progress, with a
+// key once.
 func (s *Store) change(ctx context.Context, v Viewer, id string, key *Key, do func(tx pgx.Tx, state jobs.State) error) error {
 	err := s.Tx(ctx, func(tx pgx.Tx) error {
 		state, err := lockJob(ctx, tx, v, id)
@@ -30,10 +30,9 @@ func (s *Store) change(ctx context.Context, v Viewer, id string, key *Key, do fu
 	return err
 }
 
-// Cancel stops a job: nothing more of it is claimed, and it ends as cancelled
-// when no chunk of it is leased any more, which may be at once. Of a job that
-// is cancelled already nothing changes; of one that ended otherwise it is
-// ErrConflict.
+// Cancel stops a job: nothing more of it is claimed, and it ends as cancelled when
+// no chunk of it is leased any more, which may be at once. It does nothing to a
+// cancelled job, and returns ErrConflict when the job has ended otherwise.
 func (s *Store) Cancel(ctx context.Context, v Viewer, id string, key *Key) error {
 	return s.change(ctx, v, id, key, func(tx pgx.Tx, state jobs.State) error {
 		switch {
@@ -51,8 +50,7 @@ func (s *Store) Cancel(ctx context.Context, v Viewer, id string, key *Key) error
 	})
 }
 
-// lockJob locks a job's progress for the rest of tx, to change the job, and reads
-// the job's state.
+// lockJob locks a job's progress until tx ends and reads the job's state.
 func lockJob(ctx context.Context, tx pgx.Tx, v Viewer, id string) (jobs.State, error) {
 	if !ValidID(id) {
 		return "", fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
@@ -74,16 +72,16 @@ func jobState(ctx context.Context, q querier, v Viewer, id string) (state jobs.S
 	return state, wrap("read job", err)
 }
 
-// Pause makes nothing more of a job be claimed; tasks in hand go on. Of a job
-// that is paused already nothing changes; of one that has ended, or is being
-// stopped, it is ErrConflict.
+// Pause stops further claims of a job. Claimed tasks go on. It does nothing to a
+// paused job, and returns ErrConflict when the job has ended or is being stopped.
 func (s *Store) Pause(ctx context.Context, v Viewer, id string, key *Key) error {
 	return s.hold(ctx, v, id, key, `update progress set halt = 'paused' where job_id = $1 and halt is null`,
 		`update jobs set state = 'paused' where id = $1`)
 }
 
-// Resume lets a paused job go on; of one that is not paused nothing changes. Its
-// rate begins anew, without the time that stood still.
+// Resume lets a paused job go on. It does nothing to a job that is not paused, and
+// returns ErrConflict when the job has ended or is being stopped. The job's rate is
+// measured from now on, without the pause.
 func (s *Store) Resume(ctx context.Context, v Viewer, id string, key *Key) error {
 	return s.hold(ctx, v, id, key, `
 		update progress set halt = null, older_at = null, newer_at = clock_timestamp(), newer_done = succeeded + failed
@@ -112,9 +110,9 @@ func (s *Store) hold(ctx context.Context, v Viewer, id string, key *Key, progres
 	})
 }
 
-// Halts says of each of the jobs why nothing of it may be claimed: "paused",
-// "failed" or "cancelled". Jobs that go on are not in the map; those that are
-// gone or have ended are there as "cancelled".
+// Halts returns, by job, why nothing of it may be claimed: "paused", "failed" or
+// "cancelled". Jobs that go on are not in the map; those that are gone or have ended
+// are in it as "cancelled".
 func (s *Store) Halts(ctx context.Context, ids []string) (map[string]string, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select id, case when p.job_id is null or p.ended then 'cancelled' else halt end
@@ -129,7 +127,7 @@ func (s *Store) Halts(ctx context.Context, ids []string) (map[string]string, err
 	return halts, wrap("read halts", err)
 }
 
-// NotifyProgress tells every node that more tasks of a job have ended.
+// NotifyProgress notifies every node that more tasks of a job have ended.
 func (s *Store) NotifyProgress(ctx context.Context, job string) error {
 	_, err := s.Pool.Exec(ctx, `select pg_notify($1, $2)`, channel, progressMark+job)
 	s.Feed.wake(job, false)

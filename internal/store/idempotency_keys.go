@@ -12,8 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// ErrKeyReused is returned for an idempotency key that stood for another
-// request.
+// ErrKeyReused is returned for an idempotency key that another request has taken.
 var ErrKeyReused = errors.New("the idempotency key was used with another request")
 
 // A Key makes a request repeatable: the same key of the same user with the same
@@ -23,16 +22,16 @@ type Key struct {
 	Key     string
 	Request []byte // hash of the request
 
-	// Replayed is set by what takes the key: an equal request had taken it, so
-	// nothing was done now.
+	// Replayed is set by the call that takes the key when an equal request had taken
+	// it before: nothing was done now.
 	Replayed bool
 }
 
-// Replays reports whether there is a key and it was taken by an equal request.
+// Replays reports whether k is not nil and an equal request had taken it.
 func (k *Key) Replays() bool { return k != nil && k.Replayed }
 
-// replay sets Replayed when the key was taken by an equal request. The error is
-// ErrKeyReused when it was another.
+// replay sets Replayed when an equal request had taken the key. It returns
+// ErrKeyReused when another one had.
 func (k *Key) replay(t *taken) error {
 	if !bytes.Equal(t.hash, k.Request) {
 		return ErrKeyReused
@@ -41,7 +40,7 @@ func (k *Key) replay(t *taken) error {
 	return nil
 }
 
-// A taken is a key as it was taken.
+// A taken is a stored key: the request that took it and its answer.
 type taken struct {
 	job          string
 	hash         []byte
@@ -49,7 +48,7 @@ type taken struct {
 	answer       []byte
 }
 
-// readKey reads who took a key; nil where it is free.
+// readKey reads a stored key. It returns nil when the key is free.
 func readKey(ctx context.Context, q querier, k Key) (*taken, error) {
 	t := new(taken)
 	err := q.QueryRow(ctx, `
@@ -62,8 +61,7 @@ func readKey(ctx context.Context, q querier, k Key) (*taken, error) {
 	return t, wrap("read key", err)
 }
 
-// ForgetKeys removes at most limit keys that are valid no longer, and reports how
-// many.
+// ForgetKeys deletes at most limit expired keys and returns their number.
 func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
 	tag, err := s.Pool.Exec(ctx, `
 		delete from idempotency_keys where (user_id, key) in (
@@ -72,20 +70,20 @@ func (s *Store) ForgetKeys(ctx context.Context, limit int) (int, error) {
 	return int(tag.RowsAffected()), wrap("forget keys", err)
 }
 
-// KeyedJob is the job for which an equal request took the key, which is then
-// Replayed; empty when there is none.
+// KeyedJob returns the job for which an equal request took the key, and sets Replayed;
+// it returns "" when none did.
 func (s *Store) KeyedJob(ctx context.Context, k *Key) (job string, err error) {
 	t, err := readKey(ctx, s.Pool, *k)
-	if err != nil || t == nil || k.replay(t) != nil { // another request is none to answer again
+	if err != nil || t == nil || k.replay(t) != nil { // another request has no answer to repeat
 		return "", err
 	}
 	return t.job, nil
 }
 
-// ClaimKey takes the key for a job as part of tx, the transaction that does what
-// is asked of the job. When an equal request has taken it already, k.Replayed is
-// set and the job for which it did is returned; when another one has, the error is
-// ErrKeyReused.
+// ClaimKey takes the key for a job as part of tx, the transaction that performs the
+// request. When an equal request has taken it already, ClaimKey sets k.Replayed and
+// returns that request's job. The error is ErrKeyReused when another request has
+// taken it.
 func (s *Store) ClaimKey(ctx context.Context, tx pgx.Tx, k *Key, job string) (earlier string, err error) {
 	t, err := claimKey(ctx, tx, *k, job)
 	if err == nil && t != nil {
@@ -97,7 +95,7 @@ func (s *Store) ClaimKey(ctx context.Context, tx pgx.Tx, k *Key, job string) (ea
 	return t.job, nil
 }
 
-// claimKey takes the key, or returns how it was taken.
+// claimKey takes the key. It returns the stored key when it was taken before.
 func claimKey(ctx context.Context, tx pgx.Tx, k Key, job string) (*taken, error) {
 	_, err := tx.Exec(ctx, `delete from idempotency_keys where user_id = $1 and key = $2 and created_at < now() - interval '24 hours'`, k.UserID, k.Key)
 	if err != nil {
@@ -112,15 +110,15 @@ func claimKey(ctx context.Context, tx pgx.Tx, k Key, job string) (*taken, error)
 	return readKey(ctx, tx, k)
 }
 
-// A Kept is what a key answers for a job that was deleted.
+// A Kept is the answer that a key keeps for a deleted job.
 type Kept struct {
 	Job          *jobs.Job // as it was last
 	First, Count int64     // of what was appended, or 0
 }
 
-// KeptAnswer reads what an equal request that took the key was answered, where
-// its job was deleted since; k is then Replayed. It is nil where there is none.
-// The error is ErrKeyReused when the request was another.
+// KeptAnswer reads the answer to an equal request that took the key and whose job was
+// deleted since, and sets Replayed. It returns nil when no answer is kept. The error is
+// ErrKeyReused when another request has taken the key.
 func (s *Store) KeptAnswer(ctx context.Context, k *Key) (*Kept, error) {
 	t, err := readKey(ctx, s.Pool, *k)
 	if err != nil || t == nil || t.answer == nil {
@@ -136,7 +134,7 @@ func (s *Store) KeptAnswer(ctx context.Context, k *Key) (*Kept, error) {
 	return kept, nil
 }
 
-// keepAnswers keeps what keys answer for jobs that tx deletes.
+// keepAnswers stores the answers of keys for jobs that tx deletes.
 func keepAnswers(ctx context.Context, tx pgx.Tx, ids []string) error {
 	rows, err := tx.Query(ctx, `select `+jobColumns+` from `+jobTables+`
 		where j.id in (select job_id from idempotency_keys where job_id = any($1) and created_at >= now() - interval '24 hours')`, ids)

@@ -9,12 +9,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// NewID returns a fresh id: a UUIDv7 (RFC 9562), which grows with this node's clock.
+// NewID returns a fresh id: a UUIDv7 (RFC 9562) by this node's clock.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// NewJobID returns a fresh id of a job: a UUIDv7 by the database's clock, as far as
-// a heartbeat has read it. Jobs are listed in the order of their ids, whichever
-// node made them, and were created at the time in their ids.
+// NewJobID returns a fresh id of a job: a UUIDv7 by the database's clock, as the last
+// heartbeats have read it. Jobs are listed in the order of their ids, whichever node
+// made them, and were created at the time in their ids.
 func (s *Store) NewJobID() string { return s.ids.next(time.Now()).String() }
 
 // createdAt returns the time in a job's id, in whole milliseconds.
@@ -22,7 +22,7 @@ func createdAt(id string) time.Time {
 	return time.Unix(uuid.MustParse(id).Time().UnixTime()).Truncate(time.Millisecond)
 }
 
-// idClock makes ids that grow, by a clock that may be wrong by a known offset.
+// idClock makes growing ids by a clock that is wrong by a known offset.
 type idClock struct {
 	mu     sync.Mutex
 	offset time.Duration // of the database's clock from this node's
@@ -33,9 +33,9 @@ type idClock struct {
 // it was set back a little.
 const maxIDLead = time.Second
 
-// read notes what the database's clock was between two readings of this node's. The
-// offset changes as little as that proves, so that a slow answer changes nothing
-// where both clocks agree.
+// read takes a reading of the database's clock between two of this node's. It changes
+// the offset as little as they require, so that a slow answer changes nothing where
+// both clocks agree.
 func (c *idClock) read(sent, received, database time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// appendLines appends to dst those lines of a block, whose first line has index
-// at, that have an index in [from, to).
+// appendLines appends to dst the lines of a block with an index in [from, to). The
+// block's first line has index at.
 func appendLines(dst, block []byte, at, from, to int64) []byte {
 	for at < from && len(block) > 0 {
 		block = block[bytes.IndexByte(block, '\n')+1:]
@@ -61,7 +61,7 @@ func inputBlocks(values iter.Seq[[]byte], first int64) iter.Seq[inputBlock] {
 	}
 }
 
-// copyInputs streams values into the inputs of a job, from index 0 on.
+// copyInputs streams values into input_blocks as inputs of a job, from index 0 on.
 func copyInputs(ctx context.Context, tx pgx.Tx, job string, values iter.Seq2[[]byte, error]) (count int64, err error) {
 	source := &blockSource{job: job, values: values}
 	next, stop := iter.Pull(source.blocks())
@@ -117,8 +117,8 @@ func (b *blockSource) Values() ([]any, error) {
 // Err implements pgx.CopyFromSource.
 func (b *blockSource) Err() error { return b.err }
 
-// WrongInput finds the first of a job's inputs that does not fit a program, and
-// says why. Without one the message is empty.
+// WrongInput returns the first of a job's inputs that does not fit a program, and
+// why. The message is empty when all fit.
 func (s *Store) WrongInput(ctx context.Context, job string, p jobs.Program) (index int64, message string, err error) {
 	for next, more := int64(0), true; more && message == ""; {
 		rows, err := s.Pool.Query(ctx, `
@@ -145,12 +145,12 @@ func (s *Store) WrongInput(ctx context.Context, job string, p jobs.Program) (ind
 	return index, message, nil
 }
 
-// maxCheckedBlocks is how many rows of inputs are read at once to be checked.
-// They are held one by one.
+// maxCheckedBlocks is how many rows of inputs one query of WrongInput reads. Memory
+// holds one at a time.
 const maxCheckedBlocks = 64
 
-// Inputs reads the inputs of a job as they were submitted. It is ErrConflict
-// when they are more than maxBytes.
+// Inputs reads the inputs of a job as they were submitted. It returns ErrConflict
+// when they are longer than maxBytes.
 func (s *Store) Inputs(ctx context.Context, job *jobs.Job, maxBytes int64) (jobs.Inputs, error) {
 	if job.Inputs.Range != nil {
 		return jobs.Inputs{Range: job.Inputs.Range}, nil

@@ -217,8 +217,8 @@ func (n NewJob) claim(total int64, lanes int) (begun []Begun, claimed int64) {
 	return begun, claimed
 }
 
-// addTo adds the statements that insert the turn as one that its node has
-// fetched, and its chunk as leased.
+// addTo adds the statement that inserts the turn as fetched by its node, and its chunk
+// as leased.
 func (u *Begun) addTo(b *pgx.Batch, t Turn, c Claim) {
 	lease := u.Claimed.Lease
 	b.Queue(`

@@ -264,12 +264,12 @@ func readWork(ctx context.Context, q querier, id string) (*Work, error) {
 	return &w, nil
 }
 
-// A JobLabel is what tells a job to those who may see it.
+// A JobLabel identifies a job to users who may see it.
 type JobLabel struct {
 	ID, Name, OwnerID string
 }
 
-// JobLabels are those of the jobs with the ids, by id. What is no job has none.
+// JobLabels reads the labels of the jobs with the ids, by id.
 func (s *Store) JobLabels(ctx context.Context, ids []string) (map[string]JobLabel, error) {
 	rows, err := s.Pool.Query(ctx, `select id::text, name, owner_id::text from jobs where id = any($1::uuid[]) limit 10000`, ids)
 	if err != nil {

@@ -11,40 +11,39 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A LoadFailure is what a lane reports that cannot load its job's program.
+// A LoadFailure is the report of a lane that cannot load its job's program.
 type LoadFailure struct {
 	Error  *jobs.TaskError
-	Reason string        // of the job, where it ends with this
-	Wait   time.Duration // before the task that stands for the failure runs again, where it does not
+	Reason string        // of the job, if it ends with this
+	Wait   time.Duration // before the task that stands for the failure runs again, if the job goes on
 	Alone  bool          // no other node could run it meanwhile
 	Limit  int           // attempts that a task may have
 
-	// Last decides whether the job ends with it. It is called under the lock on
-	// the job's progress, by which no other lane claims or records meanwhile.
+	// Last decides whether the job ends with it. Refuse calls it under the lock on
+	// the job's progress, so that no other lane claims or records meanwhile.
 	Last func(Others) bool
 }
 
-// Others is what a lane that cannot load its program must know of the other
-// lanes of the job.
+// Others is what Last needs to know of the other lanes of the job.
 type Others struct {
 	Working bool // one holds a lease: it has loaded the program, or is about to
 	Ran     bool // a task of the job has an outcome, so that the program could be loaded
-	Turns   int  // that live, the lane's own included
+	Turns   int  // of the job, the lane's own included
 }
 
-// Refused is what became of a LoadFailure.
+// Refused is the result of Refuse.
 type Refused struct {
-	Claimed bool // a task stood for it; without one nothing can be claimed now
+	Claimed bool // a task stands for the failure; otherwise nothing can be claimed now
 	Others  Others
 	Last    bool // the job ends with it
 	Ended   bool // the job has ended
 }
 
-// Refuse records that a lane cannot load its job's program. One task that can be
-// claimed stands for it, so that the error is among the failures and the attempts:
-// it fails and the job stops, where that is the last resort, and else it goes back
-// with an attempt less. Claim and record are one transaction under the lock of the
-// job's progress, so that of many lanes only one ends the job.
+// Refuse records that a lane cannot load its job's program. One claimable task
+// stands for it, so that the error is among the failures and the attempts. When Last
+// says so the task fails and the job stops; otherwise the task goes back to the
+// backlog with an attempt less. Claim and record are one transaction under the lock
+// of the job's progress, so that of many lanes only one ends the job.
 func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, error) {
 	c.Want, c.Floor, c.Fixed = 1, 1, true
 	var refused Refused
@@ -87,9 +86,9 @@ func (s *Store) Refuse(ctx context.Context, c Claim, f LoadFailure) (Refused, er
 	return refused, nil
 }
 
-// record is what becomes of the task that stands for the failure. Where
-// another node may load the program, or it could be loaded before, another lane may
-// run the task at once.
+// record builds the record of the task that stands for the failure. Another lane may
+// run the task at once if another node may load the program, or if it was loaded
+// before.
 func (f LoadFailure) record(job string, l *Lease, refused Refused) Record {
 	r := Record{Job: job, Lease: l.ID, Count: 1}
 	text := "the program could not be loaded: " + f.Error.Type + ": " + f.Error.Message

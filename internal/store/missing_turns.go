@@ -7,8 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Missing says how many turns a job lacks, as part of tx, and counts them in:
-// the caller inserts them in the same transaction, for the lanes from first on.
+// Missing returns how many turns a job lacks, as part of tx, and adds them to its
+// count. The caller must insert them in the same transaction, for the lanes from
+// first on.
 func (s *Store) Missing(ctx context.Context, tx pgx.Tx, job string) (first, n int, err error) {
 	err = tx.QueryRow(ctx, `
 		with p as materialized (

@@ -16,7 +16,7 @@ import (
 // NodeLease is how long a node lives on one heartbeat, by the database's clock.
 const NodeLease = 6 * time.Second
 
-// A NewNode is what a node tells of itself once.
+// A NewNode is what a node reports once, when it starts.
 type NewNode struct {
 	ID, Host string
 	Machine  string // one boot of one machine or container; pids are comparable within it
@@ -24,10 +24,10 @@ type NewNode struct {
 	Version  string
 	Role     string
 	Cores    int      // that it may use; 0 for one that executes nothing
-	Serves   []string // the queues that it was told to serve; nil for all
+	Serves   []string // the queues that it serves; nil for all
 }
 
-// A NodeStatus is what a node tells of itself with each beat.
+// A NodeStatus is what a node reports with each heartbeat.
 type NodeStatus struct {
 	Cores     []jobs.Core             `json:"cores"`
 	Memory    jobs.Memory             `json:"memory"`
@@ -39,14 +39,17 @@ type NodeStatus struct {
 	Unpinned  []jobs.CoreTurn         `json:"unpinned"` // turns without a core of their own
 }
 
-// Register writes a node's row, alive from now on.
+// Register inserts a node as alive.
 func (s *Store) Register(ctx context.Context, n NewNode) error {
 	var now time.Time
 	sent := time.Now()
 	err := s.Pool.QueryRow(ctx, `
-		insert into nodes (id, host, machine, pid, version, role, cores, serves) values ($1, $2, $3, $4, $5, $6, $7, $8)
-		returning clock_timestamp()`,
-		n.ID, n.Host, n.Machine, n.PID, n.Version, n.Role, n.Cores, n.Serves).Scan(&now)
+		insert into nodes (id, host, machine, pid, version, role, cores, serves)
+		values (@id, @host, @machine, @pid, @version, @role, @cores, @serves)
+		returning clock_timestamp()`, pgx.NamedArgs{
+		"id": n.ID, "host": n.Host, "machine": n.Machine, "pid": n.PID,
+		"version": n.Version, "role": n.Role, "cores": n.Cores, "serves": n.Serves,
+	}).Scan(&now)
 	if err != nil {
 		return wrap("register node", err)
 	}
@@ -55,7 +58,7 @@ func (s *Store) Register(ctx context.Context, n NewNode) error {
 }
 
 // Beat renews a node's lease. It reports false when the node was declared dead
-// before, so that its chunks are lost: it must abandon them, then Revive itself.
+// before. Its chunks are lost then: it must abandon them, then Revive itself.
 func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive bool, err error) {
 	text, err := json.Marshal(status)
 	if err != nil {
@@ -76,7 +79,7 @@ func (s *Store) Beat(ctx context.Context, id string, status NodeStatus) (alive b
 	return true, nil
 }
 
-// Drain makes a living node take no turns, or take them again.
+// Drain stops a living node from taking turns, or lets it take them again.
 func (s *Store) Drain(ctx context.Context, id string, draining bool) error {
 	if !ValidID(id) {
 		return fmt.Errorf("drain node %q: %w", id, jobs.ErrNotFound)
@@ -100,14 +103,14 @@ func (s *Store) Revive(ctx context.Context, id string) error {
 	return wrap("revive node", err)
 }
 
-// Unregister marks a node as stopped in order. What it could not give back by
-// itself, for it does not know of it, is put back.
+// Unregister marks a node as stopped. It takes back the chunks and turns that the
+// node did not know of and so did not return.
 func (s *Store) Unregister(ctx context.Context, id string) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `update nodes set state = 'stopped' where id = $1`, id); err != nil {
 			return wrap("unregister node", err)
 		}
-		if _, _, err := s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, id); err != nil {
+		if _, _, err := s.lose(ctx, tx, id, allChunks, nil); err != nil {
 			return err
 		}
 		turns, err := s.discardTurns(ctx, tx, id)
@@ -118,7 +121,7 @@ func (s *Store) Unregister(ctx context.Context, id string) error {
 	})
 }
 
-// A Neighbour is another node that says it lives on the same machine.
+// A Neighbour is another node that reports the same machine.
 type Neighbour struct {
 	ID  string
 	PID int
@@ -135,7 +138,7 @@ func (s *Store) Neighbours(ctx context.Context, machine, self string) ([]Neighbo
 	return list, wrap("read neighbours", err)
 }
 
-// Expire ends a node's lease now: for one whose process is known to be gone.
+// Expire ends the lease of a node whose process is known to be gone.
 func (s *Store) Expire(ctx context.Context, id string) error {
 	_, err := s.Pool.Exec(ctx, `
 		update nodes set heartbeat_at = least(heartbeat_at, clock_timestamp() - $2::bigint * interval '1 microsecond')
@@ -143,7 +146,7 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 	return wrap("expire node", err)
 }
 
-// Nodes reads the nodes that live, and those that ended within the last hour.
+// Nodes reads the living nodes and those that ended within the last hour.
 func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select id, host, version, role, pid, started_at, greatest(heartbeat_at, started_at), status,
@@ -162,12 +165,12 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 			return n, err
 		}
 		n.Alive = n.State == "alive"
-		var told NodeStatus
-		if err := json.Unmarshal(status, &told); err != nil {
+		var reported NodeStatus
+		if err := json.Unmarshal(status, &reported); err != nil {
 			return n, fmt.Errorf("decode node's status: %w", err)
 		}
-		n.Cores, n.Memory, n.Slots, n.Load = told.Cores, told.Memory, told.Slots, told.Load
-		n.LowMemory, n.Pins, n.Trouble, n.Unpinned = told.LowMemory, told.Pins, told.Trouble, told.Unpinned
+		n.Cores, n.Memory, n.Slots, n.Load = reported.Cores, reported.Memory, reported.Slots, reported.Load
+		n.LowMemory, n.Pins, n.Trouble, n.Unpinned = reported.LowMemory, reported.Pins, reported.Trouble, reported.Unpinned
 		if n.Unpinned == nil {
 			n.Unpinned = []jobs.CoreTurn{}
 		}
@@ -187,16 +190,16 @@ type Lost struct {
 	Node   string
 	Chunks int
 	Tasks  int
-	Turns  []Turn // that it had, to be inserted afresh in the same transaction
+	Turns  []Turn // that it had; the caller must insert them again in the same transaction
 }
 
 // TakeBack declares dead one node whose lease has run out, as part of tx, and
 // puts its chunks into the backlog. It returns nil when there is none.
 //
-// A node that is dead or has stopped may still have work: what it took after it
-// was declared dead, before it heard of that, and turns that were fetched for it
-// in an answer which it never got. Such a node is taken back from again, once it
-// is silent for as long as a lease lasts.
+// A dead or stopped node may still have work: chunks that it claimed after it was
+// declared dead, before it learned of that, and turns that were fetched for it in
+// an answer that it never received. TakeBack takes back from such a node again once
+// it has been silent for as long as a lease lasts.
 func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 	var lost Lost
 	err := tx.QueryRow(ctx, `
@@ -213,21 +216,21 @@ func (s *Store) TakeBack(ctx context.Context, tx pgx.Tx) (*Lost, error) {
 	if err != nil {
 		return nil, wrap("find dead node", err)
 	}
-	if lost.Chunks, lost.Tasks, err = s.lose(ctx, tx, `node_id = $1 and state = 'leased'`, lost.Node); err != nil {
+	if lost.Chunks, lost.Tasks, err = s.lose(ctx, tx, lost.Node, allChunks, nil); err != nil {
 		return nil, err
 	}
 	if lost.Chunks > 0 {
 		_, err = tx.Exec(ctx, `update nodes set lost_chunks = lost_chunks + $2, lost_tasks = lost_tasks + $3 where id = $1`, lost.Node, lost.Chunks, lost.Tasks)
 		if err != nil {
-			return nil, wrap("count what is taken back", err)
+			return nil, wrap("count lost chunks", err)
 		}
 	}
 	lost.Turns, err = s.discardTurns(ctx, tx, lost.Node)
 	return &lost, err
 }
 
-// ForgetNodes deletes at most limit of the nodes that have been silent for longer
-// than keep and have no work any more, and reports how many.
+// ForgetNodes deletes at most limit nodes that have been silent for longer than keep
+// and have no work, and returns their number.
 func (s *Store) ForgetNodes(ctx context.Context, keep time.Duration, limit int) (int, error) {
 	tag, err := s.Pool.Exec(ctx, `
 		delete from nodes where id in (
@@ -239,23 +242,30 @@ func (s *Store) ForgetNodes(ctx context.Context, keep time.Duration, limit int) 
 	return int(tag.RowsAffected()), wrap("forget nodes", err)
 }
 
-// Strays puts back the chunks that a living node holds by the database's word,
-// older than five seconds, but does not know: the answer to its claim was lost.
+// Strays puts back chunks, older than five seconds, that the database has as leased
+// to a living node but that the node does not know: the answer to its claim was
+// lost. It returns their number.
 func (s *Store) Strays(ctx context.Context, node string, known []int64) (n int, err error) {
 	err = s.Tx(ctx, func(tx pgx.Tx) error {
-		n, _, err = s.lose(ctx, tx,
-			`node_id = $1 and state = 'leased' and leased_at < clock_timestamp() - interval '5 seconds' and id <> all($2)`, node, known)
+		n, _, err = s.lose(ctx, tx, node, strayChunks, known)
 		return err
 	})
 	return n, err
 }
 
-// lose moves the chunks that fulfil the condition from leased to lost and their
-// tasks to the backlog, job by job in the order of their ids.
-func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...any) (chunks, tasks int, err error) {
+// Which chunks of a node lose moves.
+const (
+	allChunks   = true
+	strayChunks = false // older than five seconds and not known to the node
+)
+
+// lose moves chunks of a node from leased to lost and their tasks to the backlog,
+// job by job in the order of their ids.
+func (s *Store) lose(ctx context.Context, tx pgx.Tx, node string, all bool, known []int64) (chunks, tasks int, err error) {
 	rows, err := tx.Query(ctx, `
 		update chunks set state = 'lost', finished_at = clock_timestamp()
-		where `+condition+` returning job_id, first, count, attempt, losses`, args...)
+		where node_id = $1 and state = 'leased' and ($2 or leased_at < clock_timestamp() - interval '5 seconds' and id <> all($3::bigint[]))
+		returning job_id, first, count, attempt, losses`, node, all, known)
 	if err != nil {
 		return 0, 0, wrap("lose chunks", err)
 	}
@@ -294,7 +304,7 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, condition string, args ...a
 	return chunks, tasks, nil
 }
 
-// sortedJobs is the keys of m in the order in which progress rows are locked.
+// sortedJobs returns the keys of m in the order in which progress rows are locked.
 func sortedJobs[V any](m map[string]V) []string {
 	ids := make([]string, 0, len(m))
 	for id := range m {

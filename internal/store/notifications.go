@@ -10,15 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is the name under which jobs' ids are notified, with progressMark
-// before the id where only more of the tasks have ended.
+// channel is the channel on which jobs' ids are notified. progressMark before an id
+// means that only more of the tasks have ended.
 const (
 	channel      = "allcores"
 	progressMark = "+"
 )
 
-// A Feed wakes those who wait for news of a job, or of any. It tells only that
-// something changed: whoever is woken reads what is true now.
+// A Feed wakes subscribers when a job changes. It does not say what changed:
+// subscribers read the state themselves.
 type Feed struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -27,25 +27,25 @@ type Feed struct {
 	subs map[topic]map[*Sub]struct{}
 }
 
-// A topic is what a subscription is about.
+// A topic selects the notifications of a subscription.
 type topic struct {
 	job    string // "" for every job
-	states bool   // not the progress of a job that goes on
+	states bool   // changes of state only, without the progress of a job that goes on
 }
 
 // A Sub is one subscription to a Feed. It must be closed.
 type Sub struct {
-	C    <-chan struct{} // one token when there is news since the last receive
+	C    <-chan struct{} // a token when there was a notification since the last receive
 	c    chan struct{}
 	feed *Feed
 	topic
 }
 
-// Watch subscribes to news of the job, or of everything when job is empty.
+// Watch subscribes to changes of the job, or of every job when job is empty.
 func (f *Feed) Watch(job string) *Sub { return f.watch(topic{job: job}) }
 
-// WatchStates is Watch for those who are not interested in the progress of a
-// job that goes on: in most of the news, that is.
+// WatchStates is Watch without the progress of a job that goes on, which is most of
+// the notifications.
 func (f *Feed) WatchStates(job string) *Sub { return f.watch(topic{job: job, states: true}) }
 
 func (f *Feed) watch(t topic) *Sub {
@@ -70,12 +70,11 @@ func (s *Sub) Close() {
 	}
 }
 
-// Wake tells this node's subscribers of a change that was committed here,
-// without waiting for the database to say so.
+// Wake notifies this node's subscribers of a change that was committed here, without
+// the detour through the database.
 func (f *Feed) Wake(job string) { f.wake(job, true) }
 
-// wake wakes those who want all news, and with states those who want no
-// progress too.
+// wake wakes the subscribers of Watch, and with states those of WatchStates.
 func (f *Feed) wake(job string, states bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,7 +89,7 @@ func (f *Feed) wake(job string, states bool) {
 	}
 }
 
-// wakeAll is for when news may have been missed.
+// wakeAll wakes everyone, after notifications may have been missed.
 func (f *Feed) wakeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,12 +112,12 @@ func listen(config *pgx.ConnConfig, logger *slog.Logger) *Feed {
 	f := &Feed{cancel: cancel, done: make(chan struct{}), subs: make(map[topic]map[*Sub]struct{})}
 	go func() {
 		defer close(f.done)
-		quiet := false
+		logged := false // the present interruption
 		for ctx.Err() == nil {
-			err := f.receive(ctx, config, func() { quiet = false })
-			if ctx.Err() == nil && !quiet {
-				logger.Warn("listening for news was interrupted; trying again", "error", err)
-				quiet = true
+			err := f.receive(ctx, config, func() { logged = false })
+			if ctx.Err() == nil && !logged {
+				logger.Warn("listening for notifications was interrupted; reconnecting", "error", err)
+				logged = true
 			}
 			select {
 			case <-ctx.Done():
@@ -142,11 +141,11 @@ func (f *Feed) receive(ctx context.Context, config *pgx.ConnConfig, connected fu
 	connected()
 	f.wakeAll()
 	for {
-		news, err := conn.WaitForNotification(ctx)
+		notification, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		job, progress := strings.CutPrefix(news.Payload, progressMark)
+		job, progress := strings.CutPrefix(notification.Payload, progressMark)
 		f.wake(job, !progress)
 	}
 }

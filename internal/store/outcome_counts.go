@@ -8,7 +8,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Counts are what this node has recorded since it started. They only grow.
+// Counts are the outcomes that this node has recorded since it started. They only
+// grow.
 type Counts struct {
 	Succeeded, Failed, Cancelled int64                    // tasks
 	Failures                     map[jobs.ErrorKind]int64 // tasks that failed, by kind
@@ -18,14 +19,14 @@ type Counts struct {
 // OtherKind stands for kinds of failure that are not among jobs.ErrorKinds.
 const OtherKind = "other"
 
-// counter keeps Counts. What is rolled back after it was counted, because the
-// database went away in that moment, stays counted.
+// counter keeps Counts. Outcomes stay counted when their transaction is rolled back
+// afterwards because the database became unavailable.
 type counter struct {
 	mu  sync.Mutex
 	now Counts
 }
 
-// Counts is what this node has recorded so far.
+// Counts returns what this node has recorded so far.
 func (s *Store) Counts() Counts {
 	s.counter.mu.Lock()
 	defer s.counter.mu.Unlock()
@@ -41,7 +42,7 @@ func (c *counter) recorded(succeeded int, failures map[jobs.ErrorKind]int64) {
 	c.now.Succeeded += int64(succeeded)
 	for kind, n := range failures {
 		if !slices.Contains(jobs.ErrorKinds, kind) {
-			kind = OtherKind // there are few, whatever executors say
+			kind = OtherKind // keeps the number of kinds small, whatever executors report
 		}
 		if c.now.Failures == nil {
 			c.now.Failures = make(map[jobs.ErrorKind]int64)
@@ -51,7 +52,7 @@ func (c *counter) recorded(succeeded int, failures map[jobs.ErrorKind]int64) {
 	}
 }
 
-// ended counts a job's end, and the tasks that were cancelled by it.
+// ended counts a job's end and the tasks that it cancelled.
 func (c *counter) ended(state jobs.State, cancelled int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A Cell is a stretch of neighbouring tasks and how many of them are in which
-// state; what is in none of them is waiting.
+// A Cell is a span of tasks with the number of them in each state. The rest is
+// waiting.
 type Cell struct {
 	First, Count                          int64
 	Succeeded, Failed, Running, Cancelled int64
@@ -35,8 +35,8 @@ func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error)
 			at += n
 		}
 	}
-	// Blocks that lie within one cell are added up by the database, so that the
-	// rows that come back are bounded by the cells and the blocks across them.
+	// The database sums blocks within one cell, so that the cells and the blocks
+	// across their borders bound the rows of the answer.
 	rows, err := s.Pool.Query(ctx, `
 		select min(first), sum(count), sum(cardinality(failed)), null::integer[] from outcomes
 			where job_id = $1 and first / $2 = (first + count - 1) / $2 group by first / $2

@@ -192,10 +192,9 @@ func newRecordRow(r *Record, failing *failures) *recordRow {
 	return row
 }
 
-// Record writes what became of a chunk, ends the job when that was its last,
-// and claims the lane's next chunk where next is not nil: one round trip, one
-// commit. When the lease is not held any more nothing is written, and nothing
-// claimed matters: Progress.Held is false.
+// Record writes the outcomes of a lease, ends the job when that was its last one, and
+// claims the lane's next chunk if next is not nil: one round trip, one commit. When
+// the lease is not held any more nothing of it is written and Progress.Held is false.
 func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Claimed, error) {
 	var b pgx.Batch
 	var p Progress
@@ -211,7 +210,7 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	}
 	var ended bool
 	s.addFinish(&b, r.Job, &ended)
-	// A failure may be the one too many.
+	// A failure may be the one that stops the job.
 	failed := len(failures) > 0
 	switch {
 	case r.Notify && failed:
@@ -268,8 +267,8 @@ func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map
 	return row.succeeded, failing.kinds, nil
 }
 
-// GiveBack returns part of a chunk to the backlog while the rest of it runs on.
-// count is how many tasks the lease still has after that. It reports whether
+// GiveBack returns part of a lease to the backlog while the rest of it runs on.
+// count is the number of tasks that the lease keeps. Progress.Held reports whether
 // the lease was held. The losses of a task count from when it is alone.
 func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []jobs.Span) (Progress, error) {
 	firsts, counts := make([]int64, len(back)), make([]int32, len(back))

@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// endedRun reads the number of a job's newest run, and its report if it has
-// ended: a retry takes away what reports are made from.
+// endedRun reads the number of a job's newest run and, if it has ended, its speed-up
+// report: a retry deletes the data of reports.
 func (s *Store) endedRun(ctx context.Context, v Viewer, id string) (run int, report []byte, err error) {
 	job, err := s.Job(ctx, v, id)
 	if err != nil || !job.State.Ended() {
@@ -29,8 +29,8 @@ func (s *Store) endedRun(ctx context.Context, v Viewer, id string) (run int, rep
 	return job.Run, report, nil
 }
 
-// keepRun writes down the newest run of an ended job whose progress is locked,
-// with its report if that is of this very run.
+// keepRun stores the newest run of an ended job whose progress is locked, with the
+// report if that is of this run.
 func keepRun(ctx context.Context, tx pgx.Tx, id string, run int, report []byte) error {
 	_, err := tx.Exec(ctx, `
 		insert into runs (job_id, run, state, reason, queued_at, started_at, finished_at,
@@ -43,8 +43,8 @@ func keepRun(ctx context.Context, tx pgx.Tx, id string, run int, report []byte) 
 	return wrap("keep run", err)
 }
 
-// Runs reads the runs of a job from after the one of that number on, at most
-// limit, in their order. The newest is as the job says.
+// Runs reads at most limit runs of a job, in their order, from the one behind the
+// number after on. The newest run is taken from job.
 func (s *Store) Runs(ctx context.Context, job *jobs.Job, after, limit int) ([]jobs.Run, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select run, state, reason, queued_at, started_at, finished_at, total, succeeded, failed, cancelled, user_us + system_us
@@ -83,7 +83,7 @@ func scanRun(row pgx.CollectableRow) (r jobs.Run, err error) {
 	return r, err
 }
 
-// newestRun is the newest run of a job.
+// newestRun returns the newest run of a job.
 func newestRun(job *jobs.Job, now time.Time) jobs.Run {
 	r := jobs.Run{
 		Run: job.Run, State: job.State, Reason: job.Reason, QueuedAt: job.CreatedAt, StartedAt: job.StartedAt, FinishedAt: job.FinishedAt,
@@ -96,8 +96,8 @@ func newestRun(job *jobs.Job, now time.Time) jobs.Run {
 	return r
 }
 
-// RunReport is the report of a run of a job; nil where none was kept. It is
-// ErrNotFound of a run that there is not.
+// RunReport reads the speed-up report of a run of a job. It returns nil when none was
+// kept, and ErrNotFound when the job has no such run.
 func (s *Store) RunReport(ctx context.Context, job *jobs.Job, run int) (*insight.Report, error) {
 	if run == job.Run {
 		return s.Report(ctx, job)

@@ -8,15 +8,15 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of what suggestions look at.
+// Bounds of suggestions.
 const (
-	suggestJobs = 10_000 // the newest, for their tags
-	suggestMost = 12
+	suggestJobs = 10_000 // newest jobs whose tags are read
+	suggestMost = 12     // values
 )
 
-// Suggest lists values of a qualifier that begin with typed, which is folded, as
-// far as the viewer may see them: tags by how many of the newest jobs have them,
-// queues and owners by name.
+// Suggest lists values of a qualifier that begin with typed, which is folded, and
+// that the viewer may see: tags by how many of the newest jobs have them, queues and
+// owners by name.
 func (s *Store) Suggest(ctx context.Context, v Viewer, key, typed string) ([]jobs.Suggestion, error) {
 	prefix := contains(typed)[1:]
 	var sql string

@@ -9,24 +9,24 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A Summary is what there is to do in the whole service.
+// A Summary is the work of the whole service.
 type Summary struct {
-	Jobs   map[jobs.State]int64 // that have not ended; each such state is there
+	Jobs   map[jobs.State]int64 // that have not ended; has every such state
 	Queues map[string]QueueLoad
 	Nodes  map[string]int64 // that live, by role
 	Size   int64            // of the database, in bytes
 }
 
-// A QueueLoad is what waits and runs in a queue.
+// A QueueLoad is the work of a queue.
 type QueueLoad struct {
 	Paused                     bool
 	WaitingTurns, RunningTurns int64
-	OldestTurn                 time.Duration // wait of the turn that has waited longest and could have been fetched; 0 for none
-	WaitingTasks, RunningTasks int64         // of jobs that have not ended; without the inputs that are still to come
+	OldestTurn                 time.Duration // longest wait of a turn that could have been fetched; 0 for none
+	WaitingTasks, RunningTasks int64         // of jobs that have not ended, without inputs still to come
 }
 
-// Summary reads what there is to do. Each of its statements goes by an index
-// over what has not ended, so it costs the same however much has.
+// Summary reads the work of the whole service. Each of its statements uses an index
+// over unfinished work, so its cost does not grow with finished work.
 func (s *Store) Summary(ctx context.Context) (Summary, error) {
 	sum := Summary{
 		Jobs:   map[jobs.State]int64{jobs.Open: 0, jobs.Queued: 0, jobs.Running: 0, jobs.Paused: 0},

@@ -13,8 +13,8 @@ import (
 // A Store is the database of one node. It is safe for concurrent use.
 type Store struct {
 	Pool *pgxpool.Pool
-	// River is for River, which brings its own SQL. Its commits do not wait for
-	// the disk: a fetched or completed turn that a crash of Postgres forgets is
+	// River is the pool of River, which brings its own SQL. Its commits do not wait
+	// for the disk: a turn whose fetch or end is lost in a crash of Postgres is
 	// fetched again, and does nothing.
 	River *pgxpool.Pool
 	Feed  *Feed
@@ -25,15 +25,15 @@ type Store struct {
 	ids     idClock
 }
 
-// Options says how to reach the database.
+// Options are the options of Open.
 type Options struct {
 	URL      string       // postgres://… or a keyword/value string
 	MaxConns int32        // at most so many connections, beside River's and the one that listens; default 20
 	Logger   *slog.Logger // default slog.Default()
 }
 
-// Open connects to the database and starts to listen. The schema must be
-// there: see Migrate. Close ends both.
+// Open connects to the database and starts to listen. The schema must exist: see
+// Migrate. Close ends both.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
@@ -49,8 +49,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if config.ConnConfig.RuntimeParams["application_name"] == "" {
 		config.ConnConfig.RuntimeParams["application_name"] = "allcores"
 	}
-	// The planner must not answer a change of the tables' sizes with a new plan
-	// for every statement: all of them go by an index.
+	// Every statement uses an index whatever the tables' sizes, so the planner need
+	// not plan it for each call.
 	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	config.ConnConfig.RuntimeParams["jit"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -58,7 +58,7 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		}
 	default:
 		t.Core = nil
-		if err := s.taskInHand(ctx, t); err != nil {
+		if err := s.leasedTask(ctx, t); err != nil {
 			return nil, err
 		}
 	}
@@ -73,8 +73,8 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 	return t, nil
 }
 
-// outcome fills in what the task at an offset of a run ended with. Within a
-// chunk tasks follow each other, so a task began when those before it were done.
+// outcome fills in the outcome of the task at an offset of a block. Tasks of a chunk
+// run one after the other, so a task began when those before it had ended.
 func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finished *time.Time) {
 	for i, line := range outcomes.Lines(outputs) {
 		if i != offset {
@@ -93,13 +93,13 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finis
 		t.Traceback = t.Error.Traceback
 		break
 	}
-	run := outcomes.Encoded{Durations: durations}
+	block := outcomes.Encoded{Durations: durations}
 	var before time.Duration
 	for i := range offset {
-		took, _ := run.Duration(i)
+		took, _ := block.Duration(i)
 		before += took
 	}
-	took, known := run.Duration(offset)
+	took, known := block.Duration(offset)
 	if !known {
 		return
 	}
@@ -126,8 +126,8 @@ func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) erro
 	return nil
 }
 
-// taskInHand fills in where a task without an outcome is, if it was claimed.
-func (s *Store) taskInHand(ctx context.Context, t *jobs.Task) error {
+// leasedTask fills in where a task without an outcome runs, if it is leased.
+func (s *Store) leasedTask(ctx context.Context, t *jobs.Task) error {
 	var leased time.Time
 	err := s.Pool.QueryRow(ctx, `
 		select c.attempt, c.node_id::text, coalesce(n.host, ''), c.core, c.leased_at

@@ -13,43 +13,41 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// Bounds of what a page of tasks holds of one of them, in bytes.
+// Bounds of what a page holds of one task, in bytes.
 const (
 	rowValue = 1 << 10  // of an input and an output
 	rowError = 64 << 10 // of an error
 )
 
-// A TaskQuery says which tasks a page has: the first ones from index From on, or
-// with Back the last ones before it.
+// A TaskQuery selects the tasks of a page: the first ones from index From on, or with
+// Back the last ones before it.
 type TaskQuery struct {
 	From  int64
 	Back  bool
 	State jobs.TaskState // empty for all that have ended
 	Group *GroupPick     // only failures of this group, where State is failed
 	Limit int            // tasks
-	Bytes int64          // outputs read; a page is shorter where they are more
+	Bytes int64          // of outputs to read; beyond them the page is cut short
 }
 
-// A GroupPick picks the failures of one group.
+// A GroupPick selects the failures of a group.
 type GroupPick struct {
 	ID     jobs.GroupID
 	Groups Groups
 }
 
-// Has reports whether a failure whose own group would be id is picked.
+// Has reports whether a failure with the group id is selected.
 func (p *GroupPick) Has(id jobs.GroupID) bool { return p == nil || p.Groups.Of(id) == p.ID }
 
-// A TaskPage is some tasks of a job that have ended, ascending.
+// A TaskPage is a page of ended tasks of a job, ascending.
 type TaskPage struct {
 	Rows []jobs.TaskRow
-	// More is where the next page in the query's direction begins; -1 where there
-	// is none.
+	// More is where the next page in the query's direction begins, or -1.
 	More int64
 }
 
-// TaskPage reads a page of tasks with their inputs. Of inputs and outputs it has
-// the first KiB. Tasks without an outcome are listed where the job has ended:
-// they were cancelled.
+// TaskPage reads a page of tasks with the first KiB of their inputs and outputs. Tasks
+// without an outcome are listed if the job has ended: they were cancelled.
 func (s *Store) TaskPage(ctx context.Context, job *jobs.Job, q TaskQuery) (TaskPage, error) {
 	p := pageReader{store: s, job: job, q: q, more: -1}
 	read := p.outcomes
@@ -78,8 +76,8 @@ type pageReader struct {
 	more  int64
 }
 
-// add adds a task, and reports whether the page can have another one. Where it
-// cannot have this one, that one begins the next page.
+// add adds a task. When the page is full it reports false, and the task begins the
+// next page.
 func (p *pageReader) add(row jobs.TaskRow) bool {
 	if len(p.rows) == p.q.Limit {
 		p.more = row.Index
@@ -92,11 +90,11 @@ func (p *pageReader) add(row jobs.TaskRow) bool {
 	return true
 }
 
-// full reports whether no more outputs are to be read.
+// full reports whether the page has read as many outputs as it may.
 func (p *pageReader) full() bool { return len(p.rows) > 0 && p.read > p.q.Bytes }
 
-// gap adds the tasks from first up to before end, which have no outcome, if they
-// are wanted.
+// gap adds the tasks in [first, end), which have no outcome, if they are wanted. It
+// reports false when the page is full.
 func (p *pageReader) gap(first, end int64) bool {
 	if !p.job.State.Ended() || p.q.State != "" && p.q.State != jobs.TaskCancelled {
 		return true
@@ -113,9 +111,9 @@ func (p *pageReader) gap(first, end int64) bool {
 	return true
 }
 
-// outcomes collects tasks block by block, and those between blocks.
+// outcomes collects the tasks of blocks and those between blocks.
 func (p *pageReader) outcomes(ctx context.Context) error {
-	at, end := p.q.From, p.job.Counts.Total // what is not looked at yet
+	at, end := p.q.From, p.job.Counts.Total // what has not been read yet
 	if p.q.Back {
 		at, end = 0, min(p.q.From, end)
 	}
@@ -161,8 +159,8 @@ func (p *pageReader) outcomes(ctx context.Context) error {
 	return nil
 }
 
-// blocks reads the next blocks with a task from first up to before end, without
-// more of their outputs than the first MiB.
+// blocks reads the next blocks with a task in [first, end), with at most the first MiB
+// of their outputs.
 func (p *pageReader) blocks(ctx context.Context, first, end int64) ([]Block, error) {
 	where := "true"
 	switch {
@@ -189,8 +187,8 @@ func (p *pageReader) blocks(ctx context.Context, first, end int64) ([]Block, err
 	return blocks, wrap("read outcomes", err)
 }
 
-// block collects the tasks of a block from first up to before end, and reports
-// whether the page can have more.
+// block collects the tasks of a block in [first, end). It reports false when the page
+// is full.
 func (p *pageReader) block(ctx context.Context, b Block, first, end int64) (more bool, err error) {
 	var found []jobs.TaskRow
 	groups := b.Groups
@@ -250,18 +248,17 @@ func (p *pageReader) row(b Block, index int64, l outcomes.Line, size int64) jobs
 	return row
 }
 
-// cutValue is the beginning of a JSON value, for people.
+// cutValue returns the beginning of a JSON value, for people.
 func cutValue(value []byte) json.RawMessage {
 	return jobs.AppendUnicode(nil, value[:min(len(value), rowValue)])
 }
 
-// lines yields the lines of a block, each with at most rowError bytes of it and
-// its size, until yield returns false. Of a large block it holds a part at a
-// time.
+// lines yields at most rowError bytes of each line of a block, and the line's size,
+// until yield returns false. It holds a part of a large block at a time.
 func (p *pageReader) lines(ctx context.Context, b Block, yield func(line []byte, size int64) bool) error {
 	data, read := b.Outputs, int64(len(b.Outputs))
 	p.read += read
-	var begun []byte // of a line whose end is in what comes next
+	var begun []byte // start of a line that ends in a later part
 	var size int64   // of that line
 	for {
 		for len(data) > 0 {
@@ -327,7 +324,7 @@ func (p *pageReader) cancelled(ctx context.Context) error {
 	return nil
 }
 
-// rowInputs fills in the inputs of tasks, which ascend.
+// rowInputs fills in the inputs of tasks, which must ascend.
 func (s *Store) rowInputs(ctx context.Context, job *jobs.Job, tasks []jobs.TaskRow) error {
 	if len(tasks) == 0 {
 		return nil

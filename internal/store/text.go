@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// cut shortens s to at most n bytes, on a character's border, without NULs,
-// which text columns cannot hold.
+// cut shortens s to at most n bytes at a character's border and replaces NULs, which
+// text columns cannot hold.
 func cut(s string, n int) string {
 	s = string(bytes.ToValidUTF8(bytes.ReplaceAll([]byte(s), []byte{0}, []byte("�")), []byte("�")))
 	if len(s) <= n {
@@ -18,7 +18,7 @@ func cut(s string, n int) string {
 	return s[:n] + "…"
 }
 
-// nullable is text, or null where it is empty.
+// nullable returns nil for empty text.
 func nullable(text string) *string {
 	if text == "" {
 		return nil
@@ -26,8 +26,8 @@ func nullable(text string) *string {
 	return &text
 }
 
-// arrayText is numbers as the text of a Postgres array: an array of arrays
-// cannot have rows of different length.
+// arrayText returns numbers as the text of a Postgres array. A parameter cannot be an
+// array of arrays of different lengths.
 func arrayText[T int32 | int64](numbers []T) string {
 	text := []byte{'{'}
 	for i, n := range numbers {
@@ -39,7 +39,7 @@ func arrayText[T int32 | int64](numbers []T) string {
 	return string(append(text, '}'))
 }
 
-// escapeNUL makes JSON fit for jsonb, which cannot hold U+0000.
+// escapeNUL replaces U+0000 in JSON, which jsonb cannot hold.
 func escapeNUL(text []byte) []byte {
 	return bytes.ReplaceAll(text, []byte(`\u0000`), []byte(`\ufffd`))
 }

@@ -11,25 +11,29 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// AddSamples writes what a node did in the last seconds. Their time is the
-// database's, whatever they say. A crash of Postgres may forget them.
+// AddSamples writes samples of a node's last seconds. Their time is the database's.
+// A crash of Postgres may lose them.
 func (s *Store) AddSamples(ctx context.Context, n insight.NodeSample, queues []insight.QueueSample) error {
 	var b pgx.Batch
 	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
 	b.Queue(`
 		insert into node_samples (node_id, at, user_percent, system_percent, other_percent, cores, busy, load, memory)
-		values ($1, clock_timestamp(), $2, $3, $4, $5, $6, $7, $8)`,
-		n.Node, n.User, n.System, n.Other, n.Cores, n.Busy, n.Load, n.Memory)
+		values (@node, clock_timestamp(), @user, @system, @other, @cores, @busy, @load, @memory)`, pgx.NamedArgs{
+		"node": n.Node, "user": n.User, "system": n.System, "other": n.Other,
+		"cores": n.Cores, "busy": n.Busy, "load": n.Load, "memory": n.Memory,
+	})
 	for _, q := range queues {
 		b.Queue(`
 			insert into queue_samples (queue, node_id, at, succeeded, failed, waits, runs)
-			values ($1, $2, clock_timestamp(), $3, $4, $5, $6)`,
-			q.Queue, n.Node, q.Succeeded, q.Failed, classes(q.Waits), classes(q.Runs))
+			values (@queue, @node, clock_timestamp(), @succeeded, @failed, @waits, @runs)`, pgx.NamedArgs{
+			"queue": q.Queue, "node": n.Node, "succeeded": q.Succeeded, "failed": q.Failed,
+			"waits": classes(q.Waits), "runs": classes(q.Runs),
+		})
 	}
 	return wrap("add samples", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// classes is a span as an array whose subscripts are the classes.
+// classes converts counts to an array whose subscripts are their classes.
 func classes(s insight.ClassSpan) pgtype.Array[int32] {
 	a := pgtype.Array[int32]{Elements: s.Counts, Dims: []pgtype.ArrayDimension{}, Valid: true}
 	if len(s.Counts) > 0 {
@@ -45,27 +49,27 @@ func span(a pgtype.Array[int32]) insight.ClassSpan {
 	return insight.ClassSpan{First: int(a.Dims[0].LowerBound), Counts: a.Elements}
 }
 
-// samplesRead bounds the samples that are read at once, the newest first. It is
-// enough for an hour of 50 nodes that work for two queues each.
+// samplesRead bounds the samples of one call, the newest first. It is enough for an
+// hour of 50 nodes that serve two queues each.
 const samplesRead = 75_000
 
-// A SampleQuery says which samples are wanted.
+// A SampleQuery selects samples.
 type SampleQuery struct {
 	After time.Time // by the database's clock; at most an hour ago
 	Queue string    // of one queue; empty for those of all
 	Node  string    // of one node; empty for those of all
-	Cores bool      // what each core did
+	Cores bool      // with the usage of each core
 }
 
-// Samples are what nodes did, newest first.
+// Samples are samples of nodes and queues, newest first.
 type Samples struct {
 	Now    time.Time // the database's clock
 	Queues []insight.QueueSample
 	Nodes  []insight.NodeSample
 }
 
-// Samples reads samples in one round trip: those of queues unless only a node's
-// are wanted, and the other way round.
+// Samples reads samples in one round trip. A query for a node reads none of queues, a
+// query for a queue none of nodes.
 func (s *Store) Samples(ctx context.Context, q SampleQuery) (*Samples, error) {
 	out := new(Samples)
 	var b pgx.Batch
@@ -106,8 +110,8 @@ func (s *Store) Samples(ctx context.Context, q SampleQuery) (*Samples, error) {
 	return out, nil
 }
 
-// PruneSamples deletes at most limit samples of queues, and as many of nodes,
-// that are kept no longer, and reports how many it deleted.
+// PruneSamples deletes at most limit expired samples of queues and as many of nodes,
+// and returns their number.
 func (s *Store) PruneSamples(ctx context.Context, limit int) (n int64, err error) {
 	for _, table := range []string{"queue_samples", "node_samples"} {
 		tag, err := s.Pool.Exec(ctx, fmt.Sprintf(`
