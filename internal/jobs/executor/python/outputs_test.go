@@ -1,11 +1,13 @@
 package python_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
@@ -13,7 +15,7 @@ import (
 // and the type; the task's log names keys that become text.
 func TestPlacesInOutputs(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
+	tests := []struct {
 		expr   string
 		kind   string // of the failure; empty for none
 		says   string // in the message, or in the log
@@ -41,19 +43,33 @@ func TestPlacesInOutputs(t *testing.T) {
 		{`(i for i in [1])`, "TypeError", `it is of type generator; return a list`, ""},
 		{`[g()]`, "TypeError", `[0] is of type async_generator`, ""},
 		{`[Mine(1)]`, "TypeError", `[0] is of type Mine; return its dataclasses.asdict() instead`, ""},
-	} {
-		for _, threads := range []int{1, 2} {
-			l := lane("import collections, dataclasses, datetime, decimal\n@dataclasses.dataclass\nclass Mine:\n    a: int\nasync def g():\n    yield 1\ndef f(x):\n    return " + test.expr + "\n")
-			l.Threads = threads
-			r := must(t, l, executortest.Numbers(1, 0, 2))
-			e, log := r.Failed[1], strings.Join(r.Text(), "\n")
+	}
+	source := "import collections, dataclasses, datetime, decimal\n@dataclasses.dataclass\nclass Mine:\n    a: int\nasync def g():\n    yield 1\nexpressions = [\n"
+	var chunks []executor.Chunk // one for each expression, of two tasks
+	for i, test := range tests {
+		source += "    lambda: " + test.expr + ",\n"
+		chunks = append(chunks, executortest.Numbers(int64(i), 2*int64(i), 2))
+	}
+	source += "]\ndef f(x):\n    return expressions[x // 2]()\n"
+	for _, threads := range []int{1, 2} {
+		l := lane(source)
+		l.Threads = threads
+		r := must(t, l, chunks...)
+		logs := make(map[int64][]string) // by chunk
+		for i, text := range r.Text() {
+			logs[r.Logs[i].Task/2] = append(logs[r.Logs[i].Task/2], text)
+		}
+		for i, test := range tests {
+			task := int64(2*i + 1)
+			e, lines := r.Failed[task], logs[int64(i)]
+			log := strings.Join(lines, "\n")
 			switch {
 			case e.Type != test.kind || test.kind != "" && (e.Kind != jobs.KindException || !strings.Contains(e.Message, "the output is not JSON: ") || !strings.Contains(e.Message, test.says)):
 				t.Errorf("%d threads: %s: %+v", threads, test.expr, e)
-			case r.Outputs[1] != test.output:
-				t.Errorf("%d threads: %s gives %s", threads, test.expr, r.Outputs[1])
-			case test.kind == "" && test.says != "" && !slices.ContainsFunc(r.Text(), func(line string) bool {
-				return strings.HasPrefix(line, "1 stderr [output: keys in JSON are text: ") && strings.Contains(line, test.says)
+			case r.Outputs[task] != test.output:
+				t.Errorf("%d threads: %s gives %s", threads, test.expr, r.Outputs[task])
+			case test.kind == "" && test.says != "" && !slices.ContainsFunc(lines, func(line string) bool {
+				return strings.HasPrefix(line, fmt.Sprint(task, " stderr [output: keys in JSON are text: ")) && strings.Contains(line, test.says)
 			}):
 				t.Errorf("%d threads: %s: log %q", threads, test.expr, log)
 			case (test.kind != "" || test.says == "") && log != "":

@@ -7,24 +7,33 @@ import (
 	"testing"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
 func TestOutputs(t *testing.T) {
 	t.Parallel()
+	tests := []struct{ expr, want string }{
+		{"7", "7"}, {"-1", "-1"}, {"10**30", "1000000000000000000000000000000"},
+		{"True", "true"}, {"None", "null"}, {"1.5", "1.5"}, {"1e300*10", "1e+301"},
+		{`"a\nb\"\u00e9\ud800"`, `"a\nb\"\u00e9\ud800"`}, {"(1, [2], {'a': None})", `[1,[2],{"a":null}]`},
+		{"{1: 2, True: 3}", `{"1":3}`}, {"[]", "[]"}, {`""`, `""`},
+	}
+	source := "expressions = [\n"
+	var chunks []executor.Chunk // one for each expression, of three tasks
+	for i, test := range tests {
+		source += "    lambda: " + test.expr + ",\n"
+		chunks = append(chunks, executortest.Numbers(int64(i), 3*int64(i), 3))
+	}
+	source += "]\ndef f(x):\n    return expressions[x // 3]()\n"
 	for _, threads := range []int{1, 3} {
-		for _, test := range []struct{ expr, want string }{
-			{"7", "7"}, {"-1", "-1"}, {"10**30", "1000000000000000000000000000000"},
-			{"True", "true"}, {"None", "null"}, {"1.5", "1.5"}, {"1e300*10", "1e+301"},
-			{`"a\nb\"\u00e9\ud800"`, `"a\nb\"\u00e9\ud800"`}, {"(1, [2], {'a': None})", `[1,[2],{"a":null}]`},
-			{"{1: 2, True: 3}", `{"1":3}`}, {"[]", "[]"}, {`""`, `""`},
-		} {
-			l := lane("def f(x):\n    return " + test.expr + "\n")
-			l.Threads = threads
-			r := must(t, l, executortest.Numbers(1, 0, 3))
-			for i := range int64(3) {
-				if r.Outputs[i] != test.want {
-					t.Errorf("%d threads: %s gives %s, want %s (%v)", threads, test.expr, r.Outputs[i], test.want, r.Failed[i])
+		l := lane(source)
+		l.Threads = threads
+		r := must(t, l, chunks...)
+		for i, test := range tests {
+			for task := int64(3 * i); task < int64(3*i+3); task++ {
+				if r.Outputs[task] != test.want {
+					t.Errorf("%d threads: %s gives %s, want %s (%v)", threads, test.expr, r.Outputs[task], test.want, r.Failed[task])
 				}
 			}
 		}
