@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// A BulkAction is what a bulk operation does to each of its jobs.
+// A BulkAction is the action of a bulk operation.
 type BulkAction string
 
 // The actions of bulk operations.
@@ -27,19 +27,19 @@ var BulkActions = []BulkAction{BulkCancel, BulkPause, BulkResume, BulkRetry, Bul
 
 // Bounds of bulk operations.
 const (
-	MaxBulkIDs      = 10_000  // ids that are given
-	MaxBulkJobs     = 100_000 // jobs that a search may select
-	MaxBulkRefusals = 100     // that are listed one by one
+	MaxBulkIDs      = 10_000  // ids in one request
+	MaxBulkJobs     = 100_000 // jobs that one search may select
+	MaxBulkRefusals = 100     // listed one by one
 	MaxTags         = 20      // of a job
 )
 
-// Sentences for those who ask for what is impossible, of one job and of many.
+// Sentences that refuse an action, on one job or on many.
 const (
 	NotFoundSentence  = "There is no such thing here, or it belongs to someone else."
 	ForbiddenSentence = "Your role does not allow this."
 )
 
-// Conflict says why the action is impossible in a job's present state.
+// Conflict returns the sentence that says why a job's state forbids the action.
 func (a BulkAction) Conflict() string {
 	switch a {
 	case BulkCancel:
@@ -57,8 +57,8 @@ func (a BulkAction) Conflict() string {
 	}
 }
 
-// Refusal is the sentence for a job to which the action was not done because of
-// err; empty for an error that says nothing of the job.
+// Refusal returns the sentence for a job that err kept from the action. It is
+// empty for an error that does not concern the job.
 func (a BulkAction) Refusal(err error) string {
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -75,28 +75,28 @@ func (a BulkAction) Refusal(err error) string {
 type Bulk struct {
 	ID     string     `json:"id" format:"uuid"`
 	Action BulkAction `json:"action" enum:"cancel,pause,resume,retry,delete,tag,untag"`
-	Tags   []string   `json:"tags,omitempty" doc:"That are added or removed."`
-	Search *string    `json:"search,omitempty" doc:"What selected the jobs, as given; absent where ids were."`
+	Tags   []string   `json:"tags,omitempty" doc:"Tags to add or remove."`
+	Search *string    `json:"search,omitempty" doc:"The search that selected the jobs, as given; absent where ids selected them."`
 	State  string     `json:"state" enum:"running,done"`
 
-	Total    int64         `json:"total" doc:"Jobs that were selected; done and refused reach it."`
-	Done     int64         `json:"done" doc:"Jobs to which it was done, or whose state was so already."`
+	Total    int64         `json:"total" doc:"Selected jobs; at the end, done + refused."`
+	Done     int64         `json:"done" doc:"Jobs that the action changed, or that needed no change."`
 	Refused  int64         `json:"refused"`
-	Reasons  []BulkReason  `json:"reasons" nullable:"false" doc:"Why jobs were refused, and how many for each reason."`
-	Refusals []BulkRefusal `json:"refusals" nullable:"false" doc:"The first 100 jobs that were refused."`
-	More     int64         `json:"more_refusals" doc:"Refused jobs that refusals leaves out."`
+	Reasons  []BulkReason  `json:"reasons" nullable:"false" doc:"Reasons of refusals, with the number of jobs for each."`
+	Refusals []BulkRefusal `json:"refusals" nullable:"false" doc:"The first 100 refused jobs."`
+	More     int64         `json:"more_refusals" doc:"Refused jobs beyond those in refusals."`
 
 	CreatedAt  Time  `json:"created_at" format:"date-time"`
 	FinishedAt *Time `json:"finished_at" format:"date-time" nullable:"true"`
 }
 
-// A BulkRefusal is a job to which the action was not done.
+// A BulkRefusal is a job that was refused, and why.
 type BulkRefusal struct {
 	ID     string `json:"id"`
 	Reason string `json:"reason"`
 }
 
-// A BulkReason is a reason of refusals.
+// A BulkReason counts the refusals for one reason.
 type BulkReason struct {
 	Reason string `json:"reason"`
 	Count  int64  `json:"count"`
@@ -118,7 +118,7 @@ func (b *Bulk) Refuse(id, reason string) {
 	}
 }
 
-// WrongTags lists what is wrong with tags.
+// WrongTags returns the violations of tags.
 func WrongTags(location string, tags []string) Invalid {
 	var c checker
 	c.tags(location, tags)

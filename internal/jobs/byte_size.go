@@ -4,10 +4,10 @@ import (
 	"strconv"
 )
 
-// ByteSize is a number of bytes for people, in powers of 1024.
+// ByteSize formats a number of bytes for people, in powers of 1024.
 func ByteSize(n int64) string { return FloatByteSize(float64(n)) }
 
-// FloatByteSize is a number of bytes as text, in powers of 1024.
+// FloatByteSize formats a number of bytes for people, in powers of 1024.
 func FloatByteSize(bytes float64) string {
 	unit := 0
 	for bytes >= 1023.5 && unit < 4 {

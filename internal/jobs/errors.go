@@ -7,39 +7,39 @@ import (
 	"strings"
 )
 
-// Kinds of error that a caller can do something about. Test with errors.Is.
+// Errors that callers handle. Test with errors.Is.
 var (
-	ErrNotFound    = errors.New("not found")     // there is none, or it belongs to someone else
+	ErrNotFound    = errors.New("not found")     // does not exist, or belongs to another user
 	ErrConflict    = errors.New("conflict")      // impossible in the present state
-	ErrForbidden   = errors.New("forbidden")     // the role is too small
+	ErrForbidden   = errors.New("forbidden")     // the role does not allow it
 	ErrUnavailable = errors.New("not available") // the database does not answer; try again
 )
 
-// A Violation is one thing wrong with what a user sent.
+// A Violation is one error in what a user sent.
 type Violation struct {
 	Location string // dotted path from the submission's root, such as program.python.function
 	Message  string // a sentence for the user
-	Value    any    // what was given, where that helps; else nil
+	Value    any    // the value sent, where that helps; else nil
 
-	// More is how many further violations a list has left out. Only its last
-	// element has it, and nothing else.
+	// More is the number of violations that a list leaves out. Only the last
+	// element has it, and no other field.
 	More int
 }
 
-// MaxViolations is how many violations are listed; of further ones only the
-// number is kept.
+// MaxViolations is the number of violations in a list; further ones are only
+// counted.
 const MaxViolations = 20
 
-// Bounds in bytes of what a listed violation shows of what a user sent.
+// Bounds in bytes of a listed violation.
 const (
 	maxLocation = 200
 	maxMessage  = 500
 )
 
-// Invalid is the error of a submission that has violations.
+// Invalid is the error of an invalid submission: its violations.
 type Invalid []Violation
 
-// Add adds a violation, or counts it where MaxViolations are listed.
+// Add appends a violation, or counts it once MaxViolations are listed.
 func (v *Invalid) Add(x Violation) {
 	switch more := max(x.More, 1); {
 	case x.More == 0 && !v.Full():
@@ -55,14 +55,14 @@ func (v *Invalid) Add(x Violation) {
 // Full reports whether further violations are only counted.
 func (v Invalid) Full() bool { return len(v) >= MaxViolations || len(v) > 0 && v[len(v)-1].More > 0 }
 
-// Has reports whether there is a violation at a location.
+// Has reports whether a violation has the location.
 func (v Invalid) Has(location string) bool {
 	location = Cut(location, maxLocation)
 	return slices.ContainsFunc(v, func(x Violation) bool { return x.More == 0 && x.Location == location })
 }
 
-// Brief is v bounded as by Add: at most MaxViolations, and how many more there
-// are.
+// Brief returns v bounded as by Add: at most MaxViolations, and the number of
+// further ones.
 func (v Invalid) Brief() (listed Invalid, more int) {
 	var brief Invalid
 	for _, x := range v {
@@ -89,7 +89,7 @@ func (v Invalid) Error() string {
 	return b.String()
 }
 
-// Cut is text if it has at most so many bytes, else its beginning and an
+// Cut returns text if it has at most that many bytes, else its beginning with an
 // ellipsis.
 func Cut(text string, most int) string {
 	if len(text) <= most {

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// A FailureGroup is the failures of a job that have one cause as far as can be
-// seen: kind, type, frame and pattern are the same.
+// A FailureGroup is failures of a job with the same kind, type, frame and pattern,
+// so presumably with one cause.
 type FailureGroup struct {
 	ID         GroupID   `json:"id"`
 	Kind       ErrorKind `json:"kind" enum:"exception,exit,timeout,memory,crash,lost"`
 	Type       string    `json:"type"`
-	Message    string    `json:"message" doc:"That of the first failure."`
-	Pattern    string    `json:"pattern" doc:"The message with what differs between the failures masked: numbers, quoted text, paths and the like."`
-	Frame      *Frame    `json:"frame,omitempty" doc:"Where in the program it was raised: the innermost call in the program's own source. It is left out where that is not known."`
+	Message    string    `json:"message" doc:"The message of the first failure."`
+	Pattern    string    `json:"pattern" doc:"The message with numbers, quoted text, paths and the like masked."`
+	Frame      *Frame    `json:"frame,omitempty" doc:"Where the program raised it: the innermost call in its own source; absent where unknown."`
 	Count      int64     `json:"count"`
 	FirstIndex int64     `json:"first_index"`
 	// Example is the failure of the task at FirstIndex.
@@ -22,7 +22,7 @@ type FailureGroup struct {
 	Messages []Message  `json:"messages" nullable:"false" doc:"Different messages of the group, at most 5."`
 }
 
-// A Message is that of one failure among those of a group.
+// A Message is the message of one failure of a group.
 type Message struct {
 	Index int64  `json:"index" doc:"The task that failed with it."`
 	Text  string `json:"text"`
@@ -42,9 +42,9 @@ func (f *Frame) String() string {
 	return f.File + ":" + strconv.Itoa(f.Line) + " in " + f.Function
 }
 
-// A GroupID names a group of failures within its job. Its high half is of the
-// place: kind, type and frame; its low half of the pattern. A low half of 0 is
-// the group of what else failed at the place, and 0 that of all other failures.
+// A GroupID identifies a group of failures within its job. Its high half hashes
+// the place: kind, type and frame; its low half hashes the pattern. A low half of
+// 0 is the group of the other failures at the place, and 0 that of all others.
 type GroupID uint64
 
 // Other returns the group of the further failures at the place of g.
@@ -52,17 +52,17 @@ func (g GroupID) Other() GroupID { return g &^ (1<<32 - 1) }
 
 func (g GroupID) String() string { return fmt.Sprintf("%016x", uint64(g)) }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (g GroupID) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
-// UnmarshalText reads what String returns.
+// UnmarshalText parses what String returns.
 func (g *GroupID) UnmarshalText(text []byte) error {
 	id, err := ParseGroupID(string(text))
 	*g = id
 	return err
 }
 
-// ParseGroupID reads what String returns.
+// ParseGroupID parses what String returns.
 func ParseGroupID(text string) (GroupID, error) {
 	n, err := strconv.ParseUint(text, 16, 64)
 	if err != nil || len(text) != 16 {
@@ -71,22 +71,22 @@ func ParseGroupID(text string) (GroupID, error) {
 	return GroupID(n), nil
 }
 
-// A Grouping says to which group a failure belongs, and why.
+// A Grouping is the group of a failure, and what it follows from.
 type Grouping struct {
 	ID      GroupID
 	Pattern string
 	Frame   *Frame
 }
 
-// GroupingVersion changes with what Group returns for the same failure, so that
-// groups that were kept by another rule are made anew.
+// GroupingVersion changes when Group returns something else for the same failure,
+// so that stored groups are computed anew.
 const GroupingVersion = 1
 
-// LinesBefore stands in a command's message between its last line on standard
-// error and the lines before that. They belong to one failure, not to its group.
+// LinesBefore separates, in a command's message, its last line on standard error
+// from the lines before, which do not count for the group.
 const LinesBefore = "\n\nbefore it:\n"
 
-// Group returns the group of a failure. It depends on nothing but the failure.
+// Group returns the group of a failure. It depends on the failure alone.
 func Group(e *TaskError) Grouping {
 	message, _, _ := strings.Cut(e.Message, LinesBefore)
 	g := Grouping{Pattern: Mask(message), Frame: userFrame(e)}
@@ -94,7 +94,7 @@ func Group(e *TaskError) Grouping {
 	return g
 }
 
-// hash32 is a hash of texts that is never 0.
+// hash32 returns a hash of texts that is never 0.
 func hash32(texts ...string) uint32 {
 	// FNV-1a of 64 bits, without copies of the texts.
 	sum := uint64(14695981039346656037)
@@ -107,7 +107,7 @@ func hash32(texts ...string) uint32 {
 	return max(uint32(sum>>32^sum), 1)
 }
 
-// programFile is how the program's source is called in tracebacks.
+// programFile is the name of the program's source in tracebacks.
 const programFile = "program.py"
 
 // userFrame finds the innermost frame of the program's own source: the last one

@@ -8,33 +8,33 @@ import (
 	"strings"
 )
 
-// MaxInlineItems is how many inputs a submission may carry in inputs.items.
+// MaxInlineItems is the most inputs in inputs.items.
 const MaxInlineItems = 10_000
 
-// MaxTasks is how many tasks one job may have.
+// MaxTasks is the most tasks of a job.
 const MaxTasks = 1_000_000_000
 
 // Inputs are a job's inputs as submitted: exactly one of its fields is set.
 type Inputs struct {
-	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one a task; at most 10,000 inline. Names are unique in an object."`
+	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one per task; at most 10,000 inline. Names are unique in an object."`
 	Range *Range            `json:"range,omitempty" doc:"Whole numbers as Python's range; stored as three numbers."`
-	Lines *string           `json:"lines,omitempty" doc:"Text; each line, without its LF or CRLF, is an input. A byte order mark is passed over."`
+	Lines *string           `json:"lines,omitempty" doc:"Text; each line, without its LF or CRLF, is an input. A byte order mark is skipped."`
 	Open  bool              `json:"open,omitempty" doc:"Inputs come later; the job ends only after it is sealed."`
 
-	Stored *Stored `json:"-"` // they need not be carried: the database has them
+	Stored *Stored `json:"-"` // the database already has them
 }
 
-// Stored is inputs that the database has already, so that their number does not
-// matter to whoever submits.
+// Stored describes inputs that the database already has, so a submission costs
+// the same whatever their number.
 type Stored struct {
 	Kind  string // "items" or "lines"
 	Count int64
-	// From is the id of the job whose first Count inputs are taken; empty where
-	// they were written under the new job's id before the job itself.
+	// From is the id of the job whose first Count inputs are copied. It is empty
+	// for inputs that were written under the new job's id before the job.
 	From string
 }
 
-// A Range is the whole numbers Start, Start+Step, … up to but without Stop, as
+// A Range is the whole numbers Start, Start+Step, … up to Stop (exclusive), as
 // Python's range.
 type Range struct {
 	Start int64 `json:"start" default:"0"`
@@ -42,17 +42,17 @@ type Range struct {
 	Step  int64 `json:"step" default:"1"`
 }
 
-// UnmarshalJSON takes 1 for a step that is not given.
+// UnmarshalJSON defaults Step to 1.
 func (r *Range) UnmarshalJSON(data []byte) error {
 	type plain Range
 	p := plain{Step: 1}
 	err := json.Unmarshal(data, &p)
-	*r = Range(p) // also of bad input, for what else is wrong with it
+	*r = Range(p) // also of bad input, so that its other violations are found
 	return err
 }
 
-// Len is the number of values in r, as Python's len(range(start, stop, step)).
-// It is 0 when Step is 0, and math.MaxInt64 when the number is larger.
+// Len returns the number of values in r, as Python's len(range(start, stop, step)).
+// It returns 0 when Step is 0, and at most math.MaxInt64.
 func (r Range) Len() int64 {
 	var width, step uint64
 	switch {
@@ -70,11 +70,10 @@ func (r Range) Len() int64 {
 	return int64(n) + 1
 }
 
-// At is the value at index i of r; i must be below Len.
+// At returns the value at index i, which must be below Len.
 func (r Range) At(i int64) int64 { return r.Start + i*r.Step }
 
-// InputsShape is what a job's answer tells of its inputs: everything but the
-// values themselves.
+// InputsShape describes a job's inputs in answers, without their values.
 type InputsShape struct {
 	Kind  string `json:"kind" enum:"items,range,lines,open"`
 	Count int64  `json:"count"`
@@ -82,7 +81,7 @@ type InputsShape struct {
 	Open  bool   `json:"open,omitempty" doc:"Still taking inputs."`
 }
 
-// Kind is the inputs' word: "items", "range", "lines" or "open".
+// Kind returns "items", "range", "lines" or "open".
 func (in Inputs) Kind() string {
 	switch {
 	case in.Items != nil:
@@ -99,7 +98,7 @@ func (in Inputs) Kind() string {
 	return ""
 }
 
-// Count is the number of tasks that the inputs make.
+// Count returns the number of tasks of the inputs.
 func (in Inputs) Count() int64 {
 	switch {
 	case in.Items != nil:
@@ -118,14 +117,14 @@ func (in Inputs) Count() int64 {
 	return 0
 }
 
-// Shape is in without its values.
+// Shape returns in without its values.
 func (in Inputs) Shape() InputsShape {
 	return InputsShape{Kind: in.Kind(), Count: in.Count(), Range: in.Range, Open: in.Open}
 }
 
-// Values yields the inputs that must be stored, each as one line of compact
-// JSON without a line break. A range yields nothing, as it is stored as three
-// numbers; nor do inputs that are stored already.
+// Values yields the inputs to store, each as one line of compact JSON without a
+// line break. It yields nothing for a range, which is stored as three numbers, and
+// for inputs that are already stored.
 func (in Inputs) Values() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, item := range in.Items {
@@ -144,7 +143,7 @@ func (in Inputs) Values() iter.Seq[[]byte] {
 	}
 }
 
-// ByteOrderMark is what some editors begin a text with. It is no part of it.
+// ByteOrderMark begins the text files of some editors. It is no part of the text.
 const ByteOrderMark = "\uFEFF"
 
 // lines yields the inputs of Lines.
@@ -152,8 +151,8 @@ func (in Inputs) lines() iter.Seq[string] {
 	return SplitLines(strings.TrimPrefix(*in.Lines, ByteOrderMark))
 }
 
-// SplitLines yields the lines of text without their line ends (LF or CRLF). A
-// last line end does not begin another line.
+// SplitLines yields the lines of text without their line ends (LF or CRLF). A line
+// end at the end of text does not begin another line.
 func SplitLines(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for len(text) > 0 {

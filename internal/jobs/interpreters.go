@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An interpreter is a program that runs a text among its arguments.
+// An interpreter is a program that runs one of its arguments as source.
 type interpreter struct {
 	shell    bool     // the text is the first operand, where -c is among the options
 	operand  bool     // the text is the first operand, unless a file has it
@@ -19,7 +19,7 @@ type interpreter struct {
 
 var interpreters = map[string]interpreter{}
 
-// wrappers start the program that is named in their arguments.
+// wrappers start the program that their arguments name.
 var wrappers = strings.Fields(`busybox chroot chrt doas docker env exec find flock ionice kubectl nice nohup nsenter numactl
 	parallel podman prlimit script setpriv setsid srun ssh stdbuf strace sudo systemd-run taskset time timeout toybox unshare watch xargs`)
 
@@ -47,8 +47,8 @@ func init() {
 		safe: []string{`BEGIN { input = ARGV[1]; ARGV[1] = "" } …`}})
 }
 
-// interpreterOf finds an interpreter by its name, with or without its directory
-// and its version, such as /usr/bin/python3.11.
+// interpreterOf returns the interpreter of a name with or without directory and
+// version, such as /usr/bin/python3.11.
 func interpreterOf(name string) (it interpreter, ok bool) {
 	name = path.Base(name)
 	if it, ok = interpreters[name]; !ok {
@@ -57,8 +57,8 @@ func interpreterOf(name string) (it interpreter, ok bool) {
 	return it, ok
 }
 
-// takesInput reports whether the input, or a part of it, is put into arg. A
-// task's index is no part of it.
+// takesInput reports whether arg has a placeholder of the input or of a part of it.
+// The task's index is not part of the input.
 func takesInput(arg string) bool {
 	for arg != "" {
 		at, name := NextPlaceholder(arg)
@@ -70,8 +70,7 @@ func takesInput(arg string) bool {
 	return false
 }
 
-// whole is the arguments of a task, with the placeholder of an input that is
-// appended.
+// whole returns the arguments with the placeholder of an appended input.
 func (c Command) whole() []string {
 	if c.Stdin || slices.ContainsFunc(c.Argv, func(arg string) bool { _, name := NextPlaceholder(arg); return name != "" }) {
 		return c.Argv
@@ -79,9 +78,9 @@ func (c Command) whole() []string {
 	return append(slices.Clone(c.Argv), PlaceholderInput)
 }
 
-// inputAsSource finds an argument that an interpreter runs and that has the
-// input in it: an input such as $(…) would run. start is where the interpreter
-// stands, and at is 0 for none.
+// inputAsSource returns the index of an argument that an interpreter runs and that
+// contains the input: an input such as $(…) would run. start is the index of the
+// interpreter; at is 0 for none.
 func inputAsSource(argv []string) (at, start int) {
 	for i, arg := range argv {
 		if i > 0 && !slices.Contains(wrappers, path.Base(argv[0])) {
@@ -99,8 +98,8 @@ func inputAsSource(argv []string) (at, start int) {
 	return 0, 0
 }
 
-// text returns the index of the argument that has the input in it and is run,
-// or 0. The interpreter is argv[0].
+// text returns the index of the argument that is run and contains the input, or 0.
+// The interpreter is argv[0].
 func (it interpreter) text(argv []string) int {
 	if it.shell {
 		return shellText(argv)
@@ -141,8 +140,8 @@ func (it interpreter) text(argv []string) int {
 	return 0
 }
 
-// joined returns the text that is joined to an option, as in --eval=… and -e…,
-// and whether the text is the next argument, as behind -ne.
+// joined returns the text joined to an option, as in --eval=… and -e…, and reports
+// whether the next argument is the text, as after -ne.
 func (it interpreter) joined(arg string) (text string, next bool) {
 	if name, value, ok := strings.Cut(arg, "="); ok && slices.Contains(it.options, name) {
 		return value, false
@@ -163,8 +162,7 @@ func (it interpreter) joined(arg string) (text string, next bool) {
 	return "", false
 }
 
-// shellText is text for a shell: the first operand behind its options, one of
-// which is -c.
+// shellText is text for a shell: the first operand after options that include -c.
 func shellText(argv []string) int {
 	runs := false
 	for j := 1; j < len(argv); j++ {
@@ -190,8 +188,8 @@ func shellText(argv []string) int {
 	return 0
 }
 
-// splitByEnv returns the index of the argument that env -S parts into words, if
-// it has the input in it, or 0.
+// splitByEnv returns the index of the argument that env -S splits into words, if
+// it contains the input, or 0.
 func splitByEnv(argv []string) int {
 	for j := 1; j < len(argv) && strings.HasPrefix(argv[j], "-"); j++ {
 		arg := argv[j]
@@ -208,7 +206,7 @@ func splitByEnv(argv []string) int {
 	return 0
 }
 
-// source checks that no input becomes part of a program's text.
+// source checks that no input becomes part of source code.
 func (c *checker) source(cmd Command) {
 	argv := cmd.whole()
 	at, start := inputAsSource(argv)
@@ -232,8 +230,9 @@ func (c *checker) source(cmd Command) {
 	c.add(location, message, nil)
 }
 
-// safeScript is argv with the input as an argument of the shell at start, which
-// runs the text at an index. An input that is all of the text stays a command.
+// safeScript returns argv with the input as an argument of the shell at start
+// instead of a part of the text at an index. An input that is all of the text
+// stays a command.
 func safeScript(argv []string, at, start int) []string {
 	safe := slices.Clone(argv[:at])
 	rest := argv[at+1:]
@@ -251,7 +250,7 @@ func safeScript(argv []string, at, start int) []string {
 	return append(append(append(safe, script), rest...), values...)
 }
 
-// argvText is argv as JSON.
+// argvText returns argv as JSON.
 func argvText(argv []string) string {
 	parts := make([]string, len(argv))
 	for i, arg := range argv {

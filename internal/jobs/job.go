@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// A State is where a job is in its life.
+// A State is the state of a job.
 type State string
 
 // The states of a job. The last three are final.
@@ -33,21 +33,20 @@ func (s State) Valid() bool {
 	return false
 }
 
-// Counts says how many of a job's tasks are in each state. They always add up
-// to Total.
+// Counts is the number of a job's tasks in each state. They add up to Total.
 type Counts struct {
 	Total     int64 `json:"total"`
 	Waiting   int64 `json:"waiting"`
-	Running   int64 `json:"running" doc:"Tasks in chunks that are leased to a lane now: claimed. See executing."`
+	Running   int64 `json:"running" doc:"Claimed tasks: in chunks that are leased to a lane. See executing."`
 	Succeeded int64 `json:"succeeded"`
 	Failed    int64 `json:"failed"`
 	Cancelled int64 `json:"cancelled"`
 }
 
-// Done is the number of tasks that have ended.
+// Done returns the number of tasks that have ended.
 func (c Counts) Done() int64 { return c.Succeeded + c.Failed + c.Cancelled }
 
-// A Job is what a user submitted and how far it has come.
+// A Job is a submission and its progress.
 type Job struct {
 	ID       string   `json:"id" format:"uuid"`
 	Name     string   `json:"name"`
@@ -58,30 +57,30 @@ type Job struct {
 	Owner    string   `json:"owner" doc:"Name of the user who submitted it."`
 	Counts   Counts   `json:"counts"`
 
-	Executing    int64 `json:"executing" doc:"Tasks that execute now, at most processes × threads. The others of counts.running wait in the processes that claimed them."`
-	ProcessesNow int   `json:"processes_now" doc:"Processes that have tasks of the job now."`
+	Executing    int64 `json:"executing" doc:"Tasks that execute now, at most processes × threads. The other tasks of counts.running wait in the processes that claimed them."`
+	ProcessesNow int   `json:"processes_now" doc:"Processes with claimed tasks of the job."`
 
 	Program Program     `json:"program"`
 	Inputs  InputsShape `json:"inputs"`
-	Policy  Policy      `json:"policy" doc:"As it was submitted; null stands for the default."`
+	Policy  Policy      `json:"policy" doc:"As submitted; null stands for the default."`
 
-	EffectivePolicy Policy `json:"effective_policy" doc:"The policy with every default filled in that has a value. While processes is not given it follows the slots of the queue."`
+	EffectivePolicy Policy `json:"effective_policy" doc:"The policy with its defaults. processes, where not given, follows the slots of the queue."`
 
-	Run        int     `json:"run" doc:"1, and one more with each retry. Times and rate are those of this run."`
+	Run        int     `json:"run" doc:"Number of the newest run: 1, and one more with each retry. Times and rate are of this run."`
 	Earlier    Earlier `json:"-"`
 	CreatedAt  Time    `json:"created_at" format:"date-time"`
 	StartedAt  *Time   `json:"started_at" format:"date-time" nullable:"true"`
 	FinishedAt *Time   `json:"finished_at" format:"date-time" nullable:"true"`
 
-	Rate       float64  `json:"rate" doc:"Tasks a second: over the last seconds while it runs, over its whole run when it has ended. 0 while it is paused, or none of its tasks is claimed."`
-	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null when it is not known."`
-	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes so far, in all its runs."`
+	Rate       float64  `json:"rate" doc:"Tasks per second: over the last seconds while the job runs, over its whole run after that. 0 while it is paused or has no claimed task."`
+	ETASeconds *float64 `json:"eta_seconds" doc:"Estimated seconds to the end; null where unknown."`
+	CPUSeconds float64  `json:"cpu_seconds" doc:"User and system time of its processes, over all its runs."`
 	Reason     string   `json:"reason" doc:"Why it failed or waits; else empty."`
-	Waiting    *Waiting `json:"waiting,omitempty" doc:"What holds it back, where it waits or has fewer processes than it may have and that was looked for."`
+	Waiting    *Waiting `json:"waiting,omitempty" doc:"Why the job waits, or has fewer processes than it may have; absent where it does not, or in lists that do not look."`
 }
 
-// GivenName is the job's name as it was submitted: empty where it is the one that
-// the program gives it.
+// GivenName returns the submitted name. It is empty where the name is the
+// program's default.
 func (j *Job) GivenName() string {
 	if j.Name == j.Program.defaultName() {
 		return ""
@@ -89,8 +88,8 @@ func (j *Job) GivenName() string {
 	return j.Name
 }
 
-// Elapsed is the time from the start of the job's newest run to its end, or to
-// now while it runs; 0 before it has started.
+// Elapsed returns the time from the start of the newest run to its end, or to now
+// while it runs. It returns 0 before the start.
 func (j *Job) Elapsed(now time.Time) time.Duration {
 	if j.StartedAt == nil {
 		return 0
@@ -101,7 +100,7 @@ func (j *Job) Elapsed(now time.Time) time.Duration {
 	return max(now.Sub(j.StartedAt.Time), 0)
 }
 
-// Time is an instant that is written as RFC 3339 in UTC with milliseconds.
+// Time marshals as RFC 3339 in UTC with milliseconds.
 type Time struct{ time.Time }
 
 const timeLayout = `"2006-01-02T15:04:05.000Z"`

@@ -33,7 +33,7 @@ func AppendString(dst []byte, s string) []byte {
 	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 
-// DecodeText returns the bytes that a JSON string stands for. A lone surrogate
+// DecodeText decodes a JSON string. A lone surrogate
 // from U+DC80 to U+DCFF stands for the byte 80 to FF, as in Python's
 // surrogateescape (PEP 383). Any other lone surrogate is an error. Go's own
 // decoder would replace them all by U+FFFD.
@@ -66,8 +66,8 @@ func DecodeText(quoted []byte) (string, error) {
 	}
 }
 
-// LoneSurrogate returns the offset in JSON of the first escape of a surrogate
-// that is not one of a pair, or -1.
+// LoneSurrogate returns the offset in JSON of the first escape of an unpaired
+// surrogate, or -1.
 func LoneSurrogate(text []byte) int {
 	for i := 0; i < len(text); {
 		next := bytes.IndexByte(text[i:], '\\')
@@ -120,14 +120,14 @@ func InvalidUTF8(text []byte) int {
 	return -1
 }
 
-// DuplicateName returns the first name that stands twice in one object of text,
-// which must be JSON. Readers keep only one of the two values.
+// DuplicateName returns the first name that an object in text has twice. Readers
+// would keep only one of the two values. text must be JSON.
 func DuplicateName(text []byte) (name string, found bool) {
 	if bytes.IndexByte(text, '{') < 0 {
 		return "", false
 	}
 	var open []memberNames
-	naming := false // a string that comes now is a name
+	naming := false // the next string is a name
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '{', '[':
@@ -148,7 +148,7 @@ func DuplicateName(text []byte) (name string, found bool) {
 	return "", false
 }
 
-// stringEnd returns the offset behind the JSON string that begins at i.
+// stringEnd returns the offset after the JSON string that begins at i.
 func stringEnd(text []byte, i int) int {
 	for i++; i < len(text) && text[i] != '"'; i++ {
 		if text[i] == '\\' {
@@ -203,13 +203,13 @@ func decodedName(quoted []byte) string {
 	return name
 }
 
-// twiceNamed says that name stands twice in an object.
+// twiceNamed returns the message for a duplicate name.
 func twiceNamed(name string) string {
 	return fmt.Sprintf("has two members of the name %s in one object; one of them would be lost", strconv.Quote(clipped(name)))
 }
 
-// infiniteNumber returns the first number of text, which must be JSON, that no
-// float can hold: a reader such as Python's would make it infinite.
+// infiniteNumber returns the first number in text that overflows a float: Python's
+// reader would make it infinite. text must be JSON.
 func infiniteNumber(text []byte) (number string, found bool) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -232,7 +232,7 @@ func infiniteNumber(text []byte) (number string, found bool) {
 	return "", false
 }
 
-// clipped is text, cut where it is longer than a message should quote.
+// clipped returns text, shortened for a message.
 func clipped(text string) string {
 	const most = 60
 	if runes := []rune(text); len(runes) > most {

@@ -13,7 +13,7 @@ const (
 	maxPattern = 300
 )
 
-// What Mask puts in the place of what differs between messages of one kind.
+// Masks, which replace what differs between messages of one kind.
 const (
 	maskNumber = "<number>"
 	maskHex    = "<hex>"
@@ -43,7 +43,7 @@ func Mask(message string) string {
 	return cutText(pattern, maxPattern)
 }
 
-// cutText returns the first n bytes of s, on a character's border.
+// cutText returns the first n bytes of s, cut between characters.
 func cutText(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -58,16 +58,16 @@ func cutText(s string, n int) string {
 type masker struct {
 	text  string
 	at    int
-	short bool // the text goes on after its end
+	short bool // the text was cut
 	out   []byte
-	open  []bracket // that have begun and not ended
+	open  []bracket // not yet closed
 }
 
-// A bracket is one in a masker's output.
+// A bracket is an open bracket in a masker's output.
 type bracket struct {
 	close byte
-	at    int  // its place in the output
-	data  bool // nothing but values was in it so far
+	at    int  // its offset in the output
+	data  bool // only values so far
 	many  bool // it has a comma or a colon
 }
 
@@ -91,8 +91,8 @@ func (m *masker) step() {
 	m.literal(c)
 }
 
-// mask writes a mask for the text up to an end. Of neighbours of one kind with
-// nothing but a separator between them it writes the first.
+// mask writes a mask for the text up to an end. Of equal masks with only a
+// separator between them it writes the first.
 func (m *masker) mask(mask string, end int) {
 	m.at = end
 	before := bytes.TrimSuffix(bytes.TrimSuffix(m.out, []byte{' '}), []byte{','})
@@ -103,7 +103,7 @@ func (m *masker) mask(mask string, end int) {
 	m.out = append(m.out, mask...)
 }
 
-// literal writes a character as it is, and a whole bracket of values as a mask.
+// literal writes a character, or a mask where it closes a bracket of values.
 func (m *masker) literal(c byte) {
 	n := len(m.open) - 1
 	switch {
@@ -135,7 +135,7 @@ func closing(c byte) byte {
 	if c == '(' {
 		return ')'
 	}
-	return c + 2 // as ASCII has it
+	return c + 2 // in ASCII
 }
 
 // word writes a word inside a bracket. Constants are values.
@@ -154,11 +154,11 @@ func (m *masker) word(n int) {
 	m.at = end
 }
 
-// quotes are the ends of quoted text by their beginnings, beyond ASCII.
+// quotes maps opening quotation marks beyond ASCII to closing ones.
 var quotes = map[rune]rune{'‘': '’', '“': '”', '«': '»', '„': '“', '「': '」'}
 
-// quoted masks quoted text. What is quoted ends on its line, before something
-// that is no word: an apostrophe is no quote.
+// quoted masks quoted text, which ends on its line and before a character that is
+// not of a word: an apostrophe is not a quotation mark.
 func (m *masker) quoted() bool {
 	mark, size := utf8.DecodeRuneInString(m.text[m.at:])
 	closing := mark
@@ -269,8 +269,7 @@ func uuidLen(text string) int {
 }
 
 // hexLen returns the length of a hexadecimal number with which text begins: 0x
-// and digits, or a word of eight or more digits among which are some of both
-// kinds.
+// and digits, or a word of eight or more digits that has both figures and letters.
 func hexLen(text string) int {
 	i := 0
 	prefix := len(text) > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')
@@ -294,8 +293,8 @@ func hexLen(text string) int {
 	return 0
 }
 
-// placeLen returns the length of a path, an address of the web or of mail with
-// which text begins, and its mask.
+// placeLen returns the length of a path, URL or mail address with which text
+// begins, and its mask.
 func placeLen(text string) (mask string, n int) {
 	n = 0
 	for n < len(text) && !endsToken(text[n]) {
@@ -340,7 +339,7 @@ func isNumeric(token string) bool {
 	return !strings.ContainsFunc(token, func(r rune) bool { return r != '/' && r != '.' && (r < '0' || r > '9') })
 }
 
-// extensions are those of files that programs name without a directory.
+// extensions are those of files that messages name without a directory.
 var extensions = func() map[string]bool {
 	all := make(map[string]bool)
 	for _, name := range strings.Fields(`txt csv tsv json jsonl ndjson xml yaml yml toml ini cfg conf log md html htm pdf doc docx xls xlsx odt
@@ -353,7 +352,7 @@ var extensions = func() map[string]bool {
 	return all
 }()
 
-// hasExtension reports whether a token is a file's name with an extension.
+// hasExtension reports whether a token is a file name with a known extension.
 func hasExtension(token string) bool {
 	dot := strings.LastIndexByte(token, '.')
 	return dot > 0 && extensions[strings.ToLower(token[dot+1:])]

@@ -2,7 +2,7 @@ package jobs
 
 import "iter"
 
-// A Node is one running server with workers.
+// A Node is a server that executes tasks.
 type Node struct {
 	ID          string `json:"id" format:"uuid"`
 	Host        string `json:"host"`
@@ -10,24 +10,24 @@ type Node struct {
 	Role        string `json:"role" enum:"all,web,worker"`
 	PID         int    `json:"pid"`
 	Alive       bool   `json:"alive"`
-	State       string `json:"state" enum:"alive,silent,dead,stopped" doc:"silent: its heartbeat is overdue; dead: its tasks were taken back; stopped: in order."`
+	State       string `json:"state" enum:"alive,silent,dead,stopped" doc:"silent: its heartbeat is overdue; dead: its tasks were taken back; stopped: it shut down."`
 	StartedAt   Time   `json:"started_at" format:"date-time"`
 	HeartbeatAt Time   `json:"heartbeat_at" format:"date-time"`
 	Cores       []Core `json:"cores" nullable:"false"`
 	Memory      Memory `json:"memory"`
 
-	Draining  bool               `json:"draining" doc:"It takes no turns; tasks in hand finish."`
-	Serves    []string           `json:"serves" doc:"The queues that it was told to serve; null for all."`
+	Draining  bool               `json:"draining" doc:"It takes no turns; running tasks finish."`
+	Serves    []string           `json:"serves" doc:"Queues that it serves; null for all."`
 	Slots     map[string]SlotUse `json:"slots" nullable:"false" doc:"By queue."`
-	Load      float64            `json:"load" doc:"Processes that run or want to, over the last minute; 0 where the system does not tell."`
-	LowMemory bool               `json:"low_memory" doc:"Less memory is free than its floor: no turn begins."`
-	Pins      bool               `json:"pins" doc:"Processes can be pinned to cores there."`
-	Trouble   string             `json:"trouble" doc:"Why turns fail there, as last seen; empty where they do not."`
-	Unpinned  []CoreTurn         `json:"unpinned" nullable:"false" doc:"Turns in hand that have no core of their own."`
+	Load      float64            `json:"load" doc:"Load average over one minute; 0 where the system has none."`
+	LowMemory bool               `json:"low_memory" doc:"Free memory is below the floor: no turn begins."`
+	Pins      bool               `json:"pins" doc:"It can pin processes to cores."`
+	Trouble   string             `json:"trouble" doc:"The last error of turns there; empty for none."`
+	Unpinned  []CoreTurn         `json:"unpinned" nullable:"false" doc:"Turns without a core of their own."`
 	TakenBack TakenBack          `json:"taken_back"`
 }
 
-// InHand are the turns that a living node has in hand, each once.
+// InHand returns the turns that a living node runs, each once.
 func (n *Node) InHand() iter.Seq[CoreTurn] {
 	return func(yield func(CoreTurn) bool) {
 		if !n.Alive {
@@ -58,26 +58,26 @@ func (n *Node) InHand() iter.Seq[CoreTurn] {
 	}
 }
 
-// SlotUse is how many of a queue's slots are in use on a node.
+// SlotUse counts a queue's slots on a node.
 type SlotUse struct {
 	Used    int `json:"used"`
-	Total   int `json:"total" doc:"0 where nothing of the queue may begin now."`
+	Total   int `json:"total" doc:"0 where no turn of the queue may begin now."`
 	Waiting int `json:"waiting" doc:"Turns there that wait for a slot; they count as running in the queue."`
 }
 
-// TakenBack is the work that was taken from a node when it was declared dead.
+// TakenBack is the work that the other nodes took back from a dead node.
 type TakenBack struct {
 	Chunks int64 `json:"chunks"`
 	Tasks  int64 `json:"tasks"`
 }
 
-// A Core is one processor of a node and what it does now.
+// A Core is a core of a node and its use.
 type Core struct {
-	Core        int        `json:"core" doc:"The operating system's number of it."`
+	Core        int        `json:"core" doc:"Its number in the operating system."`
 	BusyPercent float64    `json:"busy_percent"`
-	User        float64    `json:"user_percent" doc:"Of its time, in user mode."`
-	System      float64    `json:"system_percent" doc:"In the kernel."`
-	Other       float64    `json:"other_percent" doc:"Otherwise busy: interrupts, low priority, taken by the host."`
+	User        float64    `json:"user_percent" doc:"Time in user mode."`
+	System      float64    `json:"system_percent" doc:"Time in the kernel."`
+	Other       float64    `json:"other_percent" doc:"Other busy time: interrupts, low priority, stolen by the host."`
 	Turns       []CoreTurn `json:"turns" nullable:"false"`
 }
 
@@ -85,8 +85,8 @@ type Core struct {
 type CoreTurn struct {
 	Job   string `json:"job" format:"uuid"`
 	Lane  int    `json:"lane"`
-	First int64  `json:"first" doc:"Index of the first task of the chunk in hand."`
-	Count int    `json:"count" doc:"Tasks of the chunk in hand."`
+	First int64  `json:"first" doc:"Index of the first task of its chunk."`
+	Count int    `json:"count" doc:"Tasks of its chunk."`
 }
 
 // Memory is a node's memory in bytes.

@@ -2,26 +2,27 @@ package jobs
 
 import "strings"
 
-// An OrderKey is what a list of jobs is sorted by.
+// An OrderKey is the sort key of a list of jobs.
 type OrderKey string
 
-// The keys of lists of jobs.
+// The sort keys.
 const (
 	ByCreated  OrderKey = "created"
 	ByDuration OrderKey = "duration" // from the first task's start to the end, or to now
 	ByFailures OrderKey = "failures" // tasks that failed
 )
 
-// An Order is how a list of jobs is sorted. The zero value is newest first.
+// An Order is the order of a list of jobs. The zero value is newest first.
 type Order struct {
 	Key       OrderKey // empty for ByCreated
 	Ascending bool
 }
 
-// OrderNames lists what [ParseOrder] takes.
+// OrderNames lists the names that [ParseOrder] accepts.
 var OrderNames = []string{"-created", "created", "-duration", "duration", "-failures", "failures"}
 
-// ParseOrder reads an order: a key, after - for descending. Empty is -created.
+// ParseOrder parses an order: a key, with - before it for descending. Empty means
+// -created.
 func ParseOrder(text string) (o Order, ok bool) {
 	if text == "" {
 		return o, true
@@ -38,7 +39,7 @@ func ParseOrder(text string) (o Order, ok bool) {
 	return o, true
 }
 
-// By is the order's key.
+// By returns the sort key.
 func (o Order) By() OrderKey {
 	if o.Key == "" {
 		return ByCreated
@@ -46,7 +47,7 @@ func (o Order) By() OrderKey {
 	return o.Key
 }
 
-// String is o as [ParseOrder] reads it; empty for newest first.
+// String returns the name of o; empty for newest first.
 func (o Order) String() string {
 	switch {
 	case o == Order{}:

@@ -16,8 +16,8 @@ var placeholders = []string{
 	PlaceholderInput, PlaceholderIndex, PlaceholderNoExtension, PlaceholderBase, PlaceholderDirectory, PlaceholderBareBase,
 }
 
-// NextPlaceholder finds the first placeholder of s. Without one, name is empty
-// and at is the length of s.
+// NextPlaceholder returns the offset and name of the first placeholder in s.
+// Without one, name is empty and at is the length of s.
 func NextPlaceholder(s string) (at int, name string) {
 	for at := 0; at < len(s); at++ {
 		if s[at] != '{' {

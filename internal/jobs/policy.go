@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// A Policy says how a job's tasks are run. A nil field stands for its default;
-// [Policy.WithDefaults] fills them in.
+// A Policy sets how a job's tasks run. A nil field stands for its default, which
+// [Policy.WithDefaults] fills in.
 type Policy struct {
-	Processes       *int `json:"processes" minimum:"1" maximum:"4096" doc:"Lanes: worker processes at once over all nodes; default as many as the queue has slots."`
-	Threads         *int `json:"threads" minimum:"1" maximum:"256" doc:"Tasks at once inside one process; default 1."`
+	Processes       *int `json:"processes" minimum:"1" maximum:"4096" doc:"Lanes: most worker processes at once over all nodes; default: the slots of the queue."`
+	Threads         *int `json:"threads" minimum:"1" maximum:"256" doc:"Tasks at once in each process; default 1."`
 	CoresPerProcess *int `json:"cores_per_process" minimum:"1" maximum:"1024" doc:"Core slots that each process takes; default 1."`
 
-	ChunkSize *int `json:"chunk_size" minimum:"1" maximum:"1000000" doc:"Tasks a chunk; null chooses from measured task time."`
+	ChunkSize *int `json:"chunk_size" minimum:"1" maximum:"1000000" doc:"Tasks per chunk; null: chosen from measured task times."`
 
-	Timeout     *Duration `json:"timeout" doc:"Longest run of one task, such as 30s; null for none. A module may load as long as that, and always 5 seconds; without a timeout 5 minutes."`
+	Timeout     *Duration `json:"timeout" doc:"Most time of one task, such as 30s; null for none. A module may take as long to load, but at least 5 seconds; without a timeout, 5 minutes."`
 	MemoryLimit *Size     `json:"memory_limit" doc:"Most memory of one process, such as 512MiB; null for none."`
 
-	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"How often a failing task is run before it has failed, and each process tries to load a module; default 1."`
-	RetryBackoff *Duration `json:"retry_backoff" doc:"Wait before the second attempt; doubles with each further one; default 1s."`
+	MaxAttempts  *int      `json:"max_attempts" minimum:"1" maximum:"100" doc:"Attempts of a task before it has failed, and of each process to load a module; default 1."`
+	RetryBackoff *Duration `json:"retry_backoff" doc:"Wait before the second attempt; it doubles with each further one; default 1s."`
 
 	MaxFailures *FailureLimit `json:"max_failures" doc:"Failed tasks (a count, or a share of all inputs such as 5%, which for an open job counts once it is sealed) past which no further task starts and the job ends as failed; null for no limit."`
 }
@@ -38,9 +38,8 @@ const (
 	MaxMemoryLimit = 1 << 50
 )
 
-// WithDefaults is p with every default filled in that has a value, except
-// Processes: as long as that is nil it follows the slots that the job's queue
-// has over all nodes.
+// WithDefaults returns p with its defaults. Processes stays nil: it follows the
+// slots that the job's queue has over all nodes.
 func (p Policy) WithDefaults() Policy {
 	fill := func(field **int, value int) {
 		if *field == nil {
@@ -57,8 +56,8 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// WithoutDefaults is p without what WithDefaults fills in, as of a policy of which
-// it is not known what was given.
+// WithoutDefaults returns p without values that equal the defaults, for a policy
+// of which the submitted form is unknown.
 func (p Policy) WithoutDefaults() Policy {
 	for _, field := range []**int{&p.Threads, &p.CoresPerProcess, &p.MaxAttempts} {
 		if *field != nil && **field == 1 {
@@ -71,9 +70,9 @@ func (p Policy) WithoutDefaults() Policy {
 	return p
 }
 
-// FailuresAllowed is how many tasks of total may fail before the job is
-// stopped; math.MaxInt64 when there is no limit. A share is one of all inputs, so
-// it is none as long as a job is not sealed.
+// FailuresAllowed returns how many tasks of total may fail before the job stops:
+// math.MaxInt64 for no limit. A share refers to all inputs, so it limits a job only
+// once it is sealed.
 func (p Policy) FailuresAllowed(total int64, sealed bool) int64 {
 	if p.MaxFailures == nil || !sealed && p.MaxFailures.IsShare() {
 		return math.MaxInt64
@@ -88,7 +87,7 @@ func (p Policy) FailuresAllowed(total int64, sealed bool) int64 {
 // A Duration is a length of time as users write it: "250ms", "30s", "1h30m".
 type Duration string
 
-// Parse is d as Go's time.ParseDuration reads it.
+// Parse parses d with time.ParseDuration.
 func (d Duration) Parse() (time.Duration, error) {
 	v, err := time.ParseDuration(string(d))
 	if err != nil {
@@ -97,8 +96,8 @@ func (d Duration) Parse() (time.Duration, error) {
 	return v, nil
 }
 
-// Value is d, or 0 when d is nil or malformed; a validated policy has none of
-// the latter.
+// Value returns d, or 0 when d is nil or malformed. A validated policy has no
+// malformed one.
 func (d *Duration) Value() time.Duration {
 	if d == nil {
 		return 0
@@ -121,7 +120,7 @@ var (
 	}
 )
 
-// Bytes is s in bytes. KB, MB, … are powers of 1000; KiB, MiB, … and the bare
+// Bytes parses s. KB, MB, … are powers of 1000; KiB, MiB, … and the bare
 // letters are powers of 1024.
 func (s Size) Bytes() (int64, error) {
 	m := sizePattern.FindStringSubmatch(string(s))
@@ -135,7 +134,7 @@ func (s Size) Bytes() (int64, error) {
 	return int64(n * sizeUnits[m[2]]), nil
 }
 
-// SizeOf is n bytes in the largest unit of which they are a whole number.
+// SizeOf returns n bytes in the largest unit that divides them.
 func SizeOf(n int64) Size {
 	for _, unit := range []string{"TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB"} {
 		if size := int64(sizeUnits[unit]); n >= size && n%size == 0 {
@@ -145,8 +144,8 @@ func SizeOf(n int64) Size {
 	return Size(strconv.FormatInt(n, 10) + "B")
 }
 
-// Value is s in bytes, or 0 when s is nil or malformed; a validated policy has
-// none of the latter.
+// Value returns s in bytes, or 0 when s is nil or malformed. A validated policy has
+// no malformed one.
 func (s *Size) Value() int64 {
 	if s == nil {
 		return 0
@@ -162,14 +161,14 @@ type FailureLimit string
 // IsShare reports whether the limit is a share of a job's tasks.
 func (l FailureLimit) IsShare() bool { return strings.HasSuffix(string(l), "%") }
 
-// maxShareDigits bounds what an exact share costs.
+// maxShareDigits bounds the cost of an exact share.
 const maxShareDigits = 20
 
-// Of is the limit in tasks for a job of total tasks.
+// Of returns the limit in tasks for a job of total tasks.
 func (l FailureLimit) Of(total int64) (int64, error) {
 	if share, ok := strings.CutSuffix(string(l), "%"); ok {
 		percent, err := strconv.ParseFloat(share, 64)
-		// Exactly: as a float, 32.3% of 1,000 is less than 323.
+		// Exact, because 32.3% of 1,000 as a float is less than 323.
 		exact := new(big.Rat)
 		_, ok := exact.SetString(share[:min(len(share), maxShareDigits)])
 		if err != nil || !ok || len(share) > maxShareDigits || !(percent >= 0 && percent <= 100) {
@@ -193,8 +192,8 @@ func (l FailureLimit) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(l))
 }
 
-// UnmarshalJSON takes a number or a string; what it means is checked by
-// [Spec.Validate], so that every violation is listed together.
+// UnmarshalJSON accepts any number or string. [Spec.Validate] checks it, so that
+// all violations are reported together.
 func (l *FailureLimit) UnmarshalJSON(data []byte) error {
 	var s string
 	if json.Unmarshal(data, &s) == nil {

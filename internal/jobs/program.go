@@ -11,7 +11,7 @@ type Program struct {
 	Command *Command `json:"command,omitempty"`
 }
 
-// How a Python function takes its input.
+// How a Python function receives its input.
 const (
 	CallValue  = "value"  // f(input)
 	CallArgs   = "args"   // f(*input)
@@ -27,24 +27,24 @@ type Python struct {
 	Interpreter string            `json:"interpreter,omitempty" doc:"Python 3.8 or newer on the node, a name or a path; default python3." maxLength:"4096"`
 }
 
-// What a command's standard output becomes.
+// Forms of a command's output.
 const (
 	OutputText  = "text"  // a string, one trailing newline removed
-	OutputJSON  = "json"  // the JSON value it printed
+	OutputJSON  = "json"  // the JSON value that it printed
 	OutputLines = "lines" // an array of strings
 )
 
-// Command is a program that starts one process a task. No shell is involved
+// Command is a program that starts one process per task. It involves no shell
 // unless Argv names one.
 type Command struct {
-	Argv        []string          `json:"argv" doc:"The program and its arguments; {} {#} {.} {/} {//} {/.} are replaced. No shell is involved unless it is named; its script must not have the input in it, but take it as an argument: sh -c 'sort \"$1\"' sh {}." minItems:"1" maxItems:"1000" nullable:"false"`
+	Argv        []string          `json:"argv" doc:"The program and its arguments; {} {#} {.} {/} {//} {/.} are replaced. No shell is involved unless argv names it; its script must take the input as an argument, not contain it: sh -c 'sort \"$1\"' sh {}." minItems:"1" maxItems:"1000" nullable:"false"`
 	Stdin       bool              `json:"stdin,omitempty" doc:"Write the input to standard input."`
 	Env         map[string]string `json:"env,omitempty" doc:"Environment variables for the process."`
-	Output      string            `json:"output,omitempty" enum:"text,json,lines" default:"text" doc:"What standard output becomes. A task whose output is larger than 1 MiB, is not UTF-8, or is no JSON value where one is asked for, fails."`
-	OKExitCodes []int             `json:"ok_exit_codes,omitempty" doc:"Exit codes that mean success; default 0 alone." maxItems:"256"`
+	Output      string            `json:"output,omitempty" enum:"text,json,lines" default:"text" doc:"Form of the output. A task fails whose standard output is larger than 1 MiB, not UTF-8, or, for json, not a JSON value."`
+	OKExitCodes []int             `json:"ok_exit_codes,omitempty" doc:"Exit codes that mean success; default: only 0." maxItems:"256"`
 }
 
-// Kind is the program's word: "python" or "command".
+// Kind returns "python" or "command".
 func (p Program) Kind() string {
 	switch {
 	case p.Python != nil:
@@ -55,7 +55,7 @@ func (p Program) Kind() string {
 	return ""
 }
 
-// Title is a line that tells the program to a reader: a call or an argv.
+// Title returns one line that describes the program: a call or an argv.
 func (p Program) Title() string {
 	switch {
 	case p.Python != nil:
@@ -70,8 +70,8 @@ func (p Program) Title() string {
 	return ""
 }
 
-// SearchText is what words of a search are looked for in: the function's name, or
-// the arguments.
+// SearchText returns the text that searches match: the function's name, or the
+// arguments.
 func (p Program) SearchText() string {
 	if p.Python != nil {
 		return p.Python.Function
@@ -79,7 +79,7 @@ func (p Program) SearchText() string {
 	return p.Title()
 }
 
-// withDefaults fills in what was left out.
+// withDefaults returns p with its defaults.
 func (p Program) withDefaults() Program {
 	if p.Python != nil {
 		python := *p.Python
@@ -101,7 +101,7 @@ func (p Program) withDefaults() Program {
 	return p
 }
 
-// defaultName is the name of a job that was given none.
+// defaultName returns the name of a job submitted without one.
 func (p Program) defaultName() string {
 	switch {
 	case p.Python != nil:

@@ -10,28 +10,28 @@ import (
 type Queue struct {
 	QueueLimits
 	Name         string `json:"name"`
-	Paused       bool   `json:"paused" doc:"Nothing of it starts."`
+	Paused       bool   `json:"paused" doc:"None of its turns begins."`
 	WaitingTurns int64  `json:"waiting_turns"`
 	RunningTurns int64  `json:"running_turns"`
-	// OldestWaiting is nil where none waits.
-	OldestWaiting *Time `json:"oldest_waiting_at" format:"date-time" nullable:"true" doc:"Since when the turn could run that waits longest; null where none waits."`
+	// OldestWaiting is nil where no turn waits.
+	OldestWaiting *Time `json:"oldest_waiting_at" format:"date-time" nullable:"true" doc:"Since when the longest waiting turn could run; null where none waits."`
 	Jobs          struct {
 		Running int64 `json:"running"`
 		Queued  int64 `json:"queued"`
 	} `json:"jobs"`
 }
 
-// QueueLimits is what an admin sets of a queue.
+// QueueLimits are the settings of a queue.
 type QueueLimits struct {
-	PerCore      float64 `json:"per_core" doc:"Processes at once for each core of a node; 0.5 is one for two cores."`
+	PerCore      float64 `json:"per_core" doc:"Processes at once per core of a node; 0.5 is one per two cores."`
 	Pinned       bool    `json:"pinned" doc:"Each process runs on its own core."`
 	MaxProcesses *int    `json:"max_processes" doc:"Processes at once over all nodes; null for no limit."`
 }
 
-// QueueNameRule says what a queue may be called.
+// QueueNameRule describes valid queue names.
 const QueueNameRule = `must be of at most 63 lower-case letters, digits, and single - or _ between them, and begin with a letter; "idle" is taken`
 
-// queueNames is narrower than ValidName, because River is.
+// queueNames is narrower than ValidName, as River requires.
 var queueNames = regexp.MustCompile(`^[a-z][a-z0-9]*([_-][a-z0-9]+)*$`)
 
 // ValidQueueName reports whether a new queue may have the name.
@@ -46,7 +46,7 @@ const (
 	MaxMaxProcesses = 1_000_000
 )
 
-// Validate lists what is wrong with the limits.
+// Validate returns the violations of the limits.
 func (l QueueLimits) Validate() Invalid {
 	var found Invalid
 	if !(l.PerCore >= MinPerCore && l.PerCore <= MaxPerCore) {
@@ -58,15 +58,15 @@ func (l QueueLimits) Validate() Invalid {
 	return found
 }
 
-// Slots is how many processes of the queue a node with that many cores may run
-// at once: at least 1. MaxProcesses is not looked at: see ShareProcesses.
+// Slots returns how many processes of the queue a node with that many cores may
+// run at once, at least 1. It ignores MaxProcesses: see ShareProcesses.
 func (l QueueLimits) Slots(cores int) int {
 	return max(1, int(math.Floor(l.PerCore*float64(cores)+1e-9)))
 }
 
-// ShareProcesses is how many processes each node may run at once: its slots, or,
-// where those are together more than atMost, a proportional part of atMost by
-// the method of largest remainders; of equal ones the earlier node gets more.
+// ShareProcesses returns how many processes each node may run at once: its slots,
+// or, where those exceed atMost together, a proportional part of atMost by the
+// method of largest remainders. Of equal remainders the earlier node wins.
 func ShareProcesses(slots []int, atMost *int) []int {
 	sum := 0
 	for _, n := range slots {

@@ -22,13 +22,13 @@ const (
 	SearchAge      = "age"
 )
 
-// A Qualifier is what may stand before a colon in a search.
+// A Qualifier is a word that may precede a colon in a search.
 type Qualifier struct {
 	Name string
-	Hint string // what it selects, in a few words
+	Hint string // what it selects
 }
 
-// Qualifiers lists every qualifier in the order in which they are suggested.
+// Qualifiers lists every qualifier in the order of the suggestions.
 var Qualifiers = []Qualifier{
 	{SearchState, "running, failed, …"},
 	{SearchTag, "has this tag"},
@@ -45,15 +45,15 @@ var Qualifiers = []Qualifier{
 const (
 	MaxSearchRunes  = 1000
 	maxSearchTerms  = 20
-	maxSearchValues = 50 // of one term
+	maxSearchValues = 50 // per term
 )
 
-// A Search selects jobs: those for which every term holds.
+// A Search selects the jobs for which every term holds.
 type Search []SearchTerm
 
 // A SearchTerm is one condition of a search.
 type SearchTerm struct {
-	Raw string // as it was typed
+	Raw string // as typed
 	Not bool
 	Key string // one of the qualifiers; empty for text in the name or the program
 
@@ -65,10 +65,9 @@ type SearchTerm struct {
 	From, To       time.Time     // bounds of the time of creation: From <= t < To; zero for none
 }
 
-// ParseSearch reads a search: words, "words in quotes", qualifier:value,
-// qualifier:one,or,another, and - before what must not hold. Each term of q is a
-// term of the search or a violation, whose value is the term as typed. A search
-// with violations has the other terms only.
+// ParseSearch parses a search: words, "words in quotes", qualifier:value,
+// qualifier:one,or,another, and - before a term that must not hold. Each term of q
+// becomes a term of the search, or a violation whose value is the term as typed.
 func ParseSearch(q string) (Search, Invalid) {
 	if n := utf8.RuneCountInString(q); n > MaxSearchRunes {
 		return nil, Invalid{{Message: fmt.Sprintf("at most %d characters; it has %d", MaxSearchRunes, n)}}
@@ -93,7 +92,7 @@ func ParseSearch(q string) (Search, Invalid) {
 	return search, found
 }
 
-// Fold brings text into the form in which searches compare it: without case.
+// Fold returns text in the form that searches compare: without case.
 func Fold(text string) string { return strings.ToLower(text) }
 
 // FoldAll folds each of the texts.
@@ -105,7 +104,7 @@ func FoldAll(texts []string) []string {
 	return folded
 }
 
-// States are the states that a search lets pass.
+// States returns the states that a search accepts.
 func (s Search) States() []State {
 	var out []State
 	for _, state := range States {
@@ -122,8 +121,8 @@ func (s Search) States() []State {
 	return out
 }
 
-// SearchFor writes a term of a search: the values of a qualifier, quoted where
-// they must be.
+// SearchFor returns a term of a search: a qualifier with values, quoted where
+// necessary.
 func SearchFor(qualifier string, values ...string) string {
 	quoted := make([]string, len(values))
 	for i, v := range values {
@@ -139,7 +138,7 @@ func quoteValue(v string) string {
 	return v
 }
 
-// Without is the search as typed, without the terms of a qualifier.
+// Without returns the search as typed, without the terms of a qualifier.
 func (s Search) Without(qualifier string) Search {
 	var rest Search
 	for _, term := range s {
@@ -150,7 +149,7 @@ func (s Search) Without(qualifier string) Search {
 	return rest
 }
 
-// String is the search as it was typed, with single spaces.
+// String returns the search as typed, with single spaces.
 func (s Search) String() string {
 	raw := make([]string, len(s))
 	for i, term := range s {
@@ -159,8 +158,8 @@ func (s Search) String() string {
 	return strings.Join(raw, " ")
 }
 
-// Only is the value of a qualifier that the search has once, with one value that
-// must hold; else empty.
+// Only returns the value of a qualifier that the search has once, with one value
+// and not negated; else empty.
 func (s Search) Only(qualifier string) string {
 	value := ""
 	for _, term := range s {

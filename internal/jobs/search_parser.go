@@ -7,17 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// A searchParser reads what is left of a search.
+// A searchParser holds the unread rest of a search.
 type searchParser struct{ rest string }
 
-// skipSpace reports whether something but space is left.
+// skipSpace skips space and reports whether anything is left.
 func (p *searchParser) skipSpace() bool {
 	p.rest = strings.TrimLeftFunc(p.rest, unicode.IsSpace)
 	return p.rest != ""
 }
 
-// term reads the next term. The message says what is wrong with it; it is empty
-// when nothing is.
+// term reads the next term. The message is empty for a valid term.
 func (p *searchParser) term() (t SearchTerm, message string) {
 	begin := p.rest
 	t.Not = negated(p.rest)
@@ -46,8 +45,8 @@ func (p *searchParser) term() (t SearchTerm, message string) {
 	return t, t.take(key, values)
 }
 
-// negated reports whether a term that begins rest must not hold. A dash before
-// a space and two dashes, as of an option, are text.
+// negated reports whether the term at the beginning of rest must not hold. A dash
+// before a space, and two dashes as of an option, are text.
 func negated(rest string) bool {
 	after, ok := strings.CutPrefix(rest, "-")
 	if !ok || after == "" || after[0] == '-' {
@@ -57,8 +56,8 @@ func negated(rest string) bool {
 	return !unicode.IsSpace(r)
 }
 
-// qualifier is the word before a colon at the beginning of rest. One that is not
-// known is text in an address (http://…) and a name (std::sort).
+// qualifier returns the word before a colon at the beginning of rest. An unknown
+// one is text in a URL (http://…) and in a name (std::sort).
 func qualifier(rest string) (word string, ok bool) {
 	n := 0
 	for n < len(rest) && (rest[n]|0x20 >= 'a' && rest[n]|0x20 <= 'z' || n > 0 && rest[n] == '_') {
@@ -75,9 +74,8 @@ func knownQualifier(name string) bool {
 	return slices.ContainsFunc(Qualifiers, func(q Qualifier) bool { return q.Name == name })
 }
 
-// value reads up to the next space, and of a list up to the next comma. A part
-// in quotes at its beginning may contain both. A quote that is not closed is
-// text.
+// value reads up to the next space, in a list up to the next comma. A quoted part
+// at the beginning may contain both. An unclosed quote is text.
 func (p *searchParser) value(ofList bool) string {
 	var quoted string
 	if text, size := unquote(p.rest); size > 0 {
@@ -92,8 +90,8 @@ func (p *searchParser) value(ofList bool) string {
 	return quoted + plain
 }
 
-// unquote reads a text in quotes at the beginning of rest, in which \" is a
-// quote and \\ a backslash; size is 0 where there is none.
+// unquote reads a quoted text at the beginning of rest, in which \" is a quote
+// and \\ a backslash. size is 0 for none.
 func unquote(rest string) (text string, size int) {
 	if !strings.HasPrefix(rest, `"`) {
 		return "", 0

@@ -4,14 +4,14 @@ import (
 	"strings"
 )
 
-// A Suggestion is how a term of a search may go on.
+// A Suggestion completes a term of a search.
 type Suggestion struct {
 	Text string `json:"text" doc:"The whole term."`
 	Hint string `json:"hint"`
 }
 
-// SuggestFor takes a term that is being typed apart: the qualifier and what is
-// typed of its last value, folded. Complete makes suggestions of values, or of
+// SuggestFor splits a term that is being typed into the qualifier and the typed
+// part of its last value, folded. complete turns values into suggestions, or
 // qualifiers where the term has none.
 func SuggestFor(term string) (key, typed string, complete func(values []Suggestion) []Suggestion) {
 	word, ok := qualifier(term)
@@ -52,7 +52,7 @@ func SuggestFor(term string) (key, typed string, complete func(values []Suggesti
 
 const maxSuggestions = 12
 
-// fixedValues are the values of a qualifier that are the same everywhere.
+// fixedValues returns the values of a qualifier that do not depend on the jobs.
 func fixedValues(key string) (out []Suggestion) {
 	switch key {
 	case SearchState:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// take gives the term the values of its qualifier, which was typed as key.
+// take sets the values of the term's qualifier, which was typed as key.
 func (t *SearchTerm) take(key string, values []string) (message string) {
 	switch {
 	case !knownQualifier(t.Key):
@@ -40,7 +40,7 @@ func (t *SearchTerm) take(key string, values []string) (message string) {
 	return ""
 }
 
-// searchValue brings a value of a qualifier into the form in which it is compared.
+// searchValue returns a qualifier's value in the form that is compared.
 func searchValue(key, value string) (folded, message string) {
 	folded = Fold(value)
 	switch key {
@@ -61,8 +61,8 @@ func searchValue(key, value string) (folded, message string) {
 	return folded, ""
 }
 
-// IDPrefix is text without dashes if it may be the beginning of an id that
-// somebody copied: at least 8 hexadecimal digits; else empty.
+// IDPrefix returns text without dashes if it may be the beginning of a copied id:
+// at least 8 hexadecimal digits; else empty.
 func IDPrefix(text string) string {
 	digits := strings.ReplaceAll(text, "-", "")
 	if len(digits) < 8 || len(digits) > 32 || !allHex(digits) {
@@ -73,13 +73,13 @@ func IDPrefix(text string) string {
 
 func allHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-// StateNames lists the states in the order of a job's life, for messages.
+// StateNames returns the names of the states for messages.
 func StateNames() string {
 	states := []string{string(Open), string(Queued), string(Running), string(Paused), string(Succeeded), string(Failed), string(Cancelled)}
 	return strings.Join(states, ", ")
 }
 
-// age reads <2d or >1h.
+// age parses <2d or >1h.
 func (t *SearchTerm) age(value string) (message string) {
 	wrong := fmt.Sprintf("%s is no age; write age:<2d or age:>12h (s, m, h, d, w)", clipped(value))
 	over, value, ok := relation(value)
@@ -113,7 +113,7 @@ var searchUnits = []struct {
 	{"min", time.Minute}, {"s", time.Second}, {"m", time.Minute}, {"h", time.Hour}, {"d", 24 * time.Hour}, {"w", 7 * 24 * time.Hour},
 }
 
-// searchDuration reads a whole number of units, from 1 s to about 100 years.
+// searchDuration parses a whole number of units, from 1 s to about 100 years.
 func searchDuration(text string) (time.Duration, bool) {
 	for _, u := range searchUnits {
 		digits, ok := strings.CutSuffix(Fold(text), u.name)
@@ -132,7 +132,7 @@ func searchDuration(text string) (time.Duration, bool) {
 	return 0, false
 }
 
-// created reads a day, month or year in UTC, alone or after < <= > >=.
+// created parses a day, month or year in UTC, alone or after < <= > >=.
 func (t *SearchTerm) created(value string) (message string) {
 	_, date, compares := relation(value)
 	for _, form := range []struct {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// quoteForShell replaces the placeholders of a script by parameters of the
-// shell, quoted as the place asks for, from the number first on. values are what
-// the parameters stand for.
+// quoteForShell replaces the placeholders of a script by shell parameters, quoted
+// as their context requires and numbered from first on. values are the arguments
+// for the parameters.
 func quoteForShell(script string, first int) (safe string, values []string) {
 	var out strings.Builder
-	contexts := []byte{0} // 0 for plain text, ' and " for quotes, ( for $(…), # for $((…))
+	contexts := []byte{0} // 0 for unquoted text, ' and " for quotes, ( for $(…), # for $((…))
 	for i := 0; i < len(script); {
 		in := &contexts[len(contexts)-1]
 		plain := *in == 0 || *in == '('
@@ -32,7 +32,7 @@ func quoteForShell(script string, first int) (safe string, values []string) {
 			if c == '\'' {
 				contexts = contexts[:len(contexts)-1]
 			}
-		case c == '\\' && inputAt(script[i+1:]) != "": // the parameter's quotes do what it did
+		case c == '\\' && inputAt(script[i+1:]) != "": // the parameter's quotes replace it
 			i++
 			continue
 		case c == '\\' && i+1 < len(script):
@@ -56,7 +56,7 @@ func quoteForShell(script string, first int) (safe string, values []string) {
 	return out.String(), values
 }
 
-// inputAt is the placeholder of an input with which text begins, or empty.
+// inputAt returns the input placeholder with which text begins, or empty.
 func inputAt(text string) string {
 	for _, name := range placeholders {
 		if name != PlaceholderIndex && strings.HasPrefix(text, name) {
@@ -66,7 +66,7 @@ func inputAt(text string) string {
 	return ""
 }
 
-// parameter is a shell's parameter by its number, for a context.
+// parameter returns shell parameter n for a context.
 func parameter(n int, context byte) string {
 	name := "$" + strconv.Itoa(n)
 	if n > 9 {
@@ -81,9 +81,9 @@ func parameter(n int, context byte) string {
 	return `"` + name + `"`
 }
 
-// ShellCommand is the arguments of a shell that runs a script, with its inputs as
-// arguments of their own. An input that stands nowhere in the script is its last
-// word, unless it is written to standard input.
+// ShellCommand returns the arguments of a shell that runs a script with its inputs
+// as arguments. An input that the script does not mention becomes its last word,
+// unless it goes to standard input.
 func ShellCommand(script string, stdin bool) []string {
 	safe, values := quoteForShell(script, 1)
 	if len(values) == 0 && !stdin && !strings.Contains(script, PlaceholderIndex) {
@@ -92,13 +92,13 @@ func ShellCommand(script string, stdin bool) []string {
 	return append([]string{"sh", "-c", safe, "sh"}, values...)
 }
 
-// ShellSyntax returns what in a typed command only a shell understands, such as
-// a pipe, and is not quoted; empty for nothing.
+// ShellSyntax returns the first unquoted part of a typed command that only a shell
+// understands, such as a pipe; empty for none.
 func ShellSyntax(command string) string {
 	var quote byte
 	name, _, _ := strings.Cut(strings.TrimSpace(command), " ")
 	_, interprets := interpreterOf(name)
-	interprets = interprets || slices.Contains(wrappers, path.Base(name)) // what stands in quotes is theirs
+	interprets = interprets || slices.Contains(wrappers, path.Base(name)) // they interpret quoted text
 	for i := 0; i < len(command); i++ {
 		rest := command[i:]
 		switch c := command[i]; {
@@ -139,7 +139,7 @@ func standsAlone(command string, i int) bool {
 	return strings.TrimSpace(after) == "" || (i == 0 || command[i-1] == ' ') && after[0] == ' '
 }
 
-// wordAt is the word around offset i.
+// wordAt returns the word around offset i.
 func wordAt(command string, i int) string {
 	from := strings.LastIndexAny(command[:i], " \t\n") + 1
 	to := strings.IndexAny(command[i:], " \t\n")
@@ -151,7 +151,7 @@ func wordAt(command string, i int) string {
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:./{}-][\w@%+=:./{}#-]*$|^[\w@%+=:,./-]+$`)
 
-// ShellQuote quotes a word for a shell where it must be.
+// ShellQuote quotes a word for a shell where necessary.
 func ShellQuote(word string) string {
 	if plainWord.MatchString(word) {
 		return word
@@ -159,8 +159,8 @@ func ShellQuote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// Offer returns the arguments of a shell that do the same as the command without
-// making its input part of the script; nil where the command has no such script.
+// Offer returns shell arguments that do the same as the command without making its
+// input part of the script. It returns nil for a command without such a script.
 func (c Command) Offer() []string {
 	if len(c.Argv) == 0 {
 		return nil

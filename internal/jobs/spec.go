@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Spec is a submission: what [Job] a user wants.
+// A Spec is the submission of a [Job].
 type Spec struct {
-	Name     string   `json:"name,omitempty" maxLength:"200" doc:"For people; default the function's or the command's name."`
+	Name     string   `json:"name,omitempty" maxLength:"200" doc:"For people; default: the name of the function or command."`
 	Program  Program  `json:"program" doc:"Exactly one kind of program."`
 	Inputs   Inputs   `json:"inputs" doc:"Exactly one kind of inputs."`
 	Queue    string   `json:"queue,omitempty" maxLength:"63" default:"cpu"`
-	Priority int      `json:"priority,omitempty" minimum:"1" maximum:"4" default:"2" doc:"1 is first."`
+	Priority int      `json:"priority,omitempty" minimum:"1" maximum:"4" default:"2" doc:"1 is most urgent."`
 	Policy   Policy   `json:"policy,omitempty"`
 	Tags     []string `json:"tags,omitempty" maxItems:"20"`
 }
@@ -38,7 +38,7 @@ var (
 	envPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// WithDefaults is s with what was left out filled in.
+// WithDefaults returns s with its defaults.
 func (s Spec) WithDefaults() Spec {
 	s.Program = s.Program.withDefaults()
 	if s.Name == "" {
@@ -57,9 +57,9 @@ func (s Spec) WithDefaults() Spec {
 	return s
 }
 
-// Validate lists every violation of s, none when it may be submitted. It also
-// brings the inputs into the form in which they are stored: compact JSON.
-// Whether the queue exists and the source compiles is not known here.
+// Validate returns every violation of s. It also converts the inputs to the stored
+// form, compact JSON. It does not check that the queue exists or that the source
+// compiles.
 func (s *Spec) Validate() Invalid {
 	var c checker
 	c.text("name", s.Name, 200)
@@ -73,7 +73,7 @@ func (s *Spec) Validate() Invalid {
 	}
 	c.policy(s.Policy, s.Inputs.Count())
 	c.tags("tags", s.Tags)
-	// Last, as there may be thousands of them.
+	// Last, because there may be thousands.
 	c.items(s.Inputs.Items)
 	c.shape(s.Program, s.Inputs)
 	return c.found
@@ -95,7 +95,7 @@ func (c *checker) between(location string, n, least, most int64) {
 	}
 }
 
-// text checks a short text that is shown to people.
+// text checks a short text that people read.
 func (c *checker) text(location, s string, most int) {
 	if utf8.RuneCountInString(s) > most {
 		c.add(location, fmt.Sprintf("at most %d characters", most), nil)
@@ -105,7 +105,7 @@ func (c *checker) text(location, s string, most int) {
 	}
 }
 
-// opaque checks a text that is passed on as it is.
+// opaque checks a text that is passed on unchanged.
 func (c *checker) opaque(location, s string, most int) {
 	if len(s) > most {
 		c.add(location, fmt.Sprintf("at most %d bytes", most), nil)
@@ -224,9 +224,8 @@ func (c *checker) items(items []json.RawMessage) {
 	}
 }
 
-// CompactInput brings one input into the form in which it is stored: compact
-// JSON on one line. The message says what is wrong with it; it is empty when
-// nothing is.
+// CompactInput returns an input in the stored form, compact JSON on one line. The
+// message is empty for a valid input.
 func CompactInput(item []byte) (compact []byte, message string) {
 	if !utf8.Valid(item) {
 		return nil, "must be UTF-8"
@@ -241,8 +240,8 @@ func CompactInput(item []byte) (compact []byte, message string) {
 	return b.Bytes(), ""
 }
 
-// TextInput makes an input of a text, in the form in which it is stored. The
-// message says what is wrong with it; it is empty when nothing is.
+// TextInput returns a text as an input in the stored form. The message is empty for
+// a valid text.
 func TextInput(text []byte) (compact []byte, message string) {
 	switch {
 	case !utf8.Valid(text):
@@ -253,7 +252,7 @@ func TextInput(text []byte) (compact []byte, message string) {
 	return AppendString(nil, string(text)), ""
 }
 
-// shape checks that the inputs fit the program and the way in which it is called.
+// shape checks that the inputs fit the program and how it is called.
 func (c *checker) shape(p Program, in Inputs) {
 	if what, _ := p.wantsInput(); what != "" && (in.Range != nil || in.Lines != nil || in.Stored != nil && in.Stored.Kind == "lines") {
 		c.add("program.python.call", "is "+p.Python.Call+", so each input must be "+what+"; a range or lines cannot be", p.Python.Call)
@@ -267,8 +266,8 @@ func (c *checker) shape(p Program, in Inputs) {
 	}
 }
 
-// wantsInput is what each input must be for the way in which the function is
-// called, and how that begins; empty where anything goes.
+// wantsInput returns what each input must be for the function's call, and the
+// first character of such JSON. It returns an empty text where any value fits.
 func (p Program) wantsInput() (what string, opening byte) {
 	switch {
 	case p.Python == nil:
@@ -280,16 +279,15 @@ func (p Program) wantsInput() (what string, opening byte) {
 	return "", 0
 }
 
-// WantsInputsOf reports whether p takes what q takes: inputs that fit q need not
-// be looked at to fit p.
+// WantsInputsOf reports whether all inputs that fit q fit p.
 func (p Program) WantsInputsOf(q Program) bool {
 	what, _ := p.wantsInput()
 	was, _ := q.wantsInput()
 	return (what == "" || what == was) && (p.Python == nil || q.Python != nil)
 }
 
-// WrongInput says why one input, in compact JSON, does not fit the program; it
-// is empty where it does.
+// WrongInput returns why an input, in compact JSON, does not fit the program. It is
+// empty for one that fits.
 func (p Program) WrongInput(compact []byte) string {
 	if what, opening := p.wantsInput(); what != "" && (len(compact) == 0 || compact[0] != opening) {
 		return "must be " + what + ", as call is " + p.Python.Call

@@ -8,10 +8,10 @@ import (
 )
 
 // AppendUnicode appends a JSON value to dst with its characters beyond ASCII as
-// UTF-8 rather than as \u escapes. Escapes stay that stand for control
-// characters, line ends of Unicode (a reader by lines would take them for ends)
-// and surrogates without their half, which UTF-8 cannot have. The value means
-// the same as before. Text without an escape is copied at once.
+// UTF-8 instead of \u escapes. It keeps the escapes of control characters, of line
+// ends of Unicode, at which readers of lines would split, and of unpaired
+// surrogates, which UTF-8 lacks. The value stays the same. Text without an escape
+// is copied at once.
 func AppendUnicode(dst []byte, value []byte) []byte {
 	for {
 		i := bytes.IndexByte(value, '\\')
@@ -40,8 +40,8 @@ func Unicode(value json.RawMessage) json.RawMessage {
 	return AppendUnicode(make([]byte, 0, len(value)), value)
 }
 
-// escaped returns the character of the escape with which value begins, and how
-// many bytes that is; -1 for half a surrogate and what is no escape.
+// escaped returns the character of the escape with which value begins, and the
+// length of the escape. It returns -1 for an unpaired surrogate or no escape.
 func escaped(value []byte) (r rune, n int) {
 	r = rune(escape(value))
 	switch {

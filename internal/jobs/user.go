@@ -1,10 +1,10 @@
 package jobs
 
-// A Role is what a user may do.
+// A Role is the set of a user's rights.
 type Role string
 
-// The roles, each with the rights to act of those before it. Who acts sees only
-// what is theirs; a viewer looks at everything and changes nothing.
+// The roles. Each may do what the roles before it may. A viewer sees everything and
+// changes nothing; a user sees only their own jobs.
 const (
 	Viewer    Role = "viewer" // sees all jobs
 	Submitter Role = "user"   // submits jobs, sees and controls their own
@@ -13,13 +13,13 @@ const (
 
 var ranks = map[Role]int{Viewer: 1, Submitter: 2, Admin: 3}
 
-// Allows reports whether r has the rights to act of need.
+// Allows reports whether r may do what need may.
 func (r Role) Allows(need Role) bool { return ranks[r] >= ranks[need] && ranks[r] > 0 }
 
-// SeesAll reports whether r sees what belongs to others.
+// SeesAll reports whether r sees the jobs of other users.
 func (r Role) SeesAll() bool { return r == Viewer || r == Admin }
 
-// A User is someone who signs in or whose scripts do.
+// A User is a person who signs in or whose scripts do.
 type User struct {
 	ID   string `json:"id" format:"uuid"`
 	Name string `json:"name"`

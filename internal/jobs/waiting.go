@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Quantum is how long a turn runs while others wait for its slot.
+// Quantum is the time that a turn runs while others wait for its slot.
 const Quantum = time.Second
 
-// A WaitKind is what holds a job back.
+// A WaitKind is the kind of reason why a job waits.
 type WaitKind string
 
-// What may hold a job back, in the order in which [WaitFacts.Waiting] looks for
-// it: first what the job itself is, then what somebody must undo for its queue
-// and its nodes, then what passes by itself.
+// The kinds, in the order in which package insight checks them: first states of the
+// job itself, then states of its queue and nodes that somebody must undo, then
+// states that pass.
 const (
-	WaitEnding      WaitKind = "ending"       // it is being stopped: tasks in hand are being ended
+	WaitEnding      WaitKind = "ending"       // it is stopping: running tasks are being ended
 	WaitJobPaused   WaitKind = "job_paused"   // a user paused it
 	WaitInputs      WaitKind = "inputs"       // it is open, and all inputs so far are done
 	WaitNoQueue     WaitKind = "no_queue"     // its queue was deleted while it was paused
@@ -23,33 +23,33 @@ const (
 	WaitNoNode      WaitKind = "no_node"      // no living node serves its queue, or all that do drain
 	WaitMemory      WaitKind = "memory"       // all nodes that serve its queue are short of memory
 	WaitRetry       WaitKind = "retry"        // its tasks wait for their next attempt
-	WaitSuspects    WaitKind = "suspects"     // its tasks were in hand when processes died, and run apart
-	WaitTrouble     WaitKind = "trouble"      // its turns fail on their nodes' account
-	WaitTurns       WaitKind = "turns"        // its turns are gone, or not there yet; seconds
+	WaitSuspects    WaitKind = "suspects"     // its tasks ran when processes died, and now run alone
+	WaitTrouble     WaitKind = "trouble"      // its turns fail because of their nodes
+	WaitTurns       WaitKind = "turns"        // its turns are missing; lasts seconds
 	WaitLimit       WaitKind = "limit"        // its policy or its queue allows no more processes, though slots are free
-	WaitBusy        WaitKind = "busy"         // others are before it, or share the slots with it
-	WaitStarting    WaitKind = "starting"     // nothing holds it: a slot is free; milliseconds
+	WaitBusy        WaitKind = "busy"         // other jobs precede it or share its slots
+	WaitStarting    WaitKind = "starting"     // a slot is free; lasts milliseconds
 )
 
-// A Waiting says why a job waits, or why it has fewer processes than it may have.
+// A Waiting is why a job waits, or has fewer processes than it may have.
 type Waiting struct {
 	Kind       WaitKind `json:"kind" enum:"ending,job_paused,inputs,no_queue,queue_paused,no_node,memory,retry,suspects,trouble,turns,limit,busy,starting"`
-	Message    string   `json:"message" doc:"A sentence for people; reason has it too."`
-	JobsBefore int64    `json:"jobs_before,omitempty" doc:"Other jobs that run in its queue or come before it in the line; of a job that has started: those with which it shares the slots."`
-	Position   int64    `json:"position,omitempty" doc:"Its place in its queue's line, from 1; absent where it does not stand there."`
-	AtLeast    bool     `json:"at_least,omitempty" doc:"The line is so long that jobs_before and position are only known to be at least that."`
+	Message    string   `json:"message" doc:"A sentence for people, also in reason."`
+	JobsBefore int64    `json:"jobs_before,omitempty" doc:"Other jobs that run in its queue or precede it in the line; for a job that has started: those that share its slots."`
+	Position   int64    `json:"position,omitempty" doc:"Its place in its queue's line, from 1; absent where it has none."`
+	AtLeast    bool     `json:"at_least,omitempty" doc:"The line is longer than what was read: jobs_before and position are lower bounds."`
 	Until      *Time    `json:"until,omitempty" format:"date-time" doc:"When its next attempt is due."`
-	StartsIn   *float64 `json:"starts_in_seconds,omitempty" doc:"About how long until its next turn; absent where nobody can know."`
+	StartsIn   *float64 `json:"starts_in_seconds,omitempty" doc:"Estimated time until its next turn; absent where unknown."`
 }
 
-// Unexplained reports whether one must look at its queue and its turns to know
-// why it waits, if it does.
+// Unexplained reports whether only the job's queue and turns can show why it
+// waits.
 func (j *Job) Unexplained() bool {
 	return j.Waiting == nil && !j.State.Ended() && j.Counts.Waiting > 0
 }
 
-// Explain notes in j why it waits; nil for no reason. While nothing of it can go
-// on, its rate says nothing of when it will end.
+// Explain sets why j waits; nil for no reason. It clears the estimated end of a
+// job that cannot go on.
 func (j *Job) Explain(w *Waiting) {
 	if w == nil {
 		return
@@ -60,7 +60,7 @@ func (j *Job) Explain(w *Waiting) {
 	}
 }
 
-// Place is the job's place in line in words.
+// Place returns the job's place in line in words.
 func (w *Waiting) Place() string {
 	switch {
 	case w.AtLeast:
@@ -71,7 +71,7 @@ func (w *Waiting) Place() string {
 	return ordinal(w.Position)
 }
 
-// Stuck reports whether somebody may have to do something before the job goes on.
+// Stuck reports whether the job may need somebody to act before it goes on.
 func (w *Waiting) Stuck() bool {
 	switch w.Kind {
 	case WaitJobPaused, WaitInputs, WaitNoQueue, WaitQueuePaused, WaitNoNode, WaitMemory, WaitTrouble:
@@ -81,7 +81,7 @@ func (w *Waiting) Stuck() bool {
 	}
 }
 
-// Short is what a list says of the job in a word or three.
+// Short returns the reason in up to three words, for lists.
 func (w *Waiting) Short() string {
 	switch w.Kind {
 	case WaitEnding:

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// Encoded holds the outcomes of neighbouring tasks, as an executor reports them and
-// the store keeps them.
+// Encoded holds the outcomes of a span of tasks, as an executor sends them and the
+// store keeps them.
 type Encoded struct {
 	First int64 // index of the first task
 	Count int   // number of tasks, at least 1
 
-	// Outputs has one line a task, each ended by '\n': the output as JSON
+	// Outputs has one line per task, each ended by '\n': the output as JSON
 	// without a line break, or failureMark and the TaskError as JSON. Numbers
 	// without a failure among them may be packed: see [Text].
 	Outputs []byte
 	// Failed are the offsets from First of the tasks that failed, ascending.
 	Failed []int32
-	// Durations has one duration code (see EncodeDuration) a task, two bytes
+	// Durations has one duration code per task (see EncodeDuration), two bytes
 	// each, little endian.
 	Durations []byte
 }
 
-// Duration is how long the task at an offset took; false where that is not known.
+// Duration returns the wall time of the task at an offset; false where unknown.
 func (r Encoded) Duration(offset int) (time.Duration, bool) {
 	if 2*offset+1 >= len(r.Durations) {
 		return 0, false
@@ -36,15 +36,16 @@ func (r Encoded) Duration(offset int) (time.Duration, bool) {
 	return DecodeDuration(binary.LittleEndian.Uint16(r.Durations[2*offset:])), true
 }
 
-// Without splits r into what stays and the failed tasks that drop picks, both
-// ascending. drop is asked of each failed task, by its offset and line.
+// Without splits r into the outcomes that stay and the failed tasks that drop
+// selects, both ascending. It calls drop for each failed task with its offset and
+// line.
 func (r Encoded) Without(drop func(offset int32, line Line) bool) (kept []Encoded, dropped []int32) {
 	if len(r.Failed) == 0 {
 		return []Encoded{r}, nil
 	}
 	var (
-		from, begin int // of what is kept next: its offset, and where its line begins
-		at, n       int // where the line begins, and how many failed ones came before
+		from, begin int // offset of the next kept task, and where its line begins
+		at, n       int // where the line begins, and the number of failed tasks before
 		failed      []int32
 	)
 	keep := func(to, end int) {
@@ -77,7 +78,7 @@ func (r Encoded) Without(drop func(offset int32, line Line) bool) (kept []Encode
 // failureMark begins the line of a failed task. No JSON value begins with it.
 const failureMark = '!'
 
-// AppendFailure appends e as one line of a Run's Outputs.
+// AppendFailure appends e as one line of Outputs.
 func AppendFailure(dst []byte, e *jobs.TaskError) []byte {
 	text, err := json.Marshal(e)
 	if err != nil {
@@ -88,13 +89,13 @@ func AppendFailure(dst []byte, e *jobs.TaskError) []byte {
 	return append(dst, '\n')
 }
 
-// Line is one line of a Run's Outputs, without its end.
+// Line is one line of Outputs, without its end.
 type Line []byte
 
 // Failed reports whether the line is of a failed task.
 func (l Line) Failed() bool { return len(l) > 0 && l[0] == failureMark }
 
-// Value is the output of a task that succeeded, or the TaskError of one that
+// Value returns the output of a task that succeeded, or the TaskError of one that
 // failed, as JSON.
 func (l Line) Value() []byte {
 	if l.Failed() {
@@ -103,7 +104,7 @@ func (l Line) Value() []byte {
 	return l
 }
 
-// Lines yields the lines of a Run's Outputs with their offsets.
+// Lines yields the lines of Outputs with their offsets.
 func Lines(outputs []byte) iter.Seq2[int, Line] {
 	return func(yield func(int, Line) bool) {
 		outputs := Text(outputs)
@@ -120,10 +121,10 @@ func Lines(outputs []byte) iter.Seq2[int, Line] {
 	}
 }
 
-// DurationScale is the number of codes a doubling: steps of 0.07 %.
+// DurationScale is the number of codes per doubling: steps of 0.07 %.
 const DurationScale = 1024
 
-// EncodeDuration is d as a code of 16 bits on a logarithmic scale:
+// EncodeDuration returns d as a code of 16 bits on a logarithmic scale:
 // round(1024·log2(ns+1)), which covers 0 to 292 years in steps of 0.07 %.
 // A negative d counts as 0.
 func EncodeDuration(d time.Duration) uint16 {
@@ -133,7 +134,7 @@ func EncodeDuration(d time.Duration) uint16 {
 	return uint16(min(math.Round(DurationScale*math.Log2(float64(d)+1)), math.MaxUint16))
 }
 
-// DecodeDuration is the duration of a code made by EncodeDuration.
+// DecodeDuration returns the duration of a code made by EncodeDuration.
 func DecodeDuration(code uint16) time.Duration {
 	ns := math.Exp2(float64(code)/DurationScale) - 1
 	if ns >= math.MaxInt64 {

@@ -7,22 +7,22 @@ import (
 	"strconv"
 )
 
-// Outputs of a Run that are all numbers of one type may be packed: a mark, with
+// Outputs that are all numbers of one type may be packed: a mark, with
 // which no line begins, and then
 //
 //	packedInts    the difference of each from the one before it, the first one's
 //	              from 0, modulo 2^64, as a varint of encoding/binary
 //	packedFloats  each as IEEE 754 binary64, little endian
 //
-// They are a fraction of their text, for the network, the log of the database
-// and its disk; [Text] and [Lines] give the lines again, to the letter.
+// They take a fraction of their text on the network, in the database's log and on
+// disk. [Text] and [Lines] return the same lines as before, byte for byte.
 const (
 	packedInts   = 0x01
 	packedFloats = 0x02
 )
 
-// MaxPacked is how many tasks a Run with packed Outputs has at most. What they
-// stand for is then no more than 1.6 MiB of text.
+// MaxPacked is the most tasks of packed Outputs. Their text is then at most
+// 1.6 MiB.
 const MaxPacked = 1 << 16
 
 // MaxNumberLine is the longest line of a number that was packed, in bytes.
@@ -30,9 +30,9 @@ const MaxNumberLine = 25
 
 var errNotFinite = errors.New("a float is not finite")
 
-// PackInts appends int64s, given in 8 bytes each, little endian, to packed
-// Outputs or to nothing. last is the one before the first of them, 0 if there is
-// none; the last of them is returned.
+// PackInts appends int64s, given in 8 bytes each, little endian, to packed or empty
+// Outputs. last is the number before the first of them, 0 for none. It returns the
+// last of them too.
 func PackInts(dst []byte, last int64, ints []byte) ([]byte, int64) {
 	if len(dst) == 0 {
 		dst = append(dst, packedInts)
@@ -45,8 +45,8 @@ func PackInts(dst []byte, last int64, ints []byte) ([]byte, int64) {
 	return dst, last
 }
 
-// PackFloats appends float64s, given in 8 bytes each, little endian, to packed
-// Outputs or to nothing. It is an error if one is not finite, as it has no JSON.
+// PackFloats appends float64s, given in 8 bytes each, little endian, to packed or
+// empty Outputs. It fails for one that is not finite, which JSON cannot express.
 func PackFloats(dst, floats []byte) ([]byte, error) {
 	for i := 0; i+8 <= len(floats); i += 8 {
 		if binary.LittleEndian.Uint64(floats[i:])>>52&0x7ff == 0x7ff {
@@ -59,12 +59,12 @@ func PackFloats(dst, floats []byte) ([]byte, error) {
 	return append(dst, floats[:len(floats)&^7]...), nil
 }
 
-// Packed reports whether the Outputs of a Run are packed.
+// Packed reports whether Outputs are packed.
 func Packed(outputs []byte) bool {
 	return len(outputs) > 0 && (outputs[0] == packedInts || outputs[0] == packedFloats)
 }
 
-// Text is the lines of a Run's Outputs: itself unless it is packed.
+// Text returns the lines of Outputs: outputs itself unless they are packed.
 func Text(outputs []byte) []byte {
 	if !Packed(outputs) {
 		return outputs
@@ -72,7 +72,7 @@ func Text(outputs []byte) []byte {
 	return unpack(outputs, math.MaxInt)
 }
 
-// unpack is the first lines, n at most, of packed Outputs.
+// unpack returns the first lines, at most n, of packed Outputs.
 func unpack(outputs []byte, n int) []byte {
 	data := outputs[1:]
 	var text []byte
@@ -101,8 +101,8 @@ func unpack(outputs []byte, n int) []byte {
 }
 
 // appendFloat appends a finite float as Python writes it (float.__repr__, format
-// 'r' of PyOS_double_to_string): the shortest digits that give it back, always
-// with a point or an exponent.
+// 'r' of PyOS_double_to_string): the shortest digits that parse to the same float,
+// always with a point or an exponent.
 func appendFloat(dst []byte, f float64) []byte {
 	if a := math.Abs(f); a != 0 && (a < 1e-4 || a >= 1e16) {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
@@ -117,10 +117,10 @@ func appendFloat(dst []byte, f float64) []byte {
 	return append(dst, '.', '0')
 }
 
-// PackDurations is the duration codes of a Run (see Run.Durations) as pairs of
-// 16 bits, little endian: how many tasks more than one, and their code. Where
-// that is not shorter it is the codes themselves; by its length
-// [UnpackDurations] knows.
+// PackDurations returns duration codes (see Encoded.Durations) as pairs of 16 bits,
+// little endian: the number of tasks minus one, and their code. Where that is not
+// shorter it returns the codes themselves; [UnpackDurations] tells them apart by
+// the length.
 func PackDurations(codes []byte) []byte {
 	var packed []byte
 	for i := 0; i+1 < len(codes); {
@@ -138,7 +138,7 @@ func PackDurations(codes []byte) []byte {
 	return packed
 }
 
-// UnpackDurations is the duration codes of count tasks.
+// UnpackDurations returns the duration codes of count tasks.
 func UnpackDurations(packed []byte, count int) []byte {
 	if len(packed) >= 2*count {
 		return packed
