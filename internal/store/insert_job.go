@@ -174,7 +174,7 @@ func (n NewJob) addTo(b *pgx.Batch) (begun []Begun, rest [][]any, err error) {
 	for i := range begun {
 		begun[i].addTo(b, turns[i], n.Here[i])
 	}
-	queueTurns(b, turns[len(begun):])
+	addTurns(b, turns[len(begun):])
 	blocks := 0
 	for block := range inputBlocks(n.Spec.Inputs.Values(), 0) {
 		if blocks++; blocks <= 4 {

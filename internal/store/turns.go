@@ -19,8 +19,8 @@ type Turn struct {
 	Priority int
 }
 
-// What other files read of River's tables, by name: the rest of the store does not
-// know their columns.
+// The other files of the store read River's tables by these names; only this file has
+// their columns.
 
 // pausesInRiver joins River's row r of a queue q: an admin may pause the queue in
 // River's pages.
@@ -117,23 +117,21 @@ func (s *Store) discardTurns(ctx context.Context, tx pgx.Tx, node string) ([]Tur
 	return turns, wrap("discard turns", err)
 }
 
-// InsertTurns puts turns at the end of their queues' lines, as part of tx.
-//
-// It writes River's table itself for two reasons: River's client stamps a job
-// with its node's clock, by which a turn would wait hidden or jump the line
-// where that clock is off; and this way a submission is one round trip.
+// InsertTurns inserts turns at the end of their queues' lines, as part of tx. It writes
+// River's table itself, by the database's clock: see engine/turns.
 func (s *Store) InsertTurns(ctx context.Context, tx pgx.Tx, turns []Turn) error {
 	if len(turns) == 0 {
 		return nil
 	}
 	var b pgx.Batch
-	queueTurns(&b, turns)
+	addTurns(&b, turns)
 	return wrap("insert turns", tx.SendBatch(ctx, &b).Close())
 }
 
-func queueTurns(b *pgx.Batch, turns []Turn) { queueTurnsAfter(b, turns, 0) }
+func addTurns(b *pgx.Batch, turns []Turn) { addTurnsAfter(b, turns, 0) }
 
-func queueTurnsAfter(b *pgx.Batch, turns []Turn, wait time.Duration) {
+// addTurnsAfter adds the statements that insert turns, to be fetched after wait.
+func addTurnsAfter(b *pgx.Batch, turns []Turn, wait time.Duration) {
 	if len(turns) == 0 {
 		return
 	}
@@ -154,42 +152,41 @@ func queueTurnsAfter(b *pgx.Batch, turns []Turn, wait time.Duration) {
 	b.Queue(wakeSQL, queues)
 }
 
-// wakeSQL wakes the producers of queues, as River's client does after an insert.
+// wakeSQL notifies River's producers of queues, as its client does after an insert.
 const wakeSQL = `
 	select pg_notify(current_schema() || '.river_insert', json_build_object('queue', queue)::text)
 	from (select distinct unnest($1::text[]) as queue) q`
 
-// WakeQueue makes the nodes look for turns of a queue.
+// WakeQueue makes the nodes fetch turns of a queue.
 func (s *Store) WakeQueue(ctx context.Context, queue string) error {
 	_, err := s.Pool.Exec(ctx, wakeSQL, []string{queue})
 	return wrap("wake queue", err)
 }
 
-// maxTurnError is how much is kept of why a turn failed, in bytes.
+// maxTurnError is how many bytes of a turn's error are kept.
 const maxTurnError = 4 << 10
 
-// completeTurn ends a turn that has not been ended behind our back.
+// completeTurn ends a turn, unless it has ended otherwise.
 const completeTurn = `update river_job set state = 'completed', finalized_at = clock_timestamp() where id = $1 and state = 'running'`
 
-// CompleteTurn ends a turn of a job that has ended. Its commit does not wait for
-// the disk: a turn that a crash of Postgres brings back finds nothing to do.
+// CompleteTurn ends a turn of a job that has ended. Its commit does not wait for the
+// disk: a turn that a crash of Postgres restores finds nothing to do.
 func (s *Store) CompleteTurn(ctx context.Context, turn int64) error {
 	_, err := s.River.Exec(ctx, completeTurn, turn)
 	return wrap("complete turn", err)
 }
 
-// RequeueTurn ends a turn and puts another one for it at the end of the line, to
-// be fetched after wait.
+// RequeueTurn ends a turn and inserts another one for it at the end of the line, to be
+// fetched after wait.
 func (s *Store) RequeueTurn(ctx context.Context, turn int64, again Turn, wait time.Duration) error {
 	var b pgx.Batch
 	b.Queue(completeTurn, turn)
-	queueTurnsAfter(&b, []Turn{again}, wait)
+	addTurnsAfter(&b, []Turn{again}, wait)
 	return wrap("requeue turn", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// AdoptTurn puts another turn in the place of one that River runs, as if the node
-// had fetched it: to River the old one is over. It returns 0 when the old one has
-// ended before.
+// AdoptTurn completes a turn that River runs, and inserts another one for it as if the
+// node had fetched it. It returns 0 when the old one has ended before.
 func (s *Store) AdoptTurn(ctx context.Context, turn int64) (id int64, err error) {
 	err = s.Pool.QueryRow(ctx, `
 		with old as (
@@ -205,9 +202,9 @@ func (s *Store) AdoptTurn(ctx context.Context, turn int64) (id int64, err error)
 	return id, wrap("adopt turn", err)
 }
 
-// ReturnTurn ends a turn that has not begun and puts another one for it at its
-// place in the line. It is not the same row: what River writes of the turn that
-// it believes to have worked must not meet the one that is fetched next.
+// ReturnTurn ends a turn that has not begun and inserts another one for it at its place
+// in the line. It is another row, because River's completion of the old one must not
+// meet the next fetch.
 func (s *Store) ReturnTurn(ctx context.Context, turn int64, queue string) error {
 	var b pgx.Batch
 	b.Queue(`
@@ -221,8 +218,8 @@ func (s *Store) ReturnTurn(ctx context.Context, turn int64, queue string) error 
 	return wrap("return turn", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// PostponeTurn puts a turn that failed on its node's account, for the reason why,
-// back into the line, to be fetched after a while.
+// PostponeTurn puts a turn that failed on its node's account back into the line, to be
+// fetched after wait, and keeps why as its error.
 func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration, why error) error {
 	_, err := s.Pool.Exec(ctx, `
 		update river_job set state = 'available', scheduled_at = clock_timestamp() + $2::bigint * interval '1 microsecond',
@@ -231,9 +228,9 @@ func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration
 	return wrap("postpone turn", err)
 }
 
-// LeaveTurn ends a turn that has nothing to claim and takes it off the job's
-// count, unless something can be claimed after all. The progress row is locked
-// by a statement of its own, so that the next one sees whatever was given back
+// LeaveTurn ends a turn that has nothing to claim and subtracts it from the job's turns.
+// It reports false, and changes nothing, where something can be claimed. A statement of
+// its own locks the progress row, so that the next one sees all that was given back
 // before.
 func (s *Store) LeaveTurn(ctx context.Context, turn int64, job string) (left bool, err error) {
 	var b pgx.Batch
@@ -255,13 +252,13 @@ func (s *Store) LeaveTurn(ctx context.Context, turn int64, job string) (left boo
 	return left, wrap("leave job", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// maxTurnAttempts is how often River tries a turn that fails on its node's
-// account. After that recovery inserts a fresh one.
+// maxTurnAttempts is how often River tries a turn that fails on its node's account.
+// Recovery inserts a fresh one then.
 const maxTurnAttempts = 100
 
-// ReleaseUnseen makes available again the turns that River has as running on a
-// node for more than 12 s but that the node has never seen: the answer to its
-// fetch was lost. seen are the River ids that it has seen.
+// ReleaseUnseen makes the turns available again that have run on a node for more than
+// 12 s by River's table, but are not among the ids that the node has seen: the answer to
+// its fetch was lost.
 func (s *Store) ReleaseUnseen(ctx context.Context, node string, seen []int64) (int64, error) {
 	tag, err := s.Pool.Exec(ctx, `
 		update river_job set state = 'available', scheduled_at = least(scheduled_at, now())
@@ -270,14 +267,13 @@ func (s *Store) ReleaseUnseen(ctx context.Context, node string, seen []int64) (i
 	return tag.RowsAffected(), wrap("release unseen turns", err)
 }
 
-// RouseTurns makes available the turns that lie further in the future than the
-// longest wait, or should long have been available, and reports how many. River
-// writes when a failed turn is due by the clock of the node that ran it, and
-// looks for those that are due by the clock of the node that leads; where one of
-// them is wrong a turn would wait as long as that clock is off.
+// RouseTurns makes the turns available that are due later than the longest wait from
+// now, or were due longer ago than it, and reports how many. River writes when a failed
+// turn is due by the clock of the node that ran it, and looks for due turns by its
+// leader's clock. Where one of them is wrong, a turn would wait as long as it is off.
 func (s *Store) RouseTurns(ctx context.Context, longest time.Duration) (int64, error) {
-	// Queue, priority and now(), which does not change within the statement, let
-	// it go by the index by which River fetches.
+	// Queue, priority and now(), which is constant within the statement, let it use
+	// the index by which River fetches.
 	tag, err := s.Pool.Exec(ctx, `
 		with put_off as (
 			select id from river_job
@@ -294,8 +290,8 @@ func (s *Store) RouseTurns(ctx context.Context, longest time.Duration) (int64, e
 	return tag.RowsAffected(), wrap("rouse turns", err)
 }
 
-// Idle lists jobs that have something to claim but fewer turns than they may
-// have, at most 100.
+// Idle lists at most 100 jobs that have something to claim but fewer turns than they may
+// have.
 func (s *Store) Idle(ctx context.Context) ([]string, error) {
 	rows, err := s.Pool.Query(ctx, `
 		select job_id from progress p
@@ -311,10 +307,9 @@ func (s *Store) Idle(ctx context.Context) ([]string, error) {
 	return ids, wrap("find idle jobs", err)
 }
 
-// Recount sets the number of turns of every job that has not ended to what
-// River really has, and ends jobs that have nothing left to do: turns may have
-// been cancelled or deleted behind our back. It looks only at jobs untouched by
-// a claim or an insert for some seconds, and reports how many were wrong.
+// Recount sets the number of turns of every job that has not ended to what River has,
+// and reports how many were wrong: an admin may have cancelled or deleted turns in
+// River's pages.
 func (s *Store) Recount(ctx context.Context) (int64, error) {
 	tag, err := s.Pool.Exec(ctx, `
 		with live as (
