@@ -100,7 +100,7 @@ async function act(action, tags) {
   if (tags) body.tags = tags;
   if (every) body.search = list().dataset.search;
   else body.ids = [...picked];
-  if (!every && picked.size > MOST) return report(`At most ${words(MOST)} at once; search for them and select all that match.`, true);
+  if (!every && picked.size > MOST) return report(`At most ${words(MOST)} at once. Search for them and select all that match.`, true);
   working = true;
   show();
   report("Working…", false);
@@ -126,7 +126,7 @@ async function act(action, tags) {
     else if (!every && now.more_refusals === 0) picked = new Set(now.refusals.map((r) => r.id));
     save();
   } catch {
-    report("The server does not answer. What it has begun goes on.", true);
+    report("The server does not answer. What it has started goes on.", true);
   } finally {
     working = false;
     show();

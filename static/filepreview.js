@@ -35,12 +35,12 @@ async function look() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("file-preview");
     if (mine.signal.aborted) return;
-    if (!fresh) throw new Error(page.querySelector(".failure p")?.textContent ?? "The server does not say how it reads the file.");
+    if (!fresh) throw new Error(page.querySelector(".failure p")?.textContent ?? "The server cannot preview the file.");
     box.dataset.format = fresh.dataset.format;
     box.replaceChildren(...fresh.childNodes);
   } catch (error) {
     if (mine.signal.aborted) return;
-    box.textContent = error instanceof TypeError ? "The server does not answer; it will read the file when you submit." : error.message;
+    box.textContent = error instanceof TypeError ? "The server does not answer. It will read the file when you submit." : error.message;
   }
 }
 

@@ -27,7 +27,7 @@ async function use(link) {
     // The server does not answer.
   }
   if (!page) {
-    say("The example could not be loaded. Nothing was changed.");
+    say("The example could not be loaded. Your input is unchanged.");
     return;
   }
   const before = typed();

@@ -42,12 +42,12 @@ class Unsent extends Error {
   }
 }
 
-const kept = "Nothing you typed is lost.";
+const kept = "Your input is kept.";
 const away = () => new Unsent(`The server does not answer. ${kept}`);
-const slow = () => new Unsent(`The server did not answer within ${PATIENCE / 1000} s. ${kept} If it has the job already, trying again makes no second one.`);
+const slow = () => new Unsent(`The server did not answer within ${PATIENCE / 1000} s. ${kept} Trying again does not submit the job twice.`);
 
 function fail(error, again) {
-  const message = error instanceof Unsent ? error.message : `Something went wrong in this page: ${error.message} ${kept}`;
+  const message = error instanceof Unsent ? error.message : `This page has an error: ${error.message} ${kept}`;
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Try again";
@@ -82,7 +82,7 @@ function progress(began) {
     const left = ((performance.now() - began) / 1000 / event.loaded) * (event.total - event.loaded);
     stop.hidden = event.loaded === event.total;
     document.getElementById("upload-text").textContent = stop.hidden
-      ? `All of ${size(event.total)} is sent; the server reads the rest.`
+      ? `All of ${size(event.total)} sent. The server is reading the file.`
       : `${Math.floor((100 * event.loaded) / event.total)} % of ${size(event.total)}, about ${Math.ceil(left)} s left`;
   };
 }
@@ -121,7 +121,7 @@ function show(answer) {
   const page = new DOMParser().parseFromString(answer.text, "text/html");
   const fresh = page.getElementById("newjob");
   if (new URL(answer.url).pathname === "/login" || answer.status === 401) {
-    throw new Unsent(`You are signed out: the session has ended. Sign in, then try again. ${kept}`, true);
+    throw new Unsent(`Your session has ended. Sign in, then try again. ${kept}`, true);
   }
   if (!fresh) {
     const why = page.querySelector(".failure p")?.textContent.trim() ?? "";

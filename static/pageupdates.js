@@ -7,14 +7,14 @@ const dot = document.getElementById("live");
 const banner = document.getElementById("trouble");
 
 const words = {
-  live: ["live", "Changes appear by themselves"],
-  reconnecting: ["reconnecting", "Changes do not arrive; trying again"],
-  paused: ["paused", "Nothing is fetched while this tab is hidden"],
-  ended: ["ended", "Nothing here will change any more"],
+  live: ["live", "This page updates itself"],
+  reconnecting: ["reconnecting", "No connection. Reconnecting"],
+  paused: ["paused", "Updates pause while this tab is hidden"],
+  ended: ["ended", "Nothing on this page will change"],
 };
 const troubles = {
-  database: "The database does not answer. What runs goes on; this page updates itself when it is back.",
-  server: "The server does not answer. This page tries again by itself, and shows what was true before.",
+  database: "The database does not answer. Running tasks go on. This page updates when the database is back.",
+  server: "The server does not answer. This page shows the last known state and reconnects automatically.",
 };
 
 let ended = !page;

@@ -188,7 +188,7 @@ func quantiles(id, title string, least float64, h insight.QueueHistory, all *ins
 	n := len(h.Points)
 	c := chart{
 		id: id, title: title + " ≈", step: h.StepSeconds, reads: make([]string, n),
-		hint: "p95: 95 % took no longer. Durations are counted in classes that are 19 % wide.",
+		hint: "p95: 95 % took no longer. Durations are accurate to 19 %.",
 		told: title + " over the last hour: " + approximately(all) + ".",
 	}
 	low, high := math.Inf(1), math.Inf(-1)
@@ -297,7 +297,7 @@ func nodeCharts(n jobs.Node, h insight.NodeHistory) []chart {
 		id: id + "-cpu", title: "Cores busy", step: h.StepSeconds, reads: cpuReads, ticks: linear("50 %", "100 %"),
 		shapes: []chartShape{{"user", areaPath(bottom, user)}, {"system", areaPath(user, system)}, {"other", areaPath(system, other)}},
 		keys:   []chartKey{{"user", "user", ""}, {"system", "system", ""}, {"other", "other", ""}},
-		told:   "Share of the cores' time that they were busy over the last hour.",
+		told:   "Share of time the cores were busy over the last hour.",
 	}
 	used := chart{
 		id: id + "-memory", title: "Memory used", step: h.StepSeconds, reads: memoryReads, ticks: linear(size(n.Memory.Total/2), size(n.Memory.Total)),
@@ -307,10 +307,10 @@ func nodeCharts(n jobs.Node, h insight.NodeHistory) []chart {
 	}
 	loads := chart{
 		id: id + "-load", title: "Load", step: h.StepSeconds, reads: loadReads, ticks: linear(brief(top/2), brief(top)),
-		hint:   "Processes that run or want to",
+		hint:   "Processes running or ready to run",
 		shapes: []chartShape{{"load", linePath(load)}},
 		keys:   []chartKey{{"load", "now", significant(n.Load)}},
-		told:   "Processes that ran or wanted to over the last hour, now " + significant(n.Load) + ".",
+		told:   "Processes running or ready to run over the last hour, now " + significant(n.Load) + ".",
 	}
 	if cores := len(n.Cores); cores > 0 {
 		loads.ticks = append(loads.ticks, chartTick{y: chartY(float64(cores) / top), strong: true})

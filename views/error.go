@@ -18,17 +18,17 @@ type ErrorPage struct {
 
 // errorTexts are the title and the explanation of the statuses that pages use.
 var errorTexts = map[int][2]string{
-	400: {"Bad request", "The server cannot make sense of this request."},
-	401: {"Not signed in", "This page is for those who are signed in."},
-	403: {"Not allowed", "Your role does not allow this. An administrator can change it."},
-	404: {"Not found", "There is nothing here, or it belongs to someone else."},
-	405: {"Not possible", "This address does not take such a request."},
-	409: {"Not possible now", "What you asked for is impossible in the present state. Go back and look what it is now."},
-	413: {"Too large", "This is more than the server takes in one request."},
-	422: {"Not acceptable", "Something in the request is wrong."},
-	429: {"Too often", "Please wait a moment before you try again."},
-	500: {"Something broke", "It is not your fault. Running jobs go on, and nothing that was submitted is lost."},
-	503: {"Not available", "The database does not answer. Running tasks go on; try again in a moment."},
+	400: {"Bad request", "The server cannot read this request."},
+	401: {"Not signed in", "Sign in to see this page."},
+	403: {"Not allowed", "Your role does not allow this. An administrator can change your role."},
+	404: {"Not found", "This page does not exist, or it belongs to someone else."},
+	405: {"Not possible", "This address does not accept this kind of request."},
+	409: {"Not possible now", "This is not possible in the current state. Go back to see the current state."},
+	413: {"Too large", "The request is larger than the server accepts."},
+	422: {"Invalid request", "The request has errors."},
+	429: {"Too many requests", "Wait a moment before you try again."},
+	500: {"Server error", "The server failed to answer. Running jobs go on, and nothing that was submitted is lost."},
+	503: {"Not available", "The database does not answer. Running tasks go on. Try again in a moment."},
 }
 
 func errorTitle(status int) string {

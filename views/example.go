@@ -19,7 +19,7 @@ func ptr[T any](v T) *T { return &v }
 var examples = []example{
 	{
 		name:  "primes",
-		title: "A process pool that computes",
+		title: "A process pool for computation",
 		about: "ProcessPoolExecutor().map(count_primes, …)",
 		spec: jobs.Spec{
 			Name: "primes",
@@ -35,7 +35,7 @@ var examples = []example{
 
 
 def count_primes(start):
-    """How many primes there are from start to start + 2,500."""
+    """The number of primes from start to start + 2,500."""
     return sum(is_prime(n) for n in range(start, start + 2_500))
 `}},
 			Inputs: jobs.Inputs{Range: &jobs.Range{Stop: 500_000, Step: 2_500}},
@@ -55,7 +55,7 @@ def count_primes(start):
 	},
 	{
 		name:  "threads",
-		title: "A thread pool that waits",
+		title: "A thread pool for waiting",
 		about: "ThreadPoolExecutor(8).map(fetch, range(200))",
 		spec: jobs.Spec{
 			Name: "slow requests",

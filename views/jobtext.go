@@ -207,12 +207,12 @@ func policyPairs(j *jobs.Job) []pair {
 	return []pair{
 		{"Inputs", inputsWord(j)},
 		{"Queue", fmt.Sprintf("%s, priority %d", j.Queue, j.Priority)},
-		{"Processes at once", count(p.Processes, slotsWord(j))},
-		{"Threads in each", count(p.Threads, "1")},
-		{"Cores for each", count(p.CoresPerProcess, "1")},
-		{"Tasks a chunk", count(p.ChunkSize, "chosen from measured task time")},
-		{"Timeout of a task", text((*string)(p.Timeout), "none")},
-		{"Memory of a process", text((*string)(p.MemoryLimit), "no limit")},
+		{"Processes", count(p.Processes, slotsWord(j))},
+		{"Threads per process", count(p.Threads, "1")},
+		{"Cores per process", count(p.CoresPerProcess, "1")},
+		{"Tasks per chunk", count(p.ChunkSize, "chosen from measured task time")},
+		{"Timeout per task", text((*string)(p.Timeout), "none")},
+		{"Memory per process", text((*string)(p.MemoryLimit), "no limit")},
 		{"Attempts", attemptsWord(p)},
 		{"Failures allowed", text((*string)(p.MaxFailures), "any number")},
 	}
@@ -257,7 +257,7 @@ func inputsNote(j *jobs.Job) string {
 	if j.Inputs.Range != nil {
 		return ""
 	}
-	return "Put the inputs in the place of the dots."
+	return "Replace the dots with the inputs."
 }
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

@@ -42,7 +42,7 @@ func Login(p LoginPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<form class=\"login\" method=\"post\" action=\"/login\"><h1>Sign in</h1><p class=\"quiet\">With your token. Whoever runs this server can make you one; at its first start the server prints a link that signs its administrator in.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<form class=\"login\" method=\"post\" action=\"/login\"><h1>Sign in</h1><p class=\"quiet\">Use your token. An administrator of this server can create one. At its first start the server prints a link that signs the administrator in.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

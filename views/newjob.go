@@ -156,7 +156,7 @@ func formatWord(format string) string {
 	case FormatJSON:
 		return "a JSON array"
 	case FormatNDJSON:
-		return "NDJSON, one JSON value a line"
+		return "NDJSON, one JSON value per line"
 	}
 	return "lines of text"
 }

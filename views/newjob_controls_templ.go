@@ -442,7 +442,7 @@ func shellOffer(f *NewJobForm) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if offer := f.offer(); offer != "" {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<div class=\"offer\" id=\"command-offer\"><span>With a shell, and the input as an argument of its own:</span> <code>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<div class=\"offer\" id=\"command-offer\"><span>With a shell, which gets the input as a separate argument:</span> <code>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -42,7 +42,7 @@ var (
 		{jobs.OutputText, "The text it prints"}, {jobs.OutputLines, "The lines it prints, as an array"}, {jobs.OutputJSON, "The JSON value it prints"},
 	}
 	formatOptions = []option{
-		{FormatAuto, "What its name and content say"}, {FormatLines, "Lines, each an input"}, {FormatNDJSON, "NDJSON, each line a JSON value"},
+		{FormatAuto, "Detect from name and content"}, {FormatLines, "Lines, each an input"}, {FormatNDJSON, "NDJSON, each line a JSON value"},
 		{FormatJSON, "A JSON array, each element an input"}, {FormatCSV, "CSV, one column of it"},
 	}
 	priorityOptions = []option{{"1", "1, first"}, {"2", "2, usual"}, {"3", "3, later"}, {"4", "4, last"}}
@@ -52,7 +52,7 @@ var (
 func queueOptions(queues []jobs.Queue, chosen string) []option {
 	var out []option
 	for _, q := range queues {
-		text := q.Name + ", " + trimFloat(q.PerCore) + " a core"
+		text := q.Name + ", " + trimFloat(q.PerCore) + " per core"
 		if q.Paused {
 			text += ", paused"
 		}
@@ -80,7 +80,7 @@ var places = []place{
 	{"program.command.ok_exit_codes", FieldOKExitCodes, "Exit codes"},
 	{"program.command.env", FieldCommandEnv, "Environment"},
 	{"inputs.range.start", FieldRangeStart, "Range, from"},
-	{"inputs.range.stop", FieldRangeStop, "Range, up to"},
+	{"inputs.range.stop", FieldRangeStop, "Range, stop"},
 	{"inputs.range.step", FieldRangeStep, "Range, step"},
 	{"inputs.range", FieldRangeStop, "Range"},
 	{"inputs.lines", FieldLines, "Lines"},

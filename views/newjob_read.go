@@ -104,7 +104,7 @@ func (r *formReader) program() jobs.Program {
 		if err != nil {
 			r.fail("program.command.argv", err.Error(), f.Command)
 		} else if syntax := jobs.ShellSyntax(f.Command); syntax != "" {
-			r.fail("program.command.argv", syntax+" is for a shell, and none is involved: use one, or quote it to pass it on as text", nil)
+			r.fail("program.command.argv", syntax+" needs a shell, but the command runs without one: use a shell, or quote it to pass it on as text", nil)
 		}
 		c := &jobs.Command{
 			Argv:   argv,
@@ -178,13 +178,13 @@ func (r *formReader) inputs() jobs.Inputs {
 		before := len(r.found)
 		start, stop, step := r.whole("inputs.range.start", f.RangeStart), r.whole("inputs.range.stop", f.RangeStop), r.whole("inputs.range.step", f.RangeStep)
 		if strings.TrimSpace(f.RangeStop) == "" {
-			r.fail("inputs.range.stop", "must be a whole number; the range ends before it", nil)
+			r.fail("inputs.range.stop", "must be a whole number (the range excludes it)", nil)
 		}
 		if strings.TrimSpace(f.RangeStep) == "" {
 			step = 1
 		}
 		if len(r.found) == before && step != 0 && (jobs.Range{Start: start, Stop: stop, Step: step}).Len() == 0 {
-			r.fail("inputs.range.stop", "leaves the range empty, so there is nothing to run", nil)
+			r.fail("inputs.range.stop", "makes the range empty, so there is nothing to run", nil)
 		}
 		return jobs.Inputs{Range: &jobs.Range{Start: start, Stop: stop, Step: step}}
 	case InputsFile:
@@ -192,7 +192,7 @@ func (r *formReader) inputs() jobs.Inputs {
 	case InputsSame:
 	default:
 		if strings.TrimSpace(f.Lines) == "" {
-			r.fail("inputs.lines", "is empty: each line is an input, so there is nothing to run", nil)
+			r.fail("inputs.lines", "is empty, so there is nothing to run", nil)
 		}
 		return jobs.Inputs{Lines: &f.Lines}
 	}

@@ -48,7 +48,7 @@ func NewJob(p NewJobPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"title draft\"><h1>New job</h1><p class=\"quiet scripted\" id=\"draft\" role=\"status\"></p></div><div class=\"form\"><aside aria-labelledby=\"examples-title\"><h2 id=\"examples-title\">Begin from an example</h2><ul class=\"examples\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"title draft\"><h1>New job</h1><p class=\"quiet scripted\" id=\"draft\" role=\"status\"></p></div><div class=\"form\"><aside aria-labelledby=\"examples-title\"><h2 id=\"examples-title\">Start from an example</h2><ul class=\"examples\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -340,7 +340,7 @@ func uploadProgress() templ.Component {
 			templ_7745c5c3_Var14 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"upload\" id=\"upload\" hidden data-keep><label class=\"hidden\" for=\"upload-progress\">Sent of the file</label> <progress id=\"upload-progress\" max=\"1\" value=\"0\"></progress> <span class=\"quiet\" id=\"upload-text\"></span> <button type=\"button\" id=\"upload-stop\">Stop</button></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"upload\" id=\"upload\" hidden data-keep><label class=\"hidden\" for=\"upload-progress\">Upload progress</label> <progress id=\"upload-progress\" max=\"1\" value=\"0\"></progress> <span class=\"quiet\" id=\"upload-text\"></span> <button type=\"button\" id=\"upload-stop\">Stop</button></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -374,7 +374,7 @@ func errorSummary(f *NewJobForm) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if len(f.Errors) > 0 {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<div class=\"note wrong\" role=\"alert\"><b>This cannot be submitted yet.</b><ul class=\"summary\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<div class=\"note wrong\" role=\"alert\"><b>Correct these fields first.</b><ul class=\"summary\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -572,7 +572,7 @@ func programFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<p class=\"hint\" id=\"source-hint\">A module with a function that takes one input. It is loaded once in each process.<span class=\"scripted\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<p class=\"hint\" id=\"source-hint\">A Python module with a function that takes one input. Each process loads it once.<span class=\"scripted\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -589,7 +589,7 @@ func programFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldFunction, label: "Function", hint: "Empty takes the last function of the source.", mono: true, list: "functions"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldFunction, label: "Function", hint: "Default: the last function of the source.", mono: true, list: "functions"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -615,7 +615,7 @@ func programFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = area(f, input{name: FieldPythonEnv, label: "Environment", hint: "One NAME=value a line.", mono: true, rows: "3"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = area(f, input{name: FieldPythonEnv, label: "Environment", hint: "One NAME=value per line.", mono: true, rows: "3"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -739,7 +739,7 @@ func programFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = area(f, input{name: FieldCommandEnv, label: "Environment", hint: "One NAME=value a line.", mono: true, rows: "3"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = area(f, input{name: FieldCommandEnv, label: "Environment", hint: "One NAME=value per line.", mono: true, rows: "3"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -894,7 +894,7 @@ func inputFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = area(f, input{name: FieldLines, label: "Lines", hint: "Each line is an input, a text.", mono: true, rows: "8"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = area(f, input{name: FieldLines, label: "Lines", hint: "One input per line, as text.", mono: true, rows: "8"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -902,7 +902,7 @@ func inputFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = area(f, input{name: FieldItems, label: "JSON array", hint: "Each element is an input: a number, a text, an object … At most 10,000.", placeholder: "[1, 2, 3]", mono: true, rows: "8"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = area(f, input{name: FieldItems, label: "JSON array", hint: "A JSON array with one input per element. At most 10,000.", placeholder: "[1, 2, 3]", mono: true, rows: "8"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -918,7 +918,7 @@ func inputFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldCSVColumn, label: "Column", hint: "Its name, or its number counted from 1.", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldCSVColumn, label: "Column", hint: "The column's name, or its number from 1.", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1297,7 +1297,7 @@ func jobFields(f *NewJobForm, queues []jobs.Queue) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldTags, label: "Tags", hint: "Separated by spaces. The list can be searched by them."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldTags, label: "Tags", hint: "Separated by spaces. You can search for them."}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1309,7 +1309,7 @@ func jobFields(f *NewJobForm, queues []jobs.Queue) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = selection(f, FieldPriority, "Priority", "Among the jobs of its queue.", priorityOptions).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = selection(f, FieldPriority, "Priority", "Within its queue.", priorityOptions).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1352,23 +1352,23 @@ func policyFields(f *NewJobForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 109, "><summary>Policy <small>processes, limits, retries; all have a default</small></summary><div><div class=\"two\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 109, "><summary>Policy <small>processes, limits, retries (optional)</small></summary><div><div class=\"two\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldProcesses, label: "Processes", hint: "At once, over all nodes. Default: as many as the queue has slots.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldProcesses, label: "Processes", hint: "On all nodes together. Default: one per slot of the queue.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldThreads, label: "Threads", hint: "Tasks at once inside one process. Default: 1; more helps work that waits.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldThreads, label: "Threads", hint: "Tasks that one process runs at once. Default: 1. More helps work that waits.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldCoresPerProcess, label: "Cores per process", hint: "Slots that each process takes. Default: 1; more for programs that use several cores themselves.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldCoresPerProcess, label: "Cores per process", hint: "Slots that each process takes. Default: 1. Use more for programs that use several cores.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldChunkSize, label: "Chunk size", hint: "Tasks handed to a process together. Default: chosen from measured task time.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldChunkSize, label: "Chunk size", hint: "Tasks that a process claims together. Default: chosen from measured task time.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1380,11 +1380,11 @@ func policyFields(f *NewJobForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldMaxAttempts, label: "Attempts", hint: "How often a failing task is run. Default: 1, so a failure is final.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldMaxAttempts, label: "Attempts", hint: "How often a failing task runs. Default: 1, no retry.", mode: "numeric", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = text(f, input{name: FieldRetryBackoff, label: "Wait before a retry", hint: "Doubles with each further one. Default: 1s.", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = text(f, input{name: FieldRetryBackoff, label: "Wait before a retry", hint: "Doubles with each retry. Default: 1s.", mono: true}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -192,7 +192,7 @@ func coreSize(cores int) string {
 }
 
 func coreTitle(c jobs.Core) string {
-	return fmt.Sprintf("core %d: %.0f %% busy, of which %.0f user, %.0f system, %.0f other", c.Core, c.BusyPercent, c.User, c.System, c.Other)
+	return fmt.Sprintf("core %d: %.0f %% busy: %.0f user, %.0f system, %.0f other", c.Core, c.BusyPercent, c.User, c.System, c.Other)
 }
 
 // tasksShown is of how many turns of a job the tasks are shown that have no core

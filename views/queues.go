@@ -211,7 +211,7 @@ func slotWaits(use jobs.SlotUse) string {
 
 // limitsInWords are a queue's limits for those who cannot change them.
 func limitsInWords(q jobs.Queue) string {
-	text := trimFloat(q.PerCore) + " a core"
+	text := trimFloat(q.PerCore) + " per core"
 	if q.Pinned {
 		text += ", each pinned to its own"
 	}

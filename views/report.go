@@ -247,6 +247,6 @@ func borderText(ms float64) string {
 }
 
 func histogramTold(r *insight.Report) string {
-	return fmt.Sprintf("Histogram of %s: half within %s, 95 %% within %s. The same as a table follows.",
+	return fmt.Sprintf("Histogram of %s: half within %s, 95 %% within %s. As a table follows.",
 		plural(r.Tasks.Count, "task", "tasks"), millisText(r.Tasks.P50MS), millisText(r.Tasks.P95MS))
 }

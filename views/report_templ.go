@@ -194,7 +194,7 @@ func jobReport(p JobPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(p.Report.Histogram) > 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<div><h3>How long tasks took</h3>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<div><h3>Task durations</h3>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -783,7 +783,7 @@ func histogram(r *insight.Report) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 73, "</svg><table class=\"hidden\"><caption>Tasks by the time that they took</caption> <thead><tr><th scope=\"col\">From</th><th scope=\"col\">To below</th><th scope=\"col\">Tasks</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 73, "</svg><table class=\"hidden\"><caption>Tasks by duration</caption> <thead><tr><th scope=\"col\">From</th><th scope=\"col\">To (exclusive)</th><th scope=\"col\">Tasks</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

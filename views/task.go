@@ -68,10 +68,10 @@ func attemptsOf(j *jobs.Job) string {
 func noOutput(s jobs.TaskState) string {
 	switch s {
 	case jobs.TaskRunning:
-		return "It runs; the output stands here when it has ended."
+		return "Running. The output appears here when the task has ended."
 	case jobs.TaskCancelled:
 		return "The task was cancelled."
 	default:
-		return "It waits for its turn; the output stands here when it has ended."
+		return "Waiting. The output appears here when the task has ended."
 	}
 }

@@ -106,12 +106,12 @@ func Timeline(v TimelineView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "\" aria-hidden=\"true\"></svg><canvas id=\"timeline-canvas\" tabindex=\"0\" role=\"application\" aria-roledescription=\"timeline\" aria-label=\"Timeline\" aria-describedby=\"timeline-keys\"></canvas><div id=\"timeline-tip\" hidden></div><p class=\"hidden\" id=\"timeline-keys\">Arrow keys go from chunk to chunk, Enter opens its first task, plus and minus zoom, Shift with the arrow keys moves, 0 resets. The table below has the same in numbers.</p><p class=\"hidden\" id=\"timeline-said\" role=\"status\"></p></div><ul class=\"legend scripted\" id=\"timeline-legend\"><li><svg viewBox=\"0 0 14 10\" aria-hidden=\"true\"><rect class=\"done\" y=\"0\" width=\"6\" height=\"10\"></rect><rect class=\"done\" x=\"8\" y=\"4\" width=\"6\" height=\"6\"></rect></svg><span>done, lower where the core was idle in between</span></li>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "\" aria-hidden=\"true\"></svg><canvas id=\"timeline-canvas\" tabindex=\"0\" role=\"application\" aria-roledescription=\"timeline\" aria-label=\"Timeline\" aria-describedby=\"timeline-keys\"></canvas><div id=\"timeline-tip\" hidden></div><p class=\"hidden\" id=\"timeline-keys\">Arrow keys go from chunk to chunk, Enter opens its first task, plus and minus zoom, Shift with the arrow keys moves, 0 resets. The table below has the same data.</p><p class=\"hidden\" id=\"timeline-said\" role=\"status\"></p></div><ul class=\"legend scripted\" id=\"timeline-legend\"><li><svg viewBox=\"0 0 14 10\" aria-hidden=\"true\"><rect class=\"done\" y=\"0\" width=\"6\" height=\"10\"></rect><rect class=\"done\" x=\"8\" y=\"4\" width=\"6\" height=\"6\"></rect></svg><span>done; lower where the core was idle in between</span></li>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			if v.Live {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<li><svg viewBox=\"0 0 14 10\" aria-hidden=\"true\"><rect class=\"hand\" x=\".5\" y=\".5\" width=\"13\" height=\"9\"></rect></svg><span>in hand</span></li>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<li><svg viewBox=\"0 0 14 10\" aria-hidden=\"true\"><rect class=\"hand\" x=\".5\" y=\".5\" width=\"13\" height=\"9\"></rect></svg><span>claimed</span></li>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -138,7 +138,7 @@ func Timeline(v TimelineView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, " <details class=\"fold\" id=\"timeline-table\"><summary>The same as a table <small>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, " <details class=\"fold\" id=\"timeline-table\"><summary>As a table <small>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -156,7 +156,7 @@ func Timeline(v TimelineView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(v.Rows) == 0 {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p class=\"quiet\">Nothing has run yet. Each core or lane gets a row here as soon as it takes its first chunk of tasks.</p>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p class=\"quiet\">Nothing has run yet. Each core or lane gets a row when it claims its first chunk.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -412,14 +412,14 @@ func timelineTable(v TimelineView) templ.Component {
 				}
 			}
 			if v.about() != "" {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "There are very many: ")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "Sampled: ")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var19 string
 				templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(v.about())
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/timeline.templ`, Line: 119, Col: 36}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/timeline.templ`, Line: 119, Col: 24}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 				if templ_7745c5c3_Err != nil {

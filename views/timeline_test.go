@@ -24,7 +24,7 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("it draws %q", url)
 	}
 	text := doc.Find("#timeline").Text()
-	for _, want := range []string{"19 rows", "3 further rows are left out", "about one chunk in 12", "with failures", "lost with its node", "in hand"} {
+	for _, want := range []string{"19 rows", "3 further rows are left out", "about one chunk in 12", "with failures", "lost with its node", "claimed"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q", want)
 		}

@@ -133,7 +133,7 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	}
 	b.offline(true)
 	submit()
-	says("The server does not answer. Nothing you typed is lost.")
+	says("The server does not answer. Your input is kept.")
 	b.offline(false)
 	// One that refuses, by a page and without one.
 	eval[bool](b, `(() => {

@@ -68,7 +68,7 @@ func TestBrowserUpload(t *testing.T) {
 	if got := eval[string](b, `document.getElementById("file-hint").textContent`); !strings.HasPrefix(got, "bad.ndjson, 4.0 MiB") {
 		t.Errorf("the hint is %q", got)
 	}
-	if told := eval[[]string](b, `window.told`); !strings.Contains(strings.Join(told, "\n"), "All of 4.0 MiB is sent") {
+	if told := eval[[]string](b, `window.told`); !strings.Contains(strings.Join(told, "\n"), "All of 4.0 MiB sent") {
 		t.Errorf("the progress told %q", told)
 	}
 	// A mistake elsewhere is found before anything of the file is sent.

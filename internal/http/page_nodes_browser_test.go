@@ -76,7 +76,7 @@ func TestCoresInTheBrowser(t *testing.T) {
 	}
 	press(`form[action$="/drain"] button`)
 	await(t, "the node to be drained", func() bool {
-		return strings.Contains(at("#nodes"), "Nothing is in hand") && !strings.Contains(at("#nodes .cores li"), "many naps")
+		return strings.Contains(at("#nodes"), "No turn is running") && !strings.Contains(at("#nodes .cores li"), "many naps")
 	})
 	if !strings.Contains(at("#nodes header .state"), "draining") || s.slotsInUse("cpu").Used != 0 {
 		t.Errorf("%s, %+v", at("#nodes header"), s.slotsInUse("cpu"))

@@ -139,7 +139,7 @@ func TestOnlyAdminsSteerQueuesAndNodes(t *testing.T) {
 			t.Errorf("%s has %d forms and buttons for who may not use them", path, n)
 		}
 	}
-	if got := text(document(t, s.get("/queues", "Authorization", "Bearer "+user), 200), "#limits-of-cpu"); !strings.Contains(got, "1 a core, each pinned to its own") {
+	if got := text(document(t, s.get("/queues", "Authorization", "Bearer "+user), 200), "#limits-of-cpu"); !strings.Contains(got, "1 per core, each pinned to its own") {
 		t.Errorf("%q", got)
 	}
 	for _, path := range []string{"/queues", "/queues/cpu", "/queues/cpu/pause", "/queues/cpu/resume", "/queues/cpu/delete", "/nodes/" + s.node + "/drain", "/nodes/" + s.node + "/resume"} {
@@ -182,7 +182,7 @@ func TestNodeForms(t *testing.T) {
 		}
 	}
 	press("drain", "draining")
-	press("drain", "Nothing is in hand")
+	press("drain", "No turn is running")
 	press("resume", "alive")
 	document(t, s.call("POST", "/nodes/nothing/drain", ""), 404)
 	if _, err := s.store.Pool.Exec(t.Context(), `update nodes set state = 'dead', lost_chunks = 2, lost_tasks = 500 where id = $1`, id); err != nil {
@@ -192,7 +192,7 @@ func TestNodeForms(t *testing.T) {
 		t.Error(got)
 	}
 	doc := s.page("/nodes", 200)
-	if got := text(doc, "#node-"+id); !strings.Contains(got, "2 chunks with 500 tasks were taken back from it") || doc.Find("#node-"+id+" form").Length() != 0 {
+	if got := text(doc, "#node-"+id); !strings.Contains(got, "2 chunks with 500 tasks were returned for other nodes to run") || doc.Find("#node-"+id+" form").Length() != 0 {
 		t.Error(got)
 	}
 }
