@@ -4,6 +4,7 @@
 //
 //	executor/python       Python functions in warm processes
 //	executor/command      one command a task
+//	executor/flight       the loop around chunks in flight: time budgets, halting, giving back
 //	executor/updates      the queue of updates to a caller that may block
 //	executor/slots        core slots of a queue
 //	executor/process      starts processes, with their environment and cores, and ends all that they start

@@ -38,12 +38,12 @@ def say(*frames):
 def words():
     return memoryview(mmap.mmap(5, 0)).cast("q")
 
-def noise(*values, cells_of=(0, 1, 2, 3, 4, 5, 16, 24, 32)):
+def noise(*values, words_of=(0, 1, 2, 3, 4, 5, 16, 24, 32)):
     def run():
         c = words()
         while True:
             for v in values:
-                for i in cells_of:
+                for i in words_of:
                     c[i] = v
     threading.Thread(target=run, daemon=True).start()
 
@@ -112,7 +112,7 @@ var forgeries = []forgery{
 	{`noise(0); time.sleep(0.3); os._exit(1)`, "", ""},
 	{`noise(-1); time.sleep(0.3); os._exit(1)`, "", ""},
 	{`noise(1 << 62); time.sleep(0.3); os._exit(1)`, "", ""},
-	{`noise(0, cells_of=(16, 24, 0)); time.sleep(0.3); say(b"\xff" * 5)`, "", ""},
+	{`noise(0, words_of=(16, 24, 0)); time.sleep(0.3); say(b"\xff" * 5)`, "", ""},
 	{`os.ftruncate(5, 0)`, "", "fail"}, // it is sealed: an OSError
 	{`os.ftruncate(5, 1 << 30)`, "", "fail"},
 	{`os.close(4)`, "", ""},

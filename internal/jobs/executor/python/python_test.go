@@ -57,7 +57,7 @@ func TestSquares(t *testing.T) {
 }
 
 // A process is used again, but not for ever: it grows a little with each job.
-func TestTurnsOfAProcess(t *testing.T) {
+func TestUsesOfAProcess(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{MaxUses: 3})
 	defer e.Close()
