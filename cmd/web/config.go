@@ -23,10 +23,10 @@ import (
 	"github.com/allcores/allcores/internal/store/pglocal"
 )
 
-// stamped is the version that the linker was told: -X main.stamped=1.2.3.
+// stamped is the version set by the linker: -X main.stamped=1.2.3.
 var stamped string
 
-// version is the stamped one, or what the build information says of the source.
+// version returns the stamped version, or that of the build information.
 var version = func() string {
 	if stamped != "" {
 		return stamped
@@ -43,13 +43,13 @@ type config struct {
 	addr        string
 	databaseURL string
 	data        string
-	token       string // given as ALLCORES_TOKEN; empty when it is to be made
+	token       string // given as ALLCORES_TOKEN; empty to make one
 	role        string
 	cores       []int
 	queues      []string // nil for every one
 	memoryFloor float64  // share of the machine's memory
 	grace       time.Duration
-	retention   time.Duration // 0 for ever
+	retention   time.Duration // 0 keeps jobs for ever
 	cpuProfile  string        // file to write a CPU profile to; empty for none
 	parent      int           // pid of `go run`, which does not pass every signal on; else 0
 }
@@ -65,7 +65,7 @@ func (e *settingError) Error() string {
 	return fmt.Sprintf("%s is %q; allowed is %s", e.setting, e.given, e.allowed)
 }
 
-// errHelp is returned when the usage or the version was asked for and printed.
+// errHelp is returned after the usage or the version was printed.
 var errHelp = errors.New("help was asked for")
 
 const usage = `Allcores puts every core to work and loses nothing.
@@ -80,7 +80,7 @@ flag           environment         default
 -cores         ALLCORES_CORES      %d (all that this process may run on)
 -queues        ALLCORES_QUEUES     all queues (or names such as cpu,io: what this node serves)
 -memory-floor  ALLCORES_MEMORY_FLOOR  5%% (of the memory; with less free no task begins; 0 for no floor)
--grace         ALLCORES_GRACE      10s (for tasks in hand when stopping)
+-grace         ALLCORES_GRACE      10s (for running tasks when stopping)
 -retention     ALLCORES_RETENTION  720h, for ended jobs (0 keeps them for ever)
 -cpuprofile                        a file to write a CPU profile of this process to
 -version                           print the version and exit
@@ -93,7 +93,7 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	defaultData, dataErr := pglocal.DefaultDataDir()
 	flags := flag.NewFlagSet("allcores", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	// setting is the text of a setting and the name by which it was given.
+	// setting is the value of a setting and the name by which it was given.
 	type setting struct{ name, value string }
 	read := func(name, variable, otherwise string) *setting {
 		s := &setting{"-" + name, otherwise}
@@ -205,7 +205,7 @@ func validPort(port string) bool {
 	return err == nil && n <= 65535
 }
 
-// withoutPassword is a URL as it may be shown.
+// withoutPassword returns a URL without its password, for messages.
 func withoutPassword(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
@@ -218,7 +218,7 @@ func withoutPassword(url string) string {
 	return scheme + "://…@" + host
 }
 
-// databaseError says which setting is behind an error of the first connection.
+// databaseError names the setting behind an error of the first connection.
 func (c config) databaseError(err error) error {
 	if c.databaseURL == "" {
 		return err
@@ -226,8 +226,8 @@ func (c config) databaseError(err error) error {
 	return &settingError{"DATABASE_URL", withoutPassword(c.databaseURL), "a database that answers: " + err.Error()}
 }
 
-// ensureToken makes sure that the admin's token signs in and returns it. Of a
-// token that was not given, the data directory keeps one.
+// ensureToken makes the admin's token valid and returns it. A token that was not
+// given is made and kept in the data directory.
 func ensureToken(ctx context.Context, db *store.Store, c config) (string, error) {
 	token := c.token
 	if token == "" && c.role == engine.RoleWorker {
@@ -261,7 +261,7 @@ func keptToken(data string) (string, error) {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
 	token := store.NewSecret()
-	// Written under another name first: a file that is there is whole.
+	// Written under another name first, so that an existing file is complete.
 	temporary := path + ".new"
 	if err := os.WriteFile(temporary, []byte(token+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep the admin's token: %w", err)

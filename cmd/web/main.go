@@ -1,9 +1,9 @@
 // Command web is Allcores: the pages, the API and the workers of one node.
 //
-// It reads its settings from flags and the environment (see config.go), brings
-// up a private Postgres when it is given none, and serves until SIGTERM, SIGINT
-// or SIGHUP; then it drains and ends with status 0. A second signal ends the
-// tasks in hand at once.
+// It reads its settings from flags and the environment (see config.go), starts a
+// private Postgres unless a database is set, and serves until SIGTERM, SIGINT or
+// SIGHUP; then it drains and exits with status 0. A second signal ends running
+// tasks at once.
 package main
 
 import (
@@ -58,8 +58,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return err
 	}
 	if getenv("GOGC") == "" {
-		// What lives is small beside what passes through; this saves a good part of the work of
-		// the garbage collector for some megabytes.
+		// The live heap is small compared with the garbage: some megabytes save much
+		// work of the garbage collector.
 		debug.SetGCPercent(150)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
@@ -72,13 +72,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	// Binding first finds an address in use before anything is started.
+	// Binding first reports an address in use before anything is started.
 	listener, err := net.Listen("tcp", c.addr)
 	if err != nil {
 		return &settingError{"-addr", c.addr, "an address that is free: " + reason(err)}
 	}
-	door := web.NewStartupHandler()
-	server := web.NewServer(door, logger)
+	startup := web.NewStartupHandler()
+	server := web.NewServer(startup, logger)
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
 	defer func() { err = errors.Join(err, ignoreClosed(server.Close())) }()
@@ -89,21 +89,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	defer force()
 	go func() {
 		first := waitForSignal(signals, c.parent)
-		logger.Info("stopping; tasks in hand may go on for the grace period", "cause", first, "grace", c.grace)
-		door.Drain()
+		logger.Info("stopping; running tasks may go on for the grace period", "cause", first, "grace", c.grace)
+		startup.Drain()
 		stopStarting()
 		close(stopping)
 		logger.Info("stopping at once", "cause", waitForSignal(signals, 0))
 		force()
 	}()
 
-	// Before there are other processes of this server, so that it can make room
-	// where control groups need it.
+	// Before this server has other processes: control groups may need to move it.
 	groups := controlGroups(c.role, logger)
 
 	url := c.databaseURL
 	if url == "" {
-		door.WaitFor("its private Postgres")
+		startup.WaitFor("its private Postgres")
 		server, startErr := pglocal.Start(starting, pglocal.Options{Dir: c.data, Logger: logger})
 		if startErr != nil {
 			return orStopped(starting, startErr)
@@ -111,7 +110,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		defer func() { err = errors.Join(err, closePostgres(server)) }()
 		url = server.URL()
 	}
-	door.WaitFor("the database and its migrations")
+	startup.WaitFor("the database and its migrations")
 	if err := store.Migrate(starting, url); err != nil {
 		return orStopped(starting, c.databaseError(err))
 	}
@@ -120,7 +119,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return orStopped(starting, c.databaseError(err))
 	}
 	defer db.Close()
-	if err := db.Ready(starting); err != nil { // a newer server's tables, say
+	if err := db.Ready(starting); err != nil { // such as the tables of a newer server
 		return orStopped(starting, c.databaseError(err))
 	}
 	token, err := ensureToken(starting, db, c)
@@ -128,7 +127,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return orStopped(starting, err)
 	}
 
-	door.WaitFor("the engine")
+	startup.WaitFor("the engine")
 	o := engine.Options{Store: db, Logger: logger, Role: c.role, Version: version, Cores: c.cores, Queues: c.queues, MemoryFloor: c.memoryFloor, Retention: c.retention}
 	py := python.New(python.Options{Logger: logger, Groups: groups})
 	defer py.Close()
@@ -150,7 +149,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err := e.Start(starting); err != nil {
 		return orStopped(starting, err)
 	}
-	door.Open(site)
+	startup.Open(site)
 	if err := announce(stdout, listener.Addr(), c, token); err != nil {
 		logger.Warn("say that requests are answered", "error", err)
 	}
@@ -173,7 +172,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		err = errors.Join(err, fmt.Errorf("stop serving: %w", shutErr))
 	}
 	site.Wait(stopServer)
-	// What still runs must not hold the database.
+	// Running tasks must not keep the database open.
 	return errors.Join(err, ignoreClosed(server.Close()))
 }
 
@@ -195,8 +194,8 @@ func profile(path string) (stop func() error, err error) {
 	}, nil
 }
 
-// controlGroups is where the memory limits of tasks get control groups; nil
-// where none can be made.
+// controlGroups returns the tree of control groups for memory limits of tasks, or
+// nil if none can be made.
 func controlGroups(role string, logger *slog.Logger) *cgroup.Tree {
 	if role == engine.RoleWeb {
 		return nil
@@ -210,9 +209,9 @@ func controlGroups(role string, logger *slog.Logger) *cgroup.Tree {
 	return groups
 }
 
-// checkPython says how this node compiles sources at submit. One that executes
-// nothing does so as far as its own Python can tell: the interpreters that
-// programs name are the workers'.
+// checkPython returns how this node compiles sources at submit. A node that executes
+// nothing uses its own Python: the interpreters that programs name are the
+// workers'.
 func checkPython(py *python.Executor, role string) func(context.Context, jobs.Python) ([]jobs.Violation, error) {
 	if role != engine.RoleWeb {
 		return py.Check
@@ -233,8 +232,8 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// waitForSignal waits for a signal, or for the parent process to go away when
-// its pid is given, and says which it was.
+// waitForSignal waits for a signal, or for the end of the parent process if its pid
+// is given. It returns which it was.
 func waitForSignal(signals <-chan os.Signal, parent int) string {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
@@ -250,7 +249,7 @@ func waitForSignal(signals <-chan os.Signal, parent int) string {
 	}
 }
 
-// orStopped is nil when err came because a signal stopped the start.
+// orStopped returns nil if err is the effect of a signal during the start.
 func orStopped(starting context.Context, err error) error {
 	if starting.Err() != nil {
 		return nil
@@ -264,8 +263,8 @@ func closePostgres(server *pglocal.Server) error {
 	return server.Close(ctx)
 }
 
-// announce says on standard output that requests are answered, and how to sign
-// in when the token was made here.
+// announce prints the address on standard output, and a sign-in link if the token was
+// made here.
 func announce(stdout io.Writer, addr net.Addr, c config, token string) error {
 	base := "http://" + reachable(addr)
 	lines := []string{"allcores: ready at " + base}
@@ -276,7 +275,7 @@ func announce(stdout io.Writer, addr net.Addr, c config, token string) error {
 	return err
 }
 
-// reachable is addr as a browser on this machine can open it.
+// reachable returns addr as a browser on this machine can open it.
 func reachable(addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {

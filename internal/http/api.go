@@ -29,7 +29,7 @@ const (
 // Field names of JSON are case-sensitive: a misspelled one is a violation.
 func init() { huma.ValidateStrictCasing = true }
 
-// An api is the REST half of the site: its operations and what describes them.
+// An api holds the operations of the REST API and their description.
 type api struct {
 	huma.API
 	site *Site
@@ -52,8 +52,8 @@ func (s *Site) newAPI(r chi.Router) *api {
 	return &api{humachi.New(r.With(s.authenticated), config), s}
 }
 
-// describeTypes tells the registry what the vocabulary's own JSON types look like,
-// and which fields of a request may be left out.
+// describeTypes registers the JSON types of package jobs that huma cannot derive,
+// and which fields of a request are optional.
 func describeTypes(r huma.Registry) {
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.Time](), reflect.TypeFor[time.Time]())
 	r.RegisterTypeAlias(reflect.TypeFor[jobs.FailureLimit](), reflect.TypeFor[failureLimitSchema]())
@@ -79,7 +79,7 @@ func (failureLimitSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: "A number of tasks, or a share of them such as 5%.",
 		Examples:    []any{10, "5%"},
-		AnyOf: []*huma.Schema{ // what has no type of its own cannot be null or one of them
+		AnyOf: []*huma.Schema{ // a schema without a type cannot be nullable itself
 			{Type: huma.TypeInteger, Minimum: &zero, Nullable: true},
 			{Type: huma.TypeString, Pattern: `^(0|[1-9][0-9]*|[0-9]+(\.[0-9]+)?%)$`, Nullable: true},
 		},
@@ -104,8 +104,8 @@ func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func
 		option(&op)
 	}
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*O, error) {
-		if odd := callOf(ctx).odd; odd != nil {
-			return nil, a.refusal(ctx, odd)
+		if ignored := callOf(ctx).ignored; ignored != nil {
+			return nil, a.refusal(ctx, ignored)
 		}
 		out, err := h(ctx, in)
 		if err != nil {
@@ -115,9 +115,8 @@ func route[I, O any](a *api, role jobs.Role, pattern, id, summary string, h func
 	})
 }
 
-// stream is route for an operation that answers by a stream of one of the
-// types. Its handler returns what writes the stream, once it is sure that there
-// is something to answer.
+// stream is route for an operation that answers with a stream of one of the types.
+// Its handler checks the request and returns what writes the stream.
 func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(context.Context, *I) (live.WriteFunc, error), types ...string) {
 	_, path, _ := strings.Cut(pattern, " ")
 	content := map[string]*huma.MediaType{}
@@ -130,8 +129,8 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 		Responses:   map[string]*huma.Response{"200": {Description: "The stream", Content: content}},
 	}
 	huma.Register(a.API, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
-		if odd := callOf(ctx).odd; odd != nil {
-			return nil, a.refusal(ctx, odd)
+		if ignored := callOf(ctx).ignored; ignored != nil {
+			return nil, a.refusal(ctx, ignored)
 		}
 		write, err := h(ctx, in)
 		if err != nil {
@@ -148,10 +147,10 @@ func stream[I any](a *api, role jobs.Role, pattern, id, summary string, h func(c
 	})
 }
 
-// requires refuses those whose role is too small, before anything of the
-// request is looked at, and then notes the parameters that an operation would
-// ignore. (huma refuses none of those that are repeated, and hides all other
-// violations when it refuses unknown ones.)
+// requires refuses users whose role does not include role, before it reads anything
+// of the request, and then lists the parameters that the operation would ignore.
+// (huma accepts repeated parameters, and hides all other violations when it refuses
+// unknown ones.)
 func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
@@ -159,33 +158,33 @@ func (a *api) requires(role jobs.Role) func(huma.Context, func(huma.Context)) {
 			a.site.refuse(w, r, err)
 			return
 		}
-		callOf(r.Context()).odd = ignoredParameters(ctx.Operation(), r)
+		callOf(r.Context()).ignored = ignoredParameters(ctx.Operation(), r)
 		next(ctx)
 	}
 }
 
-// ignoredParameters lists what of r's query and headers the operation would
-// drop without a word.
+// ignoredParameters returns violations for what the operation would ignore of r's
+// query and headers.
 func ignoredParameters(op *huma.Operation, r *http.Request) jobs.Invalid {
-	query, odd := parseQuery(r)
+	query, ignored := parseQuery(r)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		at := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 		switch {
 		case at < 0:
-			odd = append(odd, jobs.Violation{Location: "query." + name, Message: "unknown query parameter"})
+			ignored = append(ignored, jobs.Violation{Location: "query." + name, Message: "unknown query parameter"})
 		case op.Parameters[at].Schema.Type != huma.TypeArray:
-			odd = append(odd, repeated("query."+name, query[name])...)
+			ignored = append(ignored, repeated("query."+name, query[name])...)
 		}
 	}
 	for _, p := range op.Parameters {
 		if p.In == "header" && p.Name != "Prefer" {
-			odd = append(odd, repeated("header."+p.Name, r.Header.Values(p.Name))...)
+			ignored = append(ignored, repeated("header."+p.Name, r.Header.Values(p.Name))...)
 		}
 	}
-	return odd
+	return ignored
 }
 
-// parseQuery is r's query, and the violation that a part of it cannot be read.
+// parseQuery returns r's query, and a violation if a part of it cannot be read.
 func parseQuery(r *http.Request) (url.Values, jobs.Invalid) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -194,7 +193,7 @@ func parseQuery(r *http.Request) (url.Values, jobs.Invalid) {
 	return query, nil
 }
 
-// repeated is the violation that what may be given once has several values.
+// repeated returns a violation if there are several values.
 func repeated(location string, values []string) jobs.Invalid {
 	if len(values) < 2 {
 		return nil
@@ -202,14 +201,14 @@ func repeated(location string, values []string) jobs.Invalid {
 	return jobs.Invalid{{Location: location, Message: fmt.Sprintf("may be given once; it was given %d times", len(values)), Value: values[1]}}
 }
 
-// refusal is err as huma renders it.
+// refusal converts err for huma.
 func (a *api) refusal(ctx context.Context, err error) error {
 	c := callOf(ctx)
 	return a.site.fail(c.w.Header(), c.r, err).problem()
 }
 
-// documentBody says what a POST takes. huma is told only afterwards, because
-// bodies are read by [Site.readSpec], which finds more than huma does.
+// documentBody adds the body of a POST to the description. It is added afterwards
+// because parseSpec reads the body, which finds more than huma does.
 func (a *api) documentBody(path, schema string) {
 	a.OpenAPI().Paths[apiPrefix+path].Post.RequestBody = &huma.RequestBody{
 		Required:    true,
@@ -222,7 +221,7 @@ func (a *api) documentBody(path, schema string) {
 func (a *api) describe(w http.ResponseWriter, _ *http.Request) {
 	text, err := json.Marshal(a.OpenAPI())
 	if err != nil {
-		panic(err) // it is made of our own types
+		panic(err) // cannot fail for types of this program
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	_, _ = w.Write(text)
@@ -247,13 +246,13 @@ func listOf[T any](items []T, next string) *listOutput[T] {
 	return out
 }
 
-// Paging is what every list takes.
+// Paging are the parameters of every list.
 type Paging struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before."`
 }
 
-// pageOf is one page of a short list that was read as a whole.
+// pageOf returns one page of a short list that was read as a whole.
 func pageOf[T any](all []T, in Paging, key func(T) string) (*listOutput[T], error) {
 	if in.Cursor != "" {
 		at := slices.IndexFunc(all, func(v T) bool { return key(v) == in.Cursor })

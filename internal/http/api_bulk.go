@@ -22,7 +22,7 @@ import (
 const maxBulkWait = 10 * time.Second
 
 type bulkInput struct {
-	Key string `header:"Idempotency-Key" doc:"The same key and body within 24 hours are the same operation."`
+	Key string `header:"Idempotency-Key" doc:"Within 24 hours, the same key and body return the same operation."`
 }
 
 type bulkOutput struct {
@@ -32,17 +32,16 @@ type bulkOutput struct {
 	Body     jobs.Bulk
 }
 
-// bulkRequest is what a body of a bulk operation says to those who read the API's
-// description.
+// bulkRequest describes the body of a bulk operation.
 type bulkRequest struct {
 	Action jobs.BulkAction `json:"action" enum:"cancel,pause,resume,retry,delete,tag,untag"`
-	IDs    []string        `json:"ids,omitempty" maxItems:"10000" minItems:"1" doc:"The jobs; or give search."`
-	Search string          `json:"search,omitempty" doc:"Selects the jobs as q of the list does, at most 100,000; or give ids."`
-	Tags   []string        `json:"tags,omitempty" maxItems:"20" doc:"That tag adds and untag removes."`
+	IDs    []string        `json:"ids,omitempty" maxItems:"10000" minItems:"1" doc:"Ids of the jobs. Either ids or search is required."`
+	Search string          `json:"search,omitempty" doc:"A search as in q of the list of jobs. It may match at most 100,000 jobs."`
+	Tags   []string        `json:"tags,omitempty" maxItems:"20" doc:"Tags that the actions tag and untag add or remove."`
 }
 
-// documentBulk says what a bulk operation takes, and that it may answer before
-// its end.
+// documentBulk describes the body of a bulk operation, and that the answer may come
+// before its end.
 func (a *api) documentBulk() {
 	post := a.OpenAPI().Paths[apiPrefix+"/jobs/bulk"].Post
 	post.Description = "Ids that are not there, or belong to someone else, are refused as the verbs of one job refuse them. The operation goes on when the caller leaves or the server restarts: 200 is its result, 202 says that it still runs; poll the Location."
@@ -107,7 +106,7 @@ func (s *Site) getBulk(ctx context.Context, in *struct {
 	return &struct{ Body jobs.Bulk }{*b}, nil
 }
 
-// readBulk reads what a bulk operation is to do, and lists what is wrong with it.
+// readBulk reads the body of a bulk operation. found is what is wrong with it.
 func readBulk(text []byte) (n store.NewBulk, found jobs.Invalid) {
 	if v := malformed(text); v != nil {
 		return n, jobs.Invalid{*v}
@@ -131,7 +130,7 @@ func readBulk(text []byte) (n store.NewBulk, found jobs.Invalid) {
 		}
 	}
 	for _, unknown := range slices.Sorted(maps.Keys(fields)) {
-		add("body."+unknown, "there is no such field", nil)
+		add("body."+unknown, "unknown field", nil)
 	}
 	if len(found) > 0 {
 		return n, found
@@ -173,7 +172,7 @@ func readBulk(text []byte) (n store.NewBulk, found jobs.Invalid) {
 }
 
 const (
-	maxIDBytes = 200 // of what is taken for an id and answered
+	maxIDBytes = 200 // of an id that is echoed
 	everyState = "state:open,queued,running,paused,succeeded,failed,cancelled"
 )
 

@@ -17,19 +17,19 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// LastEventID is where a stream of events goes on.
+// LastEventID is the id of the last event that the client got.
 type LastEventID struct {
-	LastID string `header:"Last-Event-ID" doc:"Ids go on from here; browsers send it when they reconnect."`
+	LastID string `header:"Last-Event-ID" doc:"Ids continue after this one. Browsers send it when they reconnect."`
 }
 
-// An item is something of which a stream of events tells, as it was told last.
+// An item is the last event of one job, queue or node.
 type item struct {
 	message live.Message
-	version int64     // of the view since which it is like that
-	until   time.Time // when it is forgotten; zero while it is looked at
+	version int64     // of the first view with it
+	until   time.Time // when it is dropped; zero while its subject is read
 }
 
-// viewOf is the view of items, whose messages are those of what is newer.
+// viewOf returns the view of items. Its messages are those of newer items.
 func viewOf(version int64, items []item) *live.View {
 	return &live.View{Version: version, Messages: func(since int64) (messages []live.Message, _ error) {
 		for _, i := range items {
@@ -41,7 +41,7 @@ func viewOf(version int64, items []item) *live.View {
 	}}
 }
 
-// encode makes the message of something that is told as JSON.
+// encode makes a message with v as JSON.
 func encode(event string, v any) (live.Message, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -50,12 +50,11 @@ func encode(event string, v any) (live.Message, error) {
 	return live.NewMessage(event, true, text), nil
 }
 
-// rateSlack is by how much the rate of a job may go on without that being told:
-// it becomes less with time even if nothing happens.
+// rateSlack is the share by which the rate of a job may change without an event: it
+// decreases with time even if nothing happens.
 const rateSlack = 0.1
 
-// sameJob reports whether there is nothing to tell of a job since it was like
-// before.
+// sameJob reports whether a job that was before and is now needs no event.
 func sameJob(before, now *jobs.Job) bool {
 	if before == nil || math.Abs(now.Rate-before.Rate) > rateSlack*before.Rate || (now.ETASeconds == nil) != (before.ETASeconds == nil) {
 		return false
@@ -74,18 +73,18 @@ func (s *Site) jobEvents(ctx context.Context, in *struct {
 	if _, err := s.one(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	// All who may see the job are told the same, so any of them may be the viewer.
+	// All that may see the job get the same events, so any of them may be the viewer.
 	viewer := store.As(callOf(ctx).user)
 	open := func() live.LookFunc { return (&jobLooks{site: s, viewer: viewer, id: in.ID}).look }
 	return s.streams.WriteEvents(live.Hub{Key: "job " + in.ID, Watch: live.Watch{Job: in.ID, Gap: live.EventGap, Tick: time.Second}, Open: open}, in.LastID), nil
 }
 
-// A jobLooks finds out what changed of a job.
+// jobLooks reads a job for its stream of events.
 type jobLooks struct {
 	site   *Site
 	viewer store.Viewer
 	id     string
-	job    *jobs.Job // as it was told
+	job    *jobs.Job // as in the last view
 	view   *live.View
 }
 
@@ -124,8 +123,8 @@ func (t *jobLooks) look(ctx context.Context) (*live.View, error) {
 	return t.view, nil
 }
 
-// Bounds of what the stream of all jobs looks at. Jobs that begin and end
-// between two looks are found among the newest.
+// Bounds of what the stream of all jobs reads. Jobs that begin and end between two
+// looks are found among the newest.
 const (
 	newestSeen = 50
 	activeSeen = 1000
@@ -145,8 +144,7 @@ func (s *Site) allEvents(ctx context.Context, in *LastEventID) (live.WriteFunc, 
 	return s.streams.WriteEvents(live.Hub{Key: "all " + scope(user), Watch: live.Watch{Gap: live.EventGap, Tick: time.Second}, Open: open}, in.LastID), nil
 }
 
-// scope stands for what a user may see and do: all who have the same see the
-// same.
+// scope returns a text that is equal for users that may see and do the same.
 func scope(user *jobs.User) string {
 	if user.Role.SeesAll() {
 		return string(user.Role)
@@ -154,28 +152,29 @@ func scope(user *jobs.User) string {
 	return string(user.Role) + " " + user.ID
 }
 
-// An allLooks finds out what changed of all that its viewer may see.
+// allLooks reads all that its viewer may see for a stream of events.
 type allLooks struct {
 	site   *Site
 	viewer store.Viewer
 	admin  bool
 
 	view    *live.View
-	differs bool                // what follows is newer than the view
-	newest  string              // id of the newest job that was seen
-	jobs    map[string]*sentJob // what is active, or was among the newest, by id
+	differs bool                // the fields below are newer than the view
+	newest  string              // id of the newest job so far
+	jobs    map[string]*sentJob // active, or among the newest, by id
 	machine map[string]item     // queues and nodes
-	looked  time.Time           // at queues and nodes
+	looked  time.Time           // when queues and nodes were read
 }
 
-// A sentJob is a job as it was told.
+// A sentJob is a job as in its last event.
 type sentJob struct {
 	item
 	job *jobs.Job
 }
 
-// keepFor is how long what is not looked at any more is kept for streams that
-// have not told of it yet. A client that reads nothing for so long is cut off.
+// keepFor is how long the last event of a job that is no longer read is kept for
+// streams that have not sent it yet. A client that reads nothing for so long is cut
+// off.
 const keepFor = live.WriteTimeout + 5*time.Second
 
 func (t *allLooks) look(ctx context.Context) (*live.View, error) {
@@ -206,12 +205,12 @@ func (t *allLooks) look(ctx context.Context) (*live.View, error) {
 		t.jobs[job.ID] = &sentJob{item{message: now, version: version}, job}
 		t.newest = max(t.newest, job.ID)
 	}
-	for id, told := range t.jobs {
+	for id, sent := range t.jobs {
 		switch {
 		case seen[id]:
-		case told.until.IsZero():
-			told.until = time.Now().Add(keepFor)
-		case time.Now().After(told.until) || len(t.jobs) > 4*activeSeen:
+		case sent.until.IsZero():
+			sent.until = time.Now().Add(keepFor)
+		case time.Now().After(sent.until) || len(t.jobs) > 4*activeSeen:
 			delete(t.jobs, id)
 		}
 	}
@@ -234,8 +233,8 @@ func (t *allLooks) look(ctx context.Context) (*live.View, error) {
 	return t.view, nil
 }
 
-// changedJobs reads the jobs that may have changed: the active ones, those
-// that were, and those that are new.
+// changedJobs reads the jobs that may have changed: active ones, those that were
+// active, and new ones.
 func (t *allLooks) changedJobs(ctx context.Context) ([]*jobs.Job, error) {
 	active, err := t.site.store.Jobs(ctx, t.viewer, store.Filter{States: activeStates, Limit: activeSeen})
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 
 type retryInput struct {
 	JobPath
-	Key   string `header:"Idempotency-Key" doc:"What comes again with the same key within 24 hours is not done again."`
-	Group string `query:"group" doc:"Only the tasks that failed in this group: id of one of the job's errors. Other failed and cancelled tasks stay as they are."`
+	Key   string `header:"Idempotency-Key" doc:"Within 24 hours, a request with the same key is not repeated."`
+	Group string `query:"group" doc:"Retry only the tasks that failed in this group, the id of one of the job's errors. Other failed and cancelled tasks stay as they are."`
 }
 
-// retry begins another run of a job: with all its failed and cancelled tasks, or
-// with the failures of a group.
+// retry begins another run of a job with all its failed and cancelled tasks, or
+// with the failures of one group.
 func (s *Site) retry(ctx context.Context, in *retryInput) (*verbOutput, error) {
 	call := verbInput{JobPath: in.JobPath, Key: in.Key}
 	if in.Group == "" {
@@ -49,7 +49,7 @@ func badGroup(given string) jobs.Invalid {
 
 type verbInput struct {
 	JobPath
-	Key string `header:"Idempotency-Key" doc:"What comes again with the same key within 24 hours is not done again."`
+	Key string `header:"Idempotency-Key" doc:"Within 24 hours, a request with the same key is not repeated."`
 }
 
 type verbOutput struct {
@@ -77,13 +77,14 @@ func (s *Site) verb(name string, do func(context.Context, store.Viewer, string, 
 			}
 		}
 		if err != nil {
-			return nil, tell(err, jobs.ErrConflict, conflict)
+			return nil, explained(err, jobs.ErrConflict, conflict)
 		}
 		return &verbOutput{replayed(key), jobAnswer{Job: *job}}, nil
 	}
 }
 
-// kept is what a key answers although its job is not found, or cause.
+// kept returns the stored answer of a key whose job is not found. Without one the
+// error is cause.
 func (s *Site) kept(ctx context.Context, key *store.Key, cause error) (*store.Kept, error) {
 	kept, err := s.store.KeptAnswer(ctx, key)
 	if err == nil && kept == nil {

@@ -17,22 +17,22 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Bounds of what a call waits for and carries.
+// Bounds of a call.
 const (
 	maxWait    = time.Minute
-	maxOutputs = 1 << 20 // bytes of the outputs that an answer to a job carries
+	maxOutputs = 1 << 20 // bytes of outputs in the answer about a job
 	maxKey     = 255     // characters of an idempotency key
 )
 
-// A jobAnswer is a job and, where asked for, its outputs.
+// A jobAnswer is a job and, if the call waited, its outputs.
 type jobAnswer struct {
 	jobs.Job
-	Outputs json.RawMessage `json:"outputs,omitempty" doc:"Only where the call waited, the job has ended and they fit in 1 MiB: an array with null for each task that did not succeed."`
+	Outputs json.RawMessage `json:"outputs,omitempty" doc:"The outputs as an array, null for each task that did not succeed. Only if the call waited, the job has ended, and the outputs fit in 1 MiB."`
 }
 
 type jobOutput struct{ Body jobAnswer }
 
-// waitOf is a wait of so many seconds, at most maxWait.
+// waitOf converts seconds to a wait of at most maxWait.
 func waitOf(seconds float64) time.Duration {
 	if !(seconds > 0) {
 		return 0
@@ -57,7 +57,7 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 		job, first, err = s.store.JobWithOutcomes(ctx, v, id, smallJob)
 		return job, err
 	}})
-	if waiting.Err() != nil && ctx.Err() == nil { // the site drains; what was being read may be cut
+	if waiting.Err() != nil && ctx.Err() == nil { // the site drains, which may have cut the read
 		first = nil
 		job, err = s.store.Job(ctx, v, id)
 	}
@@ -71,11 +71,11 @@ func (s *Site) answer(ctx context.Context, v store.Viewer, id string, wait time.
 	return answer, err
 }
 
-// smallJob is of how many tasks a job may be for its outcomes to be read with it.
+// smallJob is the greatest number of tasks of a job whose outcomes are read with it.
 const smallJob = 1000
 
-// smallOutputs are a job's outputs as a JSON array, or nil where that is more
-// than maxOutputs. first is what was read of its outcomes already.
+// smallOutputs returns a job's outputs as a JSON array, or nil if it is larger than
+// maxOutputs. first are the outcomes that have been read already.
 func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job, first []store.Block) (json.RawMessage, error) {
 	if 2*job.Counts.Total > maxOutputs {
 		return nil, nil
@@ -95,15 +95,15 @@ func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job, first []store.Bl
 type listJobsInput struct {
 	Paging
 	State []string `query:"state,explode" doc:"Only jobs in one of these states; repeated or separated by commas."`
-	Queue []string `query:"queue,explode" doc:"Only jobs in this queue; where it is repeated, in all of them."`
-	Tag   []string `query:"tag,explode" doc:"Only jobs with this tag; where it is repeated, with all of them."`
-	Text  []string `query:"q,explode" doc:"A search: words of the name or the program, qualifiers (state: tag: queue: owner: name: id: age: created: priority:), - before what must not hold, a list after a qualifier for any of it, quotes around spaces."`
-	Sort  string   `query:"sort" default:"-created" doc:"created, duration or failures; after - from the highest down."`
+	Queue []string `query:"queue,explode" doc:"Only jobs in this queue. Repeated: in all of them."`
+	Tag   []string `query:"tag,explode" doc:"Only jobs with this tag. Repeated: with all of them."`
+	Text  []string `query:"q,explode" doc:"A search: words of the name or the program, and qualifiers (state: tag: queue: owner: name: id: age: created: priority:). A - in front negates a term, a comma-separated list after a qualifier matches any of its values, quotes keep spaces."`
+	Sort  string   `query:"sort" default:"-created" doc:"created, duration or failures; with - in front in descending order."`
 
 	filter store.Filter
 }
 
-// Resolve finds what is wrong with the parameters beyond their types.
+// Resolve checks the parameters beyond their types.
 func (in *listJobsInput) Resolve(huma.Context) []error {
 	var found jobs.Invalid
 	for _, name := range commaList(in.State) {
@@ -141,10 +141,10 @@ func (in *listJobsInput) Resolve(huma.Context) []error {
 	return unresolved(found)
 }
 
-// maxFilters bounds how many values of filters a list is asked for.
+// maxFilters bounds the number of filters of a list.
 const maxFilters = 50
 
-// at puts violations of a search at the place where it was given.
+// at sets the location of violations.
 func at(location string, found jobs.Invalid) jobs.Invalid {
 	for i := range found {
 		found[i].Location = location
@@ -163,7 +163,7 @@ func (s *Site) listJobs(ctx context.Context, in *listJobsInput) (*listOutput[*jo
 	return listOf(list.Jobs, list.Next), nil
 }
 
-// commaList is the values of a parameter that may be repeated or parted by
+// commaList returns the values of a parameter that may be repeated or separated by
 // commas.
 func commaList(values []string) []string {
 	var out []string
@@ -177,7 +177,7 @@ func commaList(values []string) []string {
 	return out
 }
 
-// storable reports whether the database can compare with text.
+// storable reports whether Postgres accepts text.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // JobPath is the address of a job. (Embedded types must be exported for huma to
@@ -186,14 +186,14 @@ type JobPath struct {
 	ID string `path:"id"`
 }
 
-// one reads a job that a call is about.
+// one reads a job for the user of the call.
 func (s *Site) one(ctx context.Context, id string) (*jobs.Job, error) {
 	return s.store.Job(ctx, store.As(callOf(ctx).user), id)
 }
 
 func (s *Site) getJob(ctx context.Context, in *struct {
 	JobPath
-	Wait float64 `query:"wait" minimum:"0" doc:"Seconds, at most 60, to hold the answer until the job has ended."`
+	Wait float64 `query:"wait" minimum:"0" doc:"Wait until the job has ended, for this many seconds, at most 60."`
 }) (*jobOutput, error) {
 	answer, err := s.answer(ctx, store.As(callOf(ctx).user), in.ID, waitOf(in.Wait))
 	if err != nil {
@@ -210,5 +210,5 @@ func (s *Site) deleteJob(ctx context.Context, in *JobPath) (*struct{}, error) {
 		return nil, jobs.ErrNotFound
 	}
 	err := s.store.DeleteJob(ctx, store.As(callOf(ctx).user), in.ID)
-	return nil, tell(err, jobs.ErrConflict, jobs.BulkDelete.Conflict())
+	return nil, explained(err, jobs.ErrConflict, jobs.BulkDelete.Conflict())
 }

@@ -15,14 +15,14 @@ import (
 
 type logsInput struct {
 	JobPath
-	Task   int64  `query:"task" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only what this task printed."`
-	Stream string `query:"stream" enum:"stdout,stderr" doc:"Only what was written to this stream."`
-	Text   string `query:"q" maxLength:"1000" doc:"Only lines that contain this, whatever the case."`
-	After  int64  `query:"after" minimum:"0" doc:"seq of the last line that was read, to go on from there. Lines of one seq belong together: after a break in the midst of them they come again."`
-	Follow bool   `query:"follow" doc:"Stay until the job has ended. Where nothing is printed for 15 seconds an empty line shows that the stream is open."`
+	Task   int64  `query:"task" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only lines of this task."`
+	Stream string `query:"stream" enum:"stdout,stderr" doc:"Only lines of this output stream."`
+	Text   string `query:"q" maxLength:"1000" doc:"Only lines that contain this text. Case does not matter."`
+	After  int64  `query:"after" minimum:"0" doc:"Only lines after this seq: that of the last line read, to continue after a break. Lines with one seq are sent together, so some may be repeated."`
+	Follow bool   `query:"follow" doc:"Continue until the job has ended. After 15 seconds without output an empty line keeps the stream open."`
 }
 
-// Resolve finds what is wrong with the parameters beyond their types.
+// Resolve checks the parameters beyond their types.
 func (in *logsInput) Resolve(huma.Context) []error {
 	if !storable(in.Text) {
 		return unresolved(jobs.Invalid{{Location: "query.q", Message: "must be UTF-8 without NUL characters"}})
@@ -36,13 +36,13 @@ type logLine struct {
 	Seq int64 `json:"seq"`
 }
 
-// logsStill is after how long without a line a stream of logs shows that it is
-// open.
+// logsStill is the time without a line after which a stream of logs sends an empty
+// one.
 const logsStill = 15 * time.Second
 
-// logs streams what a job's tasks have printed so far, and with follow what they
-// print until the job ends. Where lines were dropped because a job's logs are
-// capped, the last line of the stream says so.
+// logs streams the log lines of a job, and with follow further ones until the job
+// ends. If lines were dropped because a job's logs are capped, the last line of the
+// stream says so.
 func (s *Site) logs(ctx context.Context, in *logsInput) (live.WriteFunc, error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Site) logs(ctx context.Context, in *logsInput) (live.WriteFunc, error) 
 	}, nil
 }
 
-// A logsQuery writes lines of a job's logs from a place on.
+// A logsQuery writes a job's log lines after a seq.
 type logsQuery struct {
 	site    *Site
 	job     string
@@ -80,7 +80,7 @@ type logsQuery struct {
 	encoder *json.Encoder
 }
 
-// forward writes the lines that there are, and returns how many.
+// forward writes the stored lines, and returns how many.
 func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 	for {
 		page, err := q.site.store.Logs(ctx, q.job, q.filter, q.after)
@@ -88,7 +88,7 @@ func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 			return n, err
 		}
 		for i, line := range page.Lines {
-			// Only the last line of a page is a place to go on from.
+			// Reading can continue only after the last line of a page.
 			seq := q.after
 			if i == len(page.Lines)-1 {
 				seq = page.Seq
@@ -105,10 +105,10 @@ func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 	}
 }
 
-// follow writes lines as they come until the job has ended. It fails where the
-// job is deleted.
+// follow writes lines as they come until the job has ended. It fails if the job is
+// deleted.
 func (q *logsQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer) error {
-	if err := w.Push(); err != nil { // the headers, so that the client knows it is heard
+	if err := w.Push(); err != nil { // the headers, so that the client knows that it is connected
 		return err
 	}
 	ended := false
@@ -152,7 +152,7 @@ func (q *logsQuery) end() error {
 	return q.encoder.Encode(logsCut{Cut: true, KeptBytes: store.MaxLogBytes})
 }
 
-// logsCut is the last line where a job printed more than is kept.
+// logsCut is the last line of a job that printed more than is kept.
 type logsCut struct {
 	Cut       bool  `json:"cut"`
 	KeptBytes int64 `json:"kept_bytes"`

@@ -20,13 +20,13 @@ func (s *Site) listNodes(ctx context.Context, in *struct{ Paging }) (*listOutput
 
 type nodeOutput struct{ Body jobs.Node }
 
-// drainNode makes a node take no turns, or take them again.
+// drainNode makes a node begin no turns, or begin them again.
 func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOutput, error) {
 	return func(ctx context.Context, in *JobPath) (*nodeOutput, error) {
 		err := s.store.Drain(ctx, in.ID, draining)
-		s.cluster.changed() // or it was, if this is impossible
+		s.cluster.changed() // also after an error: the view may be old
 		if err != nil {
-			return nil, tell(err, jobs.ErrConflict, "The node does not live any more.")
+			return nil, explained(err, jobs.ErrConflict, "The node is no longer alive.")
 		}
 		nodes, err := s.store.Nodes(ctx)
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Site) drainNode(draining bool) func(context.Context, *JobPath) (*nodeOu
 
 type nodeHistoryOutput struct{ Body insight.NodeHistory }
 
-// nodeHistory is what a node did within the last hour, core by core.
+// nodeHistory answers what a node did within the last hour, core by core.
 func (s *Site) nodeHistory(ctx context.Context, in *JobPath) (*nodeHistoryOutput, error) {
 	now, err := s.cluster.now(ctx)
 	if err != nil {

@@ -50,9 +50,9 @@ func (s *Site) queueAs(ctx context.Context, name string, status int) (*queueOutp
 	return &queueOutput{status, queues[i]}, nil
 }
 
-// putQueue adds a queue or changes it. What the body leaves out stays as it is;
-// what it holds of a queue's state besides is not looked at, so that an answer
-// can be changed and sent back.
+// putQueue adds a queue or changes it. Fields that the body leaves out keep their
+// values; fields of a queue's state are ignored, so that an answer can be changed
+// and sent back.
 func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error) {
 	text, err := readJSON(callOf(ctx).r)
 	if err != nil {
@@ -88,17 +88,15 @@ func (s *Site) putQueue(ctx context.Context, in *QueuePath) (*queueOutput, error
 	return s.queueAs(ctx, in.Name, status)
 }
 
-// A queueChange is what a body of putQueue says to those who read the API's
-// description.
+// A queueChange describes the body of putQueue.
 type queueChange struct {
-	PerCore      float64 `json:"per_core,omitempty" doc:"Processes at once for each core of a node; 0.5 is one for two cores."`
+	PerCore      float64 `json:"per_core,omitempty" doc:"Processes at once for each core of a node; 0.5 is one process for two cores."`
 	Pinned       bool    `json:"pinned,omitempty" doc:"Each process runs on its own core."`
 	MaxProcesses *int    `json:"max_processes,omitempty" doc:"Processes at once over all nodes; null for no limit."`
 	Paused       bool    `json:"paused,omitempty"`
 }
 
-// documentQueueBody says what putQueue takes, and how it answers where the queue
-// is new.
+// documentQueueBody describes the body of putQueue, and its answer for a new queue.
 func (a *api) documentQueueBody() {
 	schema := a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[queueChange](), true, "QueueChange")
 	put := a.OpenAPI().Paths[apiPrefix+"/queues/{name}"].Put
@@ -109,11 +107,10 @@ func (a *api) documentQueueBody() {
 	}
 }
 
-// queueBody is a body of putQueue as far as a treeReader must know it.
+// queueBody is the schema of the body of putQueue for a treeReader.
 var queueBody = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: &huma.Schema{}}
 
-// readQueue changes q as a body of putQueue says, and lists what is wrong with
-// it.
+// readQueue applies a body of putQueue to q. It returns what is wrong with it.
 func readQueue(ctx context.Context, text []byte, q *jobs.Queue, name string, fresh bool) jobs.Invalid {
 	if v := malformed(text); v != nil {
 		return jobs.Invalid{*v}
@@ -161,7 +158,7 @@ func readQueue(ctx context.Context, text []byte, q *jobs.Queue, name string, fre
 		}
 	}
 	for _, unknown := range slices.Sorted(maps.Keys(fields)) {
-		add(jobs.Violation{Location: "body." + unknown, Message: "there is no such field"})
+		add(jobs.Violation{Location: "body." + unknown, Message: "unknown field"})
 	}
 	if !jobs.ValidQueueName(name) {
 		add(jobs.Violation{Location: "path.name", Message: jobs.QueueNameRule, Value: name})
@@ -184,10 +181,10 @@ func (s *Site) deleteQueue(ctx context.Context, in *QueuePath) (*struct{}, error
 	}
 	err := s.store.DeleteQueue(ctx, in.Name)
 	s.cluster.changed()
-	return nil, tell(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
+	return nil, explained(err, jobs.ErrConflict, "The queue has jobs that have not ended.")
 }
 
-// pauseQueue makes nothing of a queue start, or lets it go on.
+// pauseQueue pauses or resumes a queue.
 func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queueOutput, error) {
 	return func(ctx context.Context, in *QueuePath) (*queueOutput, error) {
 		if !storable(in.Name) {
@@ -203,7 +200,7 @@ func (s *Site) pauseQueue(paused bool) func(context.Context, *QueuePath) (*queue
 
 type queueHistoryOutput struct{ Body insight.QueueHistory }
 
-// queueHistory is what was done in a queue within the last hour.
+// queueHistory answers what was done in a queue within the last hour.
 func (s *Site) queueHistory(ctx context.Context, in *QueuePath) (*queueHistoryOutput, error) {
 	now, err := s.cluster.now(ctx)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 type reportOutput struct{ Body *insight.Report }
 
-// report says how well a run of a job was spread, as far as it has come.
+// report answers the speed-up report of a run, as far as the run has come.
 func (s *Site) report(ctx context.Context, in *struct {
 	JobPath
 	RunNumber
@@ -30,21 +30,21 @@ func (s *Site) report(ctx context.Context, in *struct {
 	return &reportOutput{report}, nil
 }
 
-// Pace of the report on a page whose job runs: it is made of all that the job
-// has done so far.
+// Pace of the report on a page whose job runs: it is computed from everything that
+// the job has done so far.
 const (
 	reportEvery = 2 * time.Second
-	reportShare = 20 // a stream spends no more than one part of so many on it
+	reportShare = 20 // a stream spends at most 1/20 of its time on it
 )
 
-// A reportModel keeps the report of a job that runs for a while.
+// A reportModel caches the report of a job that runs.
 type reportModel struct {
 	last  *insight.Report
-	state jobs.State // of the job when it was made
+	state jobs.State // of the job when the report was made
 	due   time.Time
 }
 
-// of is the report of a job: a new one where its state has changed.
+// of returns the report of a job, a new one if the job's state has changed.
 func (m *reportModel) of(ctx context.Context, s *Site, job *jobs.Job) (*insight.Report, error) {
 	began := time.Now()
 	if m.last != nil && m.state == job.State && began.Before(m.due) {

@@ -18,17 +18,17 @@ import (
 
 type resultsInput struct {
 	JobPath
-	Format string   `query:"format" enum:"ndjson,outputs,csv" default:"ndjson" doc:"ndjson: a line a task; outputs: one JSON array of outputs, null for what did not succeed; csv: index,state,output,error (RFC 4180), a text output as it is, any other value as JSON."`
-	Follow bool     `query:"follow" doc:"Stay until the job has ended."`
-	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: as tasks end."`
-	After  int64    `query:"after" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only tasks past this index, to go on where a stream broke; in index order only."`
-	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or parted by commas."`
-	Group  string   `query:"group" doc:"Only tasks that failed in this group: id of one of the job's errors."`
+	Format string   `query:"format" enum:"ndjson,outputs,csv" default:"ndjson" doc:"ndjson: one line per task; outputs: one JSON array of outputs, null for tasks that did not succeed; csv: index,state,output,error (RFC 4180), text outputs unchanged, other values as JSON."`
+	Follow bool     `query:"follow" doc:"Continue until the job has ended."`
+	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: the order in which tasks ended."`
+	After  int64    `query:"after" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only tasks after this index, to continue a stream that broke; only with order=index."`
+	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or separated by commas."`
+	Group  string   `query:"group" doc:"Only tasks that failed in this group, the id of one of the job's errors."`
 
 	group jobs.GroupID
 }
 
-// Resolve finds what is wrong with the parameters beyond their types.
+// Resolve checks the parameters beyond their types.
 func (in *resultsInput) Resolve(huma.Context) []error {
 	var found jobs.Invalid
 	for _, name := range commaList(in.State) {
@@ -44,11 +44,11 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 			found = append(found, badGroup(in.Group)...)
 		}
 		if states := commaList(in.State); len(states) > 0 && !slices.Contains(states, string(jobs.TaskFailed)) {
-			found = append(found, jobs.Violation{Location: "query.state", Message: "must be failed where there is a group", Value: in.State[0]})
+			found = append(found, jobs.Violation{Location: "query.state", Message: "must be failed if group is given", Value: in.State[0]})
 		}
 	}
 	if in.Order == orderCompletion && in.After >= 0 {
-		found = append(found, jobs.Violation{Location: "query.after", Message: "goes with order=index only: tasks do not end in the order of their indexes", Value: in.After})
+		found = append(found, jobs.Violation{Location: "query.after", Message: "requires order=index: tasks do not end in the order of their indexes", Value: in.After})
 	}
 	return unresolved(found)
 }
@@ -56,7 +56,7 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 // orderCompletion is the order in which tasks ended.
 const orderCompletion = "completion"
 
-// results streams what a job's tasks ended with.
+// results streams the outcomes of a job's tasks.
 func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, error) {
 	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
 	for _, name := range commaList(in.State) {
@@ -90,8 +90,8 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, e
 // errPastLimit ends a query that would write more than its limit.
 var errPastLimit = errors.New("the outputs are larger than asked for")
 
-// A resultQuery writes outcomes of a job. It holds a few MiB of outcomes at a
-// time, and nothing of the database.
+// A resultQuery writes outcomes of a job. It holds a few MiB of outcomes at a time,
+// and neither a connection nor a transaction.
 type resultQuery struct {
 	site   *Site
 	job    string
@@ -101,12 +101,12 @@ type resultQuery struct {
 	limit  int              // bytes to write at most; 0 for any number
 	write  func([]byte) error
 
-	// seen is the job as it was last read. What is inferred from a missing
-	// outcome holds only while it is unchanged: see verify.
+	// seen is the job as it was last read. Conclusions from a missing outcome hold
+	// only while it is unchanged: see verify.
 	seen     *jobs.Job
 	verified bool // since the last outcomes were read
 
-	first   []store.Block // what was read already, from the first task on
+	first   []store.Block // blocks that were read already, from the first task on
 	next    int64         // index of the next task, in index order
 	seq     int64         // of the last block, in order of completion
 	blocked bool          // the task at next had no outcome when last seen
@@ -132,7 +132,7 @@ func (q *resultQuery) wants(state jobs.TaskState) bool {
 	return len(q.only) == 0 || slices.Contains(q.only, state)
 }
 
-// whole writes what there is in index order, from beginning to end.
+// whole writes all outcomes in index order.
 func (q *resultQuery) whole(ctx context.Context, job *jobs.Job) error {
 	if err := q.forward(ctx, job, false); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (q *resultQuery) completedWhole(ctx context.Context, job *jobs.Job) error {
 
 // follow writes outcomes as they come until the job has ended.
 func (q *resultQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer, byCompletion bool) error {
-	if err := w.Push(); err != nil { // the headers, so that the client knows it is heard
+	if err := w.Push(); err != nil { // the headers, so that the client knows that it is connected
 		return err
 	}
 	ended := false
@@ -279,7 +279,7 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 	index, data, read := b.First, b.Outputs, int64(len(b.Outputs))
 	groups := b.Groups
-	var begun []byte // a line whose end is in what comes next
+	var begun []byte // a line whose end is in the next part
 	for {
 		if end := bytes.IndexByte(data, '\n'); len(begun) > 0 && end >= 0 {
 			if err := q.outcome(index, outcomes.Line(append(begun, data[:end]...)), &groups); err != nil {
@@ -328,9 +328,9 @@ func (q *resultQuery) outcome(index int64, line outcomes.Line, groups *[]jobs.Gr
 	return q.put(index, state, line.Value())
 }
 
-// gap goes on to task to, past tasks without an outcome. Those of an ended job
-// are cancelled. Otherwise they leave no line, but in a JSON array of all
-// outputs they keep the others in their places.
+// gap advances to task to, past tasks without an outcome. In an ended job they are
+// cancelled. Otherwise they have no line, except null in a JSON array of all
+// outputs, where the position gives the index.
 func (q *resultQuery) gap(ctx context.Context, to int64, ended bool) error {
 	for ; q.next < to; q.next++ {
 		if ended && !q.wants(jobs.TaskCancelled) || !ended && (!q.format.places || len(q.only) > 0) {
@@ -366,9 +366,9 @@ func (q *resultQuery) put(index int64, state jobs.TaskState, value []byte) error
 	return q.write(q.row)
 }
 
-// verify makes sure that what is missing among the outcomes that were read was
-// not there, rather than removed in the meantime: the job was deleted or
-// retried. Outcomes are never changed otherwise.
+// verify checks that missing outcomes were never recorded, rather than removed in
+// the meantime because the job was deleted or retried. Outcomes never change
+// otherwise.
 func (q *resultQuery) verify(ctx context.Context) error {
 	if q.verified {
 		return nil
@@ -378,7 +378,7 @@ func (q *resultQuery) verify(ctx context.Context) error {
 	return err
 }
 
-// end writes what ends the answer, once it is sure that nothing is missing.
+// end verifies that nothing is missing and writes the end of the answer.
 func (q *resultQuery) end(ctx context.Context) error {
 	if err := q.verify(ctx); err != nil {
 		return err

@@ -10,12 +10,12 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// RunNumber is which run of a job is meant.
+// RunNumber selects a run of a job.
 type RunNumber struct {
-	Run int `query:"run" minimum:"1" doc:"Number of a run: 1 is the first, 2 the first retry. Without it the newest."`
+	Run int `query:"run" minimum:"1" doc:"Number of a run: 1 is the first, 2 the first retry. Default: the newest."`
 }
 
-// of is the run of the job that is meant.
+// of returns the number of the selected run.
 func (n RunNumber) of(job *jobs.Job) int {
 	if n.Run == 0 {
 		return job.Run
@@ -23,7 +23,7 @@ func (n RunNumber) of(job *jobs.Job) int {
 	return n.Run
 }
 
-// during is the job with the times of one of its runs.
+// during returns the job with the times of one of its runs.
 func (s *Site) during(ctx context.Context, job *jobs.Job, run int) (*jobs.Job, error) {
 	if run == job.Run {
 		return job, nil
@@ -38,8 +38,8 @@ func (s *Site) during(ctx context.Context, job *jobs.Job, run int) (*jobs.Job, e
 	return duringRun(job, found[0]), nil
 }
 
-// duringRun is the job as it was at the end of an earlier run, as far as its
-// timeline goes.
+// duringRun returns the job at the end of an earlier run, as far as its timeline
+// needs it.
 func duringRun(job *jobs.Job, run jobs.Run) *jobs.Job {
 	then := *job
 	then.State, then.StartedAt, then.FinishedAt = run.State, run.StartedAt, run.FinishedAt
@@ -64,7 +64,7 @@ func (in *listRunsInput) Resolve(huma.Context) []error {
 	return nil
 }
 
-// listRuns lists the runs of a job, the first one first.
+// listRuns lists the runs of a job, oldest first.
 func (s *Site) listRuns(ctx context.Context, in *listRunsInput) (*listOutput[jobs.Run], error) {
 	job, err := s.one(ctx, in.ID)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 )
 
 type submitInput struct {
-	Key    string `header:"Idempotency-Key" doc:"The same key and body within 24 hours are the same job."`
-	Prefer string `header:"Prefer" doc:"wait=SECONDS, at most 60, answers when the job has ended or the time is up."`
+	Key    string `header:"Idempotency-Key" doc:"Within 24 hours, the same key and body return the same job."`
+	Prefer string `header:"Prefer" doc:"wait=SECONDS, at most 60: answer when the job has ended or the time is over."`
 }
 
 type submitOutput struct {
@@ -47,7 +47,7 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	if err != nil {
 		return nil, err
 	}
-	// Its place in line is not worth a look at the line by each submission.
+	// Its place in line is not worth a query for each submission.
 	if err := s.explainAll(ctx, []*jobs.Job{&answer.Job}, false); err != nil {
 		return nil, err
 	}
@@ -58,8 +58,9 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 	return out, nil
 }
 
-// newKey is what makes a request repeatable, which is known by what of it must be
-// equal; nil where no key was given. The error is jobs.Invalid.
+// newKey returns the key of a request that may be repeated, or nil if none was
+// given. request is what must be equal for the key to be the same. The error is
+// jobs.Invalid.
 func newKey(given string, user *jobs.User, request []byte) (*store.Key, error) {
 	switch {
 	case given == "":
@@ -71,7 +72,7 @@ func newKey(given string, user *jobs.User, request []byte) (*store.Key, error) {
 	return &store.Key{UserID: user.ID, Key: given, Request: sum[:]}, nil
 }
 
-// replayed is the header Idempotent-Replayed of an answer to a request with a key.
+// replayed returns the header Idempotent-Replayed of the answer.
 func replayed(key *store.Key) string {
 	if key.Replays() {
 		return "true"
@@ -79,9 +80,9 @@ func replayed(key *store.Key) string {
 	return ""
 }
 
-// submit hands a submission to the engine and waits for the job's end where wait
-// is positive, or lists everything that is wrong with it: what was found
-// already, and what the engine finds.
+// submit submits a job to the engine and, if wait is positive, waits for its end.
+// The error is jobs.Invalid with everything that is wrong with the submission:
+// found, and what the engine finds.
 func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key *store.Key, found jobs.Invalid, wait time.Duration) (*jobAnswer, error) {
 	if unreadable(found) {
 		return nil, found
@@ -105,8 +106,8 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 		return nil, err
 	}
 	if wait > 0 && !key.Replays() && (spec.Inputs.Open || spec.Inputs.Count() > 0) {
-		// It cannot have ended before there is news of it, so it need not be
-		// looked at. Without a task it has ended already.
+		// It cannot end before there is news of it, so it is not read until then.
+		// Without a task it has ended already.
 		select {
 		case <-news.C:
 		case <-time.After(min(wait, time.Second)):
@@ -125,8 +126,8 @@ func (s *Site) submit(ctx context.Context, user *jobs.User, spec jobs.Spec, key 
 	return answer, err
 }
 
-// waitPreference reads Prefer headers (RFC 7240). What makes no sense in them
-// is ignored, as a preference may be.
+// waitPreference reads Prefer headers (RFC 7240). Preferences that it does not know
+// are ignored.
 func waitPreference(headers []string) (wait time.Duration, asked bool) {
 	for _, header := range headers {
 		for preference := range strings.SplitSeq(header, ",") {

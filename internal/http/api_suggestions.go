@@ -7,9 +7,9 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// suggest answers how a term of a search that is being typed may go on.
+// suggest answers completions of a search term.
 func (s *Site) suggest(ctx context.Context, in *struct {
-	Term string `query:"term" maxLength:"200" doc:"What is typed of the term, without a dash in front."`
+	Term string `query:"term" maxLength:"200" doc:"The beginning of the term, without a dash in front."`
 }) (*struct {
 	Body struct {
 		Items []jobs.Suggestion `json:"items" nullable:"false"`

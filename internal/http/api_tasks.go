@@ -44,7 +44,7 @@ func (s *Site) taskOutput(ctx context.Context, in *TaskPath) (*taskValue, error)
 		return nil, err
 	}
 	if task.State != jobs.TaskSucceeded {
-		return nil, tell(jobs.ErrConflict, jobs.ErrConflict, "The task has no output: it is "+string(task.State)+".")
+		return nil, explained(jobs.ErrConflict, jobs.ErrConflict, "The task has no output: it is "+string(task.State)+".")
 	}
 	return &taskValue{"application/json", task.Output}, nil
 }

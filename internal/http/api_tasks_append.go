@@ -25,12 +25,12 @@ type appendOutput struct {
 	}
 }
 
-// appendTasks streams the inputs of the body, one JSON value a line, into an
-// open job: all of them or none, and with a key once.
+// appendTasks streams the inputs of the body, one JSON value per line, into an open
+// job: all of them or none, and with a key once.
 func (s *Site) appendTasks(ctx context.Context, in *struct {
 	JobPath
-	Seal bool   `query:"seal" doc:"Close the job for inputs after these."`
-	Key  string `header:"Idempotency-Key" doc:"Inputs that come again with the same key within 24 hours are not added again."`
+	Seal bool   `query:"seal" doc:"Close the job to further inputs after these."`
+	Key  string `header:"Idempotency-Key" doc:"Within 24 hours, inputs with the same key are not added again."`
 }) (*appendOutput, error) {
 	c := callOf(ctx)
 	key, err := newKey(in.Key, c.user, nil)
@@ -61,14 +61,15 @@ func (s *Site) appendTasks(ctx context.Context, in *struct {
 	})
 	out.Replayed = replayed(key)
 	if err != nil {
-		return nil, tell(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
+		return nil, explained(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
 	}
 	return out, nil
 }
 
-// keptAppend answers what comes again for a job that was deleted since, or cause.
+// keptAppend answers a repeated request for a job that was deleted since. Without a
+// stored answer the error is cause.
 func (s *Site) keptAppend(ctx context.Context, key *store.Key, body io.Reader, sum hash.Hash, cause error) (*appendOutput, error) {
-	// A stranger's body is not read.
+	// The body is not read for a user that has not used the key.
 	if kept, err := s.store.KeptAnswer(ctx, &store.Key{UserID: key.UserID, Key: key.Key}); err == nil && kept == nil {
 		return nil, cause
 	} else if err != nil && !errors.Is(err, store.ErrKeyReused) {
@@ -87,8 +88,8 @@ func (s *Site) keptAppend(ctx context.Context, key *store.Key, body io.Reader, s
 	return out, nil
 }
 
-// allWrong yields values until one is wrong. Then it only lists what is wrong with
-// it and with those that follow, and ends with that: at most maxListed of them.
+// allWrong yields values up to the first violation. Then it reads on, collects
+// further violations, at most maxListed, and ends with them.
 func allWrong(values iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var found jobs.Invalid
@@ -113,7 +114,7 @@ func allWrong(values iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
 	}
 }
 
-// documentTasksBody says what appendTasks takes.
+// documentTasksBody describes the body of appendTasks.
 func (a *api) documentTasksBody() {
 	a.OpenAPI().Paths[apiPrefix+"/jobs/{id}/tasks"].Post.RequestBody = &huma.RequestBody{
 		Description: "Inputs, one JSON value a line.",
@@ -124,9 +125,9 @@ func (a *api) documentTasksBody() {
 // maxLine is how long one input of a stream may be, in bytes.
 const maxLine = 16 << 20
 
-// inputLines reads inputs of which each is a line: it yields what parse makes of
-// them, or what is wrong with one by its number, as a violation at location.
-// It passes over a byte order mark, and lines from which parse makes nothing.
+// inputLines reads one input per line. It yields what parse returns, or a violation
+// at location with the line's number. It skips a byte order mark, and lines for
+// which parse returns nothing.
 func inputLines(r io.Reader, location string, parse func(line []byte) (compact []byte, message string)) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
@@ -165,15 +166,15 @@ func inputLines(r io.Reader, location string, parse func(line []byte) (compact [
 			} else if compact != nil && !yield(compact, nil) {
 				return
 			}
-			if err != nil { // the end, or in the midst of a line that is too long
+			if err != nil { // the end, or a line that is too long
 				return
 			}
 		}
 	}
 }
 
-// jsonLine makes an input for a program of a line that is a JSON value; a blank
-// one is none.
+// jsonLine returns a parser of lines that are JSON values for a program. It returns
+// nothing for a blank line.
 func jsonLine(p jobs.Program) func([]byte) ([]byte, string) {
 	return func(line []byte) (compact []byte, message string) {
 		line = bytes.TrimSpace(line)

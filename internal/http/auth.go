@@ -12,8 +12,7 @@ import (
 // sessionCookie is the name of the cookie that keeps a browser signed in.
 const sessionCookie = "allcores_session"
 
-// secretOf is what r has to be let in by: a bearer token, else a session. It is
-// empty when there is neither.
+// secretOf returns the bearer token of r, else its session, or "" without either.
 func secretOf(r *http.Request) (secret string, session bool) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
@@ -29,8 +28,8 @@ func secretOf(r *http.Request) (secret string, session bool) {
 	return cookie.Value, true
 }
 
-// recognise finds out who sends r. The error is errUnauthorized when they are not
-// let in.
+// recognise returns the user that sends r. The error is errUnauthorized if the
+// token or session is not valid.
 func (s *Site) recognise(r *http.Request) (*jobs.User, error) {
 	secret, session := secretOf(r)
 	if secret == "" {
@@ -57,7 +56,7 @@ func (s *Site) recognise(r *http.Request) (*jobs.User, error) {
 	return user, err
 }
 
-// authenticated lets those pass who are signed in.
+// authenticated passes requests of signed-in users on.
 func (s *Site) authenticated(next http.Handler) http.Handler {
 	return s.plain(func(w http.ResponseWriter, r *http.Request) error {
 		user, err := s.recognise(r)
@@ -70,7 +69,7 @@ func (s *Site) authenticated(next http.Handler) http.Handler {
 	})
 }
 
-// require is ErrForbidden for those whose role is too small.
+// require returns ErrForbidden if the user's role does not include role.
 func require(r *http.Request, role jobs.Role) error {
 	if !callOf(r.Context()).user.Role.Allows(role) {
 		return jobs.ErrForbidden
@@ -78,8 +77,8 @@ func require(r *http.Request, role jobs.Role) error {
 	return nil
 }
 
-// sameOrigin refuses what pages of other sites make a browser send in the name
-// of its user. A bearer token is never sent by a browser on its own.
+// sameOrigin refuses requests that pages of other sites make a browser send with
+// its user's session. A browser never sends a bearer token by itself.
 func (s *Site) sameOrigin(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(s.plain(func(http.ResponseWriter, *http.Request) error { return errCrossOrigin }))

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// trustFor is how long a token is known without asking the database again,
-	// and so how long one that was revoked elsewhere is still taken here.
+	// trustFor is how long a token is accepted without asking the database again,
+	// and so how long a token that was revoked elsewhere still works here.
 	trustFor = time.Second
 	// maxKnown is how many tokens are remembered.
 	maxKnown = 1024
 )
 
-// knownTokens remembers for a moment whose token is whose: a script sends the
-// same one with each of many calls.
+// knownTokens caches the users of tokens for a moment: a script sends the same
+// token with each of many calls.
 type knownTokens struct {
 	mu    sync.Mutex
 	users map[[sha256.Size]byte]knownUser

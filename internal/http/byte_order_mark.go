@@ -2,12 +2,12 @@ package http
 
 import "bufio"
 
-// wrongEncoding says what to do about a text of another encoding.
+// wrongEncoding is the message for a text of another encoding.
 const wrongEncoding = "is UTF-16 or UTF-32; save it as UTF-8"
 
-// skipMark passes over a byte order mark of UTF-8, with which some editors begin
-// a file. It reports whether what follows may be UTF-8. It waits for no more
-// bytes than the mark has.
+// skipMark skips a byte order mark of UTF-8, with which some editors begin a file.
+// It reports whether the rest may be UTF-8. It waits for no more bytes than the mark
+// has.
 func skipMark(text *bufio.Reader) bool {
 	first, err := text.Peek(1)
 	if err != nil {

@@ -16,15 +16,15 @@ import (
 
 // Pace of reading what queues and nodes do.
 const (
-	clusterTick    = time.Second            // between reads while somebody watches
+	clusterTick    = time.Second            // between reads while there are watches
 	clusterGap     = 100 * time.Millisecond // between two reads at least
-	clusterFor     = time.Second            // how long a view is good for when nobody watches
-	clusterMissed  = 5 * time.Second        // and when somebody does: the reader is late then
+	clusterFor     = time.Second            // how long a view is good for without watches
+	clusterMissed  = 5 * time.Second        // and with watches: the reader is late then
 	clusterTimeout = 5 * time.Second        // for one read
 )
 
 // A cluster holds what queues and nodes do, for all that watch them in this
-// process: one goroutine reads for all, and only while somebody watches.
+// process: one goroutine reads for all, and only while there are watches.
 type cluster struct {
 	store   *store.Store
 	streams *live.Streams
@@ -36,7 +36,7 @@ type cluster struct {
 
 	mu      sync.Mutex
 	watches map[*clusterWatch]struct{}
-	stop    func() // ends the goroutine and waits for it; nil while nobody watches
+	stop    func() // ends the goroutine and waits for it; nil without watches
 }
 
 // A clusterView is what was true at one time. It does not change.
@@ -204,7 +204,7 @@ func (c *cluster) read(ctx context.Context) *clusterView {
 	if v.err != nil && within.Err() != nil {
 		v.err = errors.Join(jobs.ErrUnavailable, v.err)
 	}
-	if v.err == nil || ctx.Err() == nil { // otherwise nobody wants it
+	if v.err == nil || ctx.Err() == nil { // otherwise no caller wants it
 		c.view.Store(v)
 	}
 	return v

@@ -11,7 +11,7 @@ import (
 // A csvReader reads records of RFC 4180, whose cells may have another separator
 // than commas, and keeps what stands in quotes as it
 // is. (encoding/csv makes a line feed of each CRLF, in quotes, too.) Records end
-// in LF or CRLF. Empty lines are passed over.
+// in LF or CRLF. Empty lines are skipped.
 type csvReader struct {
 	file      *bufio.Reader
 	separator byte
@@ -37,10 +37,10 @@ func newCSVReader(file *bufio.Reader, separator byte) *csvReader {
 	return &csvReader{file: file, separator: separator, line: 1}
 }
 
-// fields is the number of fields of the record.
+// fields returns the number of fields of the record.
 func (r *csvReader) fields() int { return len(r.ends) }
 
-// field is a field of the record until the next is read.
+// field returns a field of the record. It is valid until the next read.
 func (r *csvReader) field(i int) []byte {
 	from := 0
 	if i > 0 {
@@ -49,7 +49,7 @@ func (r *csvReader) field(i int) []byte {
 	return r.text[from:r.ends[i]]
 }
 
-// read reads the next record. The error is io.EOF behind the last one, a
+// read reads the next record. The error is io.EOF after the last one, a
 // *csvError, errLongRecord for one of more than maxLine bytes, which a quote
 // that is never closed would make of all the rest, or the file's.
 func (r *csvReader) read() error {
@@ -88,7 +88,7 @@ func (r *csvReader) next() (c byte, ok bool, err error) {
 	return c, err == nil, err
 }
 
-// readField reads a field with what ends it, and reports whether another one
+// readField reads a field and its separator. It reports whether another field
 // follows in the record.
 func (r *csvReader) readField() (more bool, err error) {
 	from := len(r.text)

@@ -22,22 +22,22 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// kinds are the errors that a caller can do something about, with the status
-// and the sentence for the user. Any other error is a 500.
+// kinds are the errors that a caller can act on, each with its status and its
+// message for the user. Any other error is a 500.
 var kinds = []struct {
 	err     error
 	status  int
 	message string
 }{
 	{jobs.ErrNotFound, http.StatusNotFound, jobs.NotFoundSentence},
-	{jobs.ErrConflict, http.StatusConflict, "That is impossible in the present state."},
+	{jobs.ErrConflict, http.StatusConflict, "The present state does not allow this."},
 	{jobs.ErrForbidden, http.StatusForbidden, jobs.ForbiddenSentence},
 	{jobs.ErrUnavailable, http.StatusServiceUnavailable, "The database does not answer. Running tasks go on; try again in a moment."},
 	{errUnauthorized, http.StatusUnauthorized, "Sign in, or send a valid token as Authorization: Bearer."},
 	{errCrossOrigin, http.StatusForbidden, "The request came from another site's page."},
-	{errTooLarge, http.StatusRequestEntityTooLarge, "The request is larger than the server takes."},
+	{errTooLarge, http.StatusRequestEntityTooLarge, "The request is larger than the server accepts."},
 	{errMediaType, http.StatusUnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json."},
-	{errMethod, http.StatusMethodNotAllowed, "This address does not take such a request."},
+	{errMethod, http.StatusMethodNotAllowed, "This address does not accept this method."},
 	{errSlowBody, http.StatusRequestTimeout, "The request's body did not arrive in time."},
 	{errBrokenBody, http.StatusBadRequest, "The request's body ended too soon or could not be read."},
 }
@@ -52,18 +52,18 @@ var (
 	errBrokenBody   = errors.New("body unreadable")
 )
 
-// A told error has a sentence of its own for the user.
-type told struct {
+// An explainedError has a message of its own for the user.
+type explainedError struct {
 	error
 	message string
 }
 
-func (t told) Unwrap() error { return t.error }
+func (t explainedError) Unwrap() error { return t.error }
 
-// tell gives err the sentence that the user sees if it is of that kind.
-func tell(err, kind error, message string) error {
+// explained gives err a message for the user if it is of that kind.
+func explained(err, kind error, message string) error {
 	if errors.Is(err, kind) {
-		return told{err, message}
+		return explainedError{err, message}
 	}
 	return err
 }
@@ -75,8 +75,8 @@ type failure struct {
 	violations jobs.Invalid // at most MaxViolations
 }
 
-// judge finds out what to tell the user of err.
-func judge(err error) failure {
+// failureOf maps err to a status and a message for the user.
+func failureOf(err error) failure {
 	var invalid jobs.Invalid
 	switch {
 	case errors.As(err, &invalid):
@@ -87,14 +87,14 @@ func judge(err error) failure {
 		return failure{http.StatusUnprocessableEntity, "The idempotency key " + message + ".",
 			jobs.Invalid{{Location: "header.Idempotency-Key", Message: message}}}
 	}
-	f := failure{status: http.StatusInternalServerError, message: "Something broke here. Running jobs go on, and nothing that was submitted is lost."}
+	f := failure{status: http.StatusInternalServerError, message: "The server failed to answer. Running jobs go on, and nothing that was submitted is lost."}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			f.status, f.message = k.status, k.message
 			break
 		}
 	}
-	var t told
+	var t explainedError
 	var gone *store.DeletedQueueError
 	switch {
 	case errors.As(err, &gone):
@@ -105,8 +105,7 @@ func judge(err error) failure {
 	return f
 }
 
-// violationsWord counts violations: those that are listed and those that are
-// not.
+// violationsWord returns the number of violations in words. more are not listed.
 func violationsWord(listed, more int) string {
 	switch {
 	case more > 0:
@@ -117,14 +116,14 @@ func violationsWord(listed, more int) string {
 	return strconv.Itoa(listed) + " violations"
 }
 
-// fail tells the operator the cause of err and prepares the headers; it returns
-// what to tell the user.
+// fail logs err for the operator and sets the headers of its status. It returns
+// the failure for the user.
 func (s *Site) fail(h http.Header, r *http.Request, err error) failure {
-	f := judge(err)
+	f := failureOf(err)
 	level := slog.LevelDebug
 	switch {
 	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
-		// The client has gone; nobody is told anything.
+		// The client has gone.
 	case f.status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	case f.status >= 500:
@@ -141,7 +140,7 @@ func (s *Site) fail(h http.Header, r *http.Request, err error) failure {
 	return f
 }
 
-// refuse renders err: as a problem for the API, as a page for everyone else.
+// refuse answers with err: as a problem for the API, as a page otherwise.
 func (s *Site) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f := s.fail(w.Header(), r, err)
 	if isAPI(r) {
@@ -168,7 +167,7 @@ func (s *Site) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
 
-// problem is f as RFC 9457 has it.
+// problem returns f in the form of RFC 9457.
 func (f failure) problem() *huma.ErrorModel {
 	return &huma.ErrorModel{Title: http.StatusText(f.status), Status: f.status, Detail: f.message, Errors: details(f.violations)}
 }
@@ -180,7 +179,7 @@ func details(found jobs.Invalid) (out []*huma.ErrorDetail) {
 	return out
 }
 
-// unresolved are violations of parameters as huma joins them to its own.
+// unresolved returns violations of parameters as huma adds them to its own.
 func unresolved(found jobs.Invalid) (out []error) {
 	for _, d := range details(found) {
 		out = append(out, d)
@@ -188,7 +187,8 @@ func unresolved(found jobs.Invalid) (out []error) {
 	return out
 }
 
-// echo is a value that may be sent back with a violation: a short scalar.
+// echo returns a value that may be sent back with a violation: a short scalar, or
+// nil.
 func echo(v any) any {
 	const most = 200
 	switch v := v.(type) {
@@ -209,15 +209,15 @@ func echo(v any) any {
 	return nil
 }
 
-// tidy makes the answers that huma gives by itself, which are about
-// parameters, like all others.
+// tidy gives huma's own answers, which are about parameters, the form of all
+// others.
 func tidy(ctx huma.Context, _ string, v any) (any, error) {
 	p, ok := v.(*huma.ErrorModel)
 	if !ok || p.Detail != "validation failed" {
 		return v, nil
 	}
 	found := fromSchema(p.Errors)
-	for _, v := range callOf(ctx.Context()).odd {
+	for _, v := range callOf(ctx.Context()).ignored {
 		found.Add(v)
 	}
 	listed, more := found.Brief()
@@ -226,8 +226,8 @@ func tidy(ctx huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// fromSchema turns what huma found wrong with a body into violations, each at
-// the place itself rather than at the object around it.
+// fromSchema converts what huma found wrong with a body to violations, each at the
+// field itself rather than at the object around it.
 func fromSchema[E error](errs []E) jobs.Invalid {
 	var found jobs.Invalid
 	for _, err := range errs {
@@ -243,7 +243,7 @@ func fromSchema[E error](errs []E) jobs.Invalid {
 		}
 		switch detail.Message {
 		case validation.MsgUnexpectedProperty:
-			v.Message, v.Value = "there is no such field", nil
+			v.Message, v.Value = "unknown field", nil
 		case validation.MsgExpectedMatchAtLeastOneSchema:
 			v.Message = `must be a whole number, or a share such as "5%"`
 		}
@@ -254,12 +254,12 @@ func fromSchema[E error](errs []E) jobs.Invalid {
 
 func notFound(http.ResponseWriter, *http.Request) error { return jobs.ErrNotFound }
 
-// notHere is what a worker answers.
+// notHere is a worker's answer.
 func notHere(http.ResponseWriter, *http.Request) error {
-	return tell(jobs.ErrNotFound, jobs.ErrNotFound, "This node only executes tasks (-role worker). Pages and API are on a node whose role is web or all.")
+	return explained(jobs.ErrNotFound, jobs.ErrNotFound, "This node only executes tasks (-role worker). Pages and API are on a node whose role is web or all.")
 }
 
-// methodNotAllowed says which methods an address has.
+// methodNotAllowed answers with the methods of an address.
 func methodNotAllowed(routes chi.Routes) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var allowed []string

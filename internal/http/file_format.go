@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// sniffed is how many bytes at the beginning of a file decide its format.
+// sniffed is how many bytes at the start of a file decide its format.
 const sniffed = 64 << 10
 
 // A fileFormat is how the inputs of a file are written.
@@ -73,8 +73,8 @@ func inferKind(name string, head []byte) string {
 	return views.FormatLines
 }
 
-// jsonKind reports whether head begins a JSON array, or lines of JSON: empty when
-// neither. Without scalars only lines of arrays and objects count, as any line
+// jsonKind reports whether head begins a JSON array or lines of JSON; it returns ""
+// for neither. Without scalars only lines of arrays and objects count, as any line
 // of digits is JSON.
 func jsonKind(head []byte, scalars bool) string {
 	text := bytes.TrimLeft(head, " \t\r\n")
@@ -111,15 +111,15 @@ func jsonKind(head []byte, scalars bool) string {
 	return views.FormatJSON
 }
 
-// separators are what may separate cells, the likeliest first.
+// separators may separate cells, the likeliest first.
 var separators = []byte{',', ';', '\t', '|'}
 
-// separatorRecords is how many records decide on the separator.
+// separatorRecords is how many records decide the separator.
 const separatorRecords = 20
 
 // inferSeparator finds the separator by which the first records have the same
 // number of cells, of several the one that makes the most. Where none is
-// consistent it is the one that parts the first record most often, or a comma.
+// consistent it is the one that occurs most often in the first record, or a comma.
 func inferSeparator(head []byte) (separator byte, consistent bool) {
 	if end := bytes.LastIndexByte(head, '\n'); len(head) >= sniffed && end > 0 {
 		head = head[:end+1] // the last record may be cut

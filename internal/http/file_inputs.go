@@ -15,19 +15,19 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// atFile is where violations of an uploaded file stand.
+// atFile is the location of violations of an uploaded file.
 const atFile = "inputs.file"
 
 func inFile(format string, args ...any) jobs.Invalid {
 	return jobs.Invalid{{Location: atFile, Message: fmt.Sprintf(format, args...)}}
 }
 
-// textLine makes an input of a line of text.
+// textLine converts a line of text to an input.
 func textLine(line []byte) (compact []byte, message string) {
 	return jobs.TextInput(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'}))
 }
 
-// readArray takes the elements of a JSON array.
+// readArray reads the elements of a JSON array.
 func (u *upload) readArray() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if !skipMark(u.text) {
@@ -84,8 +84,8 @@ func (u *upload) readArray() iter.Seq2[[]byte, error] {
 	}
 }
 
-// readCSV takes one column, by its name or its number counted from 1; of a file
-// with one column that need not be said. Each cell is a text.
+// readCSV reads one column, by its name or its number counted from 1. A file with
+// one column needs neither. Each cell is a text.
 func (u *upload) readCSV() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if !skipMark(u.text) {
@@ -150,8 +150,8 @@ func columns(r *csvReader) []string {
 	return names
 }
 
-// choose finds the column that is asked for in the first record, and says what
-// is wrong where there is none.
+// choose finds the column that is asked for in the first record. The message is
+// empty if there is one.
 func (u *upload) choose(record []string, header bool) (message string) {
 	asked := strings.TrimSpace(u.form.CSVColumn)
 	number, err := strconv.Atoi(asked)

@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// fileText is the text of a file as UTF-8, with the name of another encoding that
-// it was read from. A file that is no text at all is jobs.Invalid. [sniffed] bytes
+// fileText returns the text of a file as UTF-8, and the name of its encoding if that
+// is another. The error is jobs.Invalid for a file that is no text. [sniffed] bytes
 // can be peeked.
 func fileText(file io.Reader) (text *bufio.Reader, encoding string, err error) {
 	text = bufio.NewReaderSize(file, sniffed)
@@ -35,7 +35,8 @@ func fileText(file io.Reader) (text *bufio.Reader, encoding string, err error) {
 	return text, "", nil
 }
 
-// binaryWord names what a file is that begins so; empty where it may be text.
+// binaryWord names the kind of a binary file by its start. It returns "" if it may
+// be text.
 func binaryWord(head []byte) string {
 	for _, m := range []struct{ magic, word string }{
 		{"PK\x03\x04", "a ZIP archive or an Excel workbook"},
@@ -67,7 +68,7 @@ func looksUTF16(head []byte, zeros int) bool {
 	return len(head) >= 4
 }
 
-// A utf16Reader reads UTF-16 as UTF-8, without a byte order mark. What is not
+// A utf16Reader reads UTF-16 as UTF-8, without a byte order mark. Text that is not
 // UTF-16 ends it with jobs.Invalid: nothing is replaced.
 type utf16Reader struct {
 	file  *bufio.Reader
@@ -91,7 +92,7 @@ func (r *utf16Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill decodes what can be had without waiting, at least one character.
+// fill decodes what is buffered, at least one character.
 func (r *utf16Reader) fill() error {
 	r.ready = nil
 	for len(r.ready) == 0 || r.file.Buffered() >= 4 && len(r.ready) < 32<<10 {

@@ -44,5 +44,5 @@ func formError(err error) error {
 	case errors.Is(err, multipart.ErrMessageTooLarge):
 		return tooLarge("/jobs/new", maxFieldBytes)
 	}
-	return tell(fmt.Errorf("%w: %w", errBrokenBody, err), errBrokenBody, "The form could not be read.")
+	return explained(fmt.Errorf("%w: %w", errBrokenBody, err), errBrokenBody, "The form could not be read.")
 }

@@ -18,10 +18,10 @@ func writeHealth(w http.ResponseWriter) {
 	_, _ = w.Write([]byte("ok\n"))
 }
 
-// readyz answers 200 when this node can do its part, and else 503 with the
-// reason: the server is about to stop, the database does not answer within a
-// second or takes no writes, its schema is another version's, or River does not
-// run on a node that is to execute.
+// readyz answers 200 if this node can work, else 503 with the reason: the server
+// is about to stop, the database does not answer within a second or accepts no
+// writes, its schema is another version's, or River does not run on a node that
+// executes tasks.
 func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 	var schema *store.SchemaError
 	err := s.ready(r.Context())
@@ -36,7 +36,7 @@ func (s *Site) readyz(w http.ResponseWriter, r *http.Request) {
 		writeUnready(w, "the database does not answer")
 	default:
 		s.fail(w.Header(), r, err)
-		writeUnready(w, "the database cannot be asked")
+		writeUnready(w, "the query to the database failed")
 	}
 }
 

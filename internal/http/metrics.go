@@ -21,18 +21,18 @@ import (
 
 // Bounds of what scrapes cost the database.
 const (
-	summaryFor     = 5 * time.Second // that what the database said is good for
-	summaryTimeout = 2 * time.Second // for it to say so
+	summaryFor     = 5 * time.Second // how long a summary is reused
+	summaryTimeout = 2 * time.Second // for the query
 )
 
-// metrics tells Prometheus what this node counted and measured, and what there
-// is to do in the whole service. Everything is read when it is asked for. No
-// label has more values than there are queues; none names a job or a user.
+// metrics reports to Prometheus what this node counted and measured, and the work
+// of the whole service. Everything is read when it is scraped. No label has more
+// values than there are queues; none names a job or a user.
 type metrics struct {
 	site *Site
 
 	mu      sync.Mutex
-	summary *store.Summary // nil when the database did not answer
+	summary *store.Summary // nil if the database did not answer
 	read    time.Time
 }
 
@@ -45,7 +45,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("allcores_"+name, help, labels, nil)
 }
 
-// What one node tells of itself.
+// Metrics of this node.
 var (
 	buildInfo    = describe("build_info", "1, with the server's version.", "version")
 	submitted    = describe("jobs_submitted_total", "Jobs submitted at this node.", "queue")
@@ -67,7 +67,7 @@ var (
 	dbWaited     = describe("db_acquire_seconds_total", "Time spent taking connections from a pool.", "pool")
 )
 
-// What each node tells of the whole service.
+// Metrics of the whole service, the same at each node.
 var (
 	dbUp          = describe("db_up", "1 when the database answered.")
 	dbSize        = describe("db_size_bytes", "Size of the database.")
@@ -178,7 +178,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// sum is what there is to do, as the database said a moment ago; nil when it
+// sum returns a summary of the work, at most summaryFor old, or nil if the database
 // did not answer.
 func (m *metrics) sum() *store.Summary {
 	m.mu.Lock()
@@ -192,21 +192,21 @@ func (m *metrics) sum() *store.Summary {
 	m.read, m.summary = time.Now(), &sum
 	if err != nil {
 		m.summary = nil
-		m.site.log.Warn("sum up for metrics", "error", err)
+		m.site.log.Warn("read the summary for metrics", "error", err)
 	}
 	return m.summary
 }
 
 // histogramDoublings are the bounds of histograms, as powers of two of a
-// nanosecond: where classes of times begin. Between 1 ms and half a minute each
-// is twice the one before.
+// nanosecond, where classes of times begin. Between 1 ms and half a minute each is
+// twice the bound before.
 var histogramDoublings = []int{
 	13, 15, 17, 19, // 8 µs …
 	20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, // 1 ms … 34 s
 	37, 39, 41, 43, // 137 s … 2.4 h
 }
 
-// histogram is times as Prometheus takes them: cumulative, in seconds.
+// histogram converts times to a histogram of Prometheus: cumulative, in seconds.
 func histogram(d *prometheus.Desc, times engine.Times, labels ...string) prometheus.Metric {
 	const classes = 4 // to a doubling
 	buckets := make(map[float64]uint64, len(histogramDoublings))

@@ -23,7 +23,7 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// base is what every page has.
+// base returns what every page shows.
 func (s *Site) base(r *http.Request) views.Page {
 	p := views.Page{
 		BaseURL: scheme(r) + "://" + r.Host,
@@ -37,7 +37,7 @@ func (s *Site) base(r *http.Request) views.Page {
 	return p
 }
 
-// render writes a page, once it is known to be whole.
+// render renders a page and sends it, unless rendering fails.
 func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
 	var b bytes.Buffer
 	if err := page.Render(r.Context(), &b); err != nil {
@@ -58,16 +58,16 @@ func (s *Site) render(w http.ResponseWriter, r *http.Request, status int, page t
 	}
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // whoever does not get it is gone
+	_, _ = w.Write(b.Bytes()) // an error means that the client is gone
 	return nil
 }
 
 func viewer(r *http.Request) store.Viewer { return store.As(callOf(r.Context()).user) }
 
-// A handlerFunc answers a request, or says why it cannot.
+// A handlerFunc answers a request, or returns an error.
 type handlerFunc func(http.ResponseWriter, *http.Request) error
 
-// plain renders what h returns as an error.
+// plain answers with the error that h returns.
 func (s *Site) plain(h handlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := h(w, r); err != nil {
@@ -76,8 +76,8 @@ func (s *Site) plain(h handlerFunc) http.HandlerFunc {
 	}
 }
 
-// page lets those pass who are signed in, and sends others to the sign-in form.
-// A stream answers them 401: whoever opened it cannot follow to a form.
+// page passes requests of signed-in users on, and leads others to the sign-in form.
+// A stream answers 401 instead: a script cannot fill in a form.
 func (s *Site) page(h handlerFunc) http.HandlerFunc {
 	return s.plain(func(w http.ResponseWriter, r *http.Request) error {
 		user, err := s.recognise(r)
@@ -109,17 +109,17 @@ func (s *Site) page(h handlerFunc) http.HandlerFunc {
 	})
 }
 
-// Bounds of waiting for a database that does not even refuse to answer.
+// Bounds of waiting for a database that neither answers nor refuses to.
 const (
 	recogniseTimeout = 5 * time.Second
-	pageTimeout      = 10 * time.Second // for a page that is only looked at
+	pageTimeout      = 10 * time.Second // for a page that changes nothing
 )
 
 // manyOnPage are the parameters of pages that may be repeated.
 var manyOnPage = []string{"page"}
 
-// repeatedOnPage lists the parameters of a page's address that the page would
-// take one value of and drop the others.
+// repeatedOnPage returns violations for parameters that have several values where
+// the page would use one of them.
 func repeatedOnPage(r *http.Request) error {
 	query, odd := parseQuery(r)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -133,7 +133,7 @@ func repeatedOnPage(r *http.Request) error {
 	return odd
 }
 
-// formPage is the page on which a form stands that is posted to path.
+// formPage returns the page of a form that is posted to path.
 func formPage(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	switch {
@@ -145,8 +145,8 @@ func formPage(path string) string {
 	return path
 }
 
-// fromForm makes a form's handler of a call that changes what the parameter of the
-// address names, and leads back to where page and that name point.
+// fromForm makes a form's handler of call, which changes what the parameter of the
+// address names. The handler leads back to the address page + name.
 func fromForm(role jobs.Role, param, page string, call func(ctx context.Context, name string) error) handlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if err := require(r, role); err != nil {

@@ -15,17 +15,17 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// A jobModel fills the page of a job. It keeps what cannot change any more.
+// A jobModel fills the page of a job. It keeps what will not change any more.
 type jobModel struct {
 	site *Site
 	r    *http.Request
 	id   string
 
 	results []jobs.TaskRow
-	settled bool // results cannot change any more
+	settled bool // results will not change any more
 
 	report    reportModel
-	waiting   *jobs.Waiting // as last found out
+	waiting   *jobs.Waiting // as last read
 	explained time.Time
 	stream    timelineTable
 }
@@ -88,8 +88,8 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	return p, nil
 }
 
-// fillRun fills the page of a job with what is of one of its runs: the one that the
-// address names, else the newest.
+// fillRun fills in what the page shows of one run: the run that the address names,
+// else the newest.
 func (m *jobModel) fillRun(ctx context.Context, job *jobs.Job, p *views.JobPage) (err error) {
 	s := m.site
 	shown := job.Run
@@ -142,8 +142,8 @@ func (m *jobModel) explain(ctx context.Context, job *jobs.Job) error {
 	return nil
 }
 
-// explainEvery is how long the page of a job shows why it waits before it asks
-// again: with each tick of its stream, not with each news of the job.
+// explainEvery is how long the page of a job shows the same reason for waiting: it
+// is read with each tick of the stream, not on each news of the job.
 const explainEvery = 900 * time.Millisecond
 
 // groupsShown is how many groups of failures the page of a job shows.
@@ -168,10 +168,10 @@ func (m *jobModel) cells(ctx context.Context, job *jobs.Job) ([]views.Cell, erro
 	return cells, nil
 }
 
-// firstBytes bounds the outputs that are read for the first results.
+// firstBytes bounds the outputs that the first results read.
 const firstBytes = 4 << 20
 
-// firstResults are the first outcomes in index order.
+// firstResults returns the first outcomes in index order.
 func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.TaskRow, error) {
 	if m.settled || job.Counts.Succeeded+job.Counts.Failed == 0 {
 		return m.results, nil
@@ -185,8 +185,8 @@ func (m *jobModel) firstResults(ctx context.Context, job *jobs.Job) ([]jobs.Task
 	return m.results, nil
 }
 
-// settled reports whether nothing can come between tasks any more that begin at
-// an index.
+// settled reports whether rows are consecutive from an index on, so that no row can
+// come between them.
 func settled(rows []jobs.TaskRow, from int64) bool {
 	return len(rows) > 0 && rows[0].Index == from && rows[len(rows)-1].Index == from+int64(len(rows))-1
 }
@@ -200,8 +200,8 @@ func (s *Site) jobPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, views.Job(p))
 }
 
-// fromPage makes a form's handler of a call that changes a job, and leads back
-// to the job's page.
+// fromPage makes a form's handler of a call that changes a job. It leads back to the
+// job's page.
 func (s *Site) fromPage(call jobAction) handlerFunc {
 	return fromForm(jobs.Submitter, "id", "/jobs/", func(ctx context.Context, id string) error {
 		_, err := call(ctx, &verbInput{JobPath: JobPath{id}})

@@ -14,14 +14,14 @@ import (
 // listed is how many jobs the list shows at once.
 const listed = 50
 
-// A jobsModel fills the page of the list of jobs. Counting may look at 100,000
-// jobs, so a live page counts again only after twenty times as long as it took.
+// A jobsModel fills the list of jobs. Counting may read 100,000 jobs, so an open
+// page counts again only after twenty times as long as it took.
 type jobsModel struct {
 	site *Site
 	r    *http.Request
 
 	counts  map[jobs.State]int64
-	recount time.Time // when counts are to be read anew
+	recount time.Time // when counts are read again
 }
 
 func (m *jobsModel) count(ctx context.Context, f store.Filter) (map[jobs.State]int64, error) {
@@ -51,7 +51,7 @@ func (m *jobsModel) fill(ctx context.Context) (views.JobsPage, error) {
 	if err != nil {
 		return p, err
 	}
-	if q.Back && list.Prev == "" && len(list.Jobs) < listed { // what is left before it is no whole page
+	if q.Back && list.Prev == "" && len(list.Jobs) < listed { // the first page would not be full
 		f.Cursor, f.Back = "", false
 		p.Query = q.First()
 		if list, err = s.store.Jobs(ctx, viewer(r), f); err != nil {

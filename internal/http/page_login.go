@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// loginPage shows the sign-in form. With a token in the address it signs in at
-// once: that is the link that the server prints.
+// loginPage shows the sign-in form. With a token in the address, as in the link
+// that the server prints, it signs in at once.
 func (s *Site) loginPage(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	if token := q.Get(views.FieldToken); token != "" {
@@ -69,7 +69,7 @@ func (s *Site) cookie(r *http.Request, value string, age int) *http.Cookie {
 	}
 }
 
-// scheme is the one that the browser sees, which a proxy in front may tell.
+// scheme returns the scheme that the browser sees; a proxy in front may send it.
 func scheme(r *http.Request) string {
 	forwarded, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 	if r.TLS != nil || strings.EqualFold(strings.TrimSpace(forwarded), "https") {
@@ -78,8 +78,8 @@ func scheme(r *http.Request) string {
 	return "http"
 }
 
-// localPath is next where it is an address of this site, else empty: a link to
-// the sign-in form must not lead to another site.
+// localPath returns next if it is an address of this site, else "": a link to the
+// sign-in form must not lead to another site.
 func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" ||

@@ -15,8 +15,8 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// readLogsFilter reads which lines a page of logs is asked for. What makes no
-// sense of a task is said on the page.
+// readLogsFilter reads the filter of a page of logs. wrong is the message on the
+// page for a task that does not exist.
 func readLogsFilter(r *http.Request, job *jobs.Job) (f views.LogsFilter, chosen store.LogFilter, wrong string) {
 	q := r.URL.Query()
 	text := func(name string) string {
@@ -59,7 +59,7 @@ func (s *Site) logsModel(ctx context.Context, r *http.Request) (views.LogsPage, 
 		}
 		ahead = name == "after"
 	}
-	// What is read behind a place does not change any more when it is full.
+	// A full page after a place does not change any more.
 	if !job.State.Ended() && p.Filter.Before == "" {
 		p.Live = p.Filter.LiveURL(job.ID)
 	}

@@ -45,6 +45,5 @@ func (s *Site) nodesLive(r *http.Request) (live.Watch, fillFunc) {
 	}
 }
 
-// clusterLooks are as often as there is something new of queues and nodes; ages
-// go on meanwhile by themselves.
+// clusterLooks looks on news of queues and nodes; the browser updates ages itself.
 var clusterLooks = live.Watch{Cluster: true, Gap: live.EventGap, Tick: clusterMissed}

@@ -87,7 +87,7 @@ func TestQueueForms(t *testing.T) {
 		{"/queues/io", "per_core-of-io", []string{views.FieldPerCore, "0x10"}, "must be a number", "per_core-of-io"},
 		{"/queues/io", "per_core-of-io", nil, "must be a number", "per_core-of-io"},
 		{"/queues", "new-queue-name", []string{views.FieldName, "Große", views.FieldPerCore, "1"}, "lower-case", "new-queue-name"},
-		{"/queues", "new-queue-name", []string{views.FieldName, "io", views.FieldPerCore, "9"}, "there already", "new-queue-name"},
+		{"/queues", "new-queue-name", []string{views.FieldName, "io", views.FieldPerCore, "9"}, "existing queue", "new-queue-name"},
 		{"/queues", "new-queue-per_core", []string{views.FieldName, "gpu", views.FieldPerCore, "-1"}, "must be", "new-queue-per_core"},
 	} {
 		doc := document(t, post(c.path, c.pairs...), 422)

@@ -27,7 +27,7 @@ func (s *Site) addQueue(w http.ResponseWriter, r *http.Request) error {
 	case !jobs.ValidQueueName(form.Name):
 		found = append(found, jobs.Violation{Location: views.FieldName, Message: jobs.QueueNameRule})
 	case slices.ContainsFunc(queues, func(q jobs.Queue) bool { return q.Name == form.Name }):
-		found = append(found, jobs.Violation{Location: views.FieldName, Message: "is the name of a queue that is there already"})
+		found = append(found, jobs.Violation{Location: views.FieldName, Message: "is the name of an existing queue"})
 	}
 	return s.setQueue(w, r, form, limits, found)
 }
@@ -83,7 +83,7 @@ func (s *Site) onQueue(call func(context.Context, *QueuePath) (*queueOutput, err
 	})
 }
 
-// removeQueue deletes a queue, or tells on its page why that is impossible.
+// removeQueue deletes a queue, or shows on its page why it cannot.
 func (s *Site) removeQueue(w http.ResponseWriter, r *http.Request) error {
 	if err := require(r, jobs.Admin); err != nil {
 		return err

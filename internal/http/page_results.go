@@ -16,7 +16,7 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// pageBytes bounds the outputs that are read for a page of results.
+// pageBytes bounds the outputs that a page of results reads.
 const pageBytes = 64 << 20
 
 // typedIndex reads the index of a task as people type it.
@@ -29,7 +29,7 @@ func typedIndex(parameter, typed string) (int64, error) {
 	return index, nil
 }
 
-// readResultsFilter reads what a page of results is asked for.
+// readResultsFilter reads the filter of a page of results.
 func readResultsFilter(r *http.Request) (f views.ResultsFilter, err error) {
 	q := r.URL.Query()
 	f.State, f.Group = jobs.TaskState(q.Get("state")), q.Get("group")
@@ -53,7 +53,7 @@ func readResultsFilter(r *http.Request) (f views.ResultsFilter, err error) {
 	return f, err
 }
 
-// A resultsModel fills a page of results. It keeps rows that cannot change any
+// A resultsModel fills a page of results. It keeps rows that will not change any
 // more.
 type resultsModel struct {
 	site    *Site
@@ -97,7 +97,8 @@ func (m *resultsModel) fill(ctx context.Context) (views.ResultsPage, error) {
 	return p, m.neighbours(ctx, job, q, &p)
 }
 
-// group reads the group of the filter; nil where no task fails in it any more.
+// group reads the group of the filter. It returns nil if no task fails in it any
+// more.
 func (m *resultsModel) group(ctx context.Context, job string) (*jobs.FailureGroup, *store.GroupPick, error) {
 	id, err := jobs.ParseGroupID(m.r.URL.Query().Get("group"))
 	if err != nil {
@@ -114,7 +115,7 @@ func (m *resultsModel) group(ctx context.Context, job string) (*jobs.FailureGrou
 	return g, &store.GroupPick{ID: id, Groups: groups}, err
 }
 
-// neighbours finds out where the pages before and behind this one are.
+// neighbours sets where the pages before and after this one begin.
 func (m *resultsModel) neighbours(ctx context.Context, job *jobs.Job, q store.TaskQuery, p *views.ResultsPage) error {
 	ahead, behind := &p.Next, &p.Prev
 	edge := q.From
@@ -128,7 +129,7 @@ func (m *resultsModel) neighbours(ctx context.Context, job *jobs.Job, q store.Ta
 		ahead, behind = behind, ahead
 	}
 	*ahead = m.page.More
-	// One task on the other side is enough.
+	// One task on the other side shows that there is a page.
 	q.From, q.Back, q.Limit, q.Bytes = edge, !q.Back, 1, 1
 	if q.Back && edge == 0 {
 		return nil
@@ -156,8 +157,7 @@ func (s *Site) resultsLive(r *http.Request) (live.Watch, fillFunc) {
 	}
 }
 
-// steers reports whether a user may change a job: it is theirs, or they are an
-// admin.
+// steers reports whether a user may change a job: its owner and admins may.
 func steers(u *jobs.User, job *jobs.Job) bool {
 	return u.Role.Allows(jobs.Submitter) && (u.Role.Allows(jobs.Admin) || u.Name == job.Owner)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/allcores/allcores/static"
 )
 
-// riverPrefix is where River's own pages stand.
+// riverPrefix is the address of River's own pages.
 const riverPrefix = "/admin/river"
 
 // riverPolicy is the content security policy of River's own pages, which set
@@ -27,7 +27,7 @@ const riverPolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; base-
 type riverPages struct {
 	site    *Site
 	handler *riverui.Handler
-	html    []byte // of the one page that they are
+	html    []byte // of their single page
 	start   func() error
 }
 
@@ -41,7 +41,7 @@ func (s *Site) newRiverPages() (*riverPages, error) {
 		return nil, fmt.Errorf("prepare River's pages: %w", err)
 	}
 	p := &riverPages{site: s, handler: handler}
-	// They count turns in the background: not before somebody looks.
+	// They count turns in the background, so they start with the first request.
 	p.start = sync.OnceValue(func() error { return handler.Start(s.streams.Draining()) })
 	if p.html, err = p.read(); err != nil {
 		return nil, fmt.Errorf("read River's page: %w", err)
@@ -49,16 +49,16 @@ func (s *Site) newRiverPages() (*riverPages, error) {
 	return p, nil
 }
 
-// riverBanner stands on River's pages: they have no way back, and show work that
-// is none of their readers'.
+// riverBanner is added to River's pages, which have no link back and also show
+// River's own work.
 const riverBanner = `<aside id="allcores" aria-label="Allcores">
 <a href="/">← Allcores</a>
 <p>River's own pages, for admins. Its jobs are the internal turns of Allcores: cancel, pause and retry your jobs <a href="/">in Allcores</a>, its queues <a href="/queues">there</a>.</p>
 </aside>`
 
-// read fetches the page and puts a script of ours before its own: a library of
-// theirs would try whether the policy allows eval, and the browser complain. Our
-// style sheet and the banner come with it.
+// read fetches River's page and adds a script before its own: one of its libraries
+// would test whether the policy allows eval, and the browser would report an error.
+// It also adds a style sheet and the banner.
 func (p *riverPages) read() ([]byte, error) {
 	var w memory
 	p.handler.ServeHTTP(&w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: riverPrefix + "/"}, Header: make(http.Header)})
@@ -71,7 +71,7 @@ func (p *riverPages) read() ([]byte, error) {
 	return []byte(strings.NewReplacer(head, head+ours, root, riverBanner+root).Replace(page)), nil
 }
 
-// memory is an answer that is kept.
+// memory records an answer.
 type memory struct {
 	bytes.Buffer
 	header http.Header
@@ -86,8 +86,8 @@ func (m *memory) Header() http.Header {
 
 func (*memory) WriteHeader(int) {}
 
-// page lets those pass who are signed in. The calls of River's scripts cannot
-// follow to a sign-in form.
+// page passes requests of signed-in users on. Requests of River's scripts get 401
+// instead of the sign-in form.
 func (p *riverPages) page(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, riverPrefix+"/api/") {
 		p.site.authenticated(p.site.plain(p.serve)).ServeHTTP(w, r)
@@ -96,7 +96,7 @@ func (p *riverPages) page(w http.ResponseWriter, r *http.Request) {
 	p.site.page(p.serve)(w, r)
 }
 
-// serve answers admins.
+// serve answers requests of admins.
 func (p *riverPages) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := require(r, jobs.Admin); err != nil {
 		return err

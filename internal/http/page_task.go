@@ -15,8 +15,8 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// gotoTask leads from the field for a task's index to the task. An index that no
-// task has is refused on the job's page, at the field.
+// gotoTask leads from the field for a task's index to the task. The job's page shows
+// an error at the field if no task has the index.
 func (s *Site) gotoTask(w http.ResponseWriter, r *http.Request) error {
 	m := jobModel{site: s, r: r, id: chi.URLParam(r, "id")}
 	typed := strings.TrimSpace(r.URL.Query().Get("index"))

@@ -15,14 +15,14 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// A fillFunc reads what is true now and renders a page's fragments; last says
-// that nothing will change after it. It is called by one stream's hub for all
-// streams, so it must not depend on who of them asks, but for their role, what
-// they may see, and the address of the site. ctx carries that.
+// A fillFunc reads what is true now and returns a page's fragments. last reports
+// that nothing will change any more. A hub calls it for all its streams, so it may
+// depend on their role, on what they may see and on the address of the site, which
+// ctx carries, but on no single stream.
 type fillFunc func(ctx context.Context) (fragments []views.Fragment, last bool, err error)
 
-// A pageStream says what the stream of a page shows, and when it looks. r is not
-// the request of any stream, but stands for all that are the same.
+// A pageStream returns what the stream of a page shows, and when it looks. r is not
+// the request of one stream; it represents all equal ones.
 type pageStream func(r *http.Request) (live.Watch, fillFunc)
 
 // live adds the stream of a page to the routes.
@@ -41,7 +41,7 @@ func (s *Site) pageLive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// What cannot be shown at all is answered by a status, not by a stream.
+	// An error before the first view is answered by a status, not by a stream.
 	ctx, cancel := s.streams.UntilDrain(r.Context())
 	defer cancel()
 	for {
@@ -65,8 +65,8 @@ func (s *Site) pageLive(w http.ResponseWriter, r *http.Request) error {
 // maxPages bounds how many pages one stream carries.
 const maxPages = 64
 
-// pagesLive streams the fragments of the pages whose streams' addresses are
-// given, so that a browser needs one connection for all its tabs.
+// pagesLive streams the fragments of several pages, given by the addresses of their
+// streams, so that a browser needs one connection for all its tabs.
 func (s *Site) pagesLive(w http.ResponseWriter, r *http.Request) error {
 	addresses := slices.Compact(slices.Sorted(slices.Values(r.URL.Query()["page"])))
 	if len(addresses) == 0 || len(addresses) > maxPages {
@@ -99,8 +99,8 @@ func noPage(address string) error {
 	return jobs.Invalid{{Location: "query.page", Message: "must be the address of a page's stream", Value: address}}
 }
 
-// readerOf joins the hub of the page whose stream has the address, as it is for
-// whoever sends r. wake is told when there is something to tell.
+// readerOf joins the hub of the page whose stream has the address, for the user of
+// r. wake is sent a token when there may be something to send.
 func (s *Site) readerOf(r *http.Request, address *url.URL, wake chan<- struct{}) (*live.Reader, error) {
 	route := chi.NewRouteContext()
 	if address.Host != "" || !s.router.Match(route, http.MethodGet, address.Path) {
@@ -117,8 +117,8 @@ func (s *Site) readerOf(r *http.Request, address *url.URL, wake chan<- struct{})
 	return s.streams.Join(live.Hub{Key: key, Watch: wt, Open: open}, wake), nil
 }
 
-// apart is a request for an address as from whoever sends r, but without its
-// connection, for what outlives r.
+// apart returns a request for an address by the user of r, without r's connection:
+// it may outlive r.
 func apart(r *http.Request, address *url.URL, route *chi.Context) *http.Request {
 	from := callOf(r.Context())
 	c := &call{id: from.id, user: from.user}
@@ -129,7 +129,7 @@ func apart(r *http.Request, address *url.URL, route *chi.Context) *http.Request 
 	return c.r
 }
 
-// A pageLooks finds out what changed on a page.
+// pageLooks reads a page for its streams.
 type pageLooks struct {
 	call  *call
 	fill  fillFunc

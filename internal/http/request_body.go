@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Bounds of a request's body, in bytes. They hold before anyone is recognised:
-// only what takes a body of any length, and reads it as it comes, has none.
+// Bounds of a request's body, in bytes. They hold before the user is known. Only
+// addresses that read a body while it arrives have none.
 const (
 	maxSpecBytes  = 32 << 20 // of a submission
 	maxFormBytes  = 64 << 20 // of the form of a new job without a file
@@ -23,14 +23,14 @@ const (
 	bodyTimeout   = 2 * time.Minute
 )
 
-// Bounds of what is read and thrown away of a body after the answer to it.
+// Bounds of what is read and discarded of a body after the answer to it.
 const (
 	maxDrained   = 1 << 30
 	drainTimeout = 30 * time.Second
 	drainIdle    = 5 * time.Second // without a byte
 )
 
-// bodyLimit is how many bytes r's body may have; 0 for any number.
+// bodyLimit returns how many bytes r's body may have; 0 for any number.
 func bodyLimit(r *http.Request) int64 {
 	switch path := r.URL.Path; {
 	case takesStream(r):
@@ -55,11 +55,11 @@ func takesStream(r *http.Request) bool {
 		r.URL.Path == "/jobs/new" && strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data")
 }
 
-// tooLarge is errTooLarge with a sentence that names the limit and what to do.
+// tooLarge returns errTooLarge with a message that names the limit and what to do.
 func tooLarge(path string, limit int64) error {
-	message := fmt.Sprintf("The request's body is larger than %d MiB, the most that this address takes.", limit>>20)
+	message := fmt.Sprintf("The request's body is larger than %d MiB, the limit of this address.", limit>>20)
 	if limit < 1<<20 {
-		message = fmt.Sprintf("The request's body is larger than %d KiB, the most that this address takes.", limit>>10)
+		message = fmt.Sprintf("The request's body is larger than %d KiB, the limit of this address.", limit>>10)
 	}
 	switch path {
 	case apiPrefix + "/jobs":
@@ -67,19 +67,20 @@ func tooLarge(path string, limit int64) error {
 	case "/jobs/new":
 		message += " Give the inputs as a file, which may be of any length."
 	}
-	return tell(fmt.Errorf("%w: more than %d bytes", errTooLarge, limit), errTooLarge, message)
+	return explained(fmt.Errorf("%w: more than %d bytes", errTooLarge, limit), errTooLarge, message)
 }
 
-// limitBody bounds how much a body may hold and how long it may take to arrive,
-// and answers as answerEarly does.
+// limitBody bounds the size of a body and the time that it may take to arrive, and
+// answers as answerEarly does.
 func (s *Site) limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answerEarly(w, r, s.bodyTimeout, s.streams.Draining(), next)
 	})
 }
 
-// answerEarly runs h. Where its answer comes before the body's end, it sees to it
-// that the client gets it, for which it reads on until stop ends.
+// answerEarly runs h. If h answers before the body's end, answerEarly sends the
+// answer and reads the rest of the body, so that the client gets the answer. stop
+// ends the reading.
 func answerEarly(w http.ResponseWriter, r *http.Request, timeout time.Duration, stop context.Context, h http.Handler) {
 	if r.Body == nil || r.Body == http.NoBody {
 		h.ServeHTTP(w, r)
@@ -151,7 +152,7 @@ func bodyError(err error) error {
 	return fmt.Errorf("%w: %v", errBrokenBody, err)
 }
 
-// comes reports whether the client may still be sending.
+// comes reports whether the client may still send.
 func (b *body) comes() bool { return b.err == nil && b.read != b.length }
 
 // drain reads on until the client has sent all, within bounds.
@@ -172,10 +173,10 @@ func (b *body) drain(stop context.Context) {
 	}
 }
 
-// An earlyWriter holds an answer that comes before the end of the request's body.
-// Most clients read the answer only when they have sent all: if the connection
-// were closed before, they would see a reset instead. So the answer is sent as a
-// whole, and then the rest of the body is read and thrown away.
+// An earlyWriter buffers an answer that comes before the end of the request's body.
+// Most clients read the answer only when they have sent everything: if the
+// connection were closed before, they would see a reset instead. So the answer is
+// sent as a whole, and then the rest of the body is read and discarded.
 type earlyWriter struct {
 	http.ResponseWriter
 	body  *body
@@ -210,7 +211,7 @@ func (w *earlyWriter) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *earlyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// send sends the held answer, and drains the body until stop ends.
+// send sends the buffered answer, and drains the body until stop ends.
 func (w *earlyWriter) send(stop context.Context) {
 	// net/http would read a part of the body before it answers.
 	_ = w.body.connection.EnableFullDuplex()

@@ -79,7 +79,7 @@ func TestEarlyAnswersArrive(t *testing.T) {
 		status       int
 		says         string
 	}{
-		{"POST", "/api/v1/jobs", large, append(admin, "Content-Type", "application/json"), 413, "32 MiB, the most that this address takes. Submit the job with inputs {\\\"open\\\": true}"},
+		{"POST", "/api/v1/jobs", large, append(admin, "Content-Type", "application/json"), 413, "32 MiB, the limit of this address. Submit the job with inputs {\\\"open\\\": true}"},
 		{"POST", "/api/v1/jobs", large, append(admin, "Content-Type", "text/plain"), 415, "must be JSON"},
 		{"POST", "/api/v1/jobs", large, nil, 401, "Bearer"},
 		{"POST", "/api/v1/jobs", large, viewer, 403, "role"},

@@ -12,17 +12,16 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A call is what is known of the request that is being answered. It travels in
-// the context.
+// A call is the state of one request. It travels in the context.
 type call struct {
-	id   string
-	r    *http.Request
-	w    http.ResponseWriter
-	user *jobs.User   // nil until recognised
-	odd  jobs.Invalid // parameters that the operation does not have
+	id      string
+	r       *http.Request
+	w       http.ResponseWriter
+	user    *jobs.User   // nil until recognised
+	ignored jobs.Invalid // parameters that the operation would ignore
 }
 
-// unanswered reports whether nothing of the answer was sent.
+// unanswered reports whether nothing of the answer has been sent.
 func (c *call) unanswered() bool {
 	seen, ok := c.w.(*seenWriter)
 	return ok && seen.status == 0
@@ -30,7 +29,7 @@ func (c *call) unanswered() bool {
 
 type callKey struct{}
 
-// callOf is the call in ctx; there is always one below observe.
+// callOf returns the call in ctx; observe puts it there.
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
 func requestID(ctx context.Context) string {
@@ -75,7 +74,7 @@ func (s *Site) observe(next http.Handler) http.Handler {
 	})
 }
 
-// A seenWriter remembers and counts the status.
+// A seenWriter keeps and counts the status.
 type seenWriter struct {
 	http.ResponseWriter
 	counters *counters
@@ -99,7 +98,7 @@ func (w *seenWriter) see(status int) {
 	}
 }
 
-// FlushError is for http.ResponseController: it sends the status, too.
+// FlushError is for http.ResponseController. It sends the status, too.
 func (w *seenWriter) FlushError() error {
 	w.see(http.StatusOK)
 	return http.NewResponseController(w.ResponseWriter).Flush()

@@ -13,7 +13,7 @@ import (
 type format struct {
 	mime                string
 	begin, between, end string
-	places              bool // the position tells the index, so every task needs a line
+	places              bool // the position gives the index, so every task needs a line
 	// line appends an outcome; value is the output, or the error of a failure,
 	// as JSON.
 	line func(dst []byte, index int64, state jobs.TaskState, value []byte) []byte
@@ -76,8 +76,8 @@ func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte
 	return append(dst, "\r\n"...)
 }
 
-// csvField quotes text where RFC 4180 asks for it. (encoding/csv would turn
-// line feeds inside a field into CRLF.)
+// csvField quotes text as RFC 4180 requires. (encoding/csv would turn line feeds in
+// a field into CRLF.)
 func csvField(dst []byte, text string) []byte {
 	if !strings.ContainsAny(text, "\",\r\n") {
 		return append(dst, text...)
@@ -87,7 +87,7 @@ func csvField(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// errorText is a failure as text: its kind, type and message.
+// errorText returns a failure as text: its kind, type and message.
 func errorText(value []byte) string {
 	var e jobs.TaskError
 	if err := json.Unmarshal(value, &e); err != nil {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// secure sets the headers that tell browsers what our pages never do.
+// secure sets the headers by which browsers refuse what these pages never do.
 func secure(next http.Handler) http.Handler {
 	const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -15,7 +15,7 @@ func secure(next http.Handler) http.Handler {
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store") // answers depend on who asks; static files say otherwise
+		h.Set("Cache-Control", "no-store") // answers depend on the user; static files set their own
 		next.ServeHTTP(w, r)
 	})
 }

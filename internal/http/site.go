@@ -16,12 +16,12 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Options is what a Site is made of.
+// Options configure a Site.
 type Options struct {
 	Store   *store.Store
 	Engine  *engine.Engine
 	Logger  *slog.Logger // default slog.Default()
-	Version string       // of the server, shown on pages and in the API's description
+	Version string       // of the server, shown on pages and in openapi.json
 }
 
 // A Site is the handler of every address that the server has.

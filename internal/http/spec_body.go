@@ -41,9 +41,9 @@ func readJSON(r *http.Request) ([]byte, error) {
 
 const specSchema = "#/components/schemas/Spec"
 
-// parseSpec reads a submission. What is wrong with its form is returned as
-// violations, together with as much of the submission as could be read, so that
-// what is wrong with that can be listed too. The error is ctx's.
+// parseSpec reads a submission. found is what is wrong with its form; spec is as
+// much of the submission as could be read, so that it can be checked too. The error
+// is ctx's.
 func parseSpec(ctx context.Context, schemas huma.Registry, text []byte) (spec jobs.Spec, found jobs.Invalid, err error) {
 	if v := malformed(text); v != nil {
 		return spec, jobs.Invalid{*v}, nil
@@ -74,7 +74,7 @@ func parseSpec(ctx context.Context, schemas huma.Registry, text []byte) (spec jo
 	return spec, found, ctx.Err()
 }
 
-// malformed says why text is not JSON that can be read at all.
+// malformed returns a violation if text is not JSON that can be read.
 func malformed(text []byte) *jobs.Violation {
 	wrong := func(format string, args ...any) *jobs.Violation {
 		return &jobs.Violation{Location: "body", Message: fmt.Sprintf(format, args...)}
@@ -102,7 +102,7 @@ func malformed(text []byte) *jobs.Violation {
 	return nil
 }
 
-// position tells a place in text as an editor does.
+// position returns a place in text as line and column.
 func position(text []byte, at int) string {
 	before := text[:min(max(at, 0), len(text))]
 	line := bytes.Count(before, []byte{'\n'}) + 1
@@ -110,8 +110,8 @@ func position(text []byte, at int) string {
 	return fmt.Sprintf("line %d, column %d", line, column)
 }
 
-// tooDeep is where text is nested too deep, or -1. Reading such text costs
-// stack on our side and may end the Python process that gets it.
+// tooDeep returns where text is nested too deep, or -1. Reading such text needs much
+// stack and may end the Python process that gets it.
 func tooDeep(text []byte) int {
 	depth := 0
 	for i := 0; i < len(text); i++ {
@@ -133,7 +133,7 @@ func tooDeep(text []byte) int {
 	return -1
 }
 
-// inBody gives the violations of a submission their place in the request.
+// inBody moves the violations of a submission below "body".
 func inBody(found jobs.Invalid) jobs.Invalid {
 	for i := range found {
 		if found[i].More == 0 {
@@ -143,15 +143,15 @@ func inBody(found jobs.Invalid) jobs.Invalid {
 	return found
 }
 
-// ofType are huma's messages about values that could not be read at all.
+// ofType are huma's messages about values that could not be read.
 var ofType = []string{
 	validation.MsgExpectedString, validation.MsgExpectedInteger, validation.MsgExpectedNumber,
 	validation.MsgExpectedBoolean, validation.MsgExpectedArray, validation.MsgExpectedObject, "is required",
 }
 
-// merge joins what is wrong with a submission's form and with its content. Of
-// what both have to say the content's word is clearer, unless it only follows
-// from a value that could not be read.
+// merge joins the violations of a submission's form and of its content. Where both
+// have one for a field, that of the content is clearer, unless it only follows from
+// a value that could not be read.
 func merge(form, content jobs.Invalid) jobs.Invalid {
 	out := slices.Clone(form)
 	for _, v := range content {
@@ -174,11 +174,11 @@ func merge(form, content jobs.Invalid) jobs.Invalid {
 	return out
 }
 
-// choices are the objects of which exactly one field must be there: that none
-// is follows from one that could not be read.
+// choices are the objects that need exactly one field. That a field is missing may
+// follow from one that could not be read.
 var choices = []string{"body.program", "body.inputs"}
 
-// unreadable reports whether nothing of a submission could be read.
+// unreadable reports whether no part of a submission could be read.
 func unreadable(found jobs.Invalid) bool {
 	return slices.ContainsFunc(found, func(v jobs.Violation) bool { return v.Location == "body" })
 }

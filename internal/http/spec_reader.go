@@ -15,19 +15,18 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// opaque is the array whose elements are not looked at.
+// opaque is the array whose elements are not checked.
 const opaque = "body.inputs.items"
 
 // maxMembers bounds an object of any names, which is an environment, in bytes of
 // its names and values.
 const maxMembers = jobs.MaxEnvBytes
 
-// A treeReader reads JSON that is known to be well-formed into the tree that
-// huma validates, as far as a schema describes it: it passes over unknown
-// fields, what is nested where nothing should be, and elements past an array's
-// limit, so that a hostile body costs one pass over its bytes. It finds those,
-// names that stand twice in an object, lone surrogates, and whole numbers that
-// take more than 64 bits.
+// A treeReader reads well-formed JSON into the tree that huma validates, as far as
+// a schema describes it. It skips unknown fields, values nested where the schema has
+// none, and elements past an array's limit, so that a hostile body costs one pass
+// over its bytes. It reports these, repeated names in an object, lone surrogates,
+// and whole numbers that need more than 64 bits.
 type treeReader struct {
 	//lint:ignore containedctx the reader lives as long as one request
 	ctx     context.Context
@@ -36,7 +35,7 @@ type treeReader struct {
 	at      int
 	path    []string // of the value that is read, as it stands in a location
 	found   jobs.Invalid
-	cuts    []span // what is past a limit
+	cuts    []span // parts past a limit
 	steps   int
 	err     error // the context's
 }
@@ -55,7 +54,7 @@ func (t *treeReader) read(s *huma.Schema) (any, error) {
 	return root, t.err
 }
 
-// reduced is the text without what is past a limit.
+// reduced returns the text without the parts past a limit.
 func (t *treeReader) reduced() []byte {
 	if len(t.cuts) == 0 {
 		return t.text
@@ -70,7 +69,7 @@ func (t *treeReader) reduced() []byte {
 	return b.Bytes()
 }
 
-// add notes what is wrong with the value that is read, or its member.
+// add records a violation of the value that is read, or of its member.
 func (t *treeReader) add(member, format string, args ...any) {
 	if t.found.Full() {
 		t.found.Add(jobs.Violation{})
@@ -80,7 +79,7 @@ func (t *treeReader) add(member, format string, args ...any) {
 	t.found.Add(jobs.Violation{Location: location, Message: fmt.Sprintf(format, args...)})
 }
 
-// stopped reports whether the request has ended, which it looks at now and then.
+// stopped reports whether the request has ended. It asks only now and then.
 func (t *treeReader) stopped() bool {
 	if t.steps++; t.steps%1024 == 0 && t.err == nil {
 		t.err = t.ctx.Err()
@@ -88,7 +87,7 @@ func (t *treeReader) stopped() bool {
 	return t.err != nil
 }
 
-// next is the next byte that is no space.
+// next returns the next byte that is no space.
 func (t *treeReader) next() byte {
 	for {
 		switch c := t.text[t.at]; c {
@@ -100,7 +99,7 @@ func (t *treeReader) next() byte {
 	}
 }
 
-// raw is the next scalar as it stands in the text.
+// raw returns the text of the next scalar.
 func (t *treeReader) raw() []byte {
 	from := t.at
 	if t.text[t.at] == '"' {
@@ -113,7 +112,7 @@ func (t *treeReader) raw() []byte {
 	return t.text[from:t.at]
 }
 
-// endOfString is the index past the string that begins at from.
+// endOfString returns the index after the string that begins at from.
 func endOfString(text []byte, from int) int {
 	for i := from + 1; ; i++ {
 		switch text[i] {
@@ -125,7 +124,7 @@ func endOfString(text []byte, from int) int {
 	}
 }
 
-// skip passes over the next value.
+// skip skips the next value.
 func (t *treeReader) skip() {
 	if c := t.next(); c != '[' && c != '{' {
 		t.raw()
@@ -224,7 +223,7 @@ func (t *treeReader) array(s *huma.Schema) []any {
 	return items
 }
 
-// tooMany notes that an array has more elements than its most.
+// tooMany records that an array has more elements than most.
 func (t *treeReader) tooMany(most, n int) {
 	if strings.Join(t.path, "") == opaque {
 		t.add("", "at most %d inline, and it has %d; send more as lines, a range, or to an open job", most, n)
@@ -236,7 +235,7 @@ func (t *treeReader) tooMany(most, n int) {
 func (t *treeReader) object(s *huma.Schema) map[string]any {
 	object := map[string]any{}
 	any, _ := s.AdditionalProperties.(*huma.Schema)
-	size, last := 0, 0 // of any, at least, and where what is taken of it ends
+	size, last := 0, 0 // least size of all members, and the end of those that are kept
 	t.at++
 	for !t.stopped() {
 		switch t.next() {
@@ -263,7 +262,7 @@ func (t *treeReader) object(s *huma.Schema) map[string]any {
 			field = any
 		}
 		if field == nil {
-			t.add("."+name, "there is no such field")
+			t.add("."+name, "unknown field")
 			t.skip()
 			continue
 		}
@@ -288,8 +287,8 @@ func (t *treeReader) object(s *huma.Schema) map[string]any {
 	return object
 }
 
-// number is a number as huma validates it. All our numbers are whole, and are
-// read as such: what has a point or an exponent is no integer.
+// number returns a number as huma validates it. All numbers of a submission are
+// whole: a literal with a point or an exponent is no integer.
 func number(literal string) float64 {
 	if strings.ContainsAny(literal, ".eE") {
 		return math.NaN()

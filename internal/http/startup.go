@@ -10,29 +10,29 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// A StartupHandler stands in front of a site that is still being made: so that a server
-// can tell that it lives, and what it waits for, while it starts.
+// A StartupHandler answers while the server starts: that it is alive, and what it
+// waits for. Later it passes requests on to the site.
 type StartupHandler struct {
 	site    atomic.Pointer[Site]
-	reason  atomic.Pointer[string] // why it is closed
+	reason  atomic.Pointer[string] // why there is no site yet
 	drained atomic.Bool
 }
 
-// NewStartupHandler makes a door that is closed.
+// NewStartupHandler makes a handler without a site.
 func NewStartupHandler() *StartupHandler {
 	d := new(StartupHandler)
 	d.WaitFor("its settings")
 	return d
 }
 
-// WaitFor says what the server waits for.
+// WaitFor sets what the server waits for.
 func (d *StartupHandler) WaitFor(what string) {
 	d.say("The server is starting. It waits for " + what + ".")
 }
 
 func (d *StartupHandler) say(reason string) { d.reason.Store(&reason) }
 
-// Open lets requests through to the site from now on.
+// Open passes requests on to the site from now on.
 func (d *StartupHandler) Open(s *Site) {
 	d.site.Store(s)
 	if d.drained.Load() {
@@ -40,7 +40,8 @@ func (d *StartupHandler) Open(s *Site) {
 	}
 }
 
-// Drain drains the site, or says that the server stops before it has started.
+// Drain drains the site. Without a site, requests are answered that the server
+// stops.
 func (d *StartupHandler) Drain() {
 	d.say("The server is stopping.")
 	d.drained.Store(true)
@@ -49,7 +50,7 @@ func (d *StartupHandler) Drain() {
 	}
 }
 
-// ServeHTTP answers /healthz; everything else with 503 until the door is open.
+// ServeHTTP answers /healthz, and any other address with 503 until Open is called.
 func (d *StartupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s := d.site.Load(); s != nil {
 		s.ServeHTTP(w, r)
@@ -71,7 +72,7 @@ func (d *StartupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			})
 		default:
 			if strings.Contains(r.Header.Get("Accept"), "text/html") {
-				w.Header().Set("Refresh", "2") // someone looks at it
+				w.Header().Set("Refresh", "2") // for a browser
 			}
 			writeUnready(w, reason)
 		}

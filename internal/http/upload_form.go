@@ -30,16 +30,16 @@ const (
 )
 
 // A postedForm is a form that may have a file in it. The file is read while it
-// arrives, so it may be of any length; the fields are held.
+// arrives, so it may be of any length; the fields are kept in memory.
 type postedForm struct {
 	values url.Values
-	file   *multipart.Part // where reading has stopped, or went on from; nil without a file
+	file   *multipart.Part // where reading stopped; nil without a file
 
-	parts *multipart.Reader // nil when everything was read
+	parts *multipart.Reader // nil after the last part
 	room  int               // bytes that further fields may have
 }
 
-// openForm reads a form up to its file, or as a whole where it has none.
+// openForm reads a form up to its file, or all of it if it has none.
 func openForm(r *http.Request) (*postedForm, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "multipart/form-data" {
 		if err := parseForm(r); err != nil {
@@ -55,10 +55,10 @@ func openForm(r *http.Request) (*postedForm, error) {
 	return f, f.advance()
 }
 
-// key makes the form, with what file has hashed of its file, harmless to send
-// again: the same job answers. It is nil for a form without a key, as browsers
-// without scripts send it. A key with other content is another key, so a form
-// that was changed is never taken for the one before.
+// key returns the idempotency key of the form, with the hash of its file: sending
+// the form again returns the same job. It is nil for a form without a key, as
+// browsers without scripts send it. A key with other content is another key, so a
+// changed form is never taken for the one before.
 func (f *postedForm) key(user *jobs.User, file hash.Hash) (*store.Key, error) {
 	given := f.values.Get(views.FieldKey)
 	if given == "" {
@@ -73,7 +73,7 @@ func (f *postedForm) key(user *jobs.User, file hash.Hash) (*store.Key, error) {
 	return newKey("form-"+hex.EncodeToString(request), user, request)
 }
 
-// rest reads what comes after the file, and what is left of the file itself.
+// rest reads the rest of the file and the fields after it.
 func (f *postedForm) rest() error {
 	if f.parts == nil {
 		return nil
@@ -111,10 +111,10 @@ func (f *postedForm) advance() error {
 	}
 }
 
-// previewed is how many inputs are read of a file that is only looked at.
+// previewed is how many inputs of a file its preview reads.
 const previewed = 3
 
-// An upload is inputs in a form's file.
+// An upload reads inputs from a form's file.
 type upload struct {
 	file    io.Reader
 	name    string           // of the file
@@ -124,9 +124,9 @@ type upload struct {
 
 	text     *bufio.Reader // of the file; nil before it is read
 	encoding string        // that text was read from, if it was not UTF-8
-	format   fileFormat    // once text is there
+	format   fileFormat    // set with text
 	columns  []string      // of a CSV file, or nil where it names none
-	column   int           // of a CSV file that is taken, from 0; -1 before that is known
+	column   int           // of a CSV file that has the inputs, from 0; -1 before it is known
 
 	count   int64
 	first   []json.RawMessage // inputs, at most previewed
@@ -135,8 +135,7 @@ type upload struct {
 	blank   bool              // every input that was read is an empty text
 }
 
-// newUpload is the inputs in file, or without one those of a file that is still
-// to come.
+// newUpload returns the upload of file. A nil file is sent later.
 func newUpload(file *multipart.Part, f views.NewJobForm) *upload {
 	u := &upload{form: f, format: fileFormat{kind: f.FileFormat}, column: -1, oneLine: true, blank: true}
 	if file != nil {
@@ -147,7 +146,7 @@ func newUpload(file *multipart.Part, f views.NewJobForm) *upload {
 	return u
 }
 
-// stored is the inputs as the database has them, when all were read.
+// stored returns the inputs as the database has them after all were read.
 func (u *upload) stored() *jobs.Stored {
 	kind := "items"
 	if u.format.kind == views.FormatLines || u.format.kind == views.FormatCSV {
@@ -156,9 +155,9 @@ func (u *upload) stored() *jobs.Stored {
 	return &jobs.Stored{Kind: kind, Count: u.count}
 }
 
-// values yields the inputs as they arrive, in compact JSON. It stops yielding
-// at the first line that is wrong, reads on to list others, and ends with
-// jobs.Invalid. A whole file without inputs is wrong, too.
+// values yields the inputs as they arrive, in compact JSON. It stops yielding at the
+// first line that is wrong, reads on to list others, and ends with jobs.Invalid. A
+// whole file without inputs is wrong, too.
 func (u *upload) values() iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for value, err := range u.read() {
@@ -197,8 +196,8 @@ func (u *upload) values() iter.Seq2[[]byte, error] {
 	}
 }
 
-// look reads the inputs without submitting any. What is wrong with them is in
-// wrong; the error is why they could not be read.
+// look reads the inputs without submitting any, and sets wrong. The error is why
+// they could not be read.
 func (u *upload) look() error {
 	for _, err := range u.values() {
 		var invalid jobs.Invalid
@@ -209,7 +208,7 @@ func (u *upload) look() error {
 	return nil
 }
 
-// preview is what the form shows of the file after look.
+// preview returns what the form shows of the file after look.
 func (u *upload) preview() views.FilePreview {
 	p := views.FilePreview{Format: u.format.kind, Columns: u.columns, Column: u.column, Count: u.count}
 	if u.part {
@@ -230,8 +229,8 @@ func (u *upload) preview() views.FilePreview {
 	return p
 }
 
-// cut reports whether the file's beginning was read to its end, so that what
-// seems wrong there may be right in the whole file.
+// cut reports whether only the beginning of a file was sent and it was read to its
+// end: what is wrong there may be right in the whole file.
 func (u *upload) cut() bool {
 	if !u.part || u.text == nil {
 		return false
@@ -240,7 +239,7 @@ func (u *upload) cut() bool {
 	return errors.Is(err, io.EOF)
 }
 
-// emptiness says in what way a file has no inputs.
+// emptiness describes how a file has no inputs.
 func (u *upload) emptiness() string {
 	switch {
 	case u.count > 0 && u.format.kind == views.FormatCSV:
@@ -255,13 +254,13 @@ func (u *upload) emptiness() string {
 	return "is empty: there is nothing to run"
 }
 
-// read yields inputs and what is wrong with those that cannot be taken.
+// read yields inputs, and violations of those that are wrong.
 func (u *upload) read() iter.Seq2[[]byte, error] {
 	var err error
 	if u.text, u.encoding, err = fileText(u.file); err != nil {
 		return func(yield func([]byte, error) bool) { yield(nil, err) }
 	}
-	head, _ := u.text.Peek(sniffed) // what ends it is found by reading
+	head, _ := u.text.Peek(sniffed) // reading returns the error again
 	u.format = inferFormat(u.form.FileFormat, u.name, head)
 	switch u.format.kind {
 	case views.FormatNDJSON:

@@ -9,26 +9,26 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// linesFor is how old the lines may be by which lists and streams say why jobs
-// wait.
+// linesFor is how old the lines of queues may be from which lists and streams
+// explain why jobs wait.
 const linesFor = time.Second
 
-// knownLines are the lines as last read, for all lists and streams together.
+// knownLines are the lines that were read last, for all lists and streams.
 type knownLines struct {
 	mu   sync.Mutex
 	last *store.Lines
 }
 
-// explain notes in a job why it waits, with its place in line.
+// explain sets in a job why it waits, with its place in line.
 func (s *Site) explain(ctx context.Context, job *jobs.Job) error {
 	w, err := s.store.Waiting(ctx, job)
 	job.Explain(w)
 	return err
 }
 
-// explainAll notes in each of the jobs why it waits, as far as that is known
-// without a look at each of them. place says whether to tell of their places in
-// line, which change all the time.
+// explainAll sets in each of the jobs why it waits, as far as that is known without
+// a query for each. With place it includes their places in line, which change all
+// the time.
 func (s *Site) explainAll(ctx context.Context, list []*jobs.Job, place bool) error {
 	var lines *store.Lines
 	for _, job := range list {
@@ -46,7 +46,7 @@ func (s *Site) explainAll(ctx context.Context, list []*jobs.Job, place bool) err
 	return nil
 }
 
-// read is the lines, read again when they are too old.
+// read returns the lines, which it reads again if they are too old.
 func (k *knownLines) read(ctx context.Context, from *store.Store) (*store.Lines, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

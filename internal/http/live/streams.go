@@ -19,7 +19,7 @@ type Options struct {
 	Ready func(context.Context) error
 
 	// Users returns the users that the credentials sign in now. Credentials that
-	// sign nobody in are left out.
+	// sign no user in are left out.
 	Users func(context.Context, []Credential) (map[Credential]jobs.User, error)
 
 	Logger *slog.Logger
