@@ -13,8 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A Filter says which jobs are listed, and in which order. Empty fields let all
-// pass.
+// A Filter selects and orders jobs. Empty fields select all.
 type Filter struct {
 	Search jobs.Search
 	States []jobs.State
@@ -24,13 +23,13 @@ type Filter struct {
 	Limit  int    // at most so many, 1…1000
 }
 
-// Bounds of what a list costs, in jobs.
+// Bounds of the cost of a list, in jobs.
 const (
 	MaxCounted = 100_000 // that are counted
 	maxSorted  = 100_000 // the newest, that are sorted by what no index has
 )
 
-// A cursor is a place in a list: between the job and its neighbour.
+// A cursor is a place in a list, between a job and its neighbour.
 type cursor struct {
 	key  int64 // of the job, in the list's order
 	asOf int64 // when durations are measured, in µs since 1970
@@ -63,7 +62,7 @@ func ValidCursor(text string) bool {
 	return ok
 }
 
-// A jobQuery collects the conditions over jobs j and their arguments.
+// A jobQuery collects conditions over jobs j and their arguments.
 type jobQuery struct {
 	conditions []string
 	args       []any
@@ -79,7 +78,7 @@ func (q *jobQuery) add(condition string) { q.conditions = append(q.conditions, c
 
 func (q *jobQuery) where() string { return strings.Join(q.conditions, " and ") }
 
-// query is the conditions of f for a viewer, without the cursor.
+// query returns the conditions of f for a viewer, without the cursor.
 func (f Filter) query(v Viewer) *jobQuery {
 	q := &jobQuery{conditions: []string{"true"}}
 	if !v.All {
@@ -104,8 +103,8 @@ func (f Filter) query(v Viewer) *jobQuery {
 	return q
 }
 
-// states adds the condition that a job is in one of the states. One state is
-// compared by =, so that an index can give it in order.
+// states adds the condition that a job is in one of the states. A single state is
+// compared by =, so that an index can return its jobs in order.
 func (q *jobQuery) states(states []jobs.State) {
 	if len(states) == 1 {
 		q.add("j.state = " + q.arg(states[0]))
@@ -114,7 +113,7 @@ func (q *jobQuery) states(states []jobs.State) {
 	q.add("j.state = any(" + q.arg(states) + ")")
 }
 
-// term is the condition of a term, in parentheses, without its negation.
+// term returns the condition of a term, in parentheses, without its negation.
 func (q *jobQuery) term(t jobs.SearchTerm) string {
 	var conditions []string
 	or := func(condition string, args ...any) {
@@ -169,24 +168,24 @@ func (q *jobQuery) term(t jobs.SearchTerm) string {
 	return "(" + strings.Join(conditions, " or ") + ")"
 }
 
-// contains is the pattern of a text that contains part.
+// contains returns the like pattern of texts that contain part.
 func contains(part string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
 }
 
-// idRange are the first and the last id that begin with the hexadecimal digits.
+// idRange returns the first and the last id that begin with the hexadecimal digits.
 func idRange(prefix string) (first, last string) {
 	missing := 32 - len(prefix)
 	return prefix + strings.Repeat("0", missing), prefix + strings.Repeat("f", missing)
 }
 
-// firstID is the first id that can be made at t: ids begin with their time.
+// firstID returns the lowest id that can be made at t: ids begin with their time.
 func firstID(t time.Time) string {
 	return fmt.Sprintf("%012x", min(max(t.UnixMilli(), 0), 1<<48-1)) + strings.Repeat("0", 20)
 }
 
-// A listing is one statement over a list in its order: what key a job has, from
-// which rows, and where the cursor stands.
+// A listing is a statement over an ordered list: the key of a job, the rows, and the
+// place of the cursor.
 type listing struct {
 	*jobQuery
 	key    string // a bigint of j, p or asOf
@@ -206,7 +205,7 @@ func (f Filter) list(v Viewer) (*listing, error) {
 		}
 		l.cursor = &c
 	}
-	// Sorting by what no index has looks at the newest jobs only.
+	// Without an index only the newest jobs are sorted.
 	newest := func(columns string) string {
 		return "(select j.id, " + columns + " from jobs j where " + l.where() +
 			fmt.Sprintf(" order by j.id desc limit %d) j", maxSorted)
@@ -225,8 +224,8 @@ func (f Filter) list(v Viewer) (*listing, error) {
 			unknown = 1<<63 - 1
 		}
 		l.from = newest("j.started_at, j.finished_at")
-		// date_part is of doubles, exact to the microsecond for centuries, and takes
-		// half the time of numeric extract.
+		// date_part returns doubles, exact to the microsecond for centuries, in half the
+		// time of numeric extract.
 		l.key = fmt.Sprintf("case when j.started_at <= %[1]s then (date_part('epoch', least(j.finished_at, %[1]s) - j.started_at) * 1000000)::bigint else %[2]d end", at, unknown)
 		l.conditions = []string{"true"}
 	case jobs.ByFailures:
@@ -240,8 +239,8 @@ func (f Filter) list(v Viewer) (*listing, error) {
 	return l, nil
 }
 
-// compare adds the condition that a job stands behind the cursor, or with before
-// in front of it; with equal also the job at the cursor.
+// compare adds the condition that a job comes behind the cursor, or with before in
+// front of it; with equal it includes the job at the cursor.
 func (l *listing) compare(before, equal bool) {
 	if l.cursor == nil {
 		return
@@ -310,8 +309,8 @@ func (s *Store) Jobs(ctx context.Context, v Viewer, f Filter) (*JobList, error) 
 	return list, nil
 }
 
-// cut leaves limit jobs in the list, in its order, and sets the cursors around
-// them. A page that was read from a cursor has a neighbour there.
+// cut keeps limit jobs of the list, in its order, and sets the cursors around them. A
+// page that was read from a cursor has a neighbour there.
 func (l *JobList) cut(places []cursor, limit int, back, fromCursor bool) {
 	more := len(l.Jobs) > limit
 	if more {
@@ -332,8 +331,8 @@ func (l *JobList) cut(places []cursor, limit int, back, fromCursor bool) {
 	}
 }
 
-// CountJobs counts the jobs that f lets pass, but for its states, by state: the
-// first MaxCounted of them.
+// CountJobs counts the jobs that f selects, its states aside, by state. It counts at
+// most MaxCounted jobs.
 func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.State]int64, error) {
 	f.States, f.Search = nil, f.Search.Without(jobs.SearchState)
 	q := f.query(v)
@@ -349,8 +348,8 @@ func (s *Store) CountJobs(ctx context.Context, v Viewer, f Filter) (map[jobs.Sta
 	return counts, wrap("count jobs", err)
 }
 
-// JobsBefore counts the jobs of f's list up to its cursor, with the one at it
-// unless Back: at most MaxCounted.
+// JobsBefore counts the jobs of f's list up to its cursor, including the one at it
+// unless Back. It counts at most MaxCounted jobs.
 func (s *Store) JobsBefore(ctx context.Context, v Viewer, f Filter) (n int64, err error) {
 	if f.Cursor == "" {
 		return 0, nil

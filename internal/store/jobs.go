@@ -13,26 +13,25 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// ValidID reports whether id has the form of an id; anything else need not be
-// looked for.
+// ValidID reports whether id has the form of an id. Nothing has another one.
 func ValidID(id string) bool {
 	parsed, err := uuid.Parse(id)
 	return err == nil && parsed.String() == id
 }
 
-// A Viewer is on whose behalf something is read or done.
+// A Viewer is the user for whom something is read or done.
 type Viewer struct {
 	UserID   string
 	All      bool // sees what belongs to others too
 	ReadOnly bool // changes nothing
 }
 
-// As is the viewer that user is.
+// As returns the viewer for user.
 func As(user *jobs.User) Viewer {
 	return Viewer{UserID: user.ID, All: user.Role.SeesAll(), ReadOnly: !user.Role.Allows(jobs.Submitter)}
 }
 
-// jobColumns are what scanJob reads, from jobs j, users u and progress p.
+// jobColumns are the columns that scanJob reads, from jobs j, users u and progress p.
 const jobColumns = `
 	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.given_policy, j.reason,
 	j.created_at, j.started_at, j.finished_at,
@@ -41,10 +40,10 @@ const jobColumns = `
 	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp(),
 	x.processes, x.executing`
 
-// jobTables has in x what of a job executes: of the chunks that a lane has claimed
-// only the first does, as many tasks of it at once as there are threads. All
-// leased chunks of all jobs are few; they must not be looked for among the many
-// that a job has.
+// jobTables has in x the executing tasks of a job: each lane executes the first of
+// its leased chunks, with as many tasks at once as there are threads. The leased
+// chunks of all jobs are few, so they are searched rather than the many chunks of a
+// job.
 const jobTables = ` jobs j join users u on u.id = j.owner_id join progress p on p.job_id = j.id
 	cross join lateral (
 		select count(*) as processes, coalesce(sum(least(count, coalesce((j.policy->>'threads')::int, 1))), 0)::bigint as executing from (
@@ -68,7 +67,7 @@ func (s *Store) Job(ctx context.Context, v Viewer, id string) (*jobs.Job, error)
 	return job, nil
 }
 
-// scanJob reads a job, and what the row has beside jobColumns.
+// scanJob scans jobColumns into a job, and the row's further columns.
 func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 	var (
 		j                        jobs.Job
@@ -109,7 +108,7 @@ func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 	if j.EffectivePolicy.Processes == nil {
 		j.EffectivePolicy.Processes = &lanes
 	}
-	// Lanes that became too many end their turns soon.
+	// Lanes above the limit end their turns soon.
 	j.ProcessesNow = min(j.ProcessesNow, lanes)
 	j.Executing = min(j.Executing, int64(lanes)*int64(*j.EffectivePolicy.Threads))
 	j.Inputs.Count, j.Inputs.Open = c.Total, !sealed
@@ -134,9 +133,9 @@ func jobTime(t *time.Time) *jobs.Time {
 	return &jobs.Time{Time: *t}
 }
 
-// rate fills in Rate and ETASeconds: over the last seconds (since the time at
-// which sinceDone tasks had ended), over the whole run where none ended in them.
-// It is 0 while nothing can end: a rate by the clock would fall and fall.
+// rate fills in Rate and ETASeconds, measured since a time at which sinceDone tasks had
+// ended, or over the whole run if none has ended since. The rate is 0 while nothing can
+// end: measured by the clock it would keep falling.
 func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
 	if j.StartedAt == nil || !j.State.Ended() && (j.State == jobs.Paused || j.Counts.Running == 0) {
 		return
@@ -160,7 +159,7 @@ func rate(j *jobs.Job, now time.Time, since *time.Time, sinceDone int64) {
 	}
 }
 
-// DeleteJob removes an ended job and all that is kept of it. It is ErrConflict
+// DeleteJob deletes an ended job and everything stored of it. It returns ErrConflict
 // while the job has not ended.
 func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 	if !ValidID(id) {
@@ -184,8 +183,7 @@ func (s *Store) DeleteJob(ctx context.Context, v Viewer, id string) error {
 	})
 }
 
-// deleteJobs removes jobs and all that is kept of them, but for what keys answer
-// for them.
+// deleteJobs deletes jobs and everything stored of them except the answers of keys.
 func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
 	if err := keepAnswers(ctx, tx, ids); err != nil {
 		return err
@@ -201,8 +199,8 @@ func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
 	return wrap("delete jobs", tx.SendBatch(ctx, &b).Close())
 }
 
-// DeleteOld removes at most limit of the jobs that ended longer than keep ago,
-// the oldest first, and reports how many.
+// DeleteOld deletes at most limit jobs that ended longer than keep ago, the oldest
+// first, and returns their number.
 func (s *Store) DeleteOld(ctx context.Context, keep time.Duration, limit int) (n int, err error) {
 	err = s.Tx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
@@ -223,8 +221,8 @@ func (s *Store) DeleteOld(ctx context.Context, keep time.Duration, limit int) (n
 	return n, err
 }
 
-// A Work is what a node must know of a job to run its tasks. It never changes,
-// but for the number of inputs of an open job.
+// A Work is what a node needs to know of a job to run its tasks. Only the number of
+// inputs of an open job changes.
 type Work struct {
 	Job      string
 	OwnerID  string
@@ -235,7 +233,7 @@ type Work struct {
 	Policy   jobs.Policy
 }
 
-// Work reads what a node must know of a job to run its tasks.
+// Work reads the Work of a job.
 func (s *Store) Work(ctx context.Context, id string) (*Work, error) {
 	return readWork(ctx, s.Pool, id)
 }

@@ -16,10 +16,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Bounds of what is kept of what the tasks of one job print, as NDJSON: the first
-// maxLogHead bytes, and the last of the rest. Past MaxLogBytes of them each call
-// keeps its last lines only, so that a talkative job does not go on to write as
-// much as it prints.
+// Bounds of the stored logs of a job, as NDJSON: the first maxLogHead bytes, and the
+// last of the rest. Beyond MaxLogBytes each call keeps only its last lines, so that a
+// job that prints much does not write all of it.
 const (
 	MaxLogBytes = 16 << 20
 	maxLogHead  = 4 << 20
@@ -27,9 +26,9 @@ const (
 	logTrimStep = 1 << 20 // of what was printed, between two times that rows are removed
 )
 
-// AppendLogs keeps lines that tasks of a chunk printed, as long as its lease is
-// held: else its present holder says what they print. Past MaxLogBytes of the job
-// the middle is dropped; Logs says so.
+// AppendLogs stores lines that tasks of a chunk printed, if the lease is held:
+// otherwise its present holder reports them. Beyond MaxLogBytes of the job the middle
+// is deleted, which Logs reports.
 func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines []jobs.LogLine) error {
 	if len(lines) == 0 {
 		return nil
@@ -41,8 +40,8 @@ func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines [
 	return wrap("append logs", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// addLogs keeps lines if the lease is held, or was: then this transaction has
-// just left it to done.
+// addLogs adds the statements that store lines if the lease is held or this
+// transaction has just recorded it.
 func addLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) error {
 	var data bytes.Buffer
 	encoder := json.NewEncoder(&data)
@@ -89,7 +88,7 @@ func addLogs(b *pgx.Batch, job string, lease int64, lines []jobs.LogLine) error 
 	return nil
 }
 
-// tasksOf is the lowest and the highest task of lines.
+// tasksOf returns the lowest and the highest task of lines.
 func tasksOf(lines []jobs.LogLine) [2]int64 {
 	tasks := [2]int64{lines[0].Task, lines[0].Task}
 	for _, line := range lines {
@@ -98,7 +97,7 @@ func tasksOf(lines []jobs.LogLine) [2]int64 {
 	return tasks
 }
 
-// A LogPage is some of what a job's tasks printed.
+// A LogPage is a page of the lines that a job's tasks printed.
 type LogPage struct {
 	Lines []jobs.LogLine
 	Seq   int64 // where the next page begins: pass it as after
@@ -109,7 +108,7 @@ type LogPage struct {
 // maxLogRows is how many rows one LogPage reads.
 const maxLogRows = 32
 
-// A LogFilter chooses lines. Its zero value chooses all.
+// A LogFilter selects lines. Its zero value selects all.
 type LogFilter struct {
 	Task   *int64
 	Stream string // stdout or stderr; empty for both
@@ -121,8 +120,8 @@ func (f LogFilter) wants(l *jobs.LogLine) bool {
 		(f.Text == "" || strings.Contains(strings.ToLower(l.Line), strings.ToLower(f.Text)))
 }
 
-// Logs reads what a job's tasks printed, as far as the filter chooses it, from
-// after the row numbered after on.
+// Logs reads lines that a job's tasks printed and the filter selects, from the row
+// behind the one numbered after on.
 func (s *Store) Logs(ctx context.Context, job string, f LogFilter, after int64) (LogPage, error) {
 	page := LogPage{Seq: after}
 	rows, err := s.logRows(ctx, job, f, after, false)
@@ -142,7 +141,7 @@ func (s *Store) Logs(ctx context.Context, job string, f LogFilter, after int64) 
 	return page, err
 }
 
-// LogsCut reports whether a job printed more than is kept.
+// LogsCut reports whether a job printed more than is stored.
 func (s *Store) LogsCut(ctx context.Context, job string) (cut bool, err error) {
 	err = s.Pool.QueryRow(ctx, `select log_bytes > $2 from progress where job_id = $1`, job, MaxLogBytes).Scan(&cut)
 	return cut, wrap("read logs", err)
@@ -154,12 +153,12 @@ type LogPlace struct {
 	Line int
 }
 
-// LogsEnd is behind all lines.
+// LogsEnd is the place behind all lines.
 var LogsEnd = LogPlace{Seq: math.MaxInt64}
 
 func (p LogPlace) String() string { return fmt.Sprintf("%d-%d", p.Seq, p.Line) }
 
-// ParseLogPlace reads what String returns.
+// ParseLogPlace parses the result of String.
 func ParseLogPlace(text string) (p LogPlace, err error) {
 	seq, line, _ := strings.Cut(text, "-")
 	var err2 error
@@ -168,7 +167,7 @@ func ParseLogPlace(text string) (p LogPlace, err error) {
 	return p, errors.Join(err, err2)
 }
 
-// A LogWindow is neighbouring lines among those that a filter chooses, oldest
+// A LogWindow is a page of neighbouring lines among those that a filter selects, oldest
 // first.
 type LogWindow struct {
 	Lines        []jobs.LogLine
@@ -176,8 +175,8 @@ type LogWindow struct {
 	Older, Newer bool     // there are further lines on that side
 }
 
-// LogWindow reads at most n lines: those right before a place, or with ahead
-// those right behind it. It reads rows until it has them.
+// LogWindow reads at most n lines: those right before a place, or with ahead those
+// right behind it. It reads rows until it has n lines.
 func (s *Store) LogWindow(ctx context.Context, job string, f LogFilter, at LogPlace, ahead bool, n int) (LogWindow, error) {
 	var places []LogPlace
 	var lines []jobs.LogLine

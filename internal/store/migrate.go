@@ -20,12 +20,11 @@ import (
 	"github.com/allcores/allcores/migrations"
 )
 
-// migrationLock is the key of the advisory lock that lets one node migrate at a
-// time.
+// migrationLock is the key of the advisory lock that one migrating node holds.
 const migrationLock = 0x616c6c636f726573
 
-// Migrate brings the database at url to the newest schema, River's first. Nodes
-// that start together wait for each other.
+// Migrate migrates the database at url to the newest schema, River's first. Nodes that
+// start together wait for each other.
 func Migrate(ctx context.Context, url string) (err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -49,9 +48,9 @@ func Migrate(ctx context.Context, url string) (err error) {
 	})
 }
 
-// ownSession finds out whether a connection is a session of the database's, as
-// LISTEN, locks and prepared statements need it. PgBouncer in transaction mode
-// gives the session to another connection meanwhile.
+// ownSession checks that a connection is a session of the database, as LISTEN, locks
+// and prepared statements need it. PgBouncer in transaction mode gives the session to
+// other connections in between.
 func ownSession(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool) error {
 	session := func(q interface {
 		QueryRow(context.Context, string, ...any) pgx.Row
@@ -80,7 +79,7 @@ func ownSession(ctx context.Context, conn *pgxpool.Conn, pool *pgxpool.Pool) err
 }
 
 func unlockMigrations(ctx context.Context, conn *pgx.Conn) {
-	// Closing the connection right after frees the lock in any case.
+	// On an error, closing the connection right after frees the lock.
 	if _, err := conn.Exec(ctx, `select pg_advisory_unlock($1)`, int64(migrationLock)); err != nil {
 		slog.Warn("unlock migrations", "error", err)
 	}
@@ -109,8 +108,8 @@ func migrate(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// mendVersions makes the sequence of goose's table go on where the table ends: on
-// a server with wal_level=minimal that crashed it may have begun again.
+// mendVersions sets the sequence of goose's table to where the table ends. A crash of
+// a server with wal_level=minimal may have reset it.
 func mendVersions(ctx context.Context, pool *pgxpool.Pool) error {
 	var there bool
 	err := pool.QueryRow(ctx, `select to_regclass($1) is not null`, goose.DefaultTablename).Scan(&there)
@@ -123,8 +122,8 @@ func mendVersions(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// SchemaFingerprint names the content of all migrations: equal fingerprints
-// mean equal schemas.
+// SchemaFingerprint returns a hash of all migrations: equal fingerprints mean equal
+// schemas.
 var SchemaFingerprint = sync.OnceValue(func() string {
 	hash := sha256.New()
 	names, err := fs.Glob(migrations.Files, "*.sql")

@@ -12,11 +12,11 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// QueueNews is what a Feed's subscribers watch for changes of queues, and of
-// which nodes may take turns.
+// QueueNews is what a Feed's subscribers watch, instead of a job's id, for changes of
+// queues and of the nodes that may take turns.
 const QueueNews = "queues"
 
-// listQueues looks at the turns that have not ended only, of which there are few
+// listQueues reads only turns that have not ended: they are few
 // beside those that River keeps for an hour after their end.
 const listQueues = `
 	select q.name, q.per_core, q.pinned, q.max_processes, ` + paused + `,
@@ -31,7 +31,7 @@ const listQueues = `
 	where not q.deleted
 	order by q.name limit 1000`
 
-// Queues reads every queue, with what waits and runs in it.
+// Queues reads every queue with the numbers of its waiting and running jobs and turns.
 func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
 	rows, err := s.Pool.Query(ctx, listQueues)
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
 	return queues, wrap("list queues", err)
 }
 
-// A Plan is what nodes must know to share the work of the queues.
+// A Plan is what nodes need to know to share the work of the queues.
 type Plan struct {
 	Queues []jobs.Queue // without what waits and runs
 	Nodes  []Server     // in the order of their ids
@@ -107,7 +107,7 @@ func (s *Store) SetQueue(ctx context.Context, name string, l jobs.QueueLimits) (
 	return added, wrap("set queue", err)
 }
 
-// PauseQueue makes nothing of a queue start, or lets it go on.
+// PauseQueue pauses a queue, so that nothing in it starts, or lets it go on.
 func (s *Store) PauseQueue(ctx context.Context, name string, paused bool) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `update queues set paused = $2 where name = $1 and not deleted`, name, paused)
@@ -123,15 +123,15 @@ func (s *Store) PauseQueue(ctx context.Context, name string, paused bool) error 
 			}
 		}
 		_, err = tx.Exec(ctx, `select pg_notify($1, $2)`, channel, QueueNews)
-		return wrap("tell nodes", err)
+		return wrap("notify nodes", err)
 	})
 }
 
-// DeleteQueue removes a queue. The error is ErrConflict while it has jobs that
-// have not ended. Jobs that have ended keep its name.
+// DeleteQueue deletes a queue. It returns ErrConflict while the queue has jobs that
+// have not ended. Ended jobs keep its name.
 func (s *Store) DeleteQueue(ctx context.Context, name string) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
-		// Submissions hold a weaker lock on the row: see NewJob.queue.
+		// Submissions hold a weaker lock on the row: see insertJob.
 		err := tx.QueryRow(ctx, `select true from queues where name = $1 and not deleted for update`, name).Scan(new(bool))
 		if err != nil {
 			return wrap("find queue", err)
@@ -155,12 +155,11 @@ func (s *Store) DeleteQueue(ctx context.Context, name string) error {
 			return wrap("delete queue", err)
 		}
 		_, err = tx.Exec(ctx, `select pg_notify($1, $2)`, channel, QueueNews)
-		return wrap("tell nodes", err)
+		return wrap("notify nodes", err)
 	})
 }
 
-// A DeletedQueueError is the conflict of a job that is to go on in a queue that
-// was deleted.
+// A DeletedQueueError reports that a job cannot go on because its queue was deleted.
 type DeletedQueueError struct{ Queue string }
 
 func (e *DeletedQueueError) Error() string {
@@ -169,7 +168,7 @@ func (e *DeletedQueueError) Error() string {
 
 func (e *DeletedQueueError) Unwrap() error { return jobs.ErrConflict }
 
-// holdQueue makes sure that the job's queue is there, and stays until tx ends.
+// holdQueue checks that the job's queue exists, and keeps it until tx ends.
 func holdQueue(ctx context.Context, tx pgx.Tx, job string) error {
 	var queue string
 	var there bool
@@ -177,7 +176,7 @@ func holdQueue(ctx context.Context, tx pgx.Tx, job string) error {
 	if err != nil {
 		return wrap("read job", err)
 	}
-	// After DeleteQueue, which holds the row meanwhile, the row is seen as deleted.
+	// This waits for a DeleteQueue that holds the row, and then sees it as deleted.
 	err = tx.QueryRow(ctx, `select not deleted from queues where name = $1 for key share`, queue).Scan(&there)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return wrap("find queue", err)
@@ -188,15 +187,15 @@ func holdQueue(ctx context.Context, tx pgx.Tx, job string) error {
 	return nil
 }
 
-// isMissingQueue recognises the error of a job that is inserted into a queue
-// that is not there.
+// isMissingQueue reports whether err is that of a job inserted into a queue that does
+// not exist.
 func isMissingQueue(err error) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && pgErr.Code == "23502" && pgErr.TableName == "jobs" && pgErr.ColumnName == "queue"
 }
 
-// FollowSlots sets the number of lanes of the jobs that did not say how many
-// they want to the slots that their queues have now over all living nodes.
+// FollowSlots sets the lanes of jobs whose policy does not say how many they get to the
+// slots that their queues have now over all living nodes.
 func (s *Store) FollowSlots(ctx context.Context) error {
 	_, err := s.Pool.Exec(ctx, `
 		with slots as (

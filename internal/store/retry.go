@@ -10,18 +10,17 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// maxRetryBlocks is how many rows of outcomes are held in memory at once while
-// failed tasks are taken out of them.
+// maxRetryBlocks is how many rows of outcomes takeOutFailures holds in memory.
 const maxRetryBlocks = 64
 
-// A FailureFilter chooses failed tasks.
+// A FailureFilter reports whether a failed task is selected.
 type FailureFilter func(index int64, e *jobs.TaskError) bool
 
-// Retry begins another run of an ended job, with its failed and cancelled tasks;
-// what succeeded stays. With only, the run has just the failed tasks that it
-// chooses: the other failed and cancelled ones stay as they are. It is
-// ErrConflict of a job that has not ended, or has no such task, and a
-// DeletedQueueError of one whose queue is gone.
+// Retry begins another run of an ended job, with its failed and cancelled tasks. If
+// only is not nil the run has just the failed tasks that it selects, and the other
+// failed and cancelled ones stay as they are. Retry returns ErrConflict when the job
+// has not ended or has no such task, and a *DeletedQueueError when its queue was
+// deleted.
 func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only FailureFilter) error {
 	run, report, err := s.endedRun(ctx, v, id)
 	if err != nil {
@@ -37,7 +36,7 @@ func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only F
 		if err := keepRun(ctx, tx, id, run, report); err != nil {
 			return err
 		}
-		// Those of failures that stay are added again.
+		// The groups of failures that stay are added again.
 		if _, err := tx.Exec(ctx, `delete from failure_groups where job_id = $1`, id); err != nil {
 			return wrap("forget failures", err)
 		}
@@ -45,13 +44,13 @@ func (s *Store) Retry(ctx context.Context, v Viewer, id string, key *Key, only F
 		if err != nil {
 			return err
 		}
-		return s.reopen(ctx, tx, id, reopening{chosen: only != nil, again: again, keptFailures: kept})
+		return s.reopen(ctx, tx, id, reopening{selected: only != nil, again: again, keptFailures: kept})
 	})
 }
 
-// takeOutFailures splits each row of outcomes that has failures which only
-// chooses into what was before, between and after them. It returns their tasks,
-// and how many other failures there are.
+// takeOutFailures splits each row of outcomes that has failures selected by only into
+// the rows before, between and after them. It returns their tasks and the number of
+// other failures.
 func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only FailureFilter) (again []jobs.Span, kept int64, err error) {
 	for after := int64(0); ; {
 		rows, err := tx.Query(ctx, `
@@ -102,7 +101,7 @@ func (s *Store) takeOutFailures(ctx context.Context, tx pgx.Tx, id string, only 
 	}
 }
 
-// appendTask appends a task that is behind all of the spans.
+// appendTask appends a task behind all spans.
 func appendTask(spans []jobs.Span, index int64) []jobs.Span {
 	if n := len(spans); n > 0 && spans[n-1].First+int64(spans[n-1].Count) == index {
 		spans[n-1].Count++
@@ -111,21 +110,21 @@ func appendTask(spans []jobs.Span, index int64) []jobs.Span {
 	return append(spans, jobs.Span{First: index, Count: 1})
 }
 
-// A reopening says what the next run of a job has.
+// A reopening describes the next run of a job.
 type reopening struct {
-	chosen       bool        // just the tasks of again; else all without an outcome
+	selected     bool        // only the tasks of again; otherwise all without an outcome
 	again        []jobs.Span // tasks whose failures were taken out
 	keptFailures int64       // failures that stay
 }
 
-// reopen puts the tasks of the next run into the backlog, but for those that
-// were never claimed, and makes the job go on.
+// reopen puts the tasks of the next run into the backlog, except those that were never
+// claimed, and makes the job run again.
 func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) error {
-	if r.chosen && len(r.again) == 0 {
+	if r.selected && len(r.again) == 0 {
 		return fmt.Errorf("the job has no such failed task: %w", jobs.ErrConflict)
 	}
 	var b pgx.Batch
-	if r.chosen {
+	if r.selected {
 		firsts, counts := make([]int64, len(r.again)), make([]int32, len(r.again))
 		for i, span := range r.again {
 			firsts[i], counts[i] = span.First, int32(span.Count)
@@ -142,8 +141,9 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) e
 			) gaps, progress p
 			where p.job_id = $1 and gap < least(next, p.cursor)`, id)
 	}
-	// Tasks that a chosen run leaves out count as cancelled all along, and none of
-	// them may be claimed at the cursor. The rate begins with the first claim.
+	// Tasks that a run of selected tasks leaves out count as cancelled from the start,
+	// and none of them may be claimed at the cursor. The rate begins with the first
+	// claim.
 	var left bool
 	b.Queue(`
 		update progress set ended = false, halt = null, leased = 0, turns = 0,
@@ -151,7 +151,7 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) e
 			cancelled = case when $3 then total - succeeded - $2::bigint - $4::bigint else 0 end,
 			cursor = case when $3 then total else cursor end,
 			older_at = null, newer_at = null, newer_done = succeeded + $2::bigint
-		where job_id = $1 and succeeded < total returning true`, id, r.keptFailures, r.chosen, tasksIn(r.again)).
+		where job_id = $1 and succeeded < total returning true`, id, r.keptFailures, r.selected, tasksIn(r.again)).
 		Query(func(rows pgx.Rows) error {
 			left = rows.Next()
 			rows.Close()
@@ -173,7 +173,7 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) e
 	return nil
 }
 
-// tasksIn is how many tasks spans have.
+// tasksIn returns the number of tasks in spans.
 func tasksIn(spans []jobs.Span) (n int64) {
 	for _, span := range spans {
 		n += int64(span.Count)

@@ -12,15 +12,15 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// Bounds of what a report is made from. What a job has beyond them is not seen:
-// only jobs of many millions of tasks have so many, with chunks of one.
+// Bounds of what a report reads. It ignores rows beyond them: only jobs of many
+// millions of tasks in chunks of one have so many.
 const (
 	maxReportChunks = 5_000_000
 	maxReportBlocks = 5_000_000
 )
 
-// Report says how well a job's tasks were spread. It reads when chunks ran and
-// how long tasks took, row by row, and holds neither.
+// Report makes the speed-up report of a job's newest run. It reads the times of chunks
+// and the durations of tasks row by row, without holding them.
 func (s *Store) Report(ctx context.Context, job *jobs.Job) (*insight.Report, error) {
 	p := job.EffectivePolicy
 	facts := insight.ReportFacts{
@@ -99,8 +99,8 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (la
 	return r, wrap("read chunks", err)
 }
 
-// coresOf is how many cores a run had: those that its processes were pinned to,
-// else all of its nodes.
+// coresOf returns how many cores a run had: those that its processes were pinned to,
+// otherwise all of its nodes.
 func (s *Store) coresOf(ctx context.Context, r lanes, perProcess int) (int, error) {
 	nodes := make([][16]byte, 0, len(r.nodes))
 	for node := range r.nodes {
@@ -122,8 +122,8 @@ func (s *Store) coresOf(ctx context.Context, r lanes, perProcess int) (int, erro
 	return sum, wrap("read nodes", err)
 }
 
-// durations adds the durations of the outcomes of a job's newest run, and returns how many bytes their outputs have. Outputs are
-// not read.
+// durations adds the durations of the outcomes of a job's newest run and returns the
+// bytes of their outputs, which it does not read.
 func (s *Store) durations(ctx context.Context, job *jobs.Job, into *insight.Durations) (outputs int64, err error) {
 	rows, err := s.Pool.Query(ctx, `
 		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id > $2 limit $3`, job.ID, job.Earlier.LastChunk, maxReportBlocks)
@@ -141,8 +141,8 @@ func (s *Store) durations(ctx context.Context, job *jobs.Job, into *insight.Dura
 	return outputs, wrap("read durations", err)
 }
 
-// mostLanes is how many lanes a job had at once at most; 0 where that may have
-// changed with its queue.
+// mostLanes returns how many lanes a job may have had at once; 0 if its queue may have
+// changed that.
 func mostLanes(job *jobs.Job) int {
 	if n := job.Policy.Processes; n != nil {
 		return *n

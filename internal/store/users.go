@@ -15,8 +15,8 @@ import (
 // SessionLength is how long a browser stays signed in.
 const SessionLength = 30 * 24 * time.Hour
 
-// NewSecret is a fresh secret of 26 characters and 130 random bits: long enough
-// that its SHA-256 is safe to keep.
+// NewSecret returns a fresh secret of 26 characters and 130 random bits: long enough
+// that its SHA-256 is safe to store.
 func NewSecret() string { return rand.Text() }
 
 func hash(secret string) []byte {
@@ -24,8 +24,8 @@ func hash(secret string) []byte {
 	return sum[:]
 }
 
-// EnsureAdmin makes sure that the user admin exists and that token signs in as
-// admin. An earlier token of the same name does so no longer.
+// EnsureAdmin creates the user admin unless it exists, and makes token sign in as
+// admin in place of an earlier token of the same name.
 func (s *Store) EnsureAdmin(ctx context.Context, name, token string) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
 		var id string
@@ -45,12 +45,13 @@ func (s *Store) EnsureAdmin(ctx context.Context, name, token string) error {
 	})
 }
 
-// UserByToken is the user whose token it is, or ErrNotFound.
+// UserByToken reads the user with the token. It returns ErrNotFound when there is none.
 func (s *Store) UserByToken(ctx context.Context, token string) (*jobs.User, error) {
 	return s.user(ctx, `select u.id, u.name, u.role from tokens t join users u on u.id = t.user_id where t.hash = $1`, hash(token))
 }
 
-// UserBySession is the user who is signed in with a session, or ErrNotFound.
+// UserBySession reads the user who is signed in with a session. It returns ErrNotFound
+// when there is none.
 func (s *Store) UserBySession(ctx context.Context, session string) (*jobs.User, error) {
 	return s.user(ctx, `
 		select u.id, u.name, u.role from sessions s join users u on u.id = s.user_id
@@ -66,22 +67,22 @@ func (s *Store) user(ctx context.Context, sql string, args ...any) (*jobs.User, 
 	return &u, nil
 }
 
-// A Credential is what someone is let in by. It is comparable.
+// A Credential is the hash of a token or session. It is comparable.
 type Credential struct {
 	Session bool // a browser's session; else a token
 	hash    [sha256.Size]byte
 }
 
-// NewCredential is that of a secret.
+// NewCredential returns the credential of a secret.
 func NewCredential(secret string, session bool) Credential {
 	return Credential{session, sha256.Sum256([]byte(secret))}
 }
 
-// MaxCredentials is how many UsersBy looks for at once.
+// MaxCredentials bounds one call of UsersBy.
 const MaxCredentials = 1000
 
-// UsersBy finds whose credentials these are. Those that are not valid, or not
-// any more, are missing in the answer.
+// UsersBy reads the users with the credentials. Invalid and expired ones are missing in
+// the answer.
 func (s *Store) UsersBy(ctx context.Context, credentials []Credential) (map[Credential]jobs.User, error) {
 	if len(credentials) > MaxCredentials {
 		return nil, fmt.Errorf("read users: %d credentials, at most %d are looked for at once", len(credentials), MaxCredentials)

@@ -10,19 +10,19 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// Bounds of what is looked at to say why a job waits. Positions beyond are only
-// known to be beyond: to walk 100,000 turns would take the tenth of a second.
+// Bounds of what is read to explain why a job waits. Positions beyond them are
+// unknown: reading 100,000 turns would take a tenth of a second.
 const (
-	lineSeen    = 5000   // turns of a queue's line
+	lineSeen    = 5000   // turns of a queue
 	placesSeen  = 1000   // of each queue's, for lists of jobs
-	backlogSeen = 10_000 // pieces of a job's backlog
-	rivalsSeen  = 100    // other jobs of which the rest is looked at
-	inHandSeen  = 20_000 // chunks and turns in hand
+	backlogSeen = 10_000 // spans of a job's backlog
+	rivalsSeen  = 100    // other jobs that are read in full
+	leasedSeen  = 20_000 // leased chunks and running turns
 )
 
-// Waiting says why a job waits or has fewer processes than it may have, as of
-// now; nil where nothing holds it back. It asks the database only where the job
-// itself does not say so, and once.
+// Waiting returns why a job waits now or has fewer processes than it may have; nil if
+// nothing limits it. It reads, in one round trip, only if the job itself does not
+// answer that.
 func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, error) {
 	if !job.Unexplained() {
 		return job.Waiting, nil
@@ -42,7 +42,7 @@ func (s *Store) Waiting(ctx context.Context, job *jobs.Job) (*jobs.Waiting, erro
 	return f.Waiting(), nil
 }
 
-// addWaitQueues reads the queue of that name, or every one where it is empty.
+// addWaitQueues reads the queue with the name, or every queue if it is empty.
 func addWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 	b.Queue(`
 		select q.name, q.per_core, q.pinned, q.max_processes, `+paused+`, q.deleted
@@ -58,7 +58,7 @@ func addWaitQueues(b *pgx.Batch, name string, found func(insight.WaitQueue)) {
 		})
 }
 
-// addWaitNodes reads the nodes that live and run tasks.
+// addWaitNodes reads the living nodes that run tasks.
 func addWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
 	b.Queue(`
 		select host, cores, serves, draining, coalesce((status->>'low_memory')::boolean, false),
@@ -76,7 +76,7 @@ func addWaitNodes(b *pgx.Batch, into *[]insight.WaitNode) {
 		})
 }
 
-// addTasks reads which of the job's tasks could run, and in how many processes.
+// addTasks reads which of the job's tasks can run, and in how many processes.
 func addTasks(b *pgx.Batch, f *insight.WaitFacts) {
 	b.Queue(`
 		with b as (
@@ -105,12 +105,12 @@ func addTasks(b *pgx.Batch, f *insight.WaitFacts) {
 		})
 }
 
-// lineSQL finds a job's place among the turns of its queue. Turns are fetched in
-// the order of priority, scheduled_at and id; one that was fetched and has no
-// chunk in hand waits for a slot, before all that are still in River's line.
+// lineSQL finds a job's place among the turns of its queue. Turns are fetched in the
+// order of priority, scheduled_at and id. A fetched turn without a leased chunk waits
+// for a slot, before all turns that are still in River's queue.
 //
 // $1 is the job, $2 its queue, $3 its priority, $4 whether it has started, $5
-// lineSeen, $6 inHandSeen and $7 rivalsSeen.
+// lineSeen, $6 leasedSeen and $7 rivalsSeen.
 var lineSQL = `
 with held as materialized (
 	select job_id, node_id, lane, min(leased_at) as since
@@ -165,10 +165,10 @@ from all_in_all a left join lateral (
 	join jobs j on j.id = r.job::uuid join progress p on p.job_id = j.id
 ) r on true`
 
-// addLine reads the line of the job's queue and where the job stands in it.
+// addLine reads the turns of the job's queue and the job's place among them.
 func addLine(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
-	b.Queue(lineSQL, job.ID, job.Queue, job.Priority, job.StartedAt != nil, lineSeen, inHandSeen, rivalsSeen).
+	b.Queue(lineSQL, job.ID, job.Queue, job.Priority, job.StartedAt != nil, lineSeen, leasedSeen, rivalsSeen).
 		Query(func(rows pgx.Rows) error {
 			l := f.Line
 			var urgent *bool
@@ -189,8 +189,8 @@ func addLine(b *pgx.Batch, f *insight.WaitFacts) {
 		})
 }
 
-// addFailing reads the job's turns that failed on their node's account. Those
-// that are being tried again just now are known by their errors.
+// addFailing reads the job's turns that failed because of their node. Turns that
+// are running again are recognised by their errors.
 func addFailing(b *pgx.Batch, f *insight.WaitFacts) {
 	job := f.Job
 	b.Queue(turnsFailing, job.ID, job.Queue, lineSeen, job.Priority).
@@ -209,8 +209,8 @@ func addFailing(b *pgx.Batch, f *insight.WaitFacts) {
 		})
 }
 
-// Lines is what holds jobs back as far as it is known without a look at each of
-// them: their queues and nodes, and the head of each queue's line.
+// Lines is what may limit jobs, as far as it is known without reading each of them:
+// queues, nodes, and the first turns of each queue.
 type Lines struct {
 	At     time.Time // when it was read, by this process's clock
 	queues map[string]insight.WaitQueue
@@ -218,7 +218,7 @@ type Lines struct {
 	places map[string]int64 // of jobs in their queues' lines, from 1
 }
 
-// Lines reads what holds jobs back.
+// Lines reads Lines.
 func (s *Store) Lines(ctx context.Context) (*Lines, error) {
 	l := &Lines{At: time.Now(), queues: make(map[string]insight.WaitQueue), places: make(map[string]int64)}
 	var b pgx.Batch
@@ -234,7 +234,7 @@ func (s *Store) Lines(ctx context.Context) (*Lines, error) {
 			(select 1, t.* from (`+turnsInLine(`q.name`, `$1`)+`) t)
 		) r
 		where r.part = 1 or r.job not in (select job from held)
-		order by q.name, r.part, r.priority, r.scheduled_at, r.id limit $2`, placesSeen, inHandSeen).
+		order by q.name, r.part, r.priority, r.scheduled_at, r.id limit $2`, placesSeen, leasedSeen).
 		Query(func(rows pgx.Rows) error {
 			var queue, job, last string
 			var place int64
@@ -256,8 +256,8 @@ func (s *Store) Lines(ctx context.Context) (*Lines, error) {
 	return l, nil
 }
 
-// Why is what holds the job back by what l knows, or nil. With place it tells
-// also of its place in line.
+// Why returns what limits the job by what l knows, or nil. With place it includes the
+// job's place in its queue.
 func (l *Lines) Why(j *jobs.Job, place bool) *jobs.Waiting {
 	if !j.Unexplained() {
 		return j.Waiting
