@@ -9,20 +9,20 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// Durations is the distribution of task times. It counts them by their code of
-// 16 bits, so that its memory does not grow with their number.
+// Durations is the distribution of task times. It counts them by 16-bit code, so
+// its memory is constant.
 type Durations struct {
 	counts []int64 // by code
 	n      int64
 	top    uint16 // the largest code,
-	index  int64  // and the first task that has it
+	index  int64  // and the first task with it
 }
 
-// NewDurations is an empty distribution.
+// NewDurations returns an empty distribution.
 func NewDurations() *Durations { return &Durations{counts: make([]int64, math.MaxUint16+1)} }
 
-// Add takes the durations of a Run whose first task is first. A code of 0 says
-// that a duration is not known.
+// Add adds the durations of outcomes whose first task is first. A code of 0 is an
+// unknown duration.
 func (d *Durations) Add(first int64, durations []byte) {
 	for i := 0; i+1 < len(durations); i += 2 {
 		code := binary.LittleEndian.Uint16(durations[i:])
@@ -58,8 +58,8 @@ func (d *Durations) times() TaskTimes {
 	return t
 }
 
-// quantile is the nearest rank: the smallest value in nanoseconds that a share q
-// of all does not exceed.
+// quantile returns the nearest rank: the smallest value in nanoseconds that a
+// share q of all does not exceed.
 func (d *Durations) quantile(q float64) float64 {
 	rank := int64(math.Ceil(q * float64(d.n)))
 	seen := int64(0)
@@ -71,22 +71,22 @@ func (d *Durations) quantile(q float64) float64 {
 	return float64(outcomes.DecodeDuration(d.top))
 }
 
-// A Bin is the tasks that took from FromMS to below ToMS.
+// A Bin counts the tasks that took from FromMS to below ToMS.
 type Bin struct {
 	FromMS float64 `json:"from_ms"`
 	ToMS   float64 `json:"to_ms"`
 	Count  int64   `json:"count"`
 }
 
-// maxBins is how many bins a histogram has at most.
+// maxBins is the most bins of a histogram.
 const maxBins = 30
 
-// steps divide a decade into bins whose borders people can read: the third
+// steps divide a decade into bins with round borders: the third
 // rounding of the series R 10 of ISO 497, 1-2-5, and powers of ten.
 var steps = [][]float64{{1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8}, {1, 2, 5}, {1}}
 
-// histogram counts the durations in bins that follow each other: the finest
-// steps of which maxBins are enough.
+// histogram returns the durations in adjacent bins, with the finest steps that need
+// at most maxBins.
 func (d *Durations) histogram() []Bin {
 	bins := []Bin{}
 	if d.n == 0 {
@@ -121,13 +121,13 @@ func (d *Durations) histogram() []Bin {
 	return bins
 }
 
-// bordersAround are borders in nanoseconds, from the last one that is no more
-// than least to the first that is more than most.
+// bordersAround returns borders in nanoseconds, from the last one up to least to
+// the first above most.
 func bordersAround(least, most float64, step []float64) []float64 {
 	var borders []float64
 	for decade := int(math.Floor(math.Log10(max(least, 1)))); ; decade++ {
 		for _, mantissa := range step {
-			// The number that is written so, which the product need not be.
+			// Parsed, because the product may differ from the written number.
 			border, _ := strconv.ParseFloat(strconv.FormatFloat(mantissa, 'g', -1, 64)+"e"+strconv.Itoa(decade), 64)
 			if border <= least {
 				borders = borders[:0]

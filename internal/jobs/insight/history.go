@@ -8,14 +8,14 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// What is kept of the past of queues and nodes.
+// Resolution and length of the history.
 const (
 	SampleEvery = 5 * time.Second
 	HistoryKept = time.Hour
 
 	historyStep = 30 * time.Second
 	coarseStep  = 5 * time.Minute
-	// rateOver is the time over which the present rate is measured.
+	// rateOver is the time over which the rate is measured.
 	rateOver = 3 * SampleEvery
 )
 
@@ -24,8 +24,8 @@ type QueueSample struct {
 	Queue, Node       string
 	At                time.Time // its end
 	Succeeded, Failed int64     // tasks with a final outcome
-	Waits             ClassSpan // turns by their wait for a slot
-	Runs              ClassSpan // runs of tasks by the time they took
+	Waits             ClassSpan // waits of turns for a slot
+	Runs              ClassSpan // times of runs of tasks
 }
 
 // A NodeSample is what a node's cores and memory did in SampleEvery.
@@ -34,40 +34,40 @@ type NodeSample struct {
 	At                  time.Time // its end
 	User, System, Other float64   // percent of the time of all cores
 	Cores               []int16   // their numbers
-	Busy                []int16   // percent of the time of each of them
+	Busy                []int16   // percent of the time of each
 	Load                float64
 	Memory              int64 // bytes in use
 }
 
-// A QueueHistory is what was done in a queue in the last hour.
+// A QueueHistory is the last hour of a queue.
 type QueueHistory struct {
-	StepSeconds float64      `json:"step_seconds" doc:"Of each point."`
-	Points      []QueuePoint `json:"points" nullable:"false" doc:"Oldest first, without gaps; the last one is not over yet."`
-	Rate        float64      `json:"rate" doc:"Tasks a second with a final outcome, over the last 15 seconds."`
+	StepSeconds float64      `json:"step_seconds" doc:"Length of a point."`
+	Points      []QueuePoint `json:"points" nullable:"false" doc:"Oldest first, without gaps; the last one is incomplete."`
+	Rate        float64      `json:"rate" doc:"Tasks per second with a final outcome, over the last 15 seconds."`
 	Succeeded   int64        `json:"succeeded"`
 	Failed      int64        `json:"failed"`
-	Wait        *Quantiles   `json:"wait,omitempty" doc:"Of turns for a slot, over the hour; to within 19 %. Left out where there was none."`
-	Run         *Quantiles   `json:"run,omitempty" doc:"Time that runs of tasks took, those that are tried again included; to within 19 %."`
+	Wait        *Quantiles   `json:"wait,omitempty" doc:"Waits of turns for a slot, over the hour, to within 19 %; absent where no turn waited."`
+	Run         *Quantiles   `json:"run,omitempty" doc:"Times of runs of tasks, retried ones included, to within 19 %."`
 
 	// Coarse are points of five minutes.
 	Coarse []QueuePoint `json:"-"`
 }
 
-// A QueuePoint is what was done in a queue in one step of time.
+// A QueuePoint is one step of a queue's history.
 type QueuePoint struct {
-	At        jobs.Time  `json:"at" format:"date-time" doc:"Its beginning."`
+	At        jobs.Time  `json:"at" format:"date-time" doc:"Its start."`
 	Succeeded int64      `json:"succeeded" doc:"Tasks."`
-	Failed    int64      `json:"failed" doc:"Tasks that failed for good."`
+	Failed    int64      `json:"failed" doc:"Tasks that failed in their last attempt."`
 	Wait      *Quantiles `json:"wait,omitempty"`
 	Run       *Quantiles `json:"run,omitempty"`
 }
 
-// A NodeHistory is what a node did in the last hour.
+// A NodeHistory is the last hour of a node.
 type NodeHistory struct {
-	StepSeconds float64     `json:"step_seconds" doc:"Of each point."`
+	StepSeconds float64     `json:"step_seconds" doc:"Length of a point."`
 	To          jobs.Time   `json:"to" format:"date-time" doc:"The end of the hour."`
-	Points      []NodePoint `json:"points" nullable:"false" doc:"Oldest first; the last one is not over yet. Steps without a sample are left out."`
-	Cores       []int       `json:"cores" nullable:"false" doc:"The cores' numbers, in the order of each point's busy_percent."`
+	Points      []NodePoint `json:"points" nullable:"false" doc:"Oldest first; the last one is incomplete. Steps without a sample are absent."`
+	Cores       []int       `json:"cores" nullable:"false" doc:"Numbers of the cores, in the order of busy_percent."`
 
 	// Coarse are points of five minutes.
 	Coarse []NodePoint `json:"-"`
@@ -75,25 +75,25 @@ type NodeHistory struct {
 
 // A NodePoint is the mean of a node's samples in one step of time.
 type NodePoint struct {
-	At     jobs.Time `json:"at" format:"date-time" doc:"Its beginning."`
-	User   float64   `json:"user_percent" doc:"Of the time of all cores, in user mode."`
-	System float64   `json:"system_percent" doc:"In the kernel."`
-	Other  float64   `json:"other_percent" doc:"Otherwise busy."`
-	Busy   []int     `json:"busy_percent" nullable:"false" doc:"Of each core's time."`
+	At     jobs.Time `json:"at" format:"date-time" doc:"Its start."`
+	User   float64   `json:"user_percent" doc:"Share of the time of all cores in user mode."`
+	System float64   `json:"system_percent" doc:"The same in the kernel."`
+	Other  float64   `json:"other_percent" doc:"The same for other busy time."`
+	Busy   []int     `json:"busy_percent" nullable:"false" doc:"Busy share of each core's time."`
 	Load   float64   `json:"load"`
 	Memory int64     `json:"memory_bytes" doc:"In use."`
 }
 
-// A sampleKey tells samples of a series apart.
+// A sampleKey identifies a sample within a series.
 type sampleKey struct {
 	node string
 	at   time.Time
 }
 
-// seenSamples are samples that may be read again.
+// seenSamples are samples that a later read may return again.
 type seenSamples map[sampleKey]struct{}
 
-// add reports whether a sample was not seen before.
+// add reports whether a sample is new.
 func (s seenSamples) add(node string, at time.Time) bool {
 	key := sampleKey{node, at}
 	if _, known := s[key]; known {
@@ -111,10 +111,10 @@ func (s seenSamples) forget(before time.Time) {
 	}
 }
 
-// step is the number of the step that a moment is in.
+// step returns the number of the step that contains a moment.
 func step(at time.Time, of time.Duration) int64 { return at.UnixNano() / int64(of) }
 
-// A QueueSeries adds the samples of one queue up. The zero value has none.
+// A QueueSeries sums up the samples of one queue. The zero value is empty.
 type QueueSeries struct {
 	steps  map[int64]*queueStep
 	recent []QueueSample
@@ -124,7 +124,7 @@ type QueueSeries struct {
 type queueStep struct {
 	succeeded, failed int64
 	waits, runs       TimeClasses
-	point             *QueuePoint // made of the above; nil when they have changed
+	point             *QueuePoint // cached; nil when the fields above have changed
 }
 
 func (s *queueStep) add(o *queueStep) {
@@ -134,7 +134,7 @@ func (s *queueStep) add(o *queueStep) {
 	s.runs.AddAll(&o.runs)
 }
 
-// Add adds samples; those that it has already do not count again.
+// Add adds samples, each once however often it is passed.
 func (s *QueueSeries) Add(samples ...QueueSample) {
 	if s.steps == nil {
 		s.steps, s.seen = make(map[int64]*queueStep), make(seenSamples)
@@ -158,8 +158,8 @@ func (s *QueueSeries) Add(samples ...QueueSample) {
 	}
 }
 
-// History is the hour before now, by the clock of the samples. What is older is
-// forgotten, and that of the last minute is known again when it is added again.
+// History returns the hour before now, by the clock of the samples. It drops older
+// samples; Add recognises samples of the last minute only.
 func (s *QueueSeries) History(now time.Time) QueueHistory {
 	last := step(now, historyStep)
 	first := last - int64(HistoryKept/historyStep) + 1
@@ -178,7 +178,7 @@ func (s *QueueSeries) History(now time.Time) QueueHistory {
 	at := step(stepTime(first, historyStep), coarseStep)
 	for n := first; n <= last; n++ {
 		if now := step(stepTime(n, historyStep), coarseStep); now != at {
-			h.Coarse = append(h.Coarse, coarse.tell(at, coarseStep))
+			h.Coarse = append(h.Coarse, coarse.toPoint(at, coarseStep))
 			at, coarse = now, queueStep{}
 		}
 		b := s.steps[n]
@@ -187,26 +187,26 @@ func (s *QueueSeries) History(now time.Time) QueueHistory {
 			continue
 		}
 		if b.point == nil {
-			p := b.tell(n, historyStep)
+			p := b.toPoint(n, historyStep)
 			b.point = &p
 		}
 		h.Points = append(h.Points, *b.point)
 		coarse.add(b)
 		hour.add(b)
 	}
-	h.Coarse = append(h.Coarse, coarse.tell(at, coarseStep))
-	all := hour.tell(last, historyStep)
+	h.Coarse = append(h.Coarse, coarse.toPoint(at, coarseStep))
+	all := hour.toPoint(last, historyStep)
 	h.Succeeded, h.Failed, h.Wait, h.Run = all.Succeeded, all.Failed, all.Wait, all.Run
 	return h
 }
 
 func stepTime(n int64, of time.Duration) time.Time { return time.Unix(0, n*int64(of)).UTC() }
 
-func (s *queueStep) tell(n int64, of time.Duration) QueuePoint {
+func (s *queueStep) toPoint(n int64, of time.Duration) QueuePoint {
 	return QueuePoint{At: jobs.Time{Time: stepTime(n, of)}, Succeeded: s.succeeded, Failed: s.failed, Wait: s.waits.Quantiles(), Run: s.runs.Quantiles()}
 }
 
-// A NodeSeries averages the samples of one node. The zero value has none.
+// A NodeSeries averages the samples of one node. The zero value is empty.
 type NodeSeries struct {
 	steps map[int64]*nodeStep
 	seen  seenSamples
@@ -220,7 +220,7 @@ type nodeStep struct {
 	busy                      []float64
 }
 
-// Add adds samples; those that it has already do not count again.
+// Add adds samples, each once however often it is passed.
 func (s *NodeSeries) Add(samples ...NodeSample) {
 	if s.steps == nil {
 		s.steps, s.seen = make(map[int64]*nodeStep), make(seenSamples)
@@ -250,7 +250,7 @@ func (s *NodeSeries) Add(samples ...NodeSample) {
 	}
 }
 
-// History is as [QueueSeries.History].
+// History returns the hour before now, as [QueueSeries.History].
 func (s *NodeSeries) History(now time.Time) NodeHistory {
 	last := step(now, historyStep)
 	first := last - int64(HistoryKept/historyStep) + 1
@@ -268,11 +268,11 @@ func (s *NodeSeries) History(now time.Time) NodeHistory {
 	at := step(stepTime(first, historyStep), coarseStep)
 	for n := first; n <= last; n++ {
 		if now := step(stepTime(n, historyStep), coarseStep); now != at {
-			h.Coarse = coarse.tell(h.Coarse, at, coarseStep)
+			h.Coarse = coarse.appendMean(h.Coarse, at, coarseStep)
 			at, coarse = now, nodeStep{}
 		}
 		if b := s.steps[n]; b != nil {
-			h.Points = b.tell(h.Points, n, historyStep)
+			h.Points = b.appendMean(h.Points, n, historyStep)
 			coarse.samples += b.samples
 			coarse.user += b.user
 			coarse.system += b.system
@@ -281,12 +281,12 @@ func (s *NodeSeries) History(now time.Time) NodeHistory {
 			coarse.memory += b.memory
 		}
 	}
-	h.Coarse = coarse.tell(h.Coarse, at, coarseStep)
+	h.Coarse = coarse.appendMean(h.Coarse, at, coarseStep)
 	return h
 }
 
-// tell appends the mean to points, if there is one.
-func (s *nodeStep) tell(points []NodePoint, n int64, of time.Duration) []NodePoint {
+// appendMean appends the mean to points, if it has samples.
+func (s *nodeStep) appendMean(points []NodePoint, n int64, of time.Duration) []NodePoint {
 	if s.samples == 0 {
 		return points
 	}

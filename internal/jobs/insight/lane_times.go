@@ -10,55 +10,55 @@ type ChunkTime struct {
 	Lane   int
 	First  int64
 	Count  int
-	InHand bool // it has not ended: of what follows, only Leased and Waited are known
+	InHand bool // it has not ended: of the fields below only Leased and Waited are known
 
 	Leased, Started, Finished   time.Duration
-	Waited                      time.Duration // of its turn for a slot; positive only on a turn's first chunk
+	Waited                      time.Duration // of its turn for a slot; positive only on the first chunk of a turn
 	User, System, Tasks, Moving time.Duration
 	PeakMemory                  int64 // bytes
 }
 
-// LaneTimes adds up what a job's lanes did. Its memory does not grow with the
+// LaneTimes sums up the times of a job's lanes. Its memory does not grow with the
 // number of chunks.
 //
-// A lane runs from the first claim of a turn to the end of the turn's last
-// chunk. When fewer lanes run than did at most, the others wait for a slot, as
-// far as turns stood in the line; after the last claim there is nothing left for
-// them; else the job was paused, or had nothing to claim.
+// A lane runs from the first claim of a turn to the end of the turn's last chunk.
+// While fewer lanes run than the most at once, the others wait for a slot, as far
+// as turns were in line. After the last claim nothing is left for them. Else the
+// job was paused or had nothing to claim.
 type LaneTimes struct {
 	wall   time.Duration
 	lanes  map[int][]*track
-	change [samples + 1]int32 // of the number of lanes that run, from one moment to the next
+	change [samples + 1]int32 // of the number of running lanes, from one sample to the next
 
 	chunks        int64
 	user, system  time.Duration
 	tasks, moving time.Duration
 	waited        time.Duration
-	ran, inHand   time.Duration // of all lanes; inHand is with chunks that have not ended
+	ran, inHand   time.Duration // of all lanes; inHand includes chunks that have not ended
 	starting      time.Duration // from the claim of a turn's first chunk to its first task
 	lastClaim     time.Duration
 	peakMemory    int64
-	alone         time.Duration // longest that a chunk of one task is in hand,
+	alone         time.Duration // longest time of a running chunk of one task,
 	aloneIndex    int64         // and that task
 }
 
-// samples is at how many moments of a job its lanes are counted.
+// samples is the number of moments at which a job's lanes are counted.
 const samples = 1024
 
-// A track is what is known of one lane. Two turns may carry the same number at
-// the same time, as numbers are given again: each of them has a track of its own.
+// A track holds the times of one lane. Numbers of lanes are reused, so two turns may
+// have the same number at the same time: each has its own track.
 type track struct {
 	until time.Duration
 	last  ChunkTime
 	ran   time.Duration // with its last chunk
 }
 
-// NewLaneTimes begins with a job that has run for wall.
+// NewLaneTimes returns empty times for a job that has run for wall.
 func NewLaneTimes(wall time.Duration) *LaneTimes {
 	return &LaneTimes{wall: max(wall, 0), lanes: make(map[int][]*track)}
 }
 
-// Add takes the next chunk, in the order of their claims.
+// Add adds the next chunk, in the order of the claims.
 func (l *LaneTimes) Add(c ChunkTime) {
 	within := func(d time.Duration) time.Duration { return min(max(d, 0), l.wall) }
 	c.Leased, c.Started, c.Finished = within(c.Leased), within(c.Started), within(c.Finished)
@@ -95,9 +95,9 @@ func (l *LaneTimes) Add(c ChunkTime) {
 	l.peakMemory = max(l.peakMemory, c.PeakMemory)
 }
 
-// track finds the lane that ran a chunk: for the first one of a turn a lane of
-// that number whose turn is over, for another one the lane of its turn. Where
-// several might be meant it does not matter much which one is taken.
+// track returns the track of the lane that ran a chunk: for the first chunk of a
+// turn one of that number whose turn is over, for another chunk the one of its
+// turn. Where several fit, the choice hardly changes the sums.
 func (l *LaneTimes) track(c ChunkTime) (t *track, fresh bool) {
 	near := func(t *track) time.Duration { return (c.Leased - t.until).Abs() }
 	for _, other := range l.lanes[c.Lane] {
@@ -116,8 +116,8 @@ func (l *LaneTimes) track(c ChunkTime) (t *track, fresh bool) {
 	return t, true
 }
 
-// moment is the first sample at or after d. Sample i is in the middle of the
-// i-th part of the job.
+// moment returns the first sample at or after d. Sample i is the middle of the i-th
+// part of the job.
 func (l *LaneTimes) moment(d time.Duration) int {
 	if l.wall == 0 {
 		return 0
@@ -125,7 +125,7 @@ func (l *LaneTimes) moment(d time.Duration) int {
 	return int(math.Ceil(float64(d)/float64(l.wall)*samples - 0.5))
 }
 
-// atOnce is the most lanes that ran at the same moment.
+// atOnce returns the most lanes that ran at the same moment.
 func (l *LaneTimes) atOnce() int {
 	most, n := int32(0), int32(0)
 	for _, change := range l.change {
@@ -135,8 +135,8 @@ func (l *LaneTimes) atOnce() int {
 	return int(most)
 }
 
-// tail is how much time the lanes, of which so many could run, were idle for
-// after the last claim, and how long there was one that was.
+// tail returns how long lanes were idle after the last claim, of as many as could
+// run: idle summed over them, dry while any was.
 func (l *LaneTimes) tail(lanes int) (idle, dry time.Duration) {
 	each := l.wall / samples
 	n := 0
@@ -150,7 +150,7 @@ func (l *LaneTimes) tail(lanes int) (idle, dry time.Duration) {
 	return idle, dry
 }
 
-// lineSoFar is how long lanes that do not run now have not.
+// lineSoFar returns how long lanes have not run that do not run now.
 func (l *LaneTimes) lineSoFar() time.Duration {
 	sum := time.Duration(0)
 	for _, tracks := range l.lanes {
@@ -161,9 +161,9 @@ func (l *LaneTimes) lineSoFar() time.Duration {
 	return sum
 }
 
-// threadsIdle is how long threads, of which each lane has so many, found nothing
-// left to do in the chunks that were running at the last claim or later. It
-// cannot be longer than the longest task: that ends, too.
+// threadsIdle returns how long threads, so many per lane, had nothing left to do in
+// the chunks that ran at the last claim or later. It is bounded by the longest
+// task, after which its chunk ends.
 func (l *LaneTimes) threadsIdle(threads, longest float64) (seconds float64) {
 	for _, tracks := range l.lanes {
 		for _, t := range tracks {
@@ -176,8 +176,8 @@ func (l *LaneTimes) threadsIdle(threads, longest float64) (seconds float64) {
 	return seconds
 }
 
-// endsWith reports whether a lane's last chunk has the task, and ended no sooner
-// than so much before the last of all.
+// endsWith reports whether the task is in the last chunk of a lane that ended at
+// most that time before the last lane.
 func (l *LaneTimes) endsWith(index int64, before time.Duration) bool {
 	var latest, ended time.Duration
 	found := false

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A Report says how well a job's tasks were spread, and what that was bound by.
+// A Report is the speed-up report: how well a job's tasks were spread, and what
+// bounded the speed-up.
 // Speed-up and efficiency are those of Eager, Zahorjan and Lazowska, "Speedup
 // versus efficiency in parallel systems" (IEEE Transactions on Computers 38(3),
 // 1989), S = T₁/Tₚ and E = S/p, where the sum of the tasks' own wall time stands
@@ -13,48 +14,47 @@ import (
 // the interpreter lock, a core, a disk) make S look better than it is; the
 // verdict looks at CPU time for that.
 type Report struct {
-	Ended         bool    `json:"ended" doc:"false: what is known so far."`
-	WallSeconds   float64 `json:"wall_seconds" doc:"From the first claim to the end, or to now, in one run of the job, as all that follows."`
-	UserSeconds   float64 `json:"user_seconds" doc:"CPU time of its processes in user mode, starting them included."`
+	Ended         bool    `json:"ended" doc:"false: figures so far."`
+	WallSeconds   float64 `json:"wall_seconds" doc:"From the first claim to the end, or to now. This and all figures are of one run of the job."`
+	UserSeconds   float64 `json:"user_seconds" doc:"CPU time of its processes in user mode, their start included."`
 	SystemSeconds float64 `json:"system_seconds" doc:"CPU time of its processes in the kernel."`
-	TaskSeconds   float64 `json:"task_seconds" doc:"Wall time of all tasks added up: what one after the other would take. Every attempt counts; of tasks in hand, the time so far. At most at_once × wall_seconds."`
-	SpeedUp       float64 `json:"speed_up" doc:"task_seconds / wall_seconds: tasks in hand at once, on average."`
-	Efficiency    float64 `json:"efficiency" doc:"speed_up / at_once, so at most 1: every place had a task in hand all the time."`
-	IdealSeconds  float64 `json:"ideal_seconds" doc:"No schedule on at_once places is shorter: the longest task, or task_seconds / at_once where that is more."`
-	AtOnce        int     `json:"at_once" doc:"Places for tasks: lanes × threads, but no more than there are tasks."`
-	Lanes         int     `json:"lanes" doc:"The most that ran at the same moment."`
-	Threads       int     `json:"threads" doc:"Tasks at once in a process, by the policy."`
+	TaskSeconds   float64 `json:"task_seconds" doc:"Sum of the wall time of all tasks: the time of a serial run. Every attempt counts; of running tasks, the time so far. At most at_once × wall_seconds."`
+	SpeedUp       float64 `json:"speed_up" doc:"task_seconds / wall_seconds: tasks at once, on average."`
+	Efficiency    float64 `json:"efficiency" doc:"speed_up / at_once, at most 1: every place ran a task all the time."`
+	IdealSeconds  float64 `json:"ideal_seconds" doc:"Lower bound for any schedule on at_once places: the longest task, or task_seconds / at_once where that is more."`
+	AtOnce        int     `json:"at_once" doc:"Places for tasks: lanes × threads, at most the number of tasks."`
+	Lanes         int     `json:"lanes" doc:"Most lanes that ran at the same moment."`
+	Threads       int     `json:"threads" doc:"Tasks at once in a process, from the policy."`
 	Chunks        int64   `json:"chunks"`
-	Cores         int     `json:"cores" doc:"Cores that they ran on; in a queue without pinning all cores of their nodes."`
-	CoresBusy     float64 `json:"cores_busy" doc:"CPU time / wall time, at most as many as there are."`
-	Shares        Shares  `json:"shares" doc:"Of at_once × wall_seconds; they add up to 1."`
-	InputBytes    int64   `json:"input_bytes" doc:"As JSON; 0 for a range, and for a retry, which takes only some of them."`
-	OutputBytes   int64   `json:"output_bytes" doc:"As stored: JSON, or packed where they are many numbers."`
-	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most that one process had resident; 0 when it is not known."`
+	Cores         int     `json:"cores" doc:"Cores that the lanes ran on; in a queue without pinning, all cores of their nodes."`
+	CoresBusy     float64 `json:"cores_busy" doc:"CPU time / wall time, at most cores."`
+	Shares        Shares  `json:"shares" doc:"Shares of at_once × wall_seconds; they add up to 1."`
+	InputBytes    int64   `json:"input_bytes" doc:"Size as JSON; 0 for a range, and for a retry, which uses only some inputs."`
+	OutputBytes   int64   `json:"output_bytes" doc:"Size as stored: JSON, or packed numbers."`
+	PeakMemory    int64   `json:"peak_memory_bytes" doc:"Most resident memory of one process; 0 where unknown."`
 
 	Tasks     TaskTimes `json:"tasks"`
-	Longest   *LongTask `json:"longest,omitempty" doc:"Not there before a task has ended."`
-	Histogram []Bin     `json:"histogram" nullable:"false" doc:"Tasks by their wall time, in bins that follow each other on a logarithmic scale."`
+	Longest   *LongTask `json:"longest,omitempty" doc:"Absent before a task has ended."`
+	Histogram []Bin     `json:"histogram" nullable:"false" doc:"Tasks by wall time, in adjacent bins on a logarithmic scale."`
 
-	Verdict       *Verdict `json:"verdict" doc:"null where the reason beside says why."`
+	Verdict       *Verdict `json:"verdict" doc:"null where verdict_reason says why."`
 	VerdictReason string   `json:"verdict_reason" doc:"Why there is no verdict, such as: too short to judge: 10 ms. Else empty."`
 }
 
-// Shares say where the lanes' time went, of as many lanes as ran at once at
-// most. They add up to 1. With several threads a lane's time counts for each.
+// Shares divide the time of the lanes, as many as ran at once at most. They add up
+// to 1. With several threads, a lane's time counts once per thread.
 type Shares struct {
-	Tasks   float64 `json:"tasks" doc:"Inside tasks. What is in hand now counts as such."`
+	Tasks   float64 `json:"tasks" doc:"Inside tasks. Running chunks count as such."`
 	Moving  float64 `json:"moving" doc:"Decoding inputs, encoding and moving outputs, in the lane's process."`
-	Waiting float64 `json:"waiting" doc:"No slot: the lane's turn stood in the queue's line."`
-	Tail    float64 `json:"idle_tail" doc:"Nothing was left for the lane, while others were still at work."`
-	Idle    float64 `json:"idle" doc:"Nothing to claim before that: the job was paused, had no inputs yet, a retry was not due; or a node joined later."`
-	Other   float64 `json:"other" doc:"The rest: processes being started, chunks claimed and recorded, loops between tasks."`
+	Waiting float64 `json:"waiting" doc:"No slot: the lane's turn was in the queue's line."`
+	Tail    float64 `json:"idle_tail" doc:"Nothing was left for the lane while others still worked."`
+	Idle    float64 `json:"idle" doc:"Nothing to claim before that: the job was paused or had no inputs, a retry was not due, or a node joined later."`
+	Other   float64 `json:"other" doc:"The rest: starting processes, claiming and recording chunks, loops between tasks."`
 }
 
-// TaskTimes describe the wall time of the tasks that have ended. Those whose
-// time is not known (their node was lost with them) are left out. Quantiles are
-// the smallest time that so many of the tasks did not exceed, with an error of
-// 0.04 % (see EncodeDuration).
+// TaskTimes describe the wall times of ended tasks, without those whose time is
+// unknown because their node was lost. A quantile is the smallest time that the
+// share of tasks did not exceed, with an error of 0.04 % (see EncodeDuration).
 type TaskTimes struct {
 	Count  int64   `json:"count"`
 	MeanMS float64 `json:"mean_ms"`
@@ -63,7 +63,7 @@ type TaskTimes struct {
 	P99MS  float64 `json:"p99_ms"`
 }
 
-// A LongTask is the task that took longest, the first of equal ones.
+// A LongTask is the longest task, the first of equal ones.
 type LongTask struct {
 	Index       int64   `json:"index"`
 	Seconds     float64 `json:"seconds"`
@@ -71,18 +71,18 @@ type LongTask struct {
 	Running     bool    `json:"running" doc:"It still runs."`
 }
 
-// ReportFacts is what is recorded of a job's run.
+// ReportFacts are the records of a job's run.
 type ReportFacts struct {
 	Ended       bool
 	Wall        time.Duration
 	Total       int64 // tasks of the job
 	Left        bool  // some tasks wait to be claimed
-	Paused      bool  // nothing may be claimed now
+	Paused      bool  // no chunk may be claimed now
 	Threads     int   // tasks at once in a process
 	Interpreter bool  // the tasks of a process share one interpreter
-	FixedChunks bool  // the policy says how large chunks are
-	Cores       int   // that the lanes ran on; 0 where that is not known
-	MostLanes   int   // that the policy allows; 0 where it does not say
+	FixedChunks bool  // the policy sets the chunk size
+	Cores       int   // that the lanes ran on; 0 where unknown
+	MostLanes   int   // that the policy allows; 0 for no limit
 
 	Lanes     *LaneTimes
 	Durations *Durations
@@ -90,7 +90,7 @@ type ReportFacts struct {
 	InputBytes, OutputBytes int64
 }
 
-// Report draws the conclusions from the facts.
+// Report computes the report.
 func (f ReportFacts) Report() *Report {
 	l, d := f.Lanes, f.Durations
 	r := &Report{
@@ -103,15 +103,15 @@ func (f ReportFacts) Report() *Report {
 	if f.Wall <= 0 || l.chunks == 0 {
 		return r
 	}
-	// The most lanes at once are taken from samples, and the average cannot be
-	// more. What it exceeds a whole number by a little is measuring.
+	// The most lanes at once come from samples, and the average cannot exceed them.
+	// A small excess over a whole number is measuring error.
 	average := (l.tasks.Seconds()/float64(r.Threads) + l.inHand.Seconds()) / r.WallSeconds
 	r.Lanes = max(l.atOnce(), int(math.Ceil(average-0.05)), 1)
 	if f.MostLanes > 0 {
 		r.Lanes = min(r.Lanes, f.MostLanes)
 	}
 	r.AtOnce = int(min(int64(r.Lanes*r.Threads), max(f.Total, 1)))
-	// Processes compute before their chunks begin, too.
+	// Processes also compute before their chunks begin.
 	if r.CoresBusy = (r.UserSeconds + r.SystemSeconds) / r.WallSeconds; r.Cores > 0 {
 		r.CoresBusy = min(r.CoresBusy, float64(r.Cores))
 	}
@@ -134,26 +134,26 @@ func (f ReportFacts) Report() *Report {
 	return r
 }
 
-// times are seconds of all places: their sum is all.
+// times are seconds summed over all places.
 type times struct {
 	all, tasks, moving, waiting, tail, idle, other float64
 
-	measured float64       // of tasks, without what is in hand
+	measured float64       // of tasks, without running chunks
 	starting float64       // processes; part of other
 	dry      time.Duration // since the first lane had nothing left
 }
 
-// held is the time in which lanes had a slot, or nothing was left for them.
+// held returns the time in which lanes had a slot, or nothing was left for them.
 func (t times) held() float64 { return t.all - t.waiting - t.idle }
 
-// split says where the time of the lanes went. A lane of several threads has as
-// many places, or as many as there are tasks for.
+// split divides the time of the lanes. A lane has one place per thread, but all
+// lanes have no more places than the job has tasks.
 func (f ReportFacts) split(r *Report) times {
 	l := f.Lanes
 	places := float64(r.AtOnce) / float64(r.Lanes) // a lane
 	t := times{measured: l.tasks.Seconds(), all: r.WallSeconds * float64(r.AtOnce)}
-	// Clocks of several machines, and their errors, must not make more of what was
-	// done than there was time.
+	// Errors of the clocks of several machines must not make the sum of the parts
+	// exceed the time.
 	t.tasks = min(t.measured+l.inHand.Seconds()*places, t.all)
 	t.moving = min(l.moving.Seconds(), t.all-t.tasks)
 	waited := l.waited
@@ -165,11 +165,11 @@ func (f ReportFacts) split(r *Report) times {
 		if long := f.longest(); long != nil {
 			t.tail += l.threadsIdle(places, long.Seconds)
 		}
-	case !f.Paused: // turns that do not run stand in the line
+	case !f.Paused: // turns that do not run are in line
 		waited += l.lineSoFar()
 	}
-	// What was measured counts first, and nothing twice: threads are idle
-	// unevenly where there are few tasks.
+	// Measured time counts first, and nothing twice: with few tasks, threads are
+	// idle unevenly.
 	left := t.all - t.tasks - t.moving
 	take := func(seconds float64) float64 {
 		seconds = min(max(seconds, 0), left)
@@ -185,8 +185,8 @@ func (f ReportFacts) split(r *Report) times {
 	return t
 }
 
-// longest is the longest task that has ended, or one that has been in hand for
-// longer than that and is alone in its chunk.
+// longest returns the longest ended task, or a task that has run for longer and is
+// alone in its chunk.
 func (f ReportFacts) longest() *LongTask {
 	index, took, ok := f.Durations.longest()
 	if !ok {

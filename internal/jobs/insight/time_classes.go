@@ -7,12 +7,12 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// TimeClasses counts durations in classes, four to a doubling: class c has those
-// whose code by [EncodeDuration] is from 256·c to 256·c+255, that is from
-// 2^(c/4)-1 ns to 19 % more.
+// TimeClasses counts durations in classes, four per doubling: class c has codes (see
+// [outcomes.EncodeDuration]) from 256·c to 256·c+255, that is from 2^(c/4)-1 ns to
+// 19 % more.
 type TimeClasses [256]int64
 
-// A ClassSpan is counts of neighbouring classes.
+// A ClassSpan holds the counts of neighbouring classes.
 type ClassSpan struct {
 	First  int // class of the first count
 	Counts []int32
@@ -21,7 +21,7 @@ type ClassSpan struct {
 // AddDuration counts one duration.
 func (t *TimeClasses) AddDuration(d time.Duration) { t[outcomes.EncodeDuration(d)>>8]++ }
 
-// AddCodes counts durations given as in [Run.Durations].
+// AddCodes counts durations given as in [outcomes.Encoded].
 func (t *TimeClasses) AddCodes(codes []byte) {
 	if len(codes) < 256 {
 		for i := 1; i < len(codes); i += 2 {
@@ -29,8 +29,8 @@ func (t *TimeClasses) AddCodes(codes []byte) {
 		}
 		return
 	}
-	// Neighbours are mostly of one class: counted in one place, each would have
-	// to wait for the one before.
+	// Neighbours are mostly of one class: in one counter each would wait for the
+	// one before.
 	var counts [4][256]int32
 	for ; len(codes) >= 8; codes = codes[8:] {
 		counts[0][codes[1]]++
@@ -46,7 +46,7 @@ func (t *TimeClasses) AddCodes(codes []byte) {
 	}
 }
 
-// Add adds the counts of a span. Classes that there cannot be are left out.
+// Add adds the counts of a span. It ignores classes out of range.
 func (t *TimeClasses) Add(s ClassSpan) {
 	for i, n := range s.Counts {
 		if c := s.First + i; c >= 0 && c < len(t) {
@@ -62,8 +62,8 @@ func (t *TimeClasses) AddAll(o *TimeClasses) {
 	}
 }
 
-// Since is what has been counted since t was as before, from the first class
-// that has something to the last.
+// Since returns the counts added since t equalled before, from the first to the last
+// class that grew.
 func (t *TimeClasses) Since(before *TimeClasses) ClassSpan {
 	first, last := -1, -1
 	for c := range t {
@@ -84,16 +84,16 @@ func (t *TimeClasses) Since(before *TimeClasses) ClassSpan {
 	return s
 }
 
-// Quantiles are durations in milliseconds that half, 95 and 99 percent of some
-// durations are not above.
+// Quantiles are the durations in milliseconds that 50, 95 and 99 percent of the
+// counted durations do not exceed.
 type Quantiles struct {
 	P50 float64 `json:"p50_ms"`
 	P95 float64 `json:"p95_ms"`
 	P99 float64 `json:"p99_ms"`
 }
 
-// Quantiles are those of what was counted, to the width of a class and three
-// digits; nil where nothing was.
+// Quantiles returns the quantiles to within a class and three digits, or nil for no
+// counts.
 func (t *TimeClasses) Quantiles() *Quantiles {
 	var all int64
 	for _, n := range t {
@@ -106,8 +106,8 @@ func (t *TimeClasses) Quantiles() *Quantiles {
 		rank := share * float64(all)
 		for c, n := range t {
 			if n > 0 && rank <= float64(n) {
-				// Within the class they are taken to be spread evenly on the
-				// logarithmic scale.
+				// Assumed: evenly spread within the class on the logarithmic
+				// scale.
 				code := 256 * (float64(c) + rank/float64(n))
 				ns := math.Exp2(code/outcomes.DurationScale) - 1
 				unit := math.Pow(10, math.Floor(math.Log10(max(ns, 1)))-2)

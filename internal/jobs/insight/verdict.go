@@ -7,7 +7,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A VerdictKind is what a job's speed-up was bound by.
+// A VerdictKind is what bounded a job's speed-up.
 type VerdictKind string
 
 // The verdicts.
@@ -18,60 +18,58 @@ const (
 	DataMovement    VerdictKind = "data_movement"     // more time goes to data than to tasks
 	OneLongTask     VerdictKind = "one_long_task"     // others wait for one task's end
 	IdleTail        VerdictKind = "idle_tail"         // others wait for the end of the last tasks
-	TooLittleWork   VerdictKind = "too_little_work"   // a task costs more to hand out than to run
+	TooLittleWork   VerdictKind = "too_little_work"   // a task costs more to distribute than to run
 	WaitingForSlots VerdictKind = "waiting_for_slots" // other work has the slots
 	NothingToClaim  VerdictKind = "nothing_to_claim"  // it was paused, or had no inputs yet
 )
 
-// VerdictKinds are all verdicts.
+// VerdictKinds lists the verdicts.
 var VerdictKinds = []VerdictKind{
 	WellSpread, InterpreterLock, WaitingOnIO, DataMovement, OneLongTask, IdleTail, TooLittleWork, WaitingForSlots, NothingToClaim,
 }
 
-// A Verdict says in a sentence what a job's speed-up was bound by, with the
-// number that shows it.
+// A Verdict states in a sentence what bounded a job's speed-up, with the figure that
+// shows it.
 type Verdict struct {
 	Kind     VerdictKind `json:"kind" enum:"well_spread,interpreter_lock,waiting_on_io,data_movement,one_long_task,idle_tail,too_little_work,waiting_for_slots,nothing_to_claim"`
 	Sentence string      `json:"sentence"`
-	Advice   string      `json:"advice" doc:"What to change; empty where nothing need be."`
+	Advice   string      `json:"advice" doc:"What to change; empty for nothing."`
 }
 
-// What the verdicts go by. Shares are of the time in which lanes held a slot or
-// had nothing left to do: a wait for a slot is not the job's fault.
+// Thresholds of the verdicts. Shares are of the time in which lanes had a slot or
+// nothing left to do: a wait for a slot is not the job's fault.
 const (
-	leastWork    = time.Second // a job that did less is over before anything can be judged
-	mostStanding = 1.0 / 3     // share of waits, and of nothing to claim, that a job may have to be judged by the rest
-	leastInTasks = 0.75        // share of time in tasks from which on a job is well spread
-	mostlyLost   = 0.5         // less than that in tasks: what took the rest comes before all else
-	longTail     = 0.2         // share of idle tails that is worth a word
-	setsPace     = 0.5         // of the time since the first lane ran dry, by one task: it is to blame
+	leastWork    = time.Second // less is too short to judge
+	mostStanding = 1.0 / 3     // most share of waits, and of nothing to claim, with which the rest is judged
+	leastInTasks = 0.75        // least share of time in tasks of a well-spread job
+	mostlyLost   = 0.5         // with a smaller share in tasks, what took the rest comes first
+	longTail     = 0.2         // least share of idle tails that is reported
+	setsPace     = 0.5         // share of the time since the first lane ran dry from which one task is to blame
 
-	// A process that is bound by the lock of its interpreter keeps about one
-	// core busy, with its tasks. Short ones hardly overlap, as the thread that
-	// has the lock takes the next task with it; so idle threads mean nothing.
+	// The tasks of a process that its interpreter lock bounds keep about one core
+	// busy. Short tasks hardly overlap, because the thread that has the lock also
+	// takes the next task; so idle threads mean nothing.
 	lockedLeast, lockedMost = 0.6, 1.3
 	lockedTasks             = 0.6
 
-	// Tasks that compute for less than this share of their time wait for
-	// something else, unless the job has half the cores busy: then it may be
-	// cores that they wait for.
+	// Tasks that compute for a smaller share of their time wait for something else,
+	// unless the job keeps half the cores busy: then they may wait for cores.
 	computing = 0.25
 	halfBusy  = 0.5
 
-	coresFull = 0.75 // share of all cores, busy with the job, that is well spread whatever else
+	coresFull = 0.75 // share of all cores busy with the job that counts as well spread
 
-	// A task with that many bytes of input and output costs more for them than
-	// for being a task.
+	// From that many bytes of input and output on, moving them costs more than the
+	// task's other overhead.
 	largeData = 1 << 10
 
-	slowStart = 10 * time.Millisecond // a process that is warm is ready sooner
+	slowStart = 10 * time.Millisecond // a warm process is ready sooner
 )
 
-// nothingEnded is why there is no verdict on a job at first.
+// nothingEnded is the reason for no verdict at first.
 const nothingEnded = "no task has ended"
 
-// verdict picks what explains best where the time went, or says why that cannot
-// be judged.
+// verdict returns what best explains where the time went, or why it cannot judge.
 func (f ReportFacts) verdict(r *Report, t times) (v *Verdict, reason string) {
 	worked := seconds(max(t.tasks, t.held()/float64(r.AtOnce)))
 	switch {
@@ -87,7 +85,8 @@ func (f ReportFacts) verdict(r *Report, t times) (v *Verdict, reason string) {
 	return f.explain(r, t), ""
 }
 
-// stoodStill is the verdict on a job whose lanes had no slot, or nothing to claim.
+// stoodStill returns the verdict on a job whose lanes had no slot or nothing to
+// claim.
 func stoodStill(r *Report, t times) *Verdict {
 	gained := fmt.Sprintf(" That leaves a speed-up of %s, where %d is the most.", ratio(r.SpeedUp), r.AtOnce)
 	if t.waiting >= t.idle {
@@ -104,8 +103,8 @@ func stoodStill(r *Report, t times) *Verdict {
 	}
 }
 
-// explain picks what explains best where the time went of lanes that had a slot
-// and something to claim.
+// explain returns what best explains the time of lanes that had a slot and
+// something to claim.
 func (f ReportFacts) explain(r *Report, t times) *Verdict {
 	inTasks, tail, handling := t.tasks/t.held(), t.tail/t.held(), (t.moving+t.other)/t.held()
 	cpu := r.UserSeconds + r.SystemSeconds
@@ -127,7 +126,7 @@ func (f ReportFacts) explain(r *Report, t times) *Verdict {
 			Advice: "More tasks can wait at once: give each process more threads, or use the queue io, which has more slots for each core.",
 		}
 	case r.AtOnce > r.Cores && r.CoresBusy >= coresFull*cores:
-		// The sum of task time is more than there was to do: tasks waited for cores.
+		// The sum of task times includes waits for cores.
 		return &Verdict{
 			Kind: WellSpread,
 			Sentence: fmt.Sprintf("Tasks kept %s of %s busy (CPU / wall), with up to %d at once.",
@@ -147,7 +146,7 @@ func (f ReportFacts) explain(r *Report, t times) *Verdict {
 	}
 }
 
-// lost is the verdict on a job whose time went elsewhere than to tasks.
+// lost returns the verdict on a job whose time mostly did not go to tasks.
 func (f ReportFacts) lost(r *Report, t times, tail, handling float64) *Verdict {
 	if tail > handling {
 		return f.longTask(r, t)
@@ -204,14 +203,14 @@ func (f ReportFacts) lockBound(r *Report, cpu float64) *Verdict {
 }
 
 // setPace reports whether the longest task alone explains that lanes were idle: it
-// was among the last to end, and long enough. While one task runs, all places but
-// its own can be idle.
+// was among the last to end, and long enough. While it runs, all other places can
+// be idle.
 func (f ReportFacts) setPace(r *Report, t times) bool {
 	explained := max(t.dry.Seconds(), t.tail/float64(max(r.AtOnce-1, 1)))
 	return r.Longest.Seconds >= setsPace*explained && f.Lanes.endsWith(r.Longest.Index, t.dry/2)
 }
 
-// longTask is the verdict on a job whose lanes were idle at its end.
+// longTask returns the verdict on a job whose lanes were idle at its end.
 func (f ReportFacts) longTask(r *Report, t times) *Verdict {
 	long := r.Longest
 	took := spell(seconds(long.Seconds))

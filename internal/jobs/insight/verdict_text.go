@@ -15,8 +15,8 @@ func placesText(r *Report) string {
 	return text
 }
 
-// waited adds how long lanes had no slot, or nothing to claim, where that is worth
-// a word.
+// waited returns sentences for shares from 5 % on without a slot, or with nothing
+// to claim.
 func waited(r *Report) (text string) {
 	if r.Shares.Waiting >= 0.05 {
 		text += fmt.Sprintf(" For %s of the time they had no slot.", percent(r.Shares.Waiting))
@@ -36,7 +36,7 @@ func counted(n int, word string) string {
 
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
 
-// percent is a share of 1 as text, with a digit after the point below 10 %.
+// percent formats a share of 1, with a digit after the point below 10 %.
 func percent(share float64) string {
 	p := 100 * share
 	if p > 0 && p < 9.95 {
@@ -45,7 +45,7 @@ func percent(share float64) string {
 	return strconv.FormatFloat(max(p, 0), 'f', 0, 64) + " %"
 }
 
-// ratio is a factor as text, with two digits after the point below 10.
+// ratio formats a factor, with two digits after the point below 10.
 func ratio(v float64) string {
 	if v < 9.95 {
 		return strconv.FormatFloat(v, 'f', 2, 64)
@@ -53,7 +53,7 @@ func ratio(v float64) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-// spell is a duration as text, with two significant digits at least.
+// spell formats a duration with at least two significant digits.
 func spell(d time.Duration) string {
 	for _, u := range []struct {
 		unit time.Duration

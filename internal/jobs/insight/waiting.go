@@ -9,25 +9,25 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// WaitFacts is what is known of a job, its queue and its nodes when one asks why
-// it waits.
+// WaitFacts are the facts about a job, its queue and its nodes from which follows
+// why it waits.
 type WaitFacts struct {
 	Job  *jobs.Job
 	Halt string // why nothing of it may be claimed: "", "paused", "failed" or "cancelled"
 
-	Queue *WaitQueue // nil where nobody looked; then Nodes and Line say nothing either
-	Nodes []WaitNode // that live and run tasks
-	Line  *WaitLine  // nil where nobody looked
+	Queue *WaitQueue // nil where not read; then Nodes and Line are not read either
+	Nodes []WaitNode // living ones that run tasks
+	Line  *WaitLine  // nil where not read
 }
 
-// A WaitQueue is what of a queue may hold its jobs back.
+// A WaitQueue is the state of a queue that may make its jobs wait.
 type WaitQueue struct {
 	jobs.QueueLimits
 	Name            string
 	Paused, Deleted bool
 }
 
-// A WaitNode is what of a living node may hold jobs back.
+// A WaitNode is the state of a living node that may make jobs wait.
 type WaitNode struct {
 	Host     string
 	Cores    int
@@ -38,47 +38,46 @@ type WaitNode struct {
 	Memory    jobs.Memory
 }
 
-// A WaitLine is a job's tasks and turns, and those of others in its queue.
+// A WaitLine describes a job's tasks and turns, and those of others in its queue.
 type WaitLine struct {
 	Ready    int64     // tasks that may be claimed now
 	Later    int64     // tasks that wait for their next attempt
 	Due      time.Time // the first of those
-	Suspects int64     // tasks that may be claimed once another one, which may have killed a process, has ended
+	Suspects int64     // tasks that may be claimed once another one has ended, which may have killed a process
 	More     bool      // Later and Suspects are only the first of many
 
-	Lanes   int  // processes that it may have
-	Fixed   bool // its policy says so, rather than its queue's slots
-	Running int  // processes that it has
-	Turns   int  // of it that wait for a slot
-	Beyond  bool // the line is longer than what was looked at, and its turns may be there
+	Lanes   int  // processes that the job may have
+	Fixed   bool // by its policy, not by its queue's slots
+	Running int  // processes that the job has
+	Turns   int  // of the job that wait for a slot
+	Beyond  bool // the line is longer than what was read; the job's turns may be there
 
-	Failing int       // turns of it that failed on their node's account and will be tried again
+	Failing int       // turns of the job that failed because of their node and will be retried
 	Next    time.Time // the first of those
-	Error   string    // why the last one did
+	Error   string    // error of the last one
 
-	Used    int   // slots of the queue in use, its own included
+	Used    int   // slots of the queue in use, the job's included
 	Ahead   int64 // other jobs with a turn in line before its first one
 	Turned  int64 // those turns
 	Waiters int64 // other jobs of its or a more urgent priority with a turn in line, anywhere
 	Before  int64 // other jobs that run or are ahead; when it has started, that run or wait
 
-	Rivals []WaitRival // those in Before, the more urgent first; not all where they are many
+	Rivals []WaitRival // those in Before, the more urgent first; a bounded number
 }
 
-// A WaitRival is another job that is before a job, or shares the slots with it.
+// A WaitRival is a job that precedes another, or shares the slots with it.
 type WaitRival struct {
 	Urgent bool          // its priority is a more urgent one
 	Turns  int64         // in line before the job's first one
 	Lanes  int           // processes that it has
-	Held   time.Duration // how long it has had the oldest chunk that it has
+	Held   time.Duration // age of its oldest lease
 	Left   int64         // tasks that have not ended
-	Task   time.Duration // that one of its processes takes for a task on average; 0 where none has ended
+	Task   time.Duration // average time of a process per task; 0 where none has ended
 }
 
-// Waiting is what holds the job back: of all that does, the first in the order of
-// the kinds, as far as one has looked. It is nil where nothing does: the job has
-// ended, or runs in as many processes as it may have, or only has tasks left that
-// are in hand.
+// Waiting returns why the job waits: of several reasons the first in the order of
+// the kinds, as far as the facts were read. It returns nil for a job that has ended,
+// runs in as many processes as it may have, or has only claimed tasks left.
 func (f *WaitFacts) Waiting() *jobs.Waiting {
 	switch {
 	case f.Job.State.Ended():
@@ -93,7 +92,7 @@ func (f *WaitFacts) Waiting() *jobs.Waiting {
 	case f.Job.Inputs.Open && f.Job.Counts.Running == 0:
 		return waiting(jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed.")
 	default:
-		return nil // what is left of it is in hand
+		return nil // all that is left is claimed
 	}
 	if f.Queue == nil {
 		return nil
@@ -107,8 +106,8 @@ func (f *WaitFacts) Waiting() *jobs.Waiting {
 	return f.inLine()
 }
 
-// InLine is what is told of a job of which only its place in its queue's line is
-// known.
+// InLine returns the reason for a job of which only its place in its queue's line
+// is known.
 func InLine(queue string, place int64) *jobs.Waiting {
 	w := &jobs.Waiting{Kind: jobs.WaitBusy, Position: place}
 	w.Message = fmt.Sprintf("The job is %s in line of queue %s.", w.Place(), queue)
@@ -119,7 +118,7 @@ func waiting(kind jobs.WaitKind, message string, args ...any) *jobs.Waiting {
 	return &jobs.Waiting{Kind: kind, Message: fmt.Sprintf(message, args...)}
 }
 
-// inHand adds to a sentence that tasks in hand go on.
+// inHand returns the end of a sentence: running tasks go on.
 func (f *WaitFacts) inHand() string {
 	if n := f.Job.Counts.Running; n > 0 {
 		return "; " + count(n, "task in hand goes", "tasks in hand go") + " on to the end"
@@ -127,7 +126,7 @@ func (f *WaitFacts) inHand() string {
 	return ""
 }
 
-// ofQueue is what of the queue and of its nodes holds the job back.
+// ofQueue returns the reason that lies in the queue or its nodes.
 func (f *WaitFacts) ofQueue() *jobs.Waiting {
 	q := f.Queue
 	switch {
@@ -159,8 +158,8 @@ func (f *WaitFacts) ofQueue() *jobs.Waiting {
 	return nil
 }
 
-// slots is how many processes of the queue may run at once on the nodes where
-// turns begin, and how many it would be without the queue's own limit.
+// slots returns how many processes of the queue may run at once on the nodes where
+// turns begin, and cores, the number without the queue's own limit.
 func (f *WaitFacts) slots() (slots, cores int) {
 	for _, n := range f.Nodes {
 		if (n.Serves == nil || slices.Contains(n.Serves, f.Queue.Name)) && !n.Draining && !n.LowMemory {
@@ -173,7 +172,7 @@ func (f *WaitFacts) slots() (slots, cores int) {
 	return cores, cores
 }
 
-// inLine is what of the job's tasks, of its turns and of the line holds it back.
+// inLine returns the reason that lies in the job's tasks, its turns or the line.
 func (f *WaitFacts) inLine() *jobs.Waiting {
 	l := f.Line
 	first := ""
@@ -196,7 +195,7 @@ func (f *WaitFacts) inLine() *jobs.Waiting {
 	slots, cores := f.slots()
 	width := 1
 	if n := f.Job.Policy.CoresPerProcess; n != nil {
-		width = min(*n, max(slots, 1)) // a process that wants more slots than there are gets them all
+		width = min(*n, max(slots, 1)) // a process that wants more slots than exist gets them all
 	}
 	fits := slots-l.Used >= width
 	most := int(min(int64(l.Lanes), int64(l.Running)+l.Ready))
@@ -220,7 +219,7 @@ func (f *WaitFacts) inLine() *jobs.Waiting {
 	return nil
 }
 
-// behind says who is before the job, or shares the slots with it.
+// behind returns which jobs precede the job or share the slots with it.
 func (f *WaitFacts) behind(slots, cores, most int) *jobs.Waiting {
 	l := f.Line
 	w := &jobs.Waiting{Kind: jobs.WaitBusy, JobsBefore: l.Before, AtLeast: l.Beyond}
@@ -265,7 +264,7 @@ func (f *WaitFacts) behind(slots, cores, most int) *jobs.Waiting {
 	return w
 }
 
-// runningNow says how many of a job's processes run.
+// runningNow returns how many of a job's processes run.
 func runningNow(running, most int) string {
 	switch {
 	case most == 1 && running == 1:
@@ -280,28 +279,28 @@ func runningNow(running, most int) string {
 	return fmt.Sprintf("%d of its %d processes run now", running, most)
 }
 
-// startsIn is about how many seconds pass until the job's next turn, or nil where
-// nobody can know.
+// startsIn estimates the seconds until the job's next turn. It returns nil where
+// that is unknown.
 //
-// Turns go round robin: each one before the job's takes a quantum, or a task where
-// those are longer, or what is left of its job where that is less. More urgent
-// jobs run to their end first. All that is spread over the slots, the first of
-// which falls free when one of the turns there is over. A job that is new to a
-// node mostly starts sooner, for lanes make room for it.
+// Turns go round robin: each turn ahead takes a quantum, or one task where that is
+// longer, or the rest of its job where that is shorter. More urgent jobs run to
+// their end first. The sum is spread over the slots, the first of which falls free
+// when one of its turns is over. A job that is new to a node mostly starts sooner,
+// because a lane makes room for it.
 func (f *WaitFacts) startsIn(slots int) *float64 {
 	l := f.Line
 	if slots == 0 || l.Beyond {
 		return nil
 	}
 	quantum := jobs.Quantum.Seconds()
-	var line, there, lanes float64 // slot-seconds in line, and of the turns that have slots
+	var line, there, lanes float64 // slot-seconds of turns in line, and of turns that have slots
 	unlisted := l.Turned
 	for _, r := range l.Rivals {
 		unlisted -= r.Turns
 		turn, left := max(quantum, r.Task.Seconds()), float64(r.Left)*r.Task.Seconds()
 		switch {
 		case r.Task == 0 && (r.Urgent || r.Held > 2*jobs.Quantum):
-			return nil // it may take for ever
+			return nil // it has no bound
 		case r.Urgent:
 			line += left
 			continue
@@ -320,7 +319,7 @@ func (f *WaitFacts) startsIn(slots int) *float64 {
 	return &line
 }
 
-// about tells an estimate in words.
+// about returns an estimate as a sentence.
 func about(seconds *float64) string {
 	switch {
 	case seconds == nil:
@@ -335,7 +334,7 @@ func about(seconds *float64) string {
 	return fmt.Sprintf("It starts in about %.0f h.", *seconds/3600)
 }
 
-// count is "1 task" or "2 tasks".
+// count returns "1 task" or "2 tasks".
 func count(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -343,15 +342,15 @@ func count(n int64, one, many string) string {
 	return fmt.Sprint(n, " ", many)
 }
 
-// keep is those of the nodes that are so.
+// keep returns the nodes for which so is true.
 func keep(nodes []WaitNode, so func(WaitNode) bool) []WaitNode {
 	return slices.DeleteFunc(slices.Clone(nodes), func(n WaitNode) bool { return !so(n) })
 }
 
-// listed is how many nodes a sentence names.
+// listed is the most nodes that a sentence names.
 const listed = 3
 
-// list tells of the first few nodes.
+// list returns what say returns for the first few nodes, joined by between.
 func list(nodes []WaitNode, between string, say func(WaitNode) string) string {
 	var said []string
 	for _, n := range nodes[:min(len(nodes), listed)] {
@@ -363,7 +362,7 @@ func list(nodes []WaitNode, between string, say func(WaitNode) string) string {
 	return strings.Join(said, between)
 }
 
-// clipLine is the first line of text, of at most n characters.
+// clipLine returns the first line of text, at most n characters of it.
 func clipLine(text string, n int) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	if runes := []rune(text); len(runes) > n {
