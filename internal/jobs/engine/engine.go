@@ -76,10 +76,8 @@ type lifecycle struct {
 	background sync.WaitGroup
 	draining   chan struct{} // closed when nothing more may be claimed
 
-	// handover is read-locked while turns that this node inserts as fetched get
-	// their slots and begin. They may begin while started is set.
-	handover sync.RWMutex
-	started  bool
+	// inserting is open while turns may begin that this node inserts as fetched.
+	inserting gate
 }
 
 // retries are the tasks and programs of this node that wait for another attempt.
@@ -134,10 +132,7 @@ func (e *Engine) Ready() error {
 	if e.Role == RoleWeb {
 		return nil
 	}
-	e.handover.RLock()
-	started := e.started
-	e.handover.RUnlock()
-	if !started || !e.turns.Running() {
+	if !e.inserting.isOpen() || !e.turns.Running() {
 		return ErrNotRunning
 	}
 	return nil
@@ -174,19 +169,15 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.recover(run) })
 	e.background.Go(func() { e.retire(run) })
 	e.background.Go(func() { e.sampleUsage(run) })
-	e.handover.Lock()
-	defer e.handover.Unlock()
-	e.started = true
+	e.inserting.open()
 	return nil
 }
 
 // Stop drains the node. It claims nothing more, lets running tasks go on for the
 // grace period, ends them then, and gives back what is unfinished.
 func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
-	e.handover.Lock()
-	e.started = false
+	e.inserting.close()
 	close(e.draining)
-	e.handover.Unlock()
 	e.active.haltAll()
 	var err error
 	if e.Role != RoleWeb {

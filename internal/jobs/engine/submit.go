@@ -129,10 +129,9 @@ func (e *Engine) Submit(ctx context.Context, r SubmitRequest) (id string, err er
 	if err != nil {
 		return "", err
 	}
-	e.handover.RLock()
-	defer e.handover.RUnlock()
 	var acquired []*slots.Slot
-	if n.Spec.Inputs.Stored == nil {
+	if n.Spec.Inputs.Stored == nil && e.inserting.enter() {
+		defer e.inserting.leave()
 		acquired, n.Here = e.takeSlots(work, n.Turns, guess)
 	}
 	defer func() {
@@ -281,7 +280,7 @@ func (e *Engine) checkStored(ctx context.Context, in jobs.Stored, p jobs.Program
 // their lanes' first claims.
 func (e *Engine) takeSlots(w *store.Work, turns int, guess *estimate) (acquired []*slots.Slot, claims []store.Claim) {
 	q := e.queues.get(w.Queue)
-	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil || !e.started {
+	if q == nil || !q.open.Load() || e.Executors[w.Program.Kind()] == nil {
 		return nil, nil
 	}
 	for len(acquired) < turns {

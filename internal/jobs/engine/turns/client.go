@@ -21,7 +21,7 @@ import (
 // in River.
 type RunFunc func(ctx context.Context) error
 
-// Options is what a Client is made of.
+// Options configure a Client.
 type Options struct {
 	Store    *store.Store
 	Logger   *slog.Logger
@@ -71,7 +71,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	}
 	config := &river.Config{
 		ID:     o.Node,
-		Logger: slog.New(&quietHandler{Handler: o.Logger.Handler(), logged: new(sync.Map)}),
+		Logger: slog.New(&logHandler{Handler: o.Logger.Handler(), logged: new(sync.Map)}),
 		// Short, because only the next poll notices a slot that falls free during a
 		// fetch, and a second insert within the cooldown.
 		FetchCooldown:               time.Millisecond,
@@ -94,7 +94,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
-// River is the client with which this node takes part in River, for its pages.
+// River returns the client with which this node takes part in River, for its pages.
 func (c *Client) River() *river.Client[pgx.Tx] { return c.river }
 
 // Start begins to fetch turns, from the queues that Fetch adds.
@@ -144,7 +144,8 @@ func (c *Client) Dispatch(ctx context.Context, w *store.Work) error {
 // node: River does not know of it. The caller must know that Stop has not been
 // called yet.
 func (c *Client) RunInserted(id int64, data store.Turn, run func(ctx context.Context, t *Turn) error) {
-	t := &Turn{Turn: data, client: c, id: id, ours: true}
+	t := newTurn(c, id, data)
+	t.ours = true
 	c.seen.arrived(id)
 	c.turns.Go(func() { t.settle(c.running, run(c.running, t)) })
 }

@@ -13,9 +13,9 @@ import (
 // there.
 const idleQueue = "idle"
 
-// A fetching is a time in which River fetches turns of a queue with one bound. At
-// its end, turns that wait for a slot go back to the line and those that run are
-// adopted: they run on without River, which so need not wait for them.
+// A fetching is a time in which River fetches turns of a queue with one bound. At its
+// end, turns that wait for a slot go back to the line. Those that run are adopted and
+// run on without River, which need not wait for them then.
 type fetching struct {
 	workers int // the bound; unsettled where River may not know it
 	//lint:ignore containedctx it is the context of one client of River
@@ -30,7 +30,7 @@ const unsettled = -1
 // leaveWithin bounds the wait for turns to be adopted.
 const leaveWithin = 5 * time.Second
 
-// fetching is that of a queue at present, or nil.
+// fetching returns the present one of a queue, or nil.
 func (c *Client) fetching(queue string) *fetching {
 	c.mu.Lock()
 	defer c.mu.Unlock()

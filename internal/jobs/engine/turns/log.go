@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// quietHandler logs what River logs, without what is normal here, and without one
-// message at every poll while the database is away.
-type quietHandler struct {
+// logHandler passes on River's warnings and errors, each message at most once in
+// repeatAfter: while the database is away River logs the same at every poll.
+type logHandler struct {
 	slog.Handler
 	logged *sync.Map // message → time it was last logged
 }
@@ -18,12 +18,12 @@ type quietHandler struct {
 const repeatAfter = 10 * time.Second
 
 // Enabled implements slog.Handler.
-func (q *quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
+func (q *logHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && q.Handler.Enabled(ctx, level)
 }
 
 // Handle implements slog.Handler.
-func (q *quietHandler) Handle(ctx context.Context, r slog.Record) error {
+func (q *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if last, ok := q.logged.Load(r.Message); ok && r.Time.Sub(last.(time.Time)) < repeatAfter {
 		return nil
 	}
@@ -32,11 +32,11 @@ func (q *quietHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements slog.Handler.
-func (q *quietHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &quietHandler{q.Handler.WithAttrs(attrs), q.logged}
+func (q *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &logHandler{q.Handler.WithAttrs(attrs), q.logged}
 }
 
 // WithGroup implements slog.Handler.
-func (q *quietHandler) WithGroup(name string) slog.Handler {
-	return &quietHandler{q.Handler.WithGroup(name), q.logged}
+func (q *logHandler) WithGroup(name string) slog.Handler {
+	return &logHandler{q.Handler.WithGroup(name), q.logged}
 }

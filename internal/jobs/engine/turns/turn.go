@@ -2,7 +2,6 @@ package turns
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/allcores/allcores/internal/store"
@@ -17,9 +16,15 @@ type Turn struct {
 	client   *Client
 	fetching *fetching // nil where it was inserted as fetched
 
-	mu   sync.Mutex // held while the turn is ended or adopted
-	id   int64      // in River; it changes when the turn is adopted
-	ours bool       // River does not run it: we end it and try it again
+	// ending has room for the one call that ends or adopts the turn. It is a channel
+	// because the call makes a round trip.
+	ending chan struct{}
+	id     int64 // in River; it changes when the turn is adopted
+	ours   bool  // River does not run it: we end it and try it again
+}
+
+func newTurn(c *Client, id int64, data store.Turn) *Turn {
+	return &Turn{Turn: data, client: c, id: id, ending: make(chan struct{}, 1)}
 }
 
 // Fetching is done when this node stops to fetch from the queue of a fetched turn
@@ -65,8 +70,12 @@ func (t *Turn) Return(ctx context.Context) error {
 func (t *Turn) end(ctx context.Context, f func(ctx context.Context, id int64) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bookkeeping)
 	defer cancel()
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	select {
+	case t.ending <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-t.ending }()
 	return f(ctx, t.id)
 }
 
@@ -87,9 +96,9 @@ func (t *Turn) adopt(ctx context.Context) (adopted bool, err error) {
 
 // settle does for a turn of ours that has run what River does for its own.
 func (t *Turn) settle(ctx context.Context, err error) {
-	t.mu.Lock()
+	t.ending <- struct{}{} // after an adoption that is on its way, which has a bound
 	id, ours := t.id, t.ours
-	t.mu.Unlock()
+	<-t.ending
 	if !ours {
 		return
 	}

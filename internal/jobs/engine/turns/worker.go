@@ -28,10 +28,10 @@ type worker struct {
 	client *Client
 }
 
-// Timeout is none: a task's timeout is its policy's.
+// Timeout returns none: a task's timeout is its policy's.
 func (*worker) Timeout(*river.Job[args]) time.Duration { return -1 }
 
-// NextRetry is when a turn that failed on this node's account is tried again.
+// NextRetry returns when a turn that failed on this node's account is tried again.
 func (*worker) NextRetry(j *river.Job[args]) time.Time {
 	return time.Now().Add(min(time.Duration(1<<min(max(j.Attempt, 1), 5))*500*time.Millisecond, LongestRetry))
 }
@@ -39,7 +39,7 @@ func (*worker) NextRetry(j *river.Job[args]) time.Time {
 // Work runs a turn that River fetched, until it ends or is adopted.
 func (w *worker) Work(ctx context.Context, j *river.Job[args]) error {
 	c := w.client
-	t := &Turn{client: c, id: j.ID, Turn: store.Turn{Job: j.Args.Job, Lane: j.Args.Lane, Queue: j.Queue, Priority: j.Priority}}
+	t := newTurn(c, j.ID, store.Turn{Job: j.Args.Job, Lane: j.Args.Lane, Queue: j.Queue, Priority: j.Priority})
 	if j.AttemptedAt != nil {
 		t.Waited = max(j.AttemptedAt.Sub(j.ScheduledAt), 0)
 	}
