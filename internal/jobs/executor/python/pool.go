@@ -286,7 +286,7 @@ func (p *pool) respare() {
 		switch {
 		case err != nil:
 			// A session that needs an interpreter now starts one and gets the error.
-			p.log.Debug("no spare Python interpreter", "err", err)
+			p.log.Debug("no spare Python interpreter", "error", err)
 		case p.closed:
 			p.living.Go(w.retire)
 		default:

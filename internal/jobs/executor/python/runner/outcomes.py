@@ -142,4 +142,4 @@ class Outcomes:
         taken = durations[:m]
         del durations[:m]
         form, self.form = self.form, LINES
-        self.runner.write(form, head, failed.tobytes(), taken.tobytes(), *pieces)
+        self.runner.frames.write(form, head, failed.tobytes(), taken.tobytes(), *pieces)

@@ -82,7 +82,7 @@ class Parallel:
         """Takes the outcome of a task that ran for spent seconds without encoding."""
         r = self.runner
         if spent > FORKED:
-            r.check_kills()
+            r.usage.check_kills()
         if spent > 100e-6:
             r.drain()
         with r.lock:
@@ -132,7 +132,7 @@ class Parallel:
         """Sends the outcomes collected; the lock must be held."""
         if self.done:
             done, self.done, self.size = self.done, [], 0
-            self.runner.write("o", *done)
+            self.runner.frames.write("o", *done)
 
     def flush(self):
         self.runner.flush_logs()
@@ -151,7 +151,7 @@ class Threads(Parallel):
             workers.append(thread)
             thread.start()
         while True:
-            kind, body = r.read()
+            kind, body = r.frames.read()
             if kind is None:
                 return False
             if kind == "C":
@@ -232,7 +232,7 @@ class Async(Parallel):
     def feed(self, loop):
         r = self.runner
         while True:
-            kind, body = r.read()
+            kind, body = r.frames.read()
             try:
                 if kind is None:
                     loop.call_soon_threadsafe(self.end)

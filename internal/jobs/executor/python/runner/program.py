@@ -109,7 +109,7 @@ def undeclared(lines):
 FORKED = 500e-6
 
 
-def checking_kills(f, runner):
+def checking_kills(f, usage):
     """Wraps f, to end this process when the kernel killed one that f started for lack of
     memory."""
 
@@ -119,7 +119,7 @@ def checking_kills(f, runner):
             return f(*args, **kwargs)
         finally:
             if perf_counter() - t > FORKED:
-                runner.check_kills()
+                usage.check_kills()
     return call
 
 

@@ -1,17 +1,18 @@
-"""Runs the process: frames, loading, logs, flushing."""
-import atexit, faulthandler, json, mmap, os, signal, struct, sys, threading, time
+"""Runs the process: loading, logs, flushing."""
+import atexit, faulthandler, json, mmap, os, struct, sys, threading, time
 from contextvars import Context
 from fcntl import ioctl
-from resource import getrusage, RUSAGE_SELF, RUSAGE_CHILDREN
 from types import CoroutineType
 
-from .shared import ANSWERS, DIRTY, RAW, ROOM, TRACE
 from .directory import Directory
+from .frames import Frames
 from .parallel import Async, Threads
 from .printing import RECORD, Log, Stream, watch_dup2
 from .program import CALLS, Program, await_coroutine, checking_kills, is_async
 from .renewal import Baseline
 from .serial import Serial
+from .shared import DIRTY, RAW, ROOM, TRACE
+from .usage import Usage
 from .values import FILE, describe, encoded
 
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
@@ -25,60 +26,26 @@ MAX_NOTES = 10000  # lines of the runner itself in the logs of a job's tasks
 STUCK = 1.0  # seconds to wait for a parent that reads nothing
 
 
-def resident_peak():
-    """Returns the peak of this program's resident memory in KiB, or 0 without /proc."""
-    try:
-        with open("/proc/self/status", "rb", buffering=0) as file:
-            return int(file.read().split(b"VmHWM:", 1)[1].split(None, 1)[0])
-    except (OSError, IndexError):
-        return 0
-
-
 class Runner:
     def __init__(self):
         for fd in (3, 4, 5, 6):
             os.set_inheritable(fd, False)
-        self.frames = open(3, "rb", buffering=1 << 16)
+        self.usage = Usage()
+        self.frames = Frames()
+        self.lock = self.frames.lock
         self.shared = mmap.mmap(5, 0)
         self.words = memoryview(self.shared).cast("q")
         self.dump_crashes()
-        self.lock = threading.RLock()  # of the outgoing frames and what is collected for them
         self.forked = False
-        self.process = None  # runs the chunks, once the program is loaded
         self.memory_limit = ""   # in words; empty without one
-        self.kills = -1          # descriptor of the file that counts kills, or -1
         room = memoryview(self.shared)[len(self.shared) - TRACE - ROOM:len(self.shared) - TRACE]
         self.log = Log(self.words, room)
         self.flush = self.flush_logs
-        # A new program keeps the peak of the process that started it.
-        self.inherited = getrusage(RUSAGE_SELF).ru_maxrss
 
     def dump_crashes(self):
         """Makes a crash leave the stack where the parent finds it."""
         os.lseek(5, len(self.shared) - TRACE, os.SEEK_SET)
         faulthandler.enable(5, all_threads=False)
-
-    # --- frames ---
-
-    def read(self):
-        """Returns the next frame's type and body; None at the end."""
-        head = self.frames.read(5)
-        if len(head) < 5:
-            return None, None
-        size, kind = struct.unpack("<IB", head)
-        body = self.frames.read(size)
-        if len(body) < size:
-            return None, None
-        return chr(kind), body
-
-    def write(self, kind, *parts):
-        """Writes one frame; the lock must be held."""
-        size = sum(map(len, parts))
-        data = memoryview(b"".join((struct.pack("<IB", size, ord(kind)),) + parts))
-        self.writing = True
-        while data:
-            data = data[os.write(4, data):]
-        self.writing = False
 
     # --- life ---
 
@@ -102,13 +69,13 @@ class Runner:
 
     def main(self):
         with self.lock:
-            self.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
+            self.frames.write("H", ("%d.%d.%d\n%s" % (sys.version_info[:3] + (sys.executable,))).encode("utf-8", "surrogateescape"))
         # These are needed later; now no task waits for them.
         import linecache, traceback
         from .check import check
         threading.Thread(target=self.vital, args=(self.serve,), daemon=True, name="allcores").start()
         while True:
-            kind, body = self.read()
+            kind, body = self.frames.read()
             if kind is None:
                 return
             if kind == "P":
@@ -121,14 +88,14 @@ class Runner:
             if kind == "K":
                 answer = json.dumps(check(**json.loads(body)))
                 with self.lock:
-                    self.write("K", answer.encode())
+                    self.frames.write("K", answer.encode())
 
     def prepare(self, p):
         """Prepares the process for its program, and returns whether that compiles."""
         os.environ.update(p["env"])
         self.memory_limit = p["limit"]
         if p["kills"]:
-            self.kills = os.open(p["kills"], os.O_RDONLY | os.O_CLOEXEC)
+            self.usage.watch_kills(p["kills"])
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
@@ -175,13 +142,13 @@ class Runner:
         elif p["threads"] > 1:
             self.mode = Threads(self, f, call, p["threads"])
         else:
-            self.mode = Serial(self, f if self.kills < 0 else checking_kills(f, self), loop, call)
+            self.mode = Serial(self, f if self.usage.kills < 0 else checking_kills(f, self.usage), loop, call)
         for stream in self.streams:
             stream.current, stream.several = self.mode.current, p["threads"] > 1
         self.flush = self.mode.flush
         with self.lock:
             self.flush_logs()
-            self.write("L")
+            self.frames.write("L")
         return True
 
     def unfit(self, e):
@@ -194,7 +161,7 @@ class Runner:
         text = describe(e, self.memory_limit)
         with self.lock:
             self.flush_logs()
-            self.write("L", b"!" + text.encode())
+            self.frames.write("L", b"!" + text.encode())
         return False
 
     def replace(self):
@@ -224,18 +191,6 @@ class Runner:
         t = time.perf_counter()
         line, failed = encoded(r, self.note)
         return line, failed, time.perf_counter() - t
-
-    def check_kills(self):
-        """Ends this process when the kernel killed one that the running task had started,
-        as both have one memory limit. The parent does so too, but may be late."""
-        if self.kills < 0:
-            return
-        try:
-            count = os.pread(self.kills, 256, 0).partition(b"oom_kill ")[2].split()
-        except OSError:
-            return  # the task closed or replaced it
-        if count and count[0] != b"0":
-            os.kill(os.getpid(), signal.SIGKILL)
 
     def session(self, body):
         """Begins a session, which may be of another lane than the one before. Returns
@@ -275,20 +230,14 @@ class Runner:
         for stream in self.streams:
             stream.fork()
 
-    def usage(self):
-        own, below = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = own.ru_maxrss if own.ru_maxrss > self.inherited else resident_peak() or own.ru_maxrss
-        return own.ru_utime + below.ru_utime, own.ru_stime + below.ru_stime, max(peak, below.ru_maxrss) * unit
-
     def end(self, base, done, began, in_tasks, moving):
         """Sends that a chunk has ended; the lock must be held."""
         for stream in self.streams:
             if stream.split and not stream.several:
                 stream.change(-1)
         self.flush_logs()
-        user, system, peak = self.usage()
-        self.write("E", struct.pack("<qqdddddq", base, done, began, in_tasks, moving, user, system, peak))
+        user, system, peak = self.usage.now()
+        self.frames.write("E", struct.pack("<qqdddddq", base, done, began, in_tasks, moving, user, system, peak))
 
     # --- logs ---
 
@@ -316,7 +265,7 @@ class Runner:
         print in the middle of one."""
         if self.lock.acquire(blocking=False):
             try:
-                if not self.writing:
+                if not self.frames.writing:
                     self.flush_logs()
             finally:
                 self.lock.release()
@@ -363,12 +312,11 @@ class Runner:
             parts.append(RECORD.pack(number, stream, at, len(data)))
             parts.append(data)
             i = j
-        self.write("G", *parts)
+        self.frames.write("G", *parts)
         self.log.forget(n)
 
     mode = None
     renewed = False  # another job ran here before
     notes = 0
-    writing = False
     flushes, flushed = 0.0, 0.0  # by the program: how many are sent at once, as of when
     streams = ()

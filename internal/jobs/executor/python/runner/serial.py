@@ -57,7 +57,7 @@ class Serial:
         """Runs chunks until no more come; returns whether another job follows."""
         r = self.runner
         while True:
-            kind, body = r.read()
+            kind, body = r.frames.read()
             if kind is None:
                 return False
             if kind == "C":
