@@ -17,11 +17,11 @@ type stripBlock struct {
 	paths []stripPath
 }
 
-// A stripPath draws all cells of one class: far fewer bytes than an element a
-// cell.
+// A stripPath draws all cells of one class, in far fewer bytes than one element
+// per cell.
 type stripPath struct{ class, d string }
 
-// letter is a cell's state in one word: what needs attention comes first.
+// letter is a cell's state: the one that needs attention most.
 func (c Cell) letter(tasks int64) byte {
 	done := c.Succeeded + c.Failed + c.Cancelled
 	switch {
@@ -39,7 +39,7 @@ func (c Cell) letter(tasks int64) byte {
 	return 'w'
 }
 
-// cellLetters is one letter a cell.
+// cellLetters has one letter per cell.
 func cellLetters(p JobPage) string {
 	size, total := CellSize(p.Job.Counts.Total), p.Job.Counts.Total
 	letters := make([]byte, len(p.Cells))

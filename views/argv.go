@@ -7,13 +7,13 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// words parts text at spaces and commas.
+// words splits text at spaces and commas.
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }
 
 // splitWords parts a command into its arguments as a POSIX shell does: words
-// are parted by white space, '…' is taken literally, "…" and backslashes quote.
+// are separated by white space, '…' is taken literally, "…" and backslashes quote.
 // Nothing is expanded.
 func splitWords(text string) ([]string, error) {
 	var (
@@ -57,7 +57,7 @@ func splitWords(text string) ([]string, error) {
 	return argv, nil
 }
 
-// joinWords is the text that splitWords parts into argv.
+// joinWords is the text that splitWords splits into argv.
 func joinWords(argv []string) string {
 	quoted := make([]string, len(argv))
 	for i, arg := range argv {

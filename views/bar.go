@@ -17,7 +17,7 @@ type segment struct {
 
 // segments are the shares of succeeded, failed, cancelled, executing and other
 // claimed tasks in that order; the rest of the bar waits. All five are always
-// there, so that a bar can grow smoothly. What there is at all is wide enough to
+// present, so that a bar can grow smoothly. A share above zero is wide enough to
 // be seen, which takes less of a big bar.
 func segments(j *jobs.Job, big bool) []segment {
 	c := j.Counts
@@ -60,11 +60,11 @@ func segments(j *jobs.Job, big bool) []segment {
 	return out
 }
 
-// ran is the number of tasks that have ended by themselves.
+// ran is the number of tasks that have succeeded or failed.
 func ran(c jobs.Counts) int64 { return c.Succeeded + c.Failed }
 
-// told is what a bar shows, in words.
-func told(j *jobs.Job) string {
+// barText describes a bar in words.
+func barText(j *jobs.Job) string {
 	c := j.Counts
 	text := plural(c.Succeeded, "task", "tasks") + " of " + thousands(c.Total) + " succeeded"
 	for _, k := range []struct {

@@ -15,11 +15,11 @@ import (
 type chart struct {
 	id, title string
 	hint      string // of the title; may be empty
-	told      string // what it shows, in words
+	text      string // describes the chart in words
 	ticks     []chartTick
 	shapes    []chartShape
 	keys      []chartKey
-	reads     []string // what each point says, for who points at it
+	reads     []string // text of each point, shown under the pointer
 	step      float64  // seconds a point
 }
 
@@ -134,7 +134,7 @@ func linear(half, whole string) []chartTick {
 	return []chartTick{{y: chartY(0), label: "0"}, {y: chartY(.5), label: half}, {y: chartY(1), label: whole}}
 }
 
-// ms is a number of milliseconds as a duration.
+// ms converts milliseconds to a duration.
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
 // approximately is q in words.
@@ -174,7 +174,7 @@ func throughput(id string, h insight.QueueHistory) chart {
 	c.ticks = linear(brief(top/2), brief(top))
 	c.shapes = []chartShape{{"s", areaPath(fails, rates)}, {"f", areaPath(zero, fails)}}
 	c.keys = []chartKey{{"s", "now", rate(h.Rate)}, {"", "in the hour", brief(float64(h.Succeeded + h.Failed))}}
-	c.told = fmt.Sprintf("Tasks per second over the last hour: now %s, at most %s; %s, %s.", rate(h.Rate), rate(most),
+	c.text = fmt.Sprintf("Tasks per second over the last hour: now %s, at most %s; %s, %s.", rate(h.Rate), rate(most),
 		plural(h.Succeeded, "task succeeded", "tasks succeeded"), plural(h.Failed, "failed", "failed"))
 	if h.Failed > 0 {
 		c.keys = append(c.keys, chartKey{"f", "failed", brief(float64(h.Failed))})
@@ -189,7 +189,7 @@ func quantiles(id, title string, least float64, h insight.QueueHistory, all *ins
 	c := chart{
 		id: id, title: title + " ≈", step: h.StepSeconds, reads: make([]string, n),
 		hint: "p95: 95 % took no longer. Durations are accurate to 19 %.",
-		told: title + " over the last hour: " + approximately(all) + ".",
+		text: title + " over the last hour: " + approximately(all) + ".",
 	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for i, p := range h.Points {
@@ -200,7 +200,7 @@ func quantiles(id, title string, least float64, h insight.QueueHistory, all *ins
 	}
 	if math.IsInf(low, 1) {
 		low, high = 1, 100
-		c.told = title + ": nothing within the last hour."
+		c.text = title + ": nothing within the last hour."
 	}
 	from, to := math.Floor(math.Log10(low)), math.Ceil(math.Log10(high))
 	if to <= from {
@@ -297,20 +297,20 @@ func nodeCharts(n jobs.Node, h insight.NodeHistory) []chart {
 		id: id + "-cpu", title: "Cores busy", step: h.StepSeconds, reads: cpuReads, ticks: linear("50 %", "100 %"),
 		shapes: []chartShape{{"user", areaPath(bottom, user)}, {"system", areaPath(user, system)}, {"other", areaPath(system, other)}},
 		keys:   []chartKey{{"user", "user", ""}, {"system", "system", ""}, {"other", "other", ""}},
-		told:   "Share of time the cores were busy over the last hour.",
+		text:   "Share of time the cores were busy over the last hour.",
 	}
 	used := chart{
 		id: id + "-memory", title: "Memory used", step: h.StepSeconds, reads: memoryReads, ticks: linear(size(n.Memory.Total/2), size(n.Memory.Total)),
 		shapes: []chartShape{{"memory", areaPath(bottom, memory)}},
 		keys:   []chartKey{{"memory", "used now", size(n.Memory.Total - n.Memory.Available)}},
-		told:   "Memory used over the last hour, of " + size(n.Memory.Total) + ".",
+		text:   "Memory used over the last hour, of " + size(n.Memory.Total) + ".",
 	}
 	loads := chart{
 		id: id + "-load", title: "Load", step: h.StepSeconds, reads: loadReads, ticks: linear(brief(top/2), brief(top)),
 		hint:   "Processes running or ready to run",
 		shapes: []chartShape{{"load", linePath(load)}},
 		keys:   []chartKey{{"load", "now", significant(n.Load)}},
-		told:   "Processes running or ready to run over the last hour, now " + significant(n.Load) + ".",
+		text:   "Processes running or ready to run over the last hour, now " + significant(n.Load) + ".",
 	}
 	if cores := len(n.Cores); cores > 0 {
 		loads.ticks = append(loads.ticks, chartTick{y: chartY(float64(cores) / top), strong: true})

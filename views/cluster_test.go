@@ -64,7 +64,7 @@ func TestQueueCharts(t *testing.T) {
 		insight.QueueSample{At: sampleNow.Add(-10 * time.Minute), Succeeded: 3000},
 	)
 	list := queueCharts(jobs.Queue{Name: "q"}, s.History(sampleNow))
-	if got := list[0]; !strings.Contains(got.told, "now 10.0/s, at most 100/s") || !strings.Contains(got.told, "3,090 tasks succeeded, 60 failed") || got.ticks[2].label != "100" {
+	if got := list[0]; !strings.Contains(got.text, "now 10.0/s, at most 100/s") || !strings.Contains(got.text, "3,090 tasks succeeded, 60 failed") || got.ticks[2].label != "100" {
 		t.Errorf("%+v", got)
 	}
 	if n := len(list[0].reads); n != 120 || list[0].reads[119] != "10.0/s, 60 tasks failed" || list[0].reads[0] != "0/s" {
@@ -74,7 +74,7 @@ func TestQueueCharts(t *testing.T) {
 	if got := list[1]; got.ticks[0].label != "100 µs" || !strings.HasSuffix(got.shapes[2].d, " 84h2") || got.keys[0].figure != "0 s" {
 		t.Errorf("%+v", got)
 	}
-	if got := list[2]; got.ticks[0].label != "10 ms" || got.ticks[1].label != "100 ms" || !strings.Contains(got.told, "p50 31 ms") {
+	if got := list[2]; got.ticks[0].label != "10 ms" || got.ticks[1].label != "100 ms" || !strings.Contains(got.text, "p50 31 ms") {
 		t.Errorf("%+v", got)
 	}
 	for _, c := range queueCharts(jobs.Queue{Name: "q"}, insight.QueueHistory{}) { // a queue that is new

@@ -1,16 +1,16 @@
-// Package views renders the pages: one flat package, one file a page, in templ.
+// Package views renders the pages: one flat package, one file per page, in templ.
 //
 // Each page has a struct that carries everything it shows ([JobsPage],
-// [JobPage], …) and a component that takes it ([Jobs], [Job], …). Whoever
-// serves the pages fills the struct and renders the component into a buffer.
-// Nothing here reads a clock, a request or a database: the time is Page.Now.
+// [JobPage], …) and a component that takes it ([Jobs], [Job], …). Package http
+// fills the struct and renders the component into a buffer. Nothing here reads a
+// clock, a request or a database: the time is Page.Now.
 //
 // # Live fragments
 //
-// What changes on a page stands in elements with a fixed id, its fragments.
+// The parts of a page that change are elements with a fixed id, its fragments.
 // The page and its stream render the same components. A page whose Page.Live
-// is set opens a stream of events from that address while it is looked at. On
-// connect, and on each change, the server fills the page's struct anew and sends
+// is set opens a stream of events from that address while its tab is visible. On
+// connect, and on each change, the server fills the page's struct again and sends
 //
 //	event: patch
 //	data: <div id="job-figures">…</div>
@@ -18,8 +18,8 @@
 // with the bytes of [Snapshot.Since] over the struct's Fragments method: all
 // fragments at first, later those that differ, and nothing when the bytes are
 // empty. (Each line of the HTML is a data line of its own.) A [Snapshot] serves
-// all browsers that show the page; of each the server knows only which one it was
-// sent last, and whoever reconnects gets everything. The client morphs
+// all browsers that show the page. The server knows only which snapshot it sent
+// last to each; a browser that reconnects gets everything. The client morphs
 // each outermost element that has an id into the element of the page with that
 // id. When nothing will change any more the server sends
 //
@@ -43,9 +43,9 @@
 //
 //	/pages/live?page=ADDRESS&page=…
 //
-// is the streams of those addresses as one. The data of its events begin with a
-// line that says of which page they are, but for status and still. A page that is
-// not there does not keep the others from theirs: it is told
+// merges the streams of those addresses. The data of its events, except status
+// and still, begin with a line that names the page. A page that does not exist
+// does not stop the others; its event is
 //
 //	event: gone
 //	data: /jobs/{id}/live
@@ -68,8 +68,8 @@
 //	/api/v1/jobs/{id}/tasks/{index}/output  the whole of a large value; also /input
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
-//	/api/v1/jobs/{id}/stream        what timeline.js draws of a job
-//	/api/v1/stream?seconds=         and of all jobs
+//	/api/v1/jobs/{id}/stream        the data that timeline.js draws for a job
+//	/api/v1/stream?seconds=         and for all jobs
 //	/api/v1/openapi.json            from the manual
 //
 // The API's addresses must take the session cookie for GET. Files of package
@@ -78,9 +78,9 @@
 //
 // # Forms
 //
-// All are plain HTML forms that answer 303 on success and render their page
-// again with the errors and what was typed (422) else. Requests from other
-// origins must be refused by their headers: no form carries a token.
+// All are plain HTML forms. They answer 303 on success, else they render their
+// page with the errors and the typed values (422). The server must refuse requests
+// from other origins by their headers: no form carries a token.
 //
 //	POST /login               [FieldToken], [FieldNext]
 //	POST /logout
@@ -100,12 +100,12 @@
 //	POST /queues/{name}/VERB            no fields; pause, resume or delete
 //	POST /nodes/{id}/VERB               no fields; drain or resume
 //
-// Those of queues and nodes are marked data-inplace: a script sends them and
-// brings the answer into the page that is there. A form with errors is marked
-// data-keep until it is sent again, so that the stream leaves it alone.
+// The forms of queues and nodes are marked data-inplace: a script sends them and
+// merges the answer into the page. A form with errors is marked data-keep until
+// it is sent again, so that the stream does not change it.
 //
 // # Theme
 //
 // The theme switch keeps "light" or "dark" in the cookie [ThemeCookie], which
-// Page.Theme hands back; no cookie follows the system.
+// Page.Theme returns; without a cookie the theme follows the system.
 package views

@@ -15,7 +15,7 @@ func groupURL(job string, group jobs.GroupID) templ.SafeURL {
 	return templ.SafeURL(ResultsFilter{Group: group.String()}.URL(job))
 }
 
-// A patternPart is a part of a pattern: text, or what stands for what differs.
+// A patternPart is a part of a pattern: text, or a placeholder for what differs.
 type patternPart struct {
 	text string
 	mask bool

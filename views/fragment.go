@@ -14,18 +14,16 @@ type Fragment struct {
 	ID        string          // of the component's element
 	Component templ.Component // exactly what stands in the page
 
-	// Parts are fragments inside this one that may be sent instead of it as
-	// long as Shape, which stands for all the rest of it, is the same.
+	// Parts are fragments inside this one. They may be sent instead of it while
+	// Shape, which represents the rest of it, stays the same.
 	Parts []Fragment
 	Shape string
 }
 
-// A Snapshot is the fragments of a page as they are at one time. It does not
-// change, and is safe for concurrent use: all browsers that show the page are
-// served from one.
+// A Snapshot is the fragments of a page at one time. It does not change and is
+// safe for concurrent use: one snapshot serves all browsers that show the page.
 type Snapshot struct {
-	// Version grows from snapshot to snapshot wherever something differs, from 1
-	// on.
+	// Version starts at 1 and grows with each snapshot that differs.
 	Version int64
 
 	parts []part
@@ -34,18 +32,18 @@ type Snapshot struct {
 // A part is a fragment of a snapshot.
 type part struct {
 	id      string
-	version int64 // since when it is as it is; with parts, since when its shape is
+	version int64 // of the snapshot that last changed it; with parts, its shape
 	html    []byte
-	still   []byte // html without the times that go on by themselves
+	still   []byte // html without relative times, which the browser updates
 
-	whole func() ([]byte, error) // html of one with parts, made when it is needed
+	whole func() ([]byte, error) // html of a fragment with parts, rendered on demand
 	shape string
 	parts []part
 }
 
-// Snap renders the fragments. before is the snapshot before, nil for the first;
-// it is the answer too where nothing differs. That a relative time has gone on
-// is no difference, because it does so in the browser by itself.
+// Snap renders the fragments. before is the previous snapshot, nil for the first.
+// Snap returns before when nothing differs. Relative times do not count, because
+// the browser updates them.
 func Snap(ctx context.Context, before *Snapshot, fragments []Fragment) (*Snapshot, error) {
 	if before == nil {
 		before = new(Snapshot)
@@ -124,8 +122,8 @@ func withoutTimes(html []byte) []byte {
 	}
 }
 
-// Since is the HTML of what differs from what a browser has that was sent the
-// snapshot of that version, or everything for version 0.
+// Since returns the HTML of the fragments that changed after a version, or all
+// of them for version 0.
 func (s *Snapshot) Since(version int64) ([]byte, error) {
 	var out bytes.Buffer
 	err := since(&out, s.parts, version)

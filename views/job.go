@@ -5,17 +5,17 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// MaxCells is how many cells the strip of all tasks has at most.
+// MaxCells is the largest number of cells in the strip of all tasks.
 const MaxCells = 400
 
-// RunsShown is how many runs of a job its page lets choose from.
+// RunsShown is the largest number of runs that a job's page offers.
 const RunsShown = 10
 
 // A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
 type JobPage struct {
 	Page
 	Job      jobs.Job
-	Steer    bool   // whether the user may cancel it: it is theirs, or they are an admin
+	Steer    bool   // the user may control the job: it is theirs, or they are an admin
 	Cells    []Cell // [CellSize] tasks each, in order, over all tasks
 	Timeline TimelineView
 	JobRuns
@@ -35,18 +35,18 @@ type JobRuns struct {
 // JobFailures are the failures of a job in groups.
 type JobFailures struct {
 	Failures     []jobs.FailureGroup // most frequent first
-	MoreFailures bool                // there are more groups
+	MoreFailures bool                // more groups exist
 }
 
 // JobOutput is the beginning of a job's results and the end of its logs.
 type JobOutput struct {
 	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending
 	Logs      []jobs.LogLine // the last LogLinesShown, oldest first
-	LogsOlder bool           // there are more lines before them
+	LogsOlder bool           // more lines exist before them
 	LogsCut   bool           // lines were dropped because the job's logs are capped
 }
 
-// JobGoto is what the field for the task to open has after it was refused.
+// JobGoto has the refused value of the field that opens a task.
 type JobGoto struct {
 	Goto      string // as typed
 	GotoError string // why
@@ -54,13 +54,13 @@ type JobGoto struct {
 
 // JobPlaces is where a job runs now.
 type JobPlaces struct {
-	Cores int         // that all live nodes have together
-	Nodes []jobs.Node // for where it runs now
-	Ink   string      // its class of colour while it runs, see [JobInk]
+	Cores int         // of all live nodes
+	Nodes []jobs.Node // for the cores that it uses now
+	Ink   string      // its colour's class while it runs, see [JobInk]
 }
 
-// A Cell is neighbouring tasks of a job in the strip of all tasks. What is not
-// counted in it waits.
+// A Cell counts the tasks of a span in the strip of all tasks. The other tasks
+// of the span wait.
 type Cell struct {
 	Succeeded, Failed, Running, Cancelled int64
 	FirstFailed                           int64 // index of the first failed task, when there is one
@@ -71,7 +71,7 @@ type Cell struct {
 func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 
 // timeline is the job's timeline with a row for each of its processes as long
-// as they may still come.
+// as more may start.
 func (p JobPage) timeline() TimelineView {
 	v := p.Timeline
 	if n := p.Job.EffectivePolicy.Processes; n != nil && !p.Job.State.Ended() {

@@ -14,7 +14,7 @@ type jobPlace struct {
 	turns    int64
 }
 
-// placesOf are the nodes that have turns of a job in hand.
+// placesOf are the nodes that run turns of a job.
 func placesOf(id string, nodes []jobs.Node) []jobPlace {
 	var places []jobPlace
 	for _, n := range nodes {

@@ -9,10 +9,10 @@ import (
 // A JobsPage is the list of jobs at /, rendered by [Jobs].
 type JobsPage struct {
 	Page
-	Query  ListQuery            // what is listed, in which order
+	Query  ListQuery            // which jobs are listed, in which order
 	Jobs   []jobs.Job           // in that order
-	Counts map[jobs.State]int64 // jobs by state that the search's other terms let pass
-	More   bool                 // there are more jobs than Counts has
+	Counts map[jobs.State]int64 // jobs by state that match the search's other terms
+	More   bool                 // more jobs exist than Counts has
 	Before int64                // jobs of the list before these
 	Any    bool                 // whether the user may see any job at all, filtered or not
 	Next   string               // cursor of the following page; empty on the last one
@@ -66,12 +66,12 @@ func (p JobsPage) position() string {
 	return rows + " of " + p.matchingWord()
 }
 
-// selected reports whether the list is of one state, and of which.
+// selected reports whether the list shows one state, and which.
 func (p JobsPage) selected() jobs.State {
 	return jobs.State(p.Query.Search.Only(jobs.SearchState))
 }
 
-// selects is a search that selects the list's jobs, also where it has none.
+// selects is a search that selects the list's jobs, even when it has none.
 func (p JobsPage) selects() string {
 	if !p.Query.Empty() {
 		return p.Query.Text

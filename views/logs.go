@@ -49,9 +49,9 @@ type LogsPage struct {
 	Page
 	Job          jobs.Job
 	Filter       LogsFilter
-	Wrong        string         // what is wrong with the task that was typed
+	Wrong        string         // error in the typed task
 	Lines        []jobs.LogLine // oldest first
-	Older, Newer string         // places of the neighbouring pages; empty where there is none
+	Older, Newer string         // places of the neighbouring pages; empty without one
 	Cut          bool           // lines were dropped because the job's logs are capped
 }
 

@@ -17,8 +17,8 @@ import (
 const (
 	FieldTry   = "try"
 	FieldCheck = "check"
-	FieldPart  = "part" // the file is only its beginning; comes before it
-	FieldKey   = "key"  // makes sending the form again harmless
+	FieldPart  = "part" // the file is truncated; must come before the file
+	FieldKey   = "key"  // idempotency key: sending the form again creates no second job
 
 	FieldName     = "name"
 	FieldQueue    = "queue"
@@ -38,7 +38,7 @@ const (
 	FieldOKExitCodes = "ok_exit_codes"
 	FieldCommandEnv  = "command_env"
 
-	FieldInputs     = "inputs" // which of the kinds of inputs counts, see InputsLines …
+	FieldInputs     = "inputs" // the selected kind of inputs, see InputsLines …
 	FieldLines      = "lines"
 	FieldItems      = "items"
 	FieldRangeStart = "range_start"
@@ -90,7 +90,7 @@ type NewJobPage struct {
 	Page
 	Form    NewJobForm
 	Queues  []jobs.Queue // to choose from
-	Try     *TryResult   // what became of the first input, after a try
+	Try     *TryResult   // result of the first input, after a try
 	Example string       // name of the example that prefilled the form; may be empty
 }
 
@@ -98,18 +98,18 @@ type NewJobPage struct {
 // rendered by [FileInputs].
 type FilePreview struct {
 	Format  string   // one of FormatLines …
-	Dialect string   // more of the format, such as "separated by semicolons"; may be empty
+	Dialect string   // detail of the format, such as "separated by semicolons"; may be empty
 	Columns []string // of a CSV file that names them
-	Column  int      // of Columns that is taken, from 0; -1 for none
+	Column  int      // index of the column that has the inputs; -1 without one
 	Inputs  []string // the first, as JSON
 	Count   int64    // of all inputs; -1 where the file goes on
 	Wrong   []string // why it cannot be read
 }
 
-// columnsShown is how many columns of a CSV file are offered to choose from.
+// columnsShown is the largest number of columns that the page offers.
 const columnsShown = 30
 
-// columnChoice is what to type for column i: its name where that is enough.
+// columnChoice is the value that selects column i: its name where that is unique.
 func (p FilePreview) columnChoice(i int) string {
 	name := strings.TrimSpace(p.Columns[i])
 	for j, other := range p.Columns {
@@ -120,8 +120,7 @@ func (p FilePreview) columnChoice(i int) string {
 	return name
 }
 
-// details is what follows the format's name: its dialect and how many inputs
-// there are.
+// details follows the format's name: the dialect and the number of inputs.
 func (p FilePreview) details() string {
 	var b strings.Builder
 	if p.Dialect != "" {
@@ -140,7 +139,7 @@ func columnLabel(i int, name string) string {
 	return clip(name, 40)
 }
 
-// inputLines is the first inputs, one a line.
+// inputLines has the first inputs, one per line.
 func (p FilePreview) inputLines() string {
 	lines := make([]string, len(p.Inputs))
 	for i, input := range p.Inputs {
@@ -161,7 +160,7 @@ func formatWord(format string) string {
 	return "lines of text"
 }
 
-// A TryResult is what became of the first input when it was tried.
+// A TryResult is the result of running the first input.
 type TryResult struct {
 	Input  string          // as JSON; empty when there was no input
 	Output string          // as JSON, when it succeeded
@@ -170,8 +169,7 @@ type TryResult struct {
 	Took   time.Duration
 }
 
-// A NewJobForm is everything that is typed into the form for a new job, as it
-// is typed. [ParseNewJobForm] fills it from a request, [FormOf] from a
+// A NewJobForm has the values of the form for a new job, as typed. [ParseNewJobForm] fills it from a request, [FormOf] from a
 // submission, [Example] from an example; [NewJobForm.Spec] makes a submission
 // of it.
 type NewJobForm struct {
@@ -274,9 +272,9 @@ func (f *NewJobForm) Reject(violations jobs.Invalid) {
 	for i, v := range listed {
 		if strings.HasPrefix(strings.TrimPrefix(v.Location, "body."), "program.command.argv[") {
 			if typed {
-				continue // that of the command as it is typed says it better
+				continue // the violation of the typed command is clearer
 			}
-			if offered { // and shown as a command rather than as JSON
+			if offered { // the offer shows a command rather than JSON
 				v.Message, _, _ = strings.Cut(v.Message, `: ["`)
 			}
 		}
@@ -290,10 +288,10 @@ func (f *NewJobForm) Reject(violations jobs.Invalid) {
 	}
 }
 
-// A formField is a field with what is typed into it.
+// A formField is a field with its value.
 type formField struct{ name, value string }
 
-// given are the fields that are not empty, in the order of their names.
+// given are the fields that are not empty, by name.
 func (f NewJobForm) given() []formField {
 	var out []formField
 	for name, value := range f.fields() {

@@ -48,7 +48,7 @@ var (
 	priorityOptions = []option{{"1", "1, first"}, {"2", "2, usual"}, {"3", "3, later"}, {"4", "4, last"}}
 )
 
-// queueOptions are the queues to choose from; what was typed stays among them.
+// queueOptions are the queues to choose from, with the typed one.
 func queueOptions(queues []jobs.Queue, chosen string) []option {
 	var out []option
 	for _, q := range queues {
@@ -64,7 +64,7 @@ func queueOptions(queues []jobs.Queue, chosen string) []option {
 	return out
 }
 
-// A place is where a field's violations are said to be.
+// A place is the location of a field's violations.
 type place struct{ at, field, label string }
 
 // places are in the order of the page.
@@ -133,8 +133,8 @@ func (f *NewJobForm) mistakes() []mistake {
 	return out
 }
 
-// placeOf is the index of the place that location is at or inside of, and what
-// to say before the message to tell which part of it is meant.
+// placeOf returns the index of the place that contains location, and a prefix
+// for the message that names the part.
 func placeOf(location string) (index int, part string) {
 	index = len(places)
 	best := -1
@@ -209,8 +209,8 @@ func (f *NewJobForm) badLines() string {
 	return strings.Join(lines, ",")
 }
 
-// shown is the submission that the form shows as a request: what cannot be
-// known yet stands for itself.
+// shown is the submission that the form shows as a request, with placeholders for
+// what is not known yet.
 func (f *NewJobForm) shown() jobs.Spec {
 	s, _ := f.Spec(f.placeholder())
 	return s

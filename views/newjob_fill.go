@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// NewForm is the form as it first stands on the page.
+// NewForm returns the form with its first values.
 func NewForm() NewJobForm {
 	return NewJobForm{
 		JobFields:     JobFields{Queue: "cpu", Priority: "2"},
@@ -26,7 +26,7 @@ func NewForm() NewJobForm {
 	}
 }
 
-// FormOf is the form that, sent as it is, submits s again.
+// FormOf returns the form that submits s again.
 func FormOf(s jobs.Spec) NewJobForm {
 	f := NewForm()
 	f.Source, f.Function = "", ""
@@ -43,10 +43,9 @@ func FormOf(s jobs.Spec) NewJobForm {
 	return f
 }
 
-// FormOfJob is the form that runs j again. What follows from the rest, or from the
-// default, stays empty, so that it goes on following it. The inputs are j's where the caller
-// has them and they are few enough to edit; else nil, and the form offers to
-// take the same ones.
+// FormOfJob returns the form that runs j again. Values that equal their defaults
+// stay empty, so that they keep following the defaults. inputs are j's where they
+// are few enough to edit; else nil, and the form offers to take the same ones.
 func FormOfJob(j *jobs.Job, inputs *jobs.Inputs) NewJobForm {
 	f := FormOf(jobs.Spec{
 		Name: j.GivenName(), Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags,
@@ -102,7 +101,7 @@ func (f *NewJobForm) setInputs(in jobs.Inputs) {
 	}
 }
 
-// itemsText is a JSON array on one line where it is short, else one item a line.
+// itemsText is a JSON array on one line if short, else with one item per line.
 func itemsText(items []json.RawMessage) string {
 	line := "[" + string(bytes.Join(rawBytes(items), []byte(", "))) + "]"
 	if len(line) <= 80 {

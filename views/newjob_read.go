@@ -13,8 +13,7 @@ import (
 
 var topLevelDef = regexp.MustCompile(`(?m)^(?:async[ \t]+)?def[ \t]+([^\W\d]\w*)[ \t]*\(`)
 
-// Spec makes a submission of what was typed and lists everything that is wrong
-// with it. The inputs are those given, or without them those of the form; an
+// Spec makes a submission of the form and lists all violations. The inputs are those given, or without them those of the form; an
 // uploaded file and the inputs of another job are not in the form, so the
 // caller gives them. Without them InputsFile is a violation, and InputsSame
 // leaves the inputs empty for the caller to copy.
@@ -44,8 +43,8 @@ func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
 	return s, r.found
 }
 
-// fieldBytes is how long the text of a field may be where it is not shortBytes; 0
-// for any length.
+// fieldBytes is the largest size of a field where it is not shortBytes; 0 for no
+// limit.
 var fieldBytes = map[string]int{
 	FieldSource: jobs.MaxSourceBytes, FieldLines: 0, FieldItems: 0,
 	FieldCommand: 4 * jobs.MaxArgvBytes, FieldPythonEnv: 2 * jobs.MaxEnvBytes, FieldCommandEnv: 2 * jobs.MaxEnvBytes,
@@ -53,8 +52,8 @@ var fieldBytes = map[string]int{
 
 const shortBytes = 4096
 
-// clipped is f without the text of fields that is too long to be valid, before
-// time is spent on it.
+// clipped is f without the fields that are too long, so that parsing them takes no
+// time.
 func (f *NewJobForm) clipped() (*NewJobForm, jobs.Invalid) {
 	var found jobs.Invalid
 	out := *f
@@ -72,14 +71,14 @@ func (f *NewJobForm) clipped() (*NewJobForm, jobs.Invalid) {
 	return &out, found
 }
 
-// A formReader reads typed text and collects what it cannot make sense of.
+// A formReader parses typed text and collects violations.
 type formReader struct {
 	form  *NewJobForm
 	found jobs.Invalid
 }
 
-// add keeps v unless something was already said about the same place, or about
-// a part of it: then v is only what follows from that.
+// add keeps v unless the same location, or a part of it, already has a violation:
+// then v only follows from that.
 func (r *formReader) add(v jobs.Violation) {
 	for _, old := range r.found {
 		if old.More > 0 || v.More > 0 {
@@ -141,8 +140,8 @@ func lastFunction(source string) string {
 	return defs[len(defs)-1][1]
 }
 
-// offer is a command for a shell that does what the typed one seems to mean;
-// empty where that needs none, or is a mistake of another kind.
+// offer is a shell command that does what the typed one seems to mean; empty
+// where no shell is needed, or where the mistake is a different one.
 func (f *NewJobForm) offer() string {
 	if f.Kind != KindCommand {
 		return ""
@@ -199,7 +198,7 @@ func (r *formReader) inputs() jobs.Inputs {
 	return jobs.Inputs{}
 }
 
-// jsonProblem says where text stops being a JSON array.
+// jsonProblem describes where text stops being a JSON array.
 func jsonProblem(text string, err error) string {
 	syntax, ok := errors.AsType[*json.SyntaxError](err)
 	if !ok {
@@ -237,7 +236,7 @@ func (r *formReader) policy() jobs.Policy {
 	return p
 }
 
-// number reads a whole number that may be left out.
+// number reads an optional whole number.
 func (r *formReader) number(location, text string) *int {
 	text = strings.TrimSpace(text)
 	if text == "" {

@@ -25,16 +25,16 @@ type NodesPage struct {
 	Page
 	Nodes    []jobs.Node
 	History  map[string]insight.NodeHistory // by the node's id
-	Names    map[string]string              // of the jobs in hand that the user may see, by id
+	Names    map[string]string              // of the running jobs that the user may see, by id
 	Timeline TimelineView                   // of all jobs that the user may see
-	Inks     map[string]string              // classes of colour of the jobs in hand, by id, see [JobInk]
+	Inks     map[string]string              // colour classes of the running jobs, by id, see [JobInk]
 }
 
-// unpinnedRows is how many rows of slots without a core are expected beside those
-// of the cores.
+// unpinnedRows is how many rows of unpinned slots to expect beside the rows of
+// cores.
 const unpinnedRows = 8
 
-// timeline is the timeline of all jobs, with a row for each core of the living
+// timeline is the timeline of all jobs, with a row for each core of the live
 // nodes and some more.
 func (p NodesPage) timeline() TimelineView {
 	v := p.Timeline
@@ -61,15 +61,15 @@ func (p NodesPage) Fragments() []Fragment {
 	return []Fragment{{ID: "timeline", Component: Timeline(p.timeline())}, {ID: "in-hand", Component: inHand(p)}, f}
 }
 
-// A handJob is a job that nodes have in hand.
-type handJob struct {
+// A runningJob is a job with turns on nodes.
+type runningJob struct {
 	id    string
 	turns int64
-	tasks string // that it works on, as far as there is room
+	tasks string // that it runs, shortened
 }
 
-// jobsInHand are the jobs in hand, oldest first.
-func (p NodesPage) jobsInHand() []handJob {
+// runningJobs are the jobs with turns, oldest first.
+func (p NodesPage) runningJobs() []runningJob {
 	var turns []jobs.CoreTurn
 	for _, n := range p.Nodes {
 		turns = slices.AppendSeq(turns, n.InHand())
@@ -77,16 +77,16 @@ func (p NodesPage) jobsInHand() []handJob {
 	return byJob(turns)
 }
 
-// byJob puts turns together that are of one job.
-func byJob(turns []jobs.CoreTurn) []handJob {
+// byJob groups turns by job.
+func byJob(turns []jobs.CoreTurn) []runningJob {
 	at := make(map[string]int)
-	var list []handJob
+	var list []runningJob
 	for _, turn := range turns {
 		i, known := at[turn.Job]
 		if !known {
 			i = len(list)
 			at[turn.Job] = i
-			list = append(list, handJob{id: turn.Job})
+			list = append(list, runningJob{id: turn.Job})
 		}
 		j := &list[i]
 		j.turns++
@@ -101,18 +101,18 @@ func byJob(turns []jobs.CoreTurn) []handJob {
 			j.tasks += ", …"
 		}
 	}
-	slices.SortFunc(list, func(a, b handJob) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(list, func(a, b runningJob) int { return strings.Compare(a.id, b.id) })
 	return list
 }
 
-// unpinned are the jobs whose turns have no core of their own on a node.
-func unpinned(n jobs.Node) []handJob { return byJob(n.Unpinned) }
+// unpinned are the jobs whose turns are not pinned to a core of the node.
+func unpinned(n jobs.Node) []runningJob { return byJob(n.Unpinned) }
 
 // jobRing are the letters of the ring of colours that jobs have.
 const jobRing = "abcdefghijkl"
 
-// JobInk is a class that gives a job a colour: the one that follows from its id,
-// or else the next in the ring that is not taken. timeline.js does the same.
+// JobInk returns the class of a job's colour: the one that follows from its id, or
+// the next in the ring that is free. timeline/colours.js knows the first rule.
 func JobInk(id string, taken map[string]bool) string {
 	n, err := strconv.ParseUint(id[max(len(id)-6, 0):], 16, 32)
 	if err != nil {
@@ -128,7 +128,7 @@ func JobInk(id string, taken map[string]bool) string {
 	return "job-" + jobRing[wish:wish+1]
 }
 
-// roomy reports whether there are so few nodes that each may show its charts.
+// roomy reports whether the nodes are few enough for each to show its charts.
 func (p NodesPage) roomy() bool {
 	alive := 0
 	for _, n := range p.Nodes {
@@ -152,7 +152,7 @@ func nodeState(n jobs.Node) (class, word string) {
 	return "succeeded", n.State
 }
 
-// busyOf is the share of the time of all cores of a node that they are busy.
+// busyOf is the share of time that a node's cores are busy.
 func busyOf(n jobs.Node) string {
 	sum := 0.0
 	for _, core := range n.Cores {
@@ -195,8 +195,7 @@ func coreTitle(c jobs.Core) string {
 	return fmt.Sprintf("core %d: %.0f %% busy: %.0f user, %.0f system, %.0f other", c.Core, c.BusyPercent, c.User, c.System, c.Other)
 }
 
-// tasksShown is of how many turns of a job the tasks are shown that have no core
-// of their own.
+// tasksShown is for how many unpinned turns of a job the page lists the tasks.
 const tasksShown = 4
 
 func taskRange(t jobs.CoreTurn) string {
@@ -209,7 +208,7 @@ func taskRange(t jobs.CoreTurn) string {
 	return fmt.Sprintf("tasks %s to %s", thousands(t.First), thousands(t.First+int64(t.Count)-1))
 }
 
-// briefRange is taskRange where there is little room.
+// briefRange is taskRange for narrow cells.
 func briefRange(t jobs.CoreTurn) string {
 	switch t.Count {
 	case 0:

@@ -106,7 +106,7 @@ func inHand(p NodesPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		list := p.jobsInHand()
+		list := p.runningJobs()
 		if len(p.Nodes) > 0 {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<h2>Running now <small>")
 			if templ_7745c5c3_Err != nil {

@@ -21,20 +21,20 @@ const (
 	NavDocs   Nav = "docs"
 )
 
-// A Page is what every page has; the pages' structs embed it.
+// A Page has the parts that all pages share; the pages' structs embed it.
 type Page struct {
 	Title   string     // of the browser's tab, without the product's name; empty for the page's own
 	Nav     Nav        // the current entry of the header; empty for the page's own
 	User    *jobs.User // who is signed in; nil for nobody
 	Theme   string     // "light" or "dark" from the cookie; anything else follows the system
-	Search  string     // what stands in the search box, as typed
+	Search  string     // text of the search box, as typed
 	Live    string     // address of the page's stream; empty when nothing will change
-	Retry   bool       // it is only shown because the one that was asked for cannot be; it asks again by itself
+	Retry   bool       // shown in place of a page that cannot be rendered; it reloads until that page can be
 	BaseURL string     // scheme and host as the browser sees them, for examples: https://allcores.example
 	Version string     // of the server; may be empty
 	Now     time.Time  // the time that relative times are relative to
 
-	SearchWrong bool // what stands in the search box is wrong; #search-error says why
+	SearchWrong bool // the text of the search box has an error; #search-error shows it
 }
 
 // may reports whether the user has the rights of role.

@@ -21,8 +21,8 @@ type QueuesPage struct {
 	Nodes   []jobs.Node                     // for the slots that they give
 	History map[string]insight.QueueHistory // by queue
 
-	Refused *QueueForm // with its errors; nil where nothing was refused
-	Kept    string     // a queue that was to be deleted, but has work
+	Refused *QueueForm // with its errors; nil when no form was refused
+	Kept    string     // a queue that was not deleted because it has work
 }
 
 // Fragments are the parts of the page that change.
@@ -49,7 +49,7 @@ const (
 	FieldPinned       = "pinned"
 )
 
-// A QueueForm is what someone typed about a queue.
+// A QueueForm has the typed limits of a queue.
 type QueueForm struct {
 	Queue                       string // that it changes; empty for a new one
 	Name, PerCore, MaxProcesses string
@@ -71,7 +71,7 @@ func ParseQueueForm(v url.Values, queue string) QueueForm {
 	return f
 }
 
-// queueForm is a form with what holds for a queue.
+// queueForm is a form with the queue's current limits.
 func queueForm(q jobs.Queue) QueueForm {
 	f := QueueForm{Queue: q.Name, Name: q.Name, PerCore: trimFloat(q.PerCore), Pinned: q.Pinned}
 	if q.MaxProcesses != nil {
@@ -82,7 +82,7 @@ func queueForm(q jobs.Queue) QueueForm {
 
 var decimal = regexp.MustCompile(`^[0-9]{0,9}\.?[0-9]{0,9}$`)
 
-// Limits are the form's, and what is wrong with them, by the names of the fields.
+// Limits returns the form's limits and the violations by field name.
 func (f *QueueForm) Limits() (jobs.QueueLimits, jobs.Invalid) {
 	l := jobs.QueueLimits{Pinned: f.Pinned, PerCore: 1}
 	var found jobs.Invalid
@@ -165,14 +165,14 @@ func queueState(q jobs.Queue) string {
 	return "idle"
 }
 
-// A nodeUse is what a node gives to a queue.
+// A nodeUse is the slots that a node gives to a queue.
 type nodeUse struct {
 	node string
 	jobs.SlotUse
 }
 
-// uses are what the living nodes give to a queue. A queue that they do not know
-// yet has none.
+// uses are the slots that live nodes give to a queue. A queue that they do not
+// know yet has none.
 func (p QueuesPage) uses(q jobs.Queue) []nodeUse {
 	var uses []nodeUse
 	for _, n := range p.Nodes {
@@ -201,7 +201,7 @@ func (p QueuesPage) figures(q jobs.Queue) queueFigures {
 	return f
 }
 
-// slotWaits tells how many turns wait for a slot at a node, where some do.
+// slotWaits returns how many turns wait for a slot at a node, in words.
 func slotWaits(use jobs.SlotUse) string {
 	if use.Waiting == 0 {
 		return ""

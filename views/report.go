@@ -102,7 +102,7 @@ func shareSegments(r *insight.Report) []segment {
 	return out
 }
 
-func sharesTold(r *insight.Report) string {
+func sharesText(r *insight.Report) string {
 	var parts []string
 	for _, s := range shares(r) {
 		parts = append(parts, sharePercent(s.share)+" "+s.word)
@@ -246,7 +246,7 @@ func borderText(ms float64) string {
 	return strconv.FormatFloat(ms, 'g', 3, 64) + " " + unit
 }
 
-func histogramTold(r *insight.Report) string {
+func histogramText(r *insight.Report) string {
 	return fmt.Sprintf("Histogram of %s: half within %s, 95 %% within %s. As a table follows.",
 		plural(r.Tasks.Count, "task", "tasks"), millisText(r.Tasks.P50MS), millisText(r.Tasks.P95MS))
 }

@@ -72,10 +72,10 @@ type ResultsPage struct {
 	Job    jobs.Job
 	Steer  bool // whether the user may retry it
 	Filter ResultsFilter
-	Group  *jobs.FailureGroup // that of the filter; nil without, and where it is gone
+	Group  *jobs.FailureGroup // of the filter; nil without one, and when it no longer exists
 	Rows   []jobs.TaskRow     // ascending
-	Prev   int64              // the index before which the page before ends; -1 where there is none
-	Next   int64              // the index with which the next page begins; -1 where there is none
+	Prev   int64              // end (exclusive) of the previous page; -1 without one
+	Next   int64              // start of the next page; -1 without one
 }
 
 // Fragments are the parts of the page that change.
@@ -118,5 +118,5 @@ func valueText(value json.RawMessage, n int) string {
 	return clip(strings.ToValidUTF8(string(value), ""), n)
 }
 
-// largeValue is from how many bytes on the size of a value stands beside it.
+// largeValue is the number of bytes from which a value's size is shown.
 const largeValue = 1 << 10

@@ -7,11 +7,11 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A ListQuery is what the address of the list of jobs asks for.
+// A ListQuery is the query of the job list's address.
 type ListQuery struct {
 	Text   string       // the search as typed
-	Search jobs.Search  // what was read of it
-	Wrong  jobs.Invalid // what is wrong with it; then nothing is listed
+	Search jobs.Search  // parsed from Text
+	Wrong  jobs.Invalid // errors in Text; then nothing is listed
 	Order  jobs.Order
 	Cursor string // the page begins behind it, or ends before it
 	Back   bool   // the page ends before the cursor
@@ -25,8 +25,8 @@ const (
 	queryBefore = "before"
 )
 
-// ParseListQuery reads the address of the list. An order or a cursor that makes
-// no sense is left out; valid reports whether a cursor does.
+// ParseListQuery reads the address of the list. It drops an invalid order or
+// cursor; valid reports whether a cursor is valid.
 func ParseListQuery(v url.Values, valid func(cursor string) bool) ListQuery {
 	text := strings.ReplaceAll(strings.ToValidUTF8(v.Get(queryText), ""), "\x00", "")
 	q := ListQuery{Text: text}

@@ -15,7 +15,7 @@ type TaskPage struct {
 	Job        jobs.Job
 	Task       jobs.Task
 	LogsCut    bool   // lines were dropped because the job's logs are capped
-	NextFailed *int64 // index of the next failed task after this one; nil when there is none
+	NextFailed *int64 // index of the next failed task; nil without one
 }
 
 // Fragments are the parts of the page that change.
@@ -43,7 +43,7 @@ func pretty(value json.RawMessage) string {
 // maxShown is how many bytes of a value the page of a task shows.
 const maxShown = 32 << 10
 
-// shown is as much of a text as a page shows of it.
+// shown cuts a text to the length that a page shows.
 func shown(text string) (short string, cut bool) {
 	if len(text) <= maxShown {
 		return text, false

@@ -13,14 +13,14 @@ const TimelineRowsShown = 200
 // the same. A page has at most one, and lists timeline.js among its scripts.
 type TimelineView struct {
 	Job     string // id of the job that it is of; empty for all
-	Run     int    // of the job, that is shown instead of the newest; 0 for the newest
+	Run     int    // number of the job's run to show; 0 for the newest
 	Seconds int    // of all jobs: how far it reaches back
 	Live    bool   // something may still be added
-	Lanes   int    // how many rows there will be, as far as is known
+	Lanes   int    // expected number of rows
 
 	Rows        []TimelineRow // what each core or slot did
 	RowsLeftOut int           // beyond TimelineRowsShown
-	OneIn       float64       // more than 1: only about one chunk in so many was looked at
+	OneIn       float64       // more than 1: only about one chunk in this many was read
 }
 
 // A TimelineRow is one core or slot and what it did.
@@ -35,12 +35,12 @@ type TimelineRow struct {
 	Took         time.Duration
 }
 
-// empty reports whether there is nothing to show and never will be.
+// empty reports whether the timeline has no rows and will get none.
 func (v TimelineView) empty() bool { return !v.Live && len(v.Rows) == 0 }
 
-// height is what the drawing takes, in pixels, so that nothing below it moves
-// when it is drawn: the rows that there are, or that there will be. timeline.js
-// draws rows of these heights.
+// height is the height of the drawing in pixels, for the rows it has or will have,
+// so that nothing below moves when it is drawn. timeline/paint.js draws rows of
+// these heights.
 func (v TimelineView) height() int {
 	const axis, margin = 30, 6
 	rows := max(len(v.Rows)+v.RowsLeftOut, v.Lanes, 1)
