@@ -11,14 +11,14 @@ import (
 	"syscall"
 )
 
-// An account is what the server runs under.
+// An account is the account of the machine that the server runs under.
 type account struct {
 	name     string
 	uid, gid int
 }
 
-// credential is what a child process needs to run under the account; nil where
-// it does so anyway.
+// credential returns what a child process needs to run under the account; nil if it
+// does anyway.
 func (a account) credential() *syscall.Credential {
 	if os.Geteuid() != 0 {
 		return nil
@@ -26,8 +26,8 @@ func (a account) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
 }
 
-// serverAccount is the account for a new cluster: our own, or as root that of
-// the distribution's package, else nobody.
+// serverAccount returns the account for a new cluster: our own, or as root that of the
+// distribution's package, else nobody.
 func serverAccount() (account, error) {
 	if uid := os.Geteuid(); uid != 0 {
 		return accountOf(uid)
@@ -60,8 +60,8 @@ func newAccount(u *user.User) (account, error) {
 	return account{u.Username, uid, gid}, nil
 }
 
-// A DirError says that the data directory cannot be used as it is. Its message
-// is one line that names the directory and the way out.
+// A DirError reports that the data directory cannot be used as it is. Its message is
+// one line that names the directory and the remedy.
 type DirError struct {
 	Dir     string // the data directory
 	Message string
@@ -71,9 +71,9 @@ func (e *DirError) Error() string { return e.Message }
 
 // DefaultDataDir returns the data directory to use when none was given:
 // $XDG_DATA_HOME/allcores, else ~/.local/share/allcores. As root it is
-// /var/lib/allcores where the account the server runs under cannot enter that
-// one, as is usual for root's home. It makes nothing. The error says that
-// there is neither a home directory nor $XDG_DATA_HOME.
+// /var/lib/allcores if the server's account cannot enter that one, as is usual for
+// root's home. It creates nothing. It fails if there is neither a home directory nor
+// $XDG_DATA_HOME.
 func DefaultDataDir() (string, error) {
 	const system = "/var/lib/allcores"
 	root := os.Geteuid() == 0
@@ -99,10 +99,10 @@ func DefaultDataDir() (string, error) {
 	return dir, nil
 }
 
-// MakeDataDir makes the data directory and what is missing above it. As root
-// the new directories can be entered, but not listed, by everybody, since the
-// server runs under another account; otherwise they are the user's alone. A
-// directory that exists stays as it is.
+// MakeDataDir creates the data directory and missing directories above it. As root it
+// lets everybody enter the new directories, but not list them, since the server runs
+// under another account; otherwise only the user may use them. An existing directory
+// stays as it is.
 func MakeDataDir(dir string) error {
 	mode := fs.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -136,8 +136,7 @@ func makeDirs(dir string, mode fs.FileMode) error {
 }
 
 // closedDir returns the topmost directory on the way to dir, dir included,
-// that the account may not enter by its mode, or "". What does not exist yet
-// is taken to be open.
+// that the account may not enter by its mode, or "". Missing directories count as open.
 func (a account) closedDir(dir string) string {
 	for {
 		real, err := filepath.EvalSymlinks(dir)

@@ -16,8 +16,8 @@ import (
 // with.
 const minMajor = 14
 
-// A MissingError says that no fitting PostgreSQL server programs were found.
-// Its message is one line that says how to install them.
+// A MissingError reports that no suitable PostgreSQL server programs were found. Its
+// message is one line with how to install them.
 type MissingError struct {
 	Major   int    // the version an existing cluster needs, or 0 for any
 	Cluster string // the folder of that cluster, or ""
@@ -40,7 +40,7 @@ func (e *MissingError) Error() string {
 		what, deb, rpm, apk, brew)
 }
 
-// usualDirs is where distributions and Homebrew put the server programs.
+// usualDirs returns where distributions and Homebrew install the server programs.
 var usualDirs = []string{
 	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                  // PostgreSQL's own packages for Fedora and RHEL
@@ -55,8 +55,8 @@ var usualDirs = []string{
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// binDirs lists the folders that hold the server programs: PG_BINDIR, then
-// PATH, then the usual ones, newest first.
+// binDirs lists the folders that may hold the server programs: PG_BINDIR, then PATH,
+// then the usual ones, newest first.
 func binDirs() []string {
 	var candidates []string
 	if dir := os.Getenv("PG_BINDIR"); dir != "" {
@@ -81,8 +81,7 @@ func binDirs() []string {
 
 	var dirs []string
 	for _, dir := range candidates {
-		// A link in PATH stands for the folder it leads to, where the other
-		// programs are.
+		// A link in PATH leads to the folder with the other programs.
 		real, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 		if err != nil {
 			continue
@@ -102,8 +101,7 @@ func executable(dir, name string) bool {
 
 var versionLine = regexp.MustCompile(`PostgreSQL\)? ([0-9]+)`)
 
-// majorOf asks the programs in dir for their major version; 0 if they do not
-// run.
+// majorOf runs a program in dir for its major version. It returns 0 if that fails.
 func majorOf(dir string) int {
 	out, err := exec.Command(filepath.Join(dir, "postgres"), "--version").Output()
 	if err != nil {
@@ -118,12 +116,12 @@ func majorOf(dir string) int {
 }
 
 // binaries returns the folder of the server programs to use: those of the
-// cluster's major version, or the first that are new enough where there is no
-// cluster yet (major 0). The error is a *MissingError.
+// cluster's major version, or the first that are new enough if there is no cluster yet
+// (major 0). The error is a *MissingError.
 func binaries(major int, cluster string) (string, error) {
 	dirs := binDirs()
 	if major > 0 {
-		// Most folders tell their version by name: ask those first.
+		// Most folders have the version in their name: try those first.
 		want := strconv.Itoa(major)
 		rank := func(dir string) int {
 			if slices.Contains(digits.FindAllString(dir, -1), want) {

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// A cluster is one private server's folder and, if we started the server, its
-// process. All methods but url need the file lock named lock.
+// A cluster is the folder of a private server and, if this process started it, its
+// process. The caller of any method but url must hold the file lock named lock.
 type cluster struct {
 	base     string // <data directory>/postgres
 	run      string // the socket's folder
@@ -23,8 +23,8 @@ type cluster struct {
 
 func (c *cluster) data() string { return filepath.Join(c.base, "data") }
 
-// openCluster makes the folder around the cluster and finds out which account
-// it belongs to.
+// openCluster creates the folder around the cluster and determines the account that
+// owns it.
 func openCluster(dir string, settings map[string]string, log *slog.Logger) (*cluster, error) {
 	if dir == "" {
 		return nil, errors.New("starting PostgreSQL: no data directory given")
@@ -37,7 +37,7 @@ func openCluster(dir string, settings map[string]string, log *slog.Logger) (*clu
 	if err := MakeDataDir(base); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
-	// One cluster, one name: the socket's folder may hang on it.
+	// A cluster has one name, since the socket's folder may depend on it.
 	if base, err = filepath.EvalSymlinks(base); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}

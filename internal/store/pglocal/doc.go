@@ -1,7 +1,7 @@
 // Package pglocal runs a private PostgreSQL for this machine: no server to
 // install as a service, no database to create, no password to keep.
 //
-// # What lies where
+// # Files
 //
 // Everything lives in one folder, <data directory>/postgres:
 //
@@ -11,42 +11,41 @@
 //	users              file lock: held shared by every process that uses the server
 //	hba.conf           who may connect; rewritten at each start
 //	ident.conf         which accounts of this machine may connect; rewritten at each start
-//	server.log         what the server has to say; server.log.1 is the one before
+//	server.log         the server's log; server.log.1 is the one before
 //	initdb-*           a cluster in the making, renamed to data when it is complete
 //
-// A socket path has room for about a hundred bytes. Where run/ is too deep for
-// that, the socket lives in /tmp/allcores-<hash of the data directory>, with
+// A socket path has room for about a hundred bytes. If run/ is too deep for that, the
+// socket lives in /tmp/allcores-<hash of the data directory>, with
 // the same owner and mode. The name follows from the data directory alone, so
 // that every process finds it.
 //
 // # Who owns the server
 //
-// Nobody and everybody: the server has its own session, survives the process
-// that started it, and belongs to all holders of the lock on the file users.
-// Start takes that lock shared and starts the server if none answers. Close
-// gives it back, and stops the server if no other holder is left. Both do so
-// holding lock, so that a start and a stop never meet. The kernel frees the
-// locks of a process that was killed; its server stays and the next Start
-// finds it. The file postmaster.pid is the server's own and is never touched:
-// it keeps a second server away from backends a dead one has left behind.
+// The server has its own session, survives the process that started it, and belongs
+// to all holders of the lock on the file users. Start takes that lock shared and
+// starts the server if none answers. Close releases it, and stops the server if no
+// other holder is left. Both hold lock meanwhile, so that a start and a stop never
+// overlap. The kernel releases the locks of a killed process; its server stays and the
+// next Start finds it. The file postmaster.pid belongs to the server and is never
+// touched: it keeps a second server away from backends that a dead one has left.
 //
-// Each holder keeps one idle connection open. When that breaks, the holder
-// looks after the server: it waits for one that is recovering and starts one
-// that is gone. Whoever comes first does it, the others find it done.
+// Each holder keeps one idle connection open. When it breaks, the holder waits for a
+// recovering server or starts one that is gone. The first holder does it; the others
+// find it done.
 //
 // # Who may connect
 //
-// There is no TCP listener and no password. Two walls stand around the socket:
-// the mode of its folder, and peer authentication, by which the kernel tells
-// the server the account of whoever connects. Only root, the account the
-// server runs under and the account that started it are let in. A password
-// would add nothing: it would lie in a file that the same accounts can read.
+// There is no TCP listener and no password. Two barriers protect the socket: the mode
+// of its folder, and peer authentication, by which the server gets the client's
+// account from the kernel. Only root, the server's account and the account that
+// started it may connect. A password would add nothing: it would be in a file that the
+// same accounts can read.
 //
 // # Accounts
 //
-// Postgres refuses to run as root. Started by root, the server runs under the
-// account postgres, else nobody, and an existing cluster keeps the account
-// that owns it. Root keeps the surrounding folder and its files, writes
-// nothing inside the folders of that account, and signals the server with that
-// account's rights only, so that the account gains nothing over root.
+// Postgres refuses to run as root. Started by root, the server runs under the account
+// postgres, else nobody; an existing cluster keeps the account that owns it. Root owns
+// the surrounding folder and its files, writes nothing in the folders of that account,
+// and signals the server with that account's rights only, so that the account gains no
+// power over root.
 package pglocal

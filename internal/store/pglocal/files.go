@@ -16,8 +16,8 @@ import (
 	"syscall"
 )
 
-// socketDir returns the folder of the socket: run in base, or a short one
-// where that would not fit into a socket address.
+// socketDir returns the folder of the socket: run in base, or a short one if that does
+// not fit into a socket address.
 func socketDir(base string) string {
 	limit := 103 // macOS and the BSDs
 	if runtime.GOOS == "linux" {
@@ -29,13 +29,13 @@ func socketDir(base string) string {
 		return dir
 	}
 	sum := sha256.Sum256([]byte(base))
-	// Not os.TempDir: every process must arrive at the same name, whatever its
-	// environment, and a TMPDIR may be too long itself.
+	// Not os.TempDir: every process must find the same name, whatever its environment,
+	// and a TMPDIR may be too long itself.
 	return filepath.Join("/tmp", "allcores-"+hex.EncodeToString(sum[:])[:16])
 }
 
-// openFile opens a file of ours in base, making it with mode 0600 and, as
-// root, with the owner of base, who may run the server without us another day.
+// openFile opens a file in base. It creates a missing one with mode 0600 and, as root,
+// gives it to the owner of base, who may run the server later without root.
 func (c *cluster) openFile(name string, flag int) (*os.File, error) {
 	path := filepath.Join(c.base, name)
 	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW, 0)
@@ -68,7 +68,7 @@ func (c *cluster) writeConf(name, content string) error {
 	defer os.Remove(f.Name())
 	defer f.Close()
 	if _, err = f.WriteString(content); err == nil {
-		err = f.Chmod(0o644) // there is no secret in it, and another account reads it
+		err = f.Chmod(0o644) // has no secret, and another account reads it
 	}
 	if err == nil {
 		err = c.likeBase(f)
@@ -79,8 +79,8 @@ func (c *cluster) writeConf(name, content string) error {
 	return err
 }
 
-// makeOwned makes a folder that belongs to the server's account alone. One
-// that exists must be such a folder: in /tmp it could be a stranger's.
+// makeOwned creates a folder that only the server's account may use. An existing one
+// must be such a folder: in /tmp it could be another user's.
 func (c *cluster) makeOwned(dir string) error {
 	switch err := os.Mkdir(dir, 0o700); {
 	case err == nil:
@@ -109,8 +109,8 @@ func (c *cluster) makeOwned(dir string) error {
 	return nil
 }
 
-// writeAccess lets in whoever the kernel says is root, the server's account or
-// us, and nobody else.
+// writeAccess allows connections from root, the server's account and our own, as
+// reported by the kernel, and no others.
 func (c *cluster) writeAccess() error {
 	names := map[string]bool{"root": true, c.account.name: true}
 	if us, err := user.Current(); err == nil {
@@ -149,7 +149,7 @@ func (c *cluster) openLog() (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
-// globQuote makes a path match only itself.
+// globQuote quotes a path for filepath.Glob.
 func globQuote(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

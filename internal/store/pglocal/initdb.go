@@ -33,14 +33,14 @@ func (c *cluster) major() (int, error) {
 	return major, nil
 }
 
-// initdb makes the cluster under another name and renames it when it is
-// complete and on disk, so that a folder data is always a whole cluster.
+// initdb creates the cluster under another name and renames it when it is complete and
+// on disk, so that a folder data is always a whole cluster.
 func (c *cluster) initdb(ctx context.Context, bin string) error {
 	began := time.Now()
 	leftovers, _ := filepath.Glob(filepath.Join(globQuote(c.base), "initdb-*"))
 	for _, dir := range leftovers {
-		// An initdb whose parent was killed may still be writing there; then
-		// the next start removes it.
+		// Fails while an initdb whose parent was killed still writes there; then the
+		// next start removes it.
 		if err := os.RemoveAll(dir); err != nil {
 			c.log.Warn("removing an unfinished database cluster", "error", err)
 		}
@@ -49,7 +49,7 @@ func (c *cluster) initdb(ctx context.Context, bin string) error {
 	if err != nil {
 		return c.denied(err)
 	}
-	defer os.RemoveAll(tmp) // after the rename there is nothing by that name
+	defer os.RemoveAll(tmp) // after the rename nothing has that name
 	if os.Geteuid() == 0 {
 		if err := os.Lchown(tmp, c.account.uid, c.account.gid); err != nil {
 			return err

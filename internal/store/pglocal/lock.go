@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// A fileLock is an advisory lock of the kernel on an open file. It ends with
-// the process at the latest, however that ends.
+// A fileLock is an advisory lock of the kernel on an open file. The kernel releases it
+// when the process ends, in whatever way.
 type fileLock struct{ f *os.File }
 
-// openLock opens the lock's file, making it if need be. The file is never
-// removed: a lock on a removed file would exclude nobody.
+// openLock opens the lock's file, or creates it. The file is never removed: a lock on a
+// removed file would exclude nobody.
 func (c *cluster) openLock(name string) (*fileLock, error) {
 	f, err := c.openFile(name, os.O_RDWR)
 	if err != nil {
@@ -32,8 +32,8 @@ func (l *fileLock) flock(how int) error {
 	}
 }
 
-// exclusive waits for the lock until ctx ends. It polls, because a thread
-// blocked in the kernel's own wait could not be called back.
+// exclusive waits for the lock until ctx ends. It polls, because a thread blocked in
+// the kernel's own wait cannot be interrupted.
 func (l *fileLock) exclusive(ctx context.Context) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		err := l.flock(syscall.LOCK_EX | syscall.LOCK_NB)
@@ -59,8 +59,8 @@ func (l *fileLock) shared() error {
 	return nil
 }
 
-// alone turns a shared lock into an exclusive one if nobody shares it, and
-// reports whether it did. If not, the lock may be lost: call it to leave.
+// alone turns a shared lock into an exclusive one if nobody shares it, and reports
+// whether it did. If not, the lock may be lost, so call it only to leave.
 func (l *fileLock) alone() bool {
 	return l.flock(syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Role is the database role that owns everything in the private server, and
-// Database is the database made for the service.
+// Role is the database role that owns everything in the private server. Database is
+// the service's database.
 const (
 	Role     = "allcores"
 	Database = "allcores"
@@ -24,25 +24,24 @@ const (
 
 const port = "5432" // names the socket; nothing listens on TCP
 
-// Options say which server to start. Only Dir is needed.
+// Options are the options of Start. Only Dir is required.
 type Options struct {
-	// Dir is the data directory; the cluster lives in Dir/postgres. It is made
+	// Dir is the data directory; the cluster lives in Dir/postgres. Start creates it
 	// if it does not exist.
 	Dir string
 
-	// Logger gets a line when a server is made, started, stopped or restarted.
-	// Nil drops them.
+	// Logger logs when a cluster is created and a server started, stopped or
+	// restarted. Nil discards them.
 	Logger *slog.Logger
 
-	// Settings are further server settings, or other values for those that
-	// pglocal sets. They apply if this process starts the server, not if it
-	// finds one running. "fsync": "off" also speeds up the making of the
-	// cluster, which a crash of the machine may then destroy.
+	// Settings are further server settings, or other values for those that pglocal
+	// sets. They apply only if this process starts the server. "fsync": "off" also
+	// speeds up the creation of the cluster, which a crash of the machine may then
+	// destroy.
 	Settings map[string]string
 }
 
-// A Server is this process's hold on the private server. Its methods may be
-// called from several goroutines.
+// A Server is this process's use of the private server. It is safe for concurrent use.
 type Server struct {
 	c   *cluster
 	log *slog.Logger
@@ -59,10 +58,10 @@ type Server struct {
 
 var errClosed = errors.New("the private PostgreSQL was closed")
 
-// Start finds the server of opts.Dir running or starts it, making the cluster
-// at the very first time, and looks after it until Close. It returns once the
-// server answers. ctx bounds the start only; without a deadline it is given a
-// minute, or as long as crash recovery makes progress.
+// Start finds the server of opts.Dir running or starts it, creating the cluster the
+// first time, and restarts it if it ends before Close. It returns once the server
+// answers. ctx bounds the start only; without a deadline Start waits for a minute, or
+// as long as crash recovery makes progress.
 //
 // The error is a *MissingError if there are no server programs, and a
 // *DirError if the data directory cannot be used.
@@ -95,7 +94,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// enter registers us as a user and returns a connection to the running server.
+// enter takes the lock of users and returns a connection to the running server.
 func (s *Server) enter(ctx context.Context) (net.Conn, error) {
 	if err := s.lock.exclusive(ctx); err != nil {
 		return nil, fmt.Errorf("starting PostgreSQL in %s: %w", s.c.base, err)
@@ -112,7 +111,7 @@ func (s *Server) enter(ctx context.Context) (net.Conn, error) {
 		conn.Close(ctx)
 	}
 	if s.users.alone() {
-		// Nobody else will stop what we may have started.
+		// Nobody else would stop a server that this call has started.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		err = errors.Join(err, s.c.stop(ctx))
@@ -120,7 +119,7 @@ func (s *Server) enter(ctx context.Context) (net.Conn, error) {
 	return nil, err
 }
 
-// ensureDatabase makes the service's database unless it is there.
+// ensureDatabase creates the service's database unless it exists.
 func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	var there bool
 	err := conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", pgx.QueryExecModeSimpleProtocol, Database).Scan(&there)
@@ -133,8 +132,8 @@ func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// hijack takes the bare connection: all it is for is to break when the server
-// goes away, and pgx would need a goroutine to make a read on it stoppable.
+// hijack returns the bare connection. It only has to break when the server goes away,
+// and pgx would need a goroutine to make a read on it cancellable.
 func hijack(conn *pgx.Conn) (net.Conn, error) {
 	bare, err := conn.PgConn().Hijack()
 	if err != nil {
@@ -150,10 +149,10 @@ func (s *Server) URL() string { return s.URLFor(Database) }
 // exist.
 func (s *Server) URLFor(database string) string { return s.c.url(database) }
 
-// Close gives up our hold and, if nobody else holds the server, stops it and
-// waits until it has written everything down. ctx bounds that waiting; a
-// server told to stop stops all the same. Connections still open are cut if
-// the server stops. Further calls return what the first did.
+// Close ends this process's use of the server and, if nobody else uses it, stops it and
+// waits until it has written everything to disk. ctx bounds that wait; the server stops
+// all the same. Open connections break when it stops. Further calls return the first
+// one's error.
 func (s *Server) Close(ctx context.Context) error {
 	s.closing.Do(func() { s.closed = s.leave(ctx) })
 	return s.closed
@@ -225,8 +224,8 @@ func (s *Server) revive(ctx context.Context) (net.Conn, error) {
 	return hijack(conn)
 }
 
-// background starts a goroutine of this package. They all have this function
-// on their stack, by which a leak test can tell them.
+// background starts a goroutine of this package. They all have this function on their
+// stack, so that a leak test recognises them.
 func background(f func()) { go runBackground(f) }
 
 func runBackground(f func()) { f() }
@@ -238,7 +237,7 @@ func (c *cluster) url(database string) string {
 		Scheme: "postgres",
 		User:   url.User(Role),
 		Path:   "/" + database,
-		// To a database client a plus is no space.
+		// Database clients do not decode a plus as a space.
 		RawQuery: strings.ReplaceAll(query, "+", "%20"),
 	}
 	return u.String()

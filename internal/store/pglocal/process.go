@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A process is a server that we started. A nil process does not run.
+// A process is a server that this process started. A nil process does not run.
 type process struct {
 	cmd  *exec.Cmd
 	log  string // its log's path, and
@@ -20,8 +20,8 @@ type process struct {
 	err  error // valid when done is closed
 }
 
-// reap waits for the process, which may outlive our hold on the server: a dead
-// child that nobody waits for would still count as alive to the next server.
+// reap waits for the process, which may end after Close: the next server would take a
+// dead child that nobody waited for as alive.
 func (p *process) reap() {
 	p.err = p.cmd.Wait()
 	close(p.done)
@@ -39,7 +39,7 @@ func (p *process) running() bool {
 	}
 }
 
-// ended is closed when the process has ended; nil, never ready, without one.
+// ended returns a channel that is closed when the process has ended; nil without one.
 func (p *process) ended() <-chan struct{} {
 	if p == nil {
 		return nil
@@ -47,7 +47,7 @@ func (p *process) ended() <-chan struct{} {
 	return p.done
 }
 
-// said returns the end of what the server logged.
+// said returns the first 64 KiB that the server logged.
 func (p *process) said() []byte {
 	f, err := os.Open(p.log)
 	if err != nil {
@@ -58,7 +58,7 @@ func (p *process) said() []byte {
 	return out
 }
 
-// An obstacle is what is left of an earlier server and will go.
+// An obstacle is a remainder of an earlier server that will go.
 type obstacle int
 
 const (
@@ -67,8 +67,8 @@ const (
 	backends          // it was killed, but some of its backends work on
 )
 
-// failure says why the ended process did not come up, and whether another
-// attempt will fare better.
+// failure returns why the ended process did not start, and the obstacle after which
+// another attempt may succeed.
 func (p *process) failure() (obstacle, error) {
 	err, out := p.err, p.said()
 	if err == nil {
@@ -84,8 +84,7 @@ func (p *process) failure() (obstacle, error) {
 	return none, err
 }
 
-// oneLine makes a program's complaint fit into an error: its last lines,
-// joined.
+// oneLine joins the last lines of a program's output for an error.
 func oneLine(out []byte) string {
 	lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(out)), "\n"), func(l string) bool { return strings.TrimSpace(l) == "" })
 	if len(lines) > 4 {

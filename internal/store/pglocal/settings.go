@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// settings returns the server's command line settings. They suit a machine
-// whose cores and memory are for the tasks: many small commits, bulk writes,
-// short indexed reads, no reports. What is committed is durable.
+// settings returns the server's command line settings. They suit a machine whose cores
+// and memory are for the tasks: many small commits, bulk writes, short indexed reads,
+// no analytical queries. Commits are durable.
 func settings(extra map[string]string) []string {
 	ram := memory()
 	all := map[string]string{
@@ -24,9 +24,9 @@ func settings(extra map[string]string) []string {
 
 		"fsync":              "on",
 		"synchronous_commit": "on",
-		// With less a sequence that was used in the transaction that made it
-		// begins again after a crash: its values are not logged then, but the
-		// next 32 count as if they had been.
+		// At minimal, a sequence that was used in the transaction that created it
+		// restarts after a crash: its values are not logged then, but the next 32
+		// count as if they had been.
 		"wal_level":                    "replica",
 		"max_wal_senders":              "0",
 		"wal_buffers":                  "16MB",
@@ -35,8 +35,8 @@ func settings(extra map[string]string) []string {
 		"max_wal_size":                 "512MB", // replayed after a crash in about 3 s
 		"checkpoint_timeout":           "15min",
 		"checkpoint_completion_target": "0.9",
-		// A table's bloat is what one round of vacuuming finds; a round in
-		// which nothing is due costs nothing worth mentioning.
+		// A table's bloat is what accumulates between two rounds of vacuuming. A round
+		// without work costs next to nothing.
 		"autovacuum_naptime": "10s",
 
 		"jit":                             "off",
@@ -46,8 +46,8 @@ func settings(extra map[string]string) []string {
 		"timezone":     "UTC",
 		"log_timezone": "UTC",
 		"lc_messages":  "C", // Start reads them
-		// What a statement ran into is the client's to report; in the server's
-		// log it would leak inputs and grow without bound.
+		// The client reports errors of statements. In the server's log they would leak
+		// inputs and grow without bound.
 		"log_min_messages":        "log",
 		"log_min_error_statement": "panic",
 		"log_checkpoints":         "off",
@@ -63,8 +63,8 @@ func settings(extra map[string]string) []string {
 
 func megabytes(n int64) string { return fmt.Sprintf("%dMB", n>>20) }
 
-// memory returns the bytes of memory this process may use, as far as Linux
-// tells; elsewhere it assumes 2 GiB.
+// memory returns the bytes of memory that this process may use, as Linux reports them.
+// On other systems it assumes 2 GiB.
 func memory() int64 {
 	ram := int64(2 << 30)
 	if data, err := os.ReadFile("/proc/meminfo"); err == nil {

@@ -14,14 +14,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// health is what a connection attempt says about the server.
+// health is the server's state as a connection attempt shows it.
 type health int
 
 const (
 	down health = iota // nothing listens
 	busy               // it listens but does not serve: starting, recovering, stopping
 	up
-	odd // it answers, and waiting will not change what
+	odd // it answers with an error that waiting will not change
 )
 
 // probe tries to connect. The connection is not nil if and only if the server
@@ -54,7 +54,7 @@ func (c *cluster) probe(ctx context.Context) (*pgx.Conn, health, error) {
 	return nil, busy, err // cut or timed out in mid-handshake
 }
 
-// ensure returns a connection to the server, starting it if it does not run.
+// ensure returns a connection to the server. It starts the server if it does not run.
 func (c *cluster) ensure(ctx context.Context) (*pgx.Conn, error) {
 	const patience = time.Minute // without a deadline, for a server that does not even listen
 	began := time.Now()
@@ -124,8 +124,8 @@ func (c *cluster) ensure(ctx context.Context) (*pgx.Conn, error) {
 	}
 }
 
-// spawn starts the server, making the cluster first if there is none. It does
-// not wait until the server answers.
+// spawn starts the server, and creates the cluster first if there is none. It does not
+// wait until the server answers.
 func (c *cluster) spawn(ctx context.Context) error {
 	major, err := c.major()
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *cluster) spawn(ctx context.Context) error {
 		"-c", "ident_file=" + filepath.Join(c.base, "ident.conf"),
 	}
 	cmd := c.command(bin, "postgres", append(args, settings(c.settings)...)...)
-	// Not our streams: whoever reads them to the end would wait for the server.
+	// Not our streams: a reader of them would wait for the server to end.
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting PostgreSQL as %s: %w", c.account.name, err)
@@ -172,8 +172,8 @@ func (c *cluster) spawn(ctx context.Context) error {
 	return nil
 }
 
-// command prepares a server program to run under the server's account, with
-// nothing of our environment that could steer it.
+// command prepares a server program to run under the server's account, without
+// variables of our environment that could change what it does.
 func (c *cluster) command(bin, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Dir = "/"
@@ -185,7 +185,7 @@ func (c *cluster) command(bin, name string, args ...string) *exec.Cmd {
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Credential: c.account.credential(),
-		// Its own session: a Ctrl-C in our terminal is not for it.
+		// Its own session, so that a Ctrl-C in our terminal does not reach it.
 		Setsid: true,
 	}
 	return cmd

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// stop ends the server, whoever started it, and waits for its end.
+// stop ends the server, whichever process started it, and waits for its end.
 func (c *cluster) stop(ctx context.Context) error {
 	began := time.Now()
 	if c.proc.running() {
@@ -65,9 +65,9 @@ func (c *cluster) stop(ctx context.Context) error {
 	}
 }
 
-// endOrphans tells backends whose server was killed to go. They go by
-// themselves when their statement ends, but that may take long, and no server
-// can start before. Only Linux tells who they are.
+// endOrphans ends backends whose server was killed. They end by themselves when their
+// statement ends, but that may take long, and no server can start before. They can be
+// found on Linux only.
 func (c *cluster) endOrphans() {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -85,7 +85,7 @@ func (c *cluster) endOrphans() {
 		}
 		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
 			c.log.Warn("ending a backend left behind by a killed PostgreSQL", "pid", pid)
-			syscall.Kill(pid, syscall.SIGQUIT) // it is gone already, or goes now
+			syscall.Kill(pid, syscall.SIGQUIT) // fails only if it has ended already
 		}
 	}
 }

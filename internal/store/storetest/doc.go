@@ -2,14 +2,13 @@
 // PostgreSQL, at about 0.1 s a test.
 //
 // All test processes of a user share one private server (package pglocal) in
-// the folder allcores-test-<uid> of the directory for temporary files. The
-// first one starts it, the last one out stops it, the cluster stays for the
-// next time. A database is copied from a template into which the migrations
-// have been run once; the template is found again by the caller's fingerprint
-// of the migrations.
+// the folder allcores-test-<uid> of the directory for temporary files. The first
+// process starts it, the last one stops it, and the cluster stays for the next time. A
+// database is a copy of a template that was migrated once. The caller's fingerprint of
+// the migrations identifies the template.
 //
-// A package that wants databases says so in its TestMain, since only there is
-// a place after all tests at which to leave the server:
+// A package that uses databases calls Main in its TestMain, which releases the server
+// after all tests:
 //
 //	func TestMain(m *testing.M) { storetest.Main(m).Run() }
 //
@@ -24,5 +23,5 @@
 //
 // and likewise IgnoreServer for a single test's goleak.VerifyNone.
 //
-// What a killed test process leaves behind, the next one drops.
+// A test process drops the databases that a killed one has left.
 package storetest

@@ -42,7 +42,7 @@ func startServer(ctx context.Context) (*pglocal.Server, error) {
 	}
 	pg, err := pglocal.Start(ctx, pglocal.Options{
 		Dir: dir,
-		// A crash of the machine may cost the cluster, which is worth nothing.
+		// A crash of the machine may destroy the cluster, which is worth nothing.
 		Settings: map[string]string{
 			"fsync":              "off",
 			"synchronous_commit": "off",
@@ -59,7 +59,7 @@ func startServer(ctx context.Context) (*pglocal.Server, error) {
 	return pg, nil
 }
 
-// folder makes the data directory of the tests and sees that it is ours.
+// folder creates the data directory of the tests and checks that it is ours.
 func folder() (string, error) {
 	tmp := os.TempDir()
 	if os.Geteuid() == 0 {
@@ -119,8 +119,8 @@ func (s *server) connect(ctx context.Context) error {
 	return s.sweep(ctx)
 }
 
-// sweep drops the databases whose process is gone, and those of our own id,
-// which an earlier process had.
+// sweep drops the databases of ended processes, and those of our own id, which an
+// earlier process had.
 func (s *server) sweep(ctx context.Context) error {
 	names, err := s.databases(ctx, "test\\_%")
 	if err != nil {
@@ -161,8 +161,8 @@ func (s *server) create(tpl Template) (string, error) {
 	}
 	s.count++
 	name := fmt.Sprintf("test_%d_%d", s.id, s.count)
-	// The server's default way to copy, through its write-ahead log, is also
-	// the fastest: 45 ms against 51 ms for copying files.
+	// The default strategy, through the write-ahead log, is the fastest: 45 ms against
+	// 51 ms for copying files.
 	if err := s.exec(ctx, "create database "+name+" template "+template); err != nil {
 		return "", fmt.Errorf("storetest: making a database: %w", err)
 	}
@@ -180,8 +180,8 @@ func (s *server) drop(name string) error {
 	return nil
 }
 
-// databases lists the databases whose name is like the pattern; templates last
-// used come first.
+// databases lists the databases whose name is like the pattern, the most recently used
+// templates first.
 func (s *server) databases(ctx context.Context, like string) ([]string, error) {
 	rows, err := s.admin.Query(ctx, "select datname from pg_database where datname like $1 order by shobj_description(oid, 'pg_database') desc nulls last", like)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// timeout bounds each step of ours, so that a test fails rather than hangs.
+// timeout bounds each step of this package, so that a test fails rather than hangs.
 const timeout = 2 * time.Minute
 
 // A Template describes what a new database holds.
 type Template struct {
-	// Fingerprint identifies what Migrate makes, such as a hash of all
-	// migrations: as long as it stays the same, Migrate is not run again.
+	// Fingerprint identifies the result of Migrate, such as a hash of all migrations.
+	// While it stays the same, Migrate is not run again.
 	Fingerprint string
 
 	// Migrate fills the empty database at url and leaves no connection to it
@@ -26,9 +26,9 @@ type Template struct {
 	Migrate func(ctx context.Context, url string) error
 }
 
-// New returns the URL of a fresh database, made from the template and dropped
-// when the test and its subtests are over, open connections or not. Every
-// failure, a missing PostgreSQL included, ends the test with t.Fatal.
+// New returns the URL of a fresh database, copied from the template and dropped when
+// the test and its subtests have ended, even with open connections. It calls t.Fatal
+// on failures, also when PostgreSQL is missing.
 func (tpl Template) New(t testing.TB) string {
 	t.Helper()
 	s, err := current()
@@ -47,22 +47,20 @@ func (tpl Template) New(t testing.TB) string {
 	return s.pg.URLFor(name)
 }
 
-// Main wraps a package's tests: Run runs them, leaves the server that they
-// used, and returns their status.
+// Main wraps a package's tests: Run runs them, releases the server, and returns their
+// status.
 func Main(m interface{ Run() int }) interface{ Run() int } {
 	return &suite{m}
 }
 
-// IgnoreServer tells goleak about the goroutines that look after the server. One
-// of them stays to the end of the process that started the server, if others
-// use it on.
+// IgnoreServer makes goleak ignore the goroutines that supervise the server. One of
+// them lasts as long as the process that started the server, if others still use it.
 func IgnoreServer() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/allcores/allcores/internal/store/pglocal.runBackground")
 }
 
-// Hold starts the server that New uses, or finds it running, and keeps it
-// until release is called, so that it does not come and go between the test
-// processes of one run.
+// Hold starts the server that New uses, or finds it running, and keeps it until release
+// is called, so that it does not stop between the test processes of one run.
 func Hold(ctx context.Context) (release func(context.Context) error, err error) {
 	s, err := startServer(ctx)
 	if err != nil {
@@ -97,12 +95,12 @@ func (s *suite) Run() int {
 	return status
 }
 
-// shared is the process's one hold on the server, taken by the first New.
+// shared is the server of this process, opened by the first New.
 var shared struct {
 	mu     sync.Mutex
-	main   bool // a Main is running, which will let go
+	main   bool // a Main is running, which closes the server
 	server *server
-	err    error // the first attempt's; further ones would not fare better
+	err    error // of the first attempt; further ones would fail too
 }
 
 func current() (*server, error) {

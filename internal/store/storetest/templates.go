@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// template returns the name of the template database, made if need be.
+// template returns the name of the template database, and builds it if it is missing.
 func (s *server) template(ctx context.Context, tpl Template) (string, error) {
 	sum := sha256.Sum256([]byte(tpl.Fingerprint))
 	name := prefix + "_" + hex.EncodeToString(sum[:8])
@@ -18,7 +18,7 @@ func (s *server) template(ctx context.Context, tpl Template) (string, error) {
 		return name, nil
 	}
 	key := keyOf(name)
-	// First say that we use it, then look: so nobody drops it in between.
+	// The lock comes before the look, so that nobody drops the template in between.
 	if err := s.exec(ctx, fmt.Sprintf("select pg_advisory_lock_shared(%d, %d)", lockTemplate, key)); err != nil {
 		return "", err
 	}
@@ -37,8 +37,7 @@ func (s *server) template(ctx context.Context, tpl Template) (string, error) {
 	return name, nil
 }
 
-// build makes the template under another name and renames it when it is
-// complete.
+// build creates the template under another name and renames it when it is complete.
 func (s *server) build(ctx context.Context, name string, tpl Template) error {
 	names, err := s.databases(ctx, name)
 	if err != nil || len(names) > 0 {
@@ -57,21 +56,21 @@ func (s *server) build(ctx context.Context, name string, tpl Template) error {
 	if err := tpl.Migrate(ctx, s.pg.URLFor(making)); err != nil {
 		return fmt.Errorf("migrating: %w", err)
 	}
-	// Without connections nobody can change it, or be in the way of copying.
+	// Without connections nobody can change it or keep it from being copied.
 	if err := s.exec(ctx, "alter database "+making+" with allow_connections false"); err != nil {
 		return err
 	}
 	return s.exec(ctx, "alter database "+making+" rename to "+name)
 }
 
-// Our own tests have templates of their own, to leave those of others alone.
+// This package's tests use other values, to leave other packages' templates alone.
 var (
 	prefix = "tpl" // of the templates' names
 	keep   = 6     // so many templates stay, at about 10 MB each
 )
 
-// dropTemplates drops the templates of earlier migrations. It leaves those in
-// use, and some used of late, to which a switch of branches may lead back.
+// dropTemplates drops the templates of earlier migrations. It keeps those in use, and a
+// few recently used ones, which a switch of branches may need again.
 func (s *server) dropTemplates(ctx context.Context) error {
 	names, err := s.databases(ctx, prefix+"\\_%")
 	if err != nil {
@@ -98,7 +97,7 @@ func (s *server) dropTemplates(ctx context.Context) error {
 	return nil
 }
 
-// keyOf is a template's key in advisory locks.
+// keyOf returns a template's key in advisory locks.
 func keyOf(name string) int32 {
 	h := fnv.New32a()
 	h.Write([]byte(name))
