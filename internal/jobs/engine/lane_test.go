@@ -153,7 +153,7 @@ func TestNewRecord(t *testing.T) {
 		t.Errorf("again (-want +got):\n%s", diff)
 	}
 	if rec, _ := newRecord(w, h, executor.Update{Back: []executor.Span{{First: 10, Count: 10}}}, now); rec.Usage.StartedAt != 0 || rec.Usage.FinishedAt != 0 {
-		t.Errorf("a chunk of which nothing ran started %v and finished %v ago", rec.Usage.StartedAt, rec.Usage.FinishedAt)
+		t.Errorf("an untouched chunk started %v and finished %v ago", rec.Usage.StartedAt, rec.Usage.FinishedAt)
 	}
 }
 
