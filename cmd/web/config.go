@@ -47,12 +47,20 @@ type config struct {
 	role        string
 	cores       []int
 	queues      []string // nil for every one
-	memoryFloor float64  // share of the machine's memory
+	bounds
+	cpuProfile string // file to write a CPU profile to; empty for none
+	parent     int    // pid of `go run`, which does not pass every signal on; else 0
+}
+
+// bounds are the numbers that a node keeps.
+type bounds struct {
+	memoryFloor float64 // share of the machine's memory
 	grace       time.Duration
 	retention   time.Duration // 0 keeps jobs for ever
-	cpuProfile  string        // file to write a CPU profile to; empty for none
-	parent      int           // pid of `go run`, which does not pass every signal on; else 0
 }
+
+// A setting is a value and the flag or variable that it was given by.
+type setting struct{ name, value string }
 
 // A settingError is a setting that cannot be used.
 type settingError struct {
@@ -93,8 +101,6 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 	defaultData, dataErr := pglocal.DefaultDataDir()
 	flags := flag.NewFlagSet("allcores", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	// setting is the value of a setting and the name by which it was given.
-	type setting struct{ name, value string }
 	read := func(name, variable, otherwise string) *setting {
 		s := &setting{"-" + name, otherwise}
 		if v := getenv(variable); v != "" {
@@ -128,65 +134,106 @@ func readConfig(args []string, getenv func(string) string, stdout io.Writer) (c 
 		return c, &settingError{"the command line", strings.Join(args, " "), "flags only, see -help"}
 	}
 
-	c.addr = addr.value
-	if host, port, found := cutPort(c.addr); !found || !validPort(port) || strings.Contains(host, "/") {
-		return c, &settingError{addr.name, addr.value, "HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080"}
-	}
-	c.databaseURL = url.value
-	if c.databaseURL != "" {
-		if _, err := pgxpool.ParseConfig(c.databaseURL); err != nil {
-			return c, &settingError{url.name, withoutPassword(url.value), "a URL such as postgres://user:password@host:5432/database"}
+	for _, err := range []error{
+		c.setAddress(addr), c.setDatabase(url), c.setData(data, dataErr), c.setRole(role),
+		c.setCores(count, available), c.setQueues(queues), c.setBounds(floor, grace, retention), c.setToken(getenv),
+	} {
+		if err != nil {
+			return c, err
 		}
-	}
-	if data.value == "" {
-		allowed := "a directory"
-		if dataErr != nil {
-			allowed += ", as there is no default: " + dataErr.Error()
-		}
-		return c, &settingError{data.name, data.value, allowed}
-	}
-	if c.data, err = filepath.Abs(data.value); err != nil {
-		return c, &settingError{data.name, data.value, "a directory: " + err.Error()}
-	}
-	c.role = role.value
-	if c.role != engine.RoleAll && c.role != engine.RoleWeb && c.role != engine.RoleWorker {
-		return c, &settingError{role.name, role.value, "all, web or worker"}
-	}
-	n, err := strconv.Atoi(count.value)
-	if err != nil || n < 1 || n > len(available) {
-		return c, &settingError{count.name, count.value, fmt.Sprintf("a number from 1 to %d", len(available))}
-	}
-	c.cores = available[:n]
-	for name := range strings.SplitSeq(queues.value, ",") {
-		if name = strings.TrimSpace(name); name == "" && queues.value == "" {
-			break
-		}
-		if !jobs.ValidName(name) {
-			return c, &settingError{queues.name, queues.value, "names of queues with commas between them, such as cpu,io"}
-		}
-		c.queues = append(c.queues, name)
-	}
-	percent, err := strconv.ParseFloat(strings.TrimSuffix(floor.value, "%"), 64)
-	if err != nil || !(percent >= 0 && percent <= 90) {
-		return c, &settingError{floor.name, floor.value, "a percentage from 0% to 90%"}
-	}
-	c.memoryFloor = percent / 100
-	c.grace, err = time.ParseDuration(grace.value)
-	if err != nil || c.grace < 0 || c.grace > time.Hour {
-		return c, &settingError{grace.name, grace.value, "a duration from 0s to 1h, such as 10s"}
-	}
-	c.retention, err = time.ParseDuration(retention.value)
-	if err != nil || c.retention < 0 || c.retention > 0 && c.retention < time.Minute {
-		return c, &settingError{retention.name, retention.value, "a duration of at least 1m, such as 720h, or 0 to keep ended jobs for ever"}
-	}
-	c.token = getenv("ALLCORES_TOKEN")
-	if c.token != "" && (len(c.token) < minToken || strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' })) {
-		return c, &settingError{"ALLCORES_TOKEN", "(not shown)", fmt.Sprintf("at least %d printable ASCII characters without spaces", minToken)}
 	}
 	if strings.Contains(os.Args[0], string(filepath.Separator)+"go-build") {
 		c.parent = os.Getppid()
 	}
 	return c, nil
+}
+
+func (c *config) setAddress(addr *setting) error {
+	c.addr = addr.value
+	if host, port, found := cutPort(c.addr); !found || !validPort(port) || strings.Contains(host, "/") {
+		return &settingError{addr.name, addr.value, "HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8080"}
+	}
+	return nil
+}
+
+func (c *config) setDatabase(url *setting) error {
+	c.databaseURL = url.value
+	if c.databaseURL != "" {
+		if _, err := pgxpool.ParseConfig(c.databaseURL); err != nil {
+			return &settingError{url.name, withoutPassword(url.value), "a URL such as postgres://user:password@host:5432/database"}
+		}
+	}
+	return nil
+}
+
+// setData sets the data directory. defaultErr is why there is no default.
+func (c *config) setData(data *setting, defaultErr error) (err error) {
+	if data.value == "" {
+		allowed := "a directory"
+		if defaultErr != nil {
+			allowed += ", as there is no default: " + defaultErr.Error()
+		}
+		return &settingError{data.name, data.value, allowed}
+	}
+	if c.data, err = filepath.Abs(data.value); err != nil {
+		return &settingError{data.name, data.value, "a directory: " + err.Error()}
+	}
+	return nil
+}
+
+func (c *config) setRole(role *setting) error {
+	c.role = role.value
+	if c.role != engine.RoleAll && c.role != engine.RoleWeb && c.role != engine.RoleWorker {
+		return &settingError{role.name, role.value, "all, web or worker"}
+	}
+	return nil
+}
+
+func (c *config) setCores(count *setting, available []int) error {
+	n, err := strconv.Atoi(count.value)
+	if err != nil || n < 1 || n > len(available) {
+		return &settingError{count.name, count.value, fmt.Sprintf("a number from 1 to %d", len(available))}
+	}
+	c.cores = available[:n]
+	return nil
+}
+
+func (c *config) setQueues(queues *setting) error {
+	for name := range strings.SplitSeq(queues.value, ",") {
+		if name = strings.TrimSpace(name); name == "" && queues.value == "" {
+			break
+		}
+		if !jobs.ValidName(name) {
+			return &settingError{queues.name, queues.value, "names of queues with commas between them, such as cpu,io"}
+		}
+		c.queues = append(c.queues, name)
+	}
+	return nil
+}
+
+func (c *config) setBounds(floor, grace, retention *setting) error {
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(floor.value, "%"), 64)
+	if err != nil || !(percent >= 0 && percent <= 90) {
+		return &settingError{floor.name, floor.value, "a percentage from 0% to 90%"}
+	}
+	c.memoryFloor = percent / 100
+	c.grace, err = time.ParseDuration(grace.value)
+	if err != nil || c.grace < 0 || c.grace > time.Hour {
+		return &settingError{grace.name, grace.value, "a duration from 0s to 1h, such as 10s"}
+	}
+	c.retention, err = time.ParseDuration(retention.value)
+	if err != nil || c.retention < 0 || c.retention > 0 && c.retention < time.Minute {
+		return &settingError{retention.name, retention.value, "a duration of at least 1m, such as 720h, or 0 to keep ended jobs for ever"}
+	}
+	return nil
+}
+
+func (c *config) setToken(getenv func(string) string) error {
+	c.token = getenv("ALLCORES_TOKEN")
+	if c.token != "" && (len(c.token) < minToken || strings.ContainsFunc(c.token, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		return &settingError{"ALLCORES_TOKEN", "(not shown)", fmt.Sprintf("at least %d printable ASCII characters without spaces", minToken)}
+	}
+	return nil
 }
 
 // minToken is the shortest token that may be given, in characters.

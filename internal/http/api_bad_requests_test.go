@@ -94,6 +94,11 @@ func TestBadSubmissions(t *testing.T) {
 			}
 		})
 	}
+	checkNoJobs(t, s)
+}
+
+func checkNoJobs(t *testing.T, s *server) {
+	t.Helper()
 	n := 0
 	if err := s.store.Pool.QueryRow(t.Context(), `select count(*) from jobs`).Scan(&n); err != nil || n != 0 {
 		t.Errorf("%d jobs in the database, %v", n, err)
@@ -190,25 +195,40 @@ func TestBadRequests(t *testing.T) {
 		{"POST", "/api/v1/queues", 405, ""},
 		{"BREW", "/api/v1/queues", 405, ""},
 	} {
-		a := s.call(c.method, c.path, "")
-		if a.StatusCode != c.status {
-			t.Errorf("%s %s: status %d, want %d: %s", c.method, c.path, a.StatusCode, c.status, cut(a.text))
-			continue
-		}
-		p := a.problem(t)
-		if c.want != "" && !slices.Contains(p.locations(), c.want) {
-			t.Errorf("%s %s: %+v, want %s", c.method, c.path, p, c.want)
-		}
-		if a.Header.Get("X-Request-Id") == "" {
-			t.Errorf("%s %s: no request id", c.method, c.path)
-		}
+		checkRefused(t, s.call(c.method, c.path, ""), c.method+" "+c.path, c.status, c.want)
+
 	}
+	checkOddRequests(t, s, j.ID, other)
+}
+
+// checkRefused checks the status of an answer and, where want is not empty, that its
+// problem has that location.
+func checkRefused(t *testing.T, a *answer, what string, status int, want string) {
+	t.Helper()
+	if a.StatusCode != status {
+		t.Errorf("%s: status %d, want %d: %s", what, a.StatusCode, status, cut(a.text))
+		return
+	}
+	p := a.problem(t)
+	if want != "" && !slices.Contains(p.locations(), want) {
+		t.Errorf("%s: %+v, want %s", what, p, want)
+	}
+	if a.Header.Get("X-Request-Id") == "" {
+		t.Errorf("%s: no request id", what)
+	}
+}
+
+// checkOddRequests checks requests past the last task, repeated parameters of pages,
+// and windows at the ends of time.
+func checkOddRequests(t *testing.T, s *server, id, other string) {
+	t.Helper()
+	at := "/api/v1/jobs/" + id
 	for _, query := range []string{"?after=1000000000", "?after=1000000000&format=csv", "?after=2&format=outputs", "?after=1000000000&state=cancelled"} {
 		if a := s.get(at + "/results" + query); a.StatusCode != 200 || strings.Contains(a.text, "cancelled") || strings.Contains(a.text, "null") {
 			t.Errorf("results%s past the last task: %d %s", query, a.StatusCode, cut(a.text))
 		}
 	}
-	for _, path := range []string{"/jobs/" + j.ID + "/tasks?index=0&index=1", "/?cursor=" + other + "&cursor=" + other, "/?q=%zz"} {
+	for _, path := range []string{"/jobs/" + id + "/tasks?index=0&index=1", "/?cursor=" + other + "&cursor=" + other, "/?q=%zz"} {
 		if a := s.get(path); a.StatusCode != 422 || !strings.Contains(a.text, "query") {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}

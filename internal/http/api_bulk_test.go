@@ -64,15 +64,8 @@ func TestBulk(t *testing.T) {
 		}
 		return text
 	}
-	// The words are those of the single verbs.
-	for path, want := range map[string]string{"/retry": jobs.BulkRetry.Conflict(), "/pause": ""} {
-		if got := s.call("POST", "/api/v1/jobs/"+c+path, ""); want != "" && got.problem(t).Detail != want {
-			t.Errorf("%s: %s", path, got.text)
-		}
-	}
-	if got := s.call("POST", "/api/v1/jobs/"+none+"/pause", "").problem(t).Detail; got != jobs.NotFoundSentence {
-		t.Error(got)
-	}
+	checkVerbMessages(t, s, c, none)
+
 	s.call("POST", "/api/v1/jobs/"+c+"/resume", "")
 	for _, step := range []struct {
 		body, want string
@@ -110,10 +103,7 @@ func TestBulk(t *testing.T) {
 	if diff := cmp.Diff(first, replay); diff != "" || again.Header.Get("Idempotent-Replayed") != "true" || state(hers) != jobs.Cancelled {
 		t.Errorf("replayed: %s %v %s", diff, again.Header, state(hers))
 	}
-	for _, wrong := range []struct {
-		method, path, body, token string
-		status                    int
-	}{
+	for _, wrong := range []bulkCall{
 		{"POST", "", `{"action":"delete","search":"tag:x"}`, viewer, 403},
 		{"GET", "/" + s.bulk(`{"action":"tag","tags":["t"],"ids":`+list(b)+`}`).ID, "", eve, 404},
 		{"GET", "/" + first.ID, "", viewer, 200},
@@ -121,10 +111,42 @@ func TestBulk(t *testing.T) {
 		{"GET", "/x", "", eve, 404},
 		{"POST", "", body + " ", eve, 200},
 	} {
-		if a := s.call(wrong.method, "/api/v1/jobs/bulk"+wrong.path, wrong.body, "Authorization", "Bearer "+wrong.token); a.StatusCode != wrong.status {
-			t.Errorf("%+v: %d %s", wrong, a.StatusCode, a.text)
+		wrong.check(t, s)
+	}
+
+	checkBadBulks(t, s)
+}
+
+// checkVerbMessages checks the messages of single verbs, which those of bulk
+// operations repeat.
+func checkVerbMessages(t *testing.T, s *server, c, none string) {
+	t.Helper()
+	for path, want := range map[string]string{"/retry": jobs.BulkRetry.Conflict(), "/pause": ""} {
+		if got := s.call("POST", "/api/v1/jobs/"+c+path, ""); want != "" && got.problem(t).Detail != want {
+			t.Errorf("%s: %s", path, got.text)
 		}
 	}
+	if got := s.call("POST", "/api/v1/jobs/"+none+"/pause", "").problem(t).Detail; got != jobs.NotFoundSentence {
+		t.Error(got)
+	}
+}
+
+// A bulkCall is a call about bulk operations with the token of a user.
+type bulkCall struct {
+	method, path, body, token string
+	status                    int
+}
+
+func (c bulkCall) check(t *testing.T, s *server) {
+	t.Helper()
+	if a := s.call(c.method, "/api/v1/jobs/bulk"+c.path, c.body, "Authorization", "Bearer "+c.token); a.StatusCode != c.status {
+		t.Errorf("%+v: %d %s", c, a.StatusCode, a.text)
+	}
+}
+
+// checkBadBulks checks what is refused of a bulk operation.
+func checkBadBulks(t *testing.T, s *server) {
+	t.Helper()
 	for body, want := range map[string]string{
 		`{"action":"cancel"}`:                                                   "body",
 		`{"action":"cancel","ids":["x"],"search":"y"}`:                          "body",

@@ -81,7 +81,10 @@ func (s *Site) smallOutputs(ctx context.Context, job *jobs.Job, first []store.Bl
 		return nil, nil
 	}
 	var b strings.Builder
-	q := resultQuery{site: s, job: job.ID, format: formats["outputs"], limit: maxOutputs + len("\n"), first: first}
+	q := resultQuery{
+		site: s, job: job.ID, resultPlace: resultPlace{first: first},
+		resultWriter: resultWriter{format: formats["outputs"], limit: maxOutputs + len("\n")},
+	}
 	q.write = func(p []byte) error { b.Write(p); return nil }
 	if err := q.whole(ctx, job); err != nil {
 		if errors.Is(err, errPastLimit) {

@@ -94,21 +94,27 @@ def f(x):
 		if r.Verdict.Kind != c.kind || !strings.Contains(r.Verdict.Sentence, c.number) {
 			t.Errorf("want %s with %q: %+v, %+v", c.kind, c.number, *r.Verdict, r)
 		}
-		sum := r.Shares.Tasks + r.Shares.Moving + r.Shares.Waiting + r.Shares.Tail + r.Shares.Idle + r.Shares.Other
-		if math.Abs(sum-1) > 1e-9 || !r.Ended || r.Efficiency <= 0 || r.Efficiency > 1 || r.IdealSeconds <= 0 || r.IdealSeconds > r.WallSeconds || r.CoresBusy > float64(r.Cores) || r.Cores < 1 {
-			t.Errorf("%s: %+v", c.kind, r)
-		}
-		counted := int64(0)
-		for _, b := range r.Histogram {
-			counted += b.Count
-		}
-		if counted != r.Tasks.Count || counted == 0 || r.Longest == nil {
-			t.Errorf("%s: %d tasks in the histogram of %+v", c.kind, counted, r)
-		}
-		page := html.UnescapeString(s.get("/jobs/" + id).text)
-		if !strings.Contains(page, r.Verdict.Sentence) || !strings.Contains(page, `<svg class="histogram"`) {
-			t.Errorf("%s: the page does not say so", c.kind)
-		}
+		checkReport(t, s, c.kind, id, &r)
+	}
+}
+
+// checkReport checks that the figures of a report agree, and that the page shows it.
+func checkReport(t *testing.T, s *server, kind insight.VerdictKind, id string, r *insight.Report) {
+	t.Helper()
+	sum := r.Shares.Tasks + r.Shares.Moving + r.Shares.Waiting + r.Shares.Tail + r.Shares.Idle + r.Shares.Other
+	if math.Abs(sum-1) > 1e-9 || !r.Ended || r.Efficiency <= 0 || r.Efficiency > 1 || r.IdealSeconds <= 0 || r.IdealSeconds > r.WallSeconds || r.CoresBusy > float64(r.Cores) || r.Cores < 1 {
+		t.Errorf("%s: %+v", kind, r)
+	}
+	counted := int64(0)
+	for _, b := range r.Histogram {
+		counted += b.Count
+	}
+	if counted != r.Tasks.Count || counted == 0 || r.Longest == nil {
+		t.Errorf("%s: %d tasks in the histogram of %+v", kind, counted, r)
+	}
+	page := html.UnescapeString(s.get("/jobs/" + id).text)
+	if !strings.Contains(page, r.Verdict.Sentence) || !strings.Contains(page, `<svg class="histogram"`) {
+		t.Errorf("%s: the page does not say so", kind)
 	}
 }
 

@@ -58,7 +58,7 @@ const orderCompletion = "completion"
 
 // results streams the outcomes of a job's tasks.
 func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, error) {
-	q := resultQuery{site: s, format: formats[in.Format], next: in.After + 1}
+	q := resultQuery{site: s, resultWriter: resultWriter{format: formats[in.Format]}, resultPlace: resultPlace{next: in.After + 1}}
 	for _, name := range commaList(in.State) {
 		q.only = append(q.only, jobs.TaskState(name))
 	}
@@ -93,26 +93,36 @@ var errPastLimit = errors.New("the outputs are larger than asked for")
 // A resultQuery writes outcomes of a job. It holds a few MiB of outcomes at a time,
 // and neither a connection nor a transaction.
 type resultQuery struct {
-	site   *Site
-	job    string
-	format format
-	only   []jobs.TaskState // empty for all
-	group  *store.GroupPick // nil for all
-	limit  int              // bytes to write at most; 0 for any number
-	write  func([]byte) error
+	site  *Site
+	job   string
+	only  []jobs.TaskState // empty for all
+	group *store.GroupPick // nil for all
 
 	// seen is the job as it was last read. Conclusions from a missing outcome hold
 	// only while it is unchanged: see verify.
 	seen     *jobs.Job
 	verified bool // since the last outcomes were read
 
+	resultPlace
+	resultWriter
+}
+
+// A resultPlace is where a query has come to.
+type resultPlace struct {
 	first   []store.Block // blocks that were read already, from the first task on
 	next    int64         // index of the next task, in index order
 	seq     int64         // of the last block, in order of completion
 	blocked bool          // the task at next had no outcome when last seen
-	begun   bool
-	wrote   int
-	row     []byte
+}
+
+// A resultWriter is how a query writes its answer.
+type resultWriter struct {
+	format format
+	limit  int // bytes to write at most; 0 for any number
+	write  func([]byte) error
+	begun  bool
+	wrote  int
+	row    []byte
 }
 
 // pick narrows the query to the failures of a group.

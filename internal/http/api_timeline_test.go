@@ -87,6 +87,21 @@ func TestTimeline(t *testing.T) {
 	if chunks != 30 || len(all.Rows) < 2 || math.Abs(all.ToMS-all.FromMS-3600e3) > 1 {
 		t.Errorf("of all jobs %d chunks on %d rows in %v ms", chunks, len(all.Rows), all.ToMS-all.FromMS)
 	}
+	checkRefusedTimelines(t, s, path, half)
+
+	// The table on the page tells the same.
+	page := s.get("/jobs/" + id).text
+	table := page[strings.Index(page, `id="timeline-table"`):]
+	table = table[:strings.Index(table, "</table>")]
+	if strings.Count(table, "<tr>") != 1+len(got.Rows) || !strings.Contains(table, `href="/jobs/`+id+`/tasks/`) {
+		t.Errorf("the table has %d rows:\n%s", strings.Count(table, "<tr>")-1, table)
+	}
+}
+
+// checkRefusedTimelines checks that strangers see nothing, and what queries are
+// refused.
+func checkRefusedTimelines(t *testing.T, s *server, path, half string) {
+	t.Helper()
 	stranger := []string{"Authorization", "Bearer " + s.user("stranger", jobs.Submitter)}
 	if a := s.get(path, stranger...); a.StatusCode != http.StatusNotFound {
 		t.Errorf("a stranger gets %s", a.Status)
@@ -109,14 +124,6 @@ func TestTimeline(t *testing.T) {
 		if a := s.get(path + query); a.StatusCode != http.StatusUnprocessableEntity || strings.Join(a.problem(t).locations(), " ") != where {
 			t.Errorf("%s: %s %s", query, a.Status, a.text)
 		}
-	}
-
-	// The table on the page tells the same.
-	page := s.get("/jobs/" + id).text
-	table := page[strings.Index(page, `id="timeline-table"`):]
-	table = table[:strings.Index(table, "</table>")]
-	if strings.Count(table, "<tr>") != 1+len(got.Rows) || !strings.Contains(table, `href="/jobs/`+id+`/tasks/`) {
-		t.Errorf("the table has %d rows:\n%s", strings.Count(table, "<tr>")-1, table)
 	}
 }
 

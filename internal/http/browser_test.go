@@ -220,7 +220,16 @@ func TestBrowser(t *testing.T) {
 	await(t, "the stream's end", func() bool {
 		return eval[string](b, `document.getElementById("live").dataset.state`) == "ended"
 	})
+	checkDownload(t, b, downloads)
+	if j := s.ended(id); j.State != jobs.Succeeded {
+		t.Errorf("%+v", j)
+	}
+	checkForm(t, s, b)
+}
 
+// checkDownload downloads the results of the job on the page.
+func checkDownload(t *testing.T, b *tab, downloads string) {
+	t.Helper()
 	// Download.
 	progress := chromedp.Events(b.ctx, browser.DownloadProgress)
 	b.do(chromedp.Click(chromedp.CSS(`#job-results a[download$=".ndjson"]`)))
@@ -243,10 +252,12 @@ func TestBrowser(t *testing.T) {
 	if len(results) != 600 || results[599].Output != 600.0 {
 		t.Errorf("%d results in %s", len(results), files[0])
 	}
-	if j := s.ended(id); j.State != jobs.Succeeded {
-		t.Errorf("%+v", j)
-	}
+}
 
+// checkForm checks a mistake in the form of a new job, tries an input, and signs
+// out.
+func checkForm(t *testing.T, s *server, b *tab) {
+	t.Helper()
 	// A mistake stands at its field and has the focus.
 	b.do(
 		chromedp.Navigate(s.url+"/jobs/new"),

@@ -139,6 +139,48 @@ def f(x):
 			t.Errorf("%s%v is %v, want %v", want.name, want.labels, got, want.value)
 		}
 	}
+	checkMeasures(t, now)
+	checkCancelled(t, s, long)
+}
+
+// checkCancelled cancels the long job and checks that its tasks are counted.
+func checkCancelled(t *testing.T, s *server, long string) {
+	t.Helper()
+	s.call("POST", "/api/v1/jobs/"+long+"/cancel", "")
+	s.ended(long)
+	after := s.scrape()
+	if got := after.value(t, "allcores_tasks_total", "outcome", "cancelled"); got != 5 {
+		t.Errorf("%v tasks were cancelled", got)
+	}
+	if got := after.value(t, "allcores_jobs_ended_total", "state", "cancelled"); got != 1 {
+		t.Errorf("%v jobs were cancelled", got)
+	}
+	checkLabels(t, after)
+}
+
+// checkLabels checks that no label is without bounds: none is a number, an id, a name
+// of a job or a user.
+func checkLabels(t *testing.T, after scrape) {
+	t.Helper()
+	bounded := regexp.MustCompile(`^(queue/(cpu|io)|state/[a-z]+|outcome/[a-z]+|kind/[a-z]+|role/[a-z]+|pool/(main|river)|class/[1-5]xx)$`)
+	for name, family := range after {
+		if !strings.HasPrefix(name, "allcores_") || name == "allcores_build_info" {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if !bounded.MatchString(l.GetName() + "/" + l.GetValue()) {
+					t.Errorf("%s has the label %s=%q", name, l.GetName(), l.GetValue())
+				}
+			}
+		}
+	}
+}
+
+// checkMeasures checks the slots, times and sizes of a scrape while the long job of
+// TestMetrics runs.
+func checkMeasures(t *testing.T, now scrape) {
+	t.Helper()
 	if busy := now.value(t, "allcores_slots_busy", "queue", "cpu"); busy < 1 || busy > 2 {
 		t.Errorf("%v slots are busy", busy)
 	}
@@ -163,30 +205,6 @@ def f(x):
 	for _, name := range []string{"go_goroutines", "process_resident_memory_bytes", "allcores_db_size_bytes"} {
 		if now.value(t, name) <= 0 {
 			t.Errorf("%s is not there", name)
-		}
-	}
-
-	s.call("POST", "/api/v1/jobs/"+long+"/cancel", "")
-	s.ended(long)
-	after := s.scrape()
-	if got := after.value(t, "allcores_tasks_total", "outcome", "cancelled"); got != 5 {
-		t.Errorf("%v tasks were cancelled", got)
-	}
-	if got := after.value(t, "allcores_jobs_ended_total", "state", "cancelled"); got != 1 {
-		t.Errorf("%v jobs were cancelled", got)
-	}
-	// No label is without bounds: none is a number, an id, a name of a job or a user.
-	bounded := regexp.MustCompile(`^(queue/(cpu|io)|state/[a-z]+|outcome/[a-z]+|kind/[a-z]+|role/[a-z]+|pool/(main|river)|class/[1-5]xx)$`)
-	for name, family := range after {
-		if !strings.HasPrefix(name, "allcores_") || name == "allcores_build_info" {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if !bounded.MatchString(l.GetName() + "/" + l.GetValue()) {
-					t.Errorf("%s has the label %s=%q", name, l.GetName(), l.GetValue())
-				}
-			}
 		}
 	}
 }

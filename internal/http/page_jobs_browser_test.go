@@ -29,8 +29,8 @@ func (b *tab) awaits(condition string) {
 
 func TestBrowserSelectsJobs(t *testing.T) {
 	t.Parallel()
-	b := openTab(t)
 	s := serve(t, true) // nothing executes
+	b := openTab(t)
 	var ids []string
 	for i := range 60 {
 		ids = append(ids, s.submit(program(squares, `{"items":[1]}`, fmt.Sprintf(`,"name":"job %02d","tags":["tango","t%d"]`, i, i%2))).ID)
@@ -40,33 +40,7 @@ func TestBrowserSelectsJobs(t *testing.T) {
 		chromedp.WaitVisible(chromedp.CSS(`#jobs tbody tr`)),
 	)
 	b.awaits(`document.getElementById("search").getAttribute("role") === "combobox" && document.getElementById("live").dataset.state === "live"`)
-
-	// Suggestions, by keys alone.
-	options := `[...document.querySelectorAll("#suggestions [role=option]")].map((o) => o.dataset.text).join(" ")`
-	b.typed("-tag:t0 sta")
-	b.awaits(options + ` === "state:"`)
-	if got := eval[string](b, `document.getElementById("search").value`); got != "-tag:t0 sta" {
-		t.Errorf("the box was rewritten: %q", got)
-	}
-	b.presses("#search", "ArrowDown")
-	if got := eval[string](b, `document.getElementById(document.getElementById("search").getAttribute("aria-activedescendant")).dataset.text`); got != "state:" {
-		t.Errorf("active: %q", got)
-	}
-	b.presses("#search", "Enter")
-	b.awaits(options + `.startsWith("state:running state:queued")`)
-	b.presses("#search", "Escape")
-	b.typed("tag:t")
-	b.awaits(options + ` === "tag:tango tag:t0 tag:t1"`)
-	b.presses("#search", "ArrowUp")
-	b.presses("#search", "Enter")
-	if got := eval[string](b, `document.getElementById("search").value + document.getElementById("suggestions").hidden`); got != "tag:t1 true" {
-		t.Errorf("chosen: %q", got)
-	}
-	b.typed("owner:a")
-	b.awaits(options + ` === "owner:admin"`)
-	b.typed("")
-	b.presses("#search", "Escape")
-	eval[bool](b, `(document.activeElement.blur(), true)`)
+	checkSuggestions(t, b)
 
 	// A range, which survives an update of the list, another page and Back.
 	count := `document.querySelector("#bulk .count").textContent`
@@ -104,7 +78,42 @@ func TestBrowserSelectsJobs(t *testing.T) {
 	if got := s.names("tag:marked"); len(got) != 50 {
 		t.Errorf("%d jobs are tagged on the first page", len(got))
 	}
+	checkRows(t, s, b, ids)
+}
 
+// checkSuggestions completes search terms by keys alone.
+func checkSuggestions(t *testing.T, b *tab) {
+	t.Helper()
+	options := `[...document.querySelectorAll("#suggestions [role=option]")].map((o) => o.dataset.text).join(" ")`
+	b.typed("-tag:t0 sta")
+	b.awaits(options + ` === "state:"`)
+	if got := eval[string](b, `document.getElementById("search").value`); got != "-tag:t0 sta" {
+		t.Errorf("the box was rewritten: %q", got)
+	}
+	b.presses("#search", "ArrowDown")
+	if got := eval[string](b, `document.getElementById(document.getElementById("search").getAttribute("aria-activedescendant")).dataset.text`); got != "state:" {
+		t.Errorf("active: %q", got)
+	}
+	b.presses("#search", "Enter")
+	b.awaits(options + `.startsWith("state:running state:queued")`)
+	b.presses("#search", "Escape")
+	b.typed("tag:t")
+	b.awaits(options + ` === "tag:tango tag:t0 tag:t1"`)
+	b.presses("#search", "ArrowUp")
+	b.presses("#search", "Enter")
+	if got := eval[string](b, `document.getElementById("search").value + document.getElementById("suggestions").hidden`); got != "tag:t1 true" {
+		t.Errorf("chosen: %q", got)
+	}
+	b.typed("owner:a")
+	b.awaits(options + ` === "owner:admin"`)
+	b.typed("")
+	b.presses("#search", "Escape")
+	eval[bool](b, `(document.activeElement.blur(), true)`)
+}
+
+// checkRows sorts the list, opens a row and deletes its job.
+func checkRows(t *testing.T, s *server, b *tab, ids []string) {
+	t.Helper()
 	// Sorting stands in the address and in aria-sort.
 	b.do(chromedp.Click(chromedp.CSS(`.c-age a`)), chromedp.WaitVisible(chromedp.CSS(`.c-age[aria-sort="descending"]`)))
 	if got := eval[string](b, `location.search + document.querySelector("#jobs tbody a[data-open]").textContent`); got != "?q=name%3Ajob&sort=createdjob 00" {

@@ -63,9 +63,9 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
 	b := openTab(t)
-	source := func() string { return eval[string](b, `document.getElementById("source").value`) }
 	b.visit(s.url+"/login?token="+adminToken+"&next=/jobs/new", "#source")
-	served := source()
+	f := draftForm{tab: b, s: s}
+	served := f.source()
 	if got := b.text("#draft"); got != "" {
 		t.Errorf("a fresh form says %q", got)
 	}
@@ -78,65 +78,93 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	if got := b.text("#draft"); !strings.HasPrefix(got, "Restored what you typed just now.") {
 		t.Errorf("the notice is %q", got)
 	}
-	state := func() string {
-		return eval[string](b, `[document.getElementById("timeout").value, document.getElementById("policy").open, document.getElementById("inputs-lines").checked, document.getElementById("lines").value, document.getElementById("function").value].join("|")`)
-	}
-	const want = "5s|true|true|one\ntwo|mine"
-	if source() != typedSource || state() != want {
-		t.Errorf("after coming back: %q, %q", source(), state())
+	if f.source() != typedSource || f.state() != typedState {
+		t.Errorf("after coming back: %q, %q", f.source(), f.state())
 	}
 	eval[bool](b, `(sessionStorage.clear(), true)`)
 	b.visit(s.url+"/jobs/new", "#source")
-	if source() != typedSource {
-		t.Errorf("in another tab: %q", source())
+	if f.source() != typedSource {
+		t.Errorf("in another tab: %q", f.source())
 	}
 	b.press("#draft", "Discard")
-	if got := source(); got != served {
+	if got := f.source(); got != served {
 		t.Errorf("discarded: %q", got)
 	}
 	b.press("#draft", "Undo")
-	if source() != typedSource || state() != want {
-		t.Errorf("the discarding undone: %q, %q", source(), state())
+	if f.source() != typedSource || f.state() != typedState {
+		t.Errorf("the discarding undone: %q, %q", f.source(), f.state())
 	}
+	f.checkExamples(t)
+	f.checkTroubles(t)
+	f.checkAfterSubmitting(t, served)
+}
 
-	// An example asks first, and can be undone.
+// A draftForm is the form of a new job with what the test types into it.
+type draftForm struct {
+	*tab
+	s *server
+}
+
+// typedState is what state returns while nothing of it is lost.
+const typedState = "5s|true|true|one\ntwo|mine"
+
+func (f draftForm) source() string {
+	return eval[string](f.tab, `document.getElementById("source").value`)
+}
+
+func (f draftForm) state() string {
+	return eval[string](f.tab, `[document.getElementById("timeout").value, document.getElementById("policy").open, document.getElementById("inputs-lines").checked, document.getElementById("lines").value, document.getElementById("function").value].join("|")`)
+}
+
+func (f draftForm) submit() { f.press(".submit", "Submit") }
+
+// says waits for a message, and checks that the page and what was typed are there.
+func (f draftForm) says(part string) {
+	f.t.Helper()
+	await(f.t, part, func() bool {
+		return eval[bool](f.tab, `!document.getElementById("unsent").hidden`) && strings.Contains(f.text("#unsent"), part)
+	})
+	if f.source() != typedSource || f.state() != typedState || eval[string](f.tab, `location.pathname`) != "/jobs/new" {
+		f.t.Errorf("%s: %q, %q", part, f.source(), f.state())
+	}
+}
+
+func (f draftForm) jobsMade(n int) {
+	f.t.Helper()
+	if rows := f.s.kept(); rows[0] != n {
+		f.t.Errorf("%d jobs, want %d", rows[0], n)
+	}
+}
+
+// checkExamples checks that an example asks before it replaces what was typed, and
+// that this can be undone.
+func (f draftForm) checkExamples(t *testing.T) {
+	t.Helper()
 	example := chromedp.Click(chromedp.CSS(`.examples a[href$="threads"]`))
-	b.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
-	b.press("#replace", "Keep what I typed")
-	if got := source(); got != typedSource {
+	f.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
+	f.press("#replace", "Keep what I typed")
+	if got := f.source(); got != typedSource {
 		t.Errorf("kept: %q", got)
 	}
-	b.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
-	b.press("#replace", "Replace it")
-	await(t, "the example", func() bool { return strings.Contains(source(), "def fetch") })
-	b.press("#draft", "Undo")
-	if source() != typedSource || state() != want {
-		t.Errorf("the example undone: %q, %q", source(), state())
+	f.do(example, chromedp.WaitVisible(chromedp.CSS(`#replace[open]`)))
+	f.press("#replace", "Replace it")
+	await(t, "the example", func() bool { return strings.Contains(f.source(), "def fetch") })
+	f.press("#draft", "Undo")
+	if f.source() != typedSource || f.state() != typedState {
+		t.Errorf("the example undone: %q, %q", f.source(), f.state())
 	}
+}
 
+// checkTroubles submits to servers that do not answer, refuse, or answer in vain.
+func (f draftForm) checkTroubles(t *testing.T) {
+	t.Helper()
 	// A server that does not answer.
-	submit := func() { b.press(".submit", "Submit") }
-	says := func(part string) {
-		t.Helper()
-		await(t, part, func() bool {
-			return eval[bool](b, `!document.getElementById("unsent").hidden`) && strings.Contains(b.text("#unsent"), part)
-		})
-		if source() != typedSource || state() != want || eval[string](b, `location.pathname`) != "/jobs/new" {
-			t.Errorf("%s: %q, %q", part, source(), state())
-		}
-	}
-	jobsMade := func(n int) {
-		t.Helper()
-		if rows := s.kept(); rows[0] != n {
-			t.Errorf("%d jobs, want %d", rows[0], n)
-		}
-	}
-	b.offline(true)
-	submit()
-	says("The server does not answer. Your input is kept.")
-	b.offline(false)
+	f.offline(true)
+	f.submit()
+	f.says("The server does not answer. Your input is kept.")
+	f.offline(false)
 	// One that refuses, by a page and without one.
-	eval[bool](b, `(() => {
+	eval[bool](f.tab, `(() => {
 		window.real = window.fetch;
 		window.fetch = async () => {
 			window.fetch = real;
@@ -146,12 +174,12 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 		};
 		return true;
 	})()`)
-	b.press("#unsent", "Try again")
-	says("The server answered 503: The database does not answer.")
-	jobsMade(0)
+	f.press("#unsent", "Try again")
+	f.says("The server answered 503: The database does not answer.")
+	f.jobsMade(0)
 	// An answer that is lost: the job is there, and trying again makes no other, even
 	// after the page was loaded again.
-	eval[bool](b, `(() => {
+	eval[bool](f.tab, `(() => {
 		window.fetch = async (...given) => {
 			window.fetch = real;
 			await real(...given);
@@ -159,42 +187,48 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 		};
 		return true;
 	})()`)
-	submit()
-	says("does not answer")
-	jobsMade(1)
-	b.visit(s.url+"/jobs/new", "#source")
-	submit()
-	b.arrive("#job-progress")
-	jobsMade(1)
+	f.submit()
+	f.says("does not answer")
+	f.jobsMade(1)
+	f.visit(f.s.url+"/jobs/new", "#source")
+	f.submit()
+	f.arrive("#job-progress")
+	f.jobsMade(1)
+}
+
+// checkAfterSubmitting checks that a submitted form is no draft, and that drafts
+// outlive the session.
+func (f draftForm) checkAfterSubmitting(t *testing.T, served string) {
+	t.Helper()
 	// What was submitted is no draft.
-	b.visit(s.url+"/jobs/new", "#source")
-	if source() != served || b.text("#draft") != "" {
-		t.Errorf("after submitting: %q, %q", b.text("#draft"), source())
+	f.visit(f.s.url+"/jobs/new", "#source")
+	if f.source() != served || f.text("#draft") != "" {
+		t.Errorf("after submitting: %q, %q", f.text("#draft"), f.source())
 	}
 	// A double click is one job.
-	b.typeSource(typedSource)
-	eval[bool](b, `(() => { const button = document.querySelector(".submit .primary"); button.click(); button.click(); return true })()`)
-	b.arrive("#job-progress")
-	jobsMade(2)
+	f.typeSource(typedSource)
+	eval[bool](f.tab, `(() => { const button = document.querySelector(".submit .primary"); button.click(); button.click(); return true })()`)
+	f.arrive("#job-progress")
+	f.jobsMade(2)
 	// A session that has ended.
-	b.visit(s.url+"/jobs/new", "#source")
-	b.typeSource(typedSource)
-	if _, err := s.store.Pool.Exec(t.Context(), `delete from sessions`); err != nil {
+	f.visit(f.s.url+"/jobs/new", "#source")
+	f.typeSource(typedSource)
+	if _, err := f.s.store.Pool.Exec(t.Context(), `delete from sessions`); err != nil {
 		t.Fatal(err)
 	}
-	submit()
-	await(t, "the word that the session has ended", func() bool { return strings.Contains(b.text("#unsent"), "session has ended") })
-	if got := source(); got != typedSource {
+	f.submit()
+	await(t, "the word that the session has ended", func() bool { return strings.Contains(f.text("#unsent"), "session has ended") })
+	if got := f.source(); got != typedSource {
 		t.Errorf("signed out: %q", got)
 	}
-	if got := eval[string](b, `document.querySelector("#unsent a").target`); got != "_blank" {
+	if got := eval[string](f.tab, `document.querySelector("#unsent a").target`); got != "_blank" {
 		t.Errorf("the sign-in opens in %q", got)
 	}
-	eval[bool](b, fmt.Sprintf(`(window.signedIn = false, fetch("/login?token=%s").then(() => { window.signedIn = true }), true)`, adminToken))
-	await(t, "another session", func() bool { return eval[bool](b, `window.signedIn`) })
-	b.press("#unsent", "Try again")
-	b.arrive("#job-progress")
-	jobsMade(3)
+	eval[bool](f.tab, fmt.Sprintf(`(window.signedIn = false, fetch("/login?token=%s").then(() => { window.signedIn = true }), true)`, adminToken))
+	await(t, "another session", func() bool { return eval[bool](f.tab, `window.signedIn`) })
+	f.press("#unsent", "Try again")
+	f.arrive("#job-progress")
+	f.jobsMade(3)
 }
 
 // A job's header says what it is, and its field for a task's index refuses in

@@ -88,9 +88,14 @@ func TestBrowserUpload(t *testing.T) {
 	if rows := s.kept(); rows != [3]int{} {
 		t.Errorf("%v jobs, progress and blocks of inputs are kept", rows)
 	}
+	checkStop(t, s, b, file("long.txt", strings.Repeat("a line\n", 6<<20)), submit)
 
-	// A long upload can be stopped. This one waits for others, which wait for the
-	// test.
+	checkGoodUpload(t, s, b, file("long.csv", "id,text\n"+strings.Repeat("1,a line\n", 100_000)), submit)
+}
+
+// checkStop stops a long upload. It waits for others, which wait for the test.
+func checkStop(t *testing.T, s *server, b *tab, path string, submit chromedp.Action[chromedp.Void]) {
+	t.Helper()
 	others, release := context.WithCancel(t.Context())
 	ended := make(chan error, 4)
 	for range cap(ended) {
@@ -106,7 +111,7 @@ func TestBrowserUpload(t *testing.T) {
 		<-began
 	}
 	before := s.kept()
-	b.chooseFile(s.url, file("long.txt", strings.Repeat("a line\n", 6<<20)))
+	b.chooseFile(s.url, path)
 	b.do(submit, chromedp.WaitVisible(chromedp.CSS(`#upload-stop`)))
 	await(t, "some progress", func() bool {
 		return strings.Contains(eval[string](b, `document.getElementById("upload-text").textContent`), " % of 42.0 MiB, about ")
@@ -124,13 +129,16 @@ func TestBrowserUpload(t *testing.T) {
 	if rows := s.kept(); rows != before {
 		t.Errorf("%v jobs, progress and blocks of inputs are kept, before %v", rows, before)
 	}
+}
 
-	// What is right leads to the job, with scripts and without them.
+// checkGoodUpload submits a file, with scripts and without them.
+func checkGoodUpload(t *testing.T, s *server, b *tab, path string, submit chromedp.Action[chromedp.Void]) {
+	t.Helper()
 	for _, scripts := range []bool{true, false} {
 		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !scripts}); err != nil {
 			t.Fatal(err)
 		}
-		b.chooseFile(s.url, file("long.txt", "id,text\n"+strings.Repeat("1,a line\n", 100_000)))
+		b.chooseFile(s.url, path)
 		b.do(
 			chromedp.SetValue(chromedp.CSS(`#file_format`), "csv"),
 			chromedp.SetValue(chromedp.CSS(`#csv_column`), "text"),

@@ -165,7 +165,12 @@ func TestQueuesInTheBrowser(t *testing.T) {
 	press(`form[action="/queues/cpu/resume"] button`)
 	await(t, "tasks to run again", func() bool { return done() > before })
 	await(t, "the page to say so", func() bool { return strings.Contains(now(), "running") })
+	checkDeleteAndAdd(t, b, press)
+}
 
+// checkDeleteAndAdd checks that a queue with work cannot be deleted, and adds one.
+func checkDeleteAndAdd(t *testing.T, b *tab, press func(string)) {
+	t.Helper()
 	// Deleting it is refused.
 	press(`[popovertarget="delete-of-cpu"]`)
 	press(`form[action="/queues/cpu/delete"] [type=submit]`)

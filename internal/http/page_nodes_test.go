@@ -45,17 +45,8 @@ func TestQueueForms(t *testing.T) {
 		path, _, _ := strings.Cut(target, "#")
 		return s.page(path, 200)
 	}
+	checkUnchangedForm(t, s, queue, follow)
 
-	// What a form sends unchanged changes nothing.
-	form := s.page("/queues", 200).Find(`form[action="/queues/cpu"]`)
-	sent := fields(form)
-	if sent.Get(views.FieldPerCore) != "1" || sent.Get(views.FieldPinned) == "" || sent.Get(views.FieldMaxProcesses) != "" {
-		t.Fatalf("%v", sent)
-	}
-	follow(s.post("/queues/cpu", sent), "/queues#queue-cpu")
-	if q, _ := queue("cpu"); q.PerCore != 1 || !q.Pinned || q.MaxProcesses != nil {
-		t.Errorf("%+v", q)
-	}
 	// A change is on the very next page, though somebody watches.
 	watching := s.events("/queues/live")
 	one(t, watching)
@@ -91,29 +82,56 @@ func TestQueueForms(t *testing.T) {
 		{"/queues", "new-queue-per_core", []string{views.FieldName, "gpu", views.FieldPerCore, "-1"}, "must be", "new-queue-per_core"},
 	} {
 		doc := document(t, post(c.path, c.pairs...), 422)
-		if got := text(doc, "#error-"+c.field); !strings.Contains(got, c.want) {
-			t.Errorf("%v: %q at %s, want %q", c.pairs, got, c.field, c.want)
-		}
-		if got := doc.Find("[autofocus]").AttrOr("id", ""); got != c.focus {
-			t.Errorf("%v: the focus is at %q", c.pairs, got)
-		}
-		if len(c.pairs) > 0 && doc.Find("#"+c.focus).AttrOr("value", "") != c.pairs[1] && c.focus != "max_processes-of-io" && c.focus != "new-queue-per_core" {
-			t.Errorf("%v: what was typed is gone", c.pairs)
-		}
-		if _, keeps := doc.Find("#" + c.field).Closest("form").Attr("data-keep"); !keeps {
-			t.Errorf("%v: the stream would wipe the message away", c.pairs)
-		}
+		checkMistake(t, doc, c.field, c.want, c.focus, c.pairs)
+
 	}
 	if q, _ := queue("io"); q.PerCore != 8 || q.MaxProcesses != nil {
 		t.Errorf("a mistake changed %+v", q)
 	}
+	checkAddAndDelete(t, s, post, queue, follow)
+}
 
+// checkUnchangedForm checks that a form that is sent unchanged changes nothing.
+func checkUnchangedForm(t *testing.T, s *server, queue func(string) (jobs.Queue, int), follow func(*answer, string) *goquery.Document) {
+	t.Helper()
+	form := s.page("/queues", 200).Find(`form[action="/queues/cpu"]`)
+	sent := fields(form)
+	if sent.Get(views.FieldPerCore) != "1" || sent.Get(views.FieldPinned) == "" || sent.Get(views.FieldMaxProcesses) != "" {
+		t.Fatalf("%v", sent)
+	}
+	follow(s.post("/queues/cpu", sent), "/queues#queue-cpu")
+	if q, _ := queue("cpu"); q.PerCore != 1 || !q.Pinned || q.MaxProcesses != nil {
+		t.Errorf("%+v", q)
+	}
+}
+
+// checkMistake checks the message at a field, the focus, and that the form keeps what
+// was typed.
+func checkMistake(t *testing.T, doc *goquery.Document, field, want, focus string, pairs []string) {
+	t.Helper()
+	if got := text(doc, "#error-"+field); !strings.Contains(got, want) {
+		t.Errorf("%v: %q at %s, want %q", pairs, got, field, want)
+	}
+	if got := doc.Find("[autofocus]").AttrOr("id", ""); got != focus {
+		t.Errorf("%v: the focus is at %q", pairs, got)
+	}
+	if len(pairs) > 0 && doc.Find("#"+focus).AttrOr("value", "") != pairs[1] && focus != "max_processes-of-io" && focus != "new-queue-per_core" {
+		t.Errorf("%v: what was typed is gone", pairs)
+	}
+	if _, keeps := doc.Find("#" + field).Closest("form").Attr("data-keep"); !keeps {
+		t.Errorf("%v: the stream would wipe the message away", pairs)
+	}
+}
+
+// checkAddAndDelete adds a queue by its form and deletes it.
+func checkAddAndDelete(t *testing.T, s *server, post func(string, ...string) *answer, queue func(string) (jobs.Queue, int), follow func(*answer, string) *goquery.Document) {
+	t.Helper()
 	// Add and delete.
 	if doc := follow(post("/queues", views.FieldName, "gpu", views.FieldPerCore, ".25", views.FieldPinned, "on"), "/queues#queue-gpu"); doc.Find("#queue-gpu").Length() != 1 {
 		t.Error("the new queue is not on the page")
 	}
 	j := s.submit(`{"program":{"command":{"argv":["true"]}},"inputs":{"items":[1]},"queue":"gpu"}`)
-	doc = document(t, post("/queues/gpu/delete"), 409)
+	doc := document(t, post("/queues/gpu/delete"), 409)
 	if got := text(doc, "[role=alert]"); !strings.Contains(got, "gpu was not deleted") || doc.Find(`[role=alert] a[href="/?q=queue%3Agpu"]`).Length() != 1 {
 		t.Error(got)
 	}

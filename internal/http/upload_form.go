@@ -122,12 +122,21 @@ type upload struct {
 	program jobs.Program
 	part    bool // the file is only the beginning of one: no more than previewed inputs are read
 
+	uploadText
+	uploadInputs
+}
+
+// An uploadText is how the file is read.
+type uploadText struct {
 	text     *bufio.Reader // of the file; nil before it is read
 	encoding string        // that text was read from, if it was not UTF-8
 	format   fileFormat    // set with text
 	columns  []string      // of a CSV file, or nil where it names none
 	column   int           // of a CSV file that has the inputs, from 0; -1 before it is known
+}
 
+// uploadInputs are what has been read of the file.
+type uploadInputs struct {
 	count   int64
 	first   []json.RawMessage // inputs, at most previewed
 	wrong   jobs.Invalid      // with the file
@@ -137,7 +146,11 @@ type upload struct {
 
 // newUpload returns the upload of file. A nil file is sent later.
 func newUpload(file *multipart.Part, f views.NewJobForm) *upload {
-	u := &upload{form: f, format: fileFormat{kind: f.FileFormat}, column: -1, oneLine: true, blank: true}
+	u := &upload{
+		form:         f,
+		uploadText:   uploadText{format: fileFormat{kind: f.FileFormat}, column: -1},
+		uploadInputs: uploadInputs{oneLine: true, blank: true},
+	}
 	if file != nil {
 		u.file, u.name = file, file.FileName()
 	}
