@@ -2,6 +2,7 @@ package views
 
 import (
 	"math"
+	"net/url"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -106,4 +107,50 @@ func sampleNodesPage(nodes ...jobs.Node) NodesPage {
 		p.History[n.ID] = sampleNodeHistory(n, 60/(i+1))
 	}
 	return p
+}
+
+func sampleClusterPages() []sample {
+	queues, watched, wrongQueue, wrongAdd, noQueues := sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), QueuesPage{Page: samplePage("/queues/live")}
+	watched.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
+	for _, c := range []struct {
+		page  *QueuesPage
+		queue string
+	}{{&wrongQueue, "cpu"}, {&wrongAdd, ""}} {
+		f := ParseQueueForm(url.Values{FieldName: {hostile}, FieldPerCore: {"many"}, FieldMaxProcesses: {"-1"}}, c.queue)
+		_, found := f.Limits()
+		f.Reject(append(found, jobs.Violation{Location: FieldName, Message: jobs.QueueNameRule}))
+		c.page.Refused = &f
+	}
+	queues.Kept = "io"
+	nodes, many := sampleNodesPage(sampleNodes()...), sampleNodesPage(sampleNode(9, "threadripper", "alive", 128), sampleNode(2, "worker-6", "alive", 24))
+	noNodes := NodesPage{Page: samplePage("/nodes/live")}
+	return []sample{
+		{"queues", Queues(queues), queues.Fragments()},
+		{"queues-viewer", Queues(watched), watched.Fragments()},
+		{"queues-wrong", Queues(wrongQueue), wrongQueue.Fragments()},
+		{"queues-wrong-add", Queues(wrongAdd), wrongAdd.Fragments()},
+		{"queues-none", Queues(noQueues), noQueues.Fragments()},
+		{"nodes", Nodes(nodes), nodes.Fragments()},
+		{"nodes-many", Nodes(many), many.Fragments()},
+		{"nodes-none", Nodes(noNodes), noNodes.Fragments()},
+	}
+}
+
+func sampleOtherPages() []sample {
+	anonymous := samplePage("")
+	anonymous.User = nil
+	return []sample{
+		{"new", NewJob(sampleNew("")), nil},
+		{"new-files", NewJob(sampleNew("files")), nil},
+		{"new-wrong", NewJob(sampleWrong()), nil},
+		{"new-tried", NewJob(sampleTried(false)), nil},
+		{"new-tried-wrong", NewJob(sampleTried(true)), nil},
+		{"new-again", NewJob(sampleAgain()), nil},
+		{"login", Login(LoginPage{Page: anonymous}), nil},
+		{"login-wrong", Login(LoginPage{Page: anonymous, Error: "This token is not valid. It may have been revoked.", Next: "/jobs/new"}), nil},
+		{"docs", Docs(DocsPage{Page: samplePage("")}), nil},
+		{"error-404", Error(ErrorPage{Page: samplePage(""), Status: 404}), nil},
+		{"error-500", Error(ErrorPage{Page: samplePage(""), Status: 500, RequestID: "01957a3e-7b5c"}), nil},
+		{"error-422", Error(ErrorPage{Page: anonymous, Status: 422, Violations: jobs.Invalid{{Location: "state", Message: "must be one of running, failed"}}}), nil},
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -308,6 +309,10 @@ type sample struct {
 }
 
 func samples() []sample {
+	return slices.Concat(sampleLists(), sampleJobPages(), sampleOutputs(), sampleClusterPages(), sampleOtherPages())
+}
+
+func sampleLists() []sample {
 	list := sampleJobsPage()
 	filtered := list
 	filtered.Query = sampleQuery(`state:failed tag:x queue:io ` + hostile)
@@ -320,7 +325,7 @@ func samples() []sample {
 	empty := JobsPage{Page: samplePage("/live")}
 	viewer := empty
 	viewer.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
-	out := []sample{
+	return []sample{
 		{"jobs", Jobs(list), list.Fragments()},
 		{"jobs-filtered", Jobs(filtered), filtered.Fragments()},
 		{"jobs-nothing", Jobs(nothing), nothing.Fragments()},
@@ -328,6 +333,9 @@ func samples() []sample {
 		{"jobs-empty", Jobs(empty), empty.Fragments()},
 		{"jobs-viewer", Jobs(viewer), viewer.Fragments()},
 	}
+}
+
+func sampleJobPages() (out []sample) {
 	for name, p := range map[string]JobPage{
 		"job-running":   sampleRunning(),
 		"job-failed":    sampleFailed(),
@@ -345,6 +353,17 @@ func samples() []sample {
 	waits := sampleSmall(15, jobs.Running, jobs.Counts{Total: 100, Succeeded: 88})
 	waits.Job.Explain(&jobs.Waiting{Kind: jobs.WaitRetry, Message: "12 tasks wait for their next attempt; the first is due at 15:10:00 UTC.", Until: sampleTime(-34 * time.Second)})
 	out = append(out, sample{"job-waits", Job(waits), waits.Fragments()})
+	evil := sampleFailed()
+	evil.Job = sampleJobs()[9]
+	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile
+	evil.Failures[0].Message, evil.Failures[0].Pattern = hostile, hostile
+	evil.Failures[0].Messages[0].Text = hostile
+	evil.Logs = []jobs.LogLine{{Line: hostile, Stream: "stdout"}}
+	out = append(out, sample{"job-hostile", Job(evil), evil.Fragments()})
+	return out
+}
+
+func sampleOutputs() (out []sample) {
 	for name, p := range map[string]ResultsPage{
 		"results": sampleResultsPage(false), "results-group": sampleResultsPage(true),
 		"results-none": {Page: samplePage("/x"), Job: sampleJobs()[1], Filter: ResultsFilter{State: jobs.TaskFailed, From: 5}, Prev: 5, Next: -1},
@@ -361,54 +380,10 @@ func samples() []sample {
 	}
 	none := LogsPage{Page: samplePage(""), Job: sampleJobs()[5], Filter: LogsFilter{Task: "x"}, Wrong: "must be from 0 to 9999"}
 	out = append(out, sample{"logs", Logs(logs), logs.Fragments()}, sample{"logs-none", Logs(none), none.Fragments()})
-	evil := sampleFailed()
-	evil.Job = sampleJobs()[9]
-	evil.Job.Tags, evil.Job.Reason, evil.Job.Owner = []string{hostile}, hostile, hostile
-	evil.Failures[0].Message, evil.Failures[0].Pattern = hostile, hostile
-	evil.Failures[0].Messages[0].Text = hostile
-	evil.Logs = []jobs.LogLine{{Line: hostile, Stream: "stdout"}}
-	out = append(out, sample{"job-hostile", Job(evil), evil.Fragments()})
 	failed, done := sampleTask(), sampleDone()
-	queues, watched, wrongQueue, wrongAdd, noQueues := sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), sampleQueuesPage(), QueuesPage{Page: samplePage("/queues/live")}
-	watched.User = &jobs.User{Name: "eve", Role: jobs.Viewer}
-	for _, c := range []struct {
-		page  *QueuesPage
-		queue string
-	}{{&wrongQueue, "cpu"}, {&wrongAdd, ""}} {
-		f := ParseQueueForm(url.Values{FieldName: {hostile}, FieldPerCore: {"many"}, FieldMaxProcesses: {"-1"}}, c.queue)
-		_, found := f.Limits()
-		f.Reject(append(found, jobs.Violation{Location: FieldName, Message: jobs.QueueNameRule}))
-		c.page.Refused = &f
-	}
-	queues.Kept = "io"
-	nodes, many := sampleNodesPage(sampleNodes()...), sampleNodesPage(sampleNode(9, "threadripper", "alive", 128), sampleNode(2, "worker-6", "alive", 24))
-	noNodes := NodesPage{Page: samplePage("/nodes/live")}
-	anonymous := samplePage("")
-	anonymous.User = nil
-	out = append(out,
+	return append(out,
 		sample{"task-failed", Task(failed), failed.Fragments()},
 		sample{"task-retried", Task(sampleRetried()), sampleRetried().Fragments()},
 		sample{"task-done", Task(done), done.Fragments()},
-		sample{"queues", Queues(queues), queues.Fragments()},
-		sample{"queues-viewer", Queues(watched), watched.Fragments()},
-		sample{"queues-wrong", Queues(wrongQueue), wrongQueue.Fragments()},
-		sample{"queues-wrong-add", Queues(wrongAdd), wrongAdd.Fragments()},
-		sample{"queues-none", Queues(noQueues), noQueues.Fragments()},
-		sample{"nodes", Nodes(nodes), nodes.Fragments()},
-		sample{"nodes-many", Nodes(many), many.Fragments()},
-		sample{"nodes-none", Nodes(noNodes), noNodes.Fragments()},
-		sample{"new", NewJob(sampleNew("")), nil},
-		sample{"new-files", NewJob(sampleNew("files")), nil},
-		sample{"new-wrong", NewJob(sampleWrong()), nil},
-		sample{"new-tried", NewJob(sampleTried(false)), nil},
-		sample{"new-tried-wrong", NewJob(sampleTried(true)), nil},
-		sample{"new-again", NewJob(sampleAgain()), nil},
-		sample{"login", Login(LoginPage{Page: anonymous}), nil},
-		sample{"login-wrong", Login(LoginPage{Page: anonymous, Error: "This token is not valid. It may have been revoked.", Next: "/jobs/new"}), nil},
-		sample{"docs", Docs(DocsPage{Page: samplePage("")}), nil},
-		sample{"error-404", Error(ErrorPage{Page: samplePage(""), Status: 404}), nil},
-		sample{"error-500", Error(ErrorPage{Page: samplePage(""), Status: 500, RequestID: "01957a3e-7b5c"}), nil},
-		sample{"error-422", Error(ErrorPage{Page: anonymous, Status: 422, Violations: jobs.Invalid{{Location: "state", Message: "must be one of running, failed"}}}), nil},
 	)
-	return out
 }

@@ -54,92 +54,10 @@ func TestEveryPage(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			html := render(t, s.page)
 			doc := parse(t, html)
-
-			ids := map[string]bool{}
-			doc.Find("[id]").Each(func(_ int, e *goquery.Selection) {
-				id := e.AttrOr("id", "")
-				if id == "" || ids[id] {
-					t.Errorf("id %q is empty or twice there", id)
-				}
-				ids[id] = true
-			})
-			for _, name := range []string{"for", "aria-labelledby", "aria-describedby", "list", "popovertarget", "data-copy"} {
-				doc.Find("[" + name + "]").Each(func(_ int, e *goquery.Selection) {
-					for _, id := range strings.Fields(e.AttrOr(name, "")) {
-						if !ids[id] && !(id == "try-title" || id == "failures-title" || id == "strip-title") {
-							t.Errorf("%s=%q names nothing", name, id)
-						}
-					}
-				})
-			}
-
-			doc.Find("*").Each(func(_ int, e *goquery.Selection) {
-				for _, a := range e.Nodes[0].Attr {
-					if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
-						t.Errorf("<%s> has %s, which the content security policy forbids", goquery.NodeName(e), a.Key)
-					}
-					if strings.HasPrefix(a.Val, "data:") || strings.HasPrefix(a.Val, "javascript:") {
-						t.Errorf("%s=%q", a.Key, a.Val)
-					}
-				}
-			})
-			doc.Find("style, script:not([src])").Each(func(_ int, e *goquery.Selection) {
-				t.Errorf("inline <%s>", goquery.NodeName(e))
-			})
-
-			doc.Find("input:not([type=hidden]), select, textarea, progress").Each(func(_ int, e *goquery.Selection) {
-				id := e.AttrOr("id", "")
-				if doc.Find(`label[for="`+id+`"]`).Length() != 1 && e.AttrOr("aria-label", "") == "" {
-					t.Errorf("%s %q has no label", goquery.NodeName(e), id)
-				}
-			})
-			doc.Find("button, a").Each(func(_ int, e *goquery.Selection) {
-				if strings.TrimSpace(e.Text()) == "" && e.AttrOr("aria-label", "") == "" {
-					t.Errorf("%s has no name", goquery.NodeName(e))
-				}
-			})
-			doc.Find("button:not([type])").Each(func(_ int, e *goquery.Selection) { t.Errorf("button %q has no type", e.Text()) })
-			doc.Find("table").Each(func(_ int, e *goquery.Selection) {
-				if e.Find("caption").Length() != 1 {
-					t.Error("a table has no caption")
-				}
-				if e.Find("th:not([scope])").Length() != 0 || e.Find("thead th").Length() == 0 {
-					t.Error("a table's headings have no scope")
-				}
-			})
-			if n := doc.Find("h1").Length(); n != 1 {
-				t.Errorf("%d headings of first rank", n)
-			}
-			if n := doc.Find("[autofocus]").Length(); n > 1 {
-				t.Errorf("%d elements want the focus", n)
-			}
-			if title := doc.Find("title").Text(); !strings.Contains(title, " · Allcores") {
-				t.Errorf("title %q", title)
-			}
-
-			doc.Find("a[href], form[action], button[formaction]").Each(func(_ int, e *goquery.Selection) {
-				target := e.AttrOr("href", e.AttrOr("action", e.AttrOr("formaction", "")))
-				u, err := url.Parse(target)
-				if err != nil || u.Host != "" {
-					t.Errorf("link to %q", target)
-					return
-				}
-				if goquery.NodeName(e) == "a" && u.Path == "" && u.Fragment != "" {
-					if !ids[u.Fragment] {
-						t.Errorf("link to %q, which is not on the page", target)
-					}
-					return
-				}
-				if target != "" && !slices.ContainsFunc(routes, func(r *regexp.Regexp) bool { return r.MatchString(u.Path) }) {
-					t.Errorf("link to %q, which is no route", target)
-				}
-			})
-			doc.Find("link[href], script[src]").Each(func(_ int, e *goquery.Selection) {
-				if src := e.AttrOr("href", e.AttrOr("src", "")); !strings.HasPrefix(src, static.Prefix) {
-					t.Errorf("loads %q", src)
-				}
-			})
-
+			ids := checkIDs(t, doc)
+			checkContentPolicy(t, doc)
+			checkNames(t, doc)
+			checkLinks(t, doc, ids)
 			for _, f := range s.parts {
 				part := render(t, f.Component)
 				if !strings.Contains(html, part) {
@@ -154,6 +72,109 @@ func TestEveryPage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checkIDs checks that ids are unique and that what refers to one finds it. It
+// returns the ids.
+func checkIDs(t *testing.T, doc *goquery.Document) map[string]bool {
+	t.Helper()
+	ids := map[string]bool{}
+	doc.Find("[id]").Each(func(_ int, e *goquery.Selection) {
+		id := e.AttrOr("id", "")
+		if id == "" || ids[id] {
+			t.Errorf("id %q is empty or twice there", id)
+		}
+		ids[id] = true
+	})
+	for _, name := range []string{"for", "aria-labelledby", "aria-describedby", "list", "popovertarget", "data-copy"} {
+		doc.Find("[" + name + "]").Each(func(_ int, e *goquery.Selection) {
+			for _, id := range strings.Fields(e.AttrOr(name, "")) {
+				if !ids[id] && !(id == "try-title" || id == "failures-title" || id == "strip-title") {
+					t.Errorf("%s=%q names nothing", name, id)
+				}
+			}
+		})
+	}
+	return ids
+}
+
+// checkContentPolicy looks for what the content security policy forbids.
+func checkContentPolicy(t *testing.T, doc *goquery.Document) {
+	t.Helper()
+	doc.Find("*").Each(func(_ int, e *goquery.Selection) {
+		for _, a := range e.Nodes[0].Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("<%s> has %s, which the content security policy forbids", goquery.NodeName(e), a.Key)
+			}
+			if strings.HasPrefix(a.Val, "data:") || strings.HasPrefix(a.Val, "javascript:") {
+				t.Errorf("%s=%q", a.Key, a.Val)
+			}
+		}
+	})
+	doc.Find("style, script:not([src])").Each(func(_ int, e *goquery.Selection) {
+		t.Errorf("inline <%s>", goquery.NodeName(e))
+	})
+}
+
+// checkNames checks that controls, tables and the page have names.
+func checkNames(t *testing.T, doc *goquery.Document) {
+	t.Helper()
+	doc.Find("input:not([type=hidden]), select, textarea, progress").Each(func(_ int, e *goquery.Selection) {
+		id := e.AttrOr("id", "")
+		if doc.Find(`label[for="`+id+`"]`).Length() != 1 && e.AttrOr("aria-label", "") == "" {
+			t.Errorf("%s %q has no label", goquery.NodeName(e), id)
+		}
+	})
+	doc.Find("button, a").Each(func(_ int, e *goquery.Selection) {
+		if strings.TrimSpace(e.Text()) == "" && e.AttrOr("aria-label", "") == "" {
+			t.Errorf("%s has no name", goquery.NodeName(e))
+		}
+	})
+	doc.Find("button:not([type])").Each(func(_ int, e *goquery.Selection) { t.Errorf("button %q has no type", e.Text()) })
+	doc.Find("table").Each(func(_ int, e *goquery.Selection) {
+		if e.Find("caption").Length() != 1 {
+			t.Error("a table has no caption")
+		}
+		if e.Find("th:not([scope])").Length() != 0 || e.Find("thead th").Length() == 0 {
+			t.Error("a table's headings have no scope")
+		}
+	})
+	if n := doc.Find("h1").Length(); n != 1 {
+		t.Errorf("%d headings of first rank", n)
+	}
+	if n := doc.Find("[autofocus]").Length(); n > 1 {
+		t.Errorf("%d elements want the focus", n)
+	}
+	if title := doc.Find("title").Text(); !strings.Contains(title, " · Allcores") {
+		t.Errorf("title %q", title)
+	}
+}
+
+// checkLinks checks that links, forms and files lead somewhere.
+func checkLinks(t *testing.T, doc *goquery.Document, ids map[string]bool) {
+	t.Helper()
+	doc.Find("a[href], form[action], button[formaction]").Each(func(_ int, e *goquery.Selection) {
+		target := e.AttrOr("href", e.AttrOr("action", e.AttrOr("formaction", "")))
+		u, err := url.Parse(target)
+		if err != nil || u.Host != "" {
+			t.Errorf("link to %q", target)
+			return
+		}
+		if goquery.NodeName(e) == "a" && u.Path == "" && u.Fragment != "" {
+			if !ids[u.Fragment] {
+				t.Errorf("link to %q, which is not on the page", target)
+			}
+			return
+		}
+		if target != "" && !slices.ContainsFunc(routes, func(r *regexp.Regexp) bool { return r.MatchString(u.Path) }) {
+			t.Errorf("link to %q, which is no route", target)
+		}
+	})
+	doc.Find("link[href], script[src]").Each(func(_ int, e *goquery.Selection) {
+		if src := e.AttrOr("href", e.AttrOr("src", "")); !strings.HasPrefix(src, static.Prefix) {
+			t.Errorf("loads %q", src)
+		}
+	})
 }
 
 func TestSnapshots(t *testing.T) {

@@ -33,30 +33,7 @@ func TestTimelineIsExact(t *testing.T) {
 		}
 		ids := []string{insert(t, s, admin, pythonSpec(rangeOf(10))), insert(t, s, admin, pythonSpec(rangeOf(10)))}
 		pinned := rapid.Bool().Draw(rt, "pinned")
-		var chunks []chunk
-		for lane := range rapid.IntRange(1, 4).Draw(rt, "lanes") {
-			at := streamed
-			for range rapid.IntRange(0, 12).Draw(rt, "chunks of a lane") {
-				at = at.Add(time.Duration(rapid.IntRange(0, 2_000_000).Draw(rt, "pause µs")) * time.Microsecond)
-				started := at.Add(time.Duration(rapid.IntRange(0, 1000).Draw(rt, "ahead µs")) * time.Microsecond)
-				took := time.Duration(rapid.OneOf(rapid.IntRange(0, 1000), rapid.IntRange(1000, 5_000_000), rapid.IntRange(9_990_000, 200_000_000)).Draw(rt, "took µs")) * time.Microsecond
-				finished := started.Add(took)
-				c := chunk{job: rapid.SampledFrom(ids).Draw(rt, "job"), node: nodes[lane%2], lane: &lane, state: "done",
-					first: int64(len(chunks) * 100), count: rapid.IntRange(0, 100).Draw(rt, "count"), leased: at, started: &started, finished: &finished}
-				if pinned {
-					core := rapid.IntRange(0, 1).Draw(rt, "core")
-					c.core = &core
-				}
-				if c.count > 0 {
-					c.failed = rapid.IntRange(0, c.count).Draw(rt, "failed")
-				}
-				if rapid.IntRange(0, 9).Draw(rt, "lost") == 0 {
-					c.state, c.started, c.failed = "lost", nil, 0
-				}
-				chunks = append(chunks, c)
-				at = finished
-			}
-		}
+		chunks := drawChunks(rt, ids, nodes, pinned)
 		slices.SortStableFunc(chunks, func(a, b chunk) int { return a.leased.Compare(b.leased) })
 		for _, c := range chunks {
 			c.write(t, s)
@@ -95,29 +72,65 @@ func TestTimelineIsExact(t *testing.T) {
 			rt.Errorf("all jobs (-want +got):\n%s", diff)
 		}
 
-		totals, _, err := s.TimelineTotals(t.Context(), store.As(admin), timeline.Query{Job: job, From: from, To: to})
-		if err != nil {
-			rt.Fatal(err)
-		}
-		want := map[string]rect{}
-		for k, r := range sums(merge(mine, row, from, to, time.Now(), unit)) {
-			sum := want[""]
-			sum.chunks, sum.failed = sum.chunks+r.chunks, sum.failed+r.failed
-			if k != fmt.Sprint(job.ID, timeline.Lost) {
-				sum.count += r.count
-			}
-			want[""] = sum
-		}
-		added := map[string]rect{}
-		for _, total := range totals {
-			sum := added[""]
-			sum.chunks, sum.failed, sum.count = sum.chunks+total.Chunks, sum.failed+total.Failed, sum.count+total.Tasks
-			added[""] = sum
-		}
-		if diff := cmp.Diff(want, added, anyOrder); diff != "" {
-			rt.Errorf("totals (-want +got):\n%s", diff)
-		}
+		checkTotals(rt, s, admin, timeline.Query{Job: job, From: from, To: to}, sums(merge(mine, row, from, to, time.Now(), unit)))
 	})
+}
+
+// drawChunks draws what a few lanes did: one chunk after the other, done or lost,
+// from a moment to minutes long.
+func drawChunks(rt *rapid.T, ids, nodes []string, pinned bool) []chunk {
+	var chunks []chunk
+	for lane := range rapid.IntRange(1, 4).Draw(rt, "lanes") {
+		at := streamed
+		for range rapid.IntRange(0, 12).Draw(rt, "chunks of a lane") {
+			at = at.Add(time.Duration(rapid.IntRange(0, 2_000_000).Draw(rt, "pause µs")) * time.Microsecond)
+			started := at.Add(time.Duration(rapid.IntRange(0, 1000).Draw(rt, "ahead µs")) * time.Microsecond)
+			took := time.Duration(rapid.OneOf(rapid.IntRange(0, 1000), rapid.IntRange(1000, 5_000_000), rapid.IntRange(9_990_000, 200_000_000)).Draw(rt, "took µs")) * time.Microsecond
+			finished := started.Add(took)
+			c := chunk{job: rapid.SampledFrom(ids).Draw(rt, "job"), node: nodes[lane%2], lane: &lane, state: "done",
+				first: int64(len(chunks) * 100), count: rapid.IntRange(0, 100).Draw(rt, "count"), leased: at, started: &started, finished: &finished}
+			if pinned {
+				core := rapid.IntRange(0, 1).Draw(rt, "core")
+				c.core = &core
+			}
+			if c.count > 0 {
+				c.failed = rapid.IntRange(0, c.count).Draw(rt, "failed")
+			}
+			if rapid.IntRange(0, 9).Draw(rt, "lost") == 0 {
+				c.state, c.started, c.failed = "lost", nil, 0
+			}
+			chunks = append(chunks, c)
+			at = finished
+		}
+	}
+	return chunks
+}
+
+// checkTotals compares the totals of a job's window with the sums of its chunks by
+// state.
+func checkTotals(rt *rapid.T, s *store.Store, admin *jobs.User, q timeline.Query, byState map[string]rect) {
+	totals, _, err := s.TimelineTotals(rt.Context(), store.As(admin), q)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	want := map[string]rect{}
+	for k, r := range byState {
+		sum := want[""]
+		sum.chunks, sum.failed = sum.chunks+r.chunks, sum.failed+r.failed
+		if k != fmt.Sprint(q.Job.ID, timeline.Lost) {
+			sum.count += r.count
+		}
+		want[""] = sum
+	}
+	added := map[string]rect{}
+	for _, total := range totals {
+		sum := added[""]
+		sum.chunks, sum.failed, sum.count = sum.chunks+total.Chunks, sum.failed+total.Failed, sum.count+total.Tasks
+		added[""] = sum
+	}
+	if diff := cmp.Diff(want, added, anyOrder); diff != "" {
+		rt.Errorf("totals (-want +got):\n%s", diff)
+	}
 }
 
 // TestTimelineGrows asks only for what is new, as a page does that is watched,
