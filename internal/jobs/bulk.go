@@ -79,15 +79,20 @@ type Bulk struct {
 	Search *string    `json:"search,omitempty" doc:"The search that selected the jobs, as given; absent where ids selected them."`
 	State  string     `json:"state" enum:"running,done"`
 
-	Total    int64         `json:"total" doc:"Selected jobs; at the end, done + refused."`
-	Done     int64         `json:"done" doc:"Jobs that the action changed, or that needed no change."`
+	Total int64 `json:"total" doc:"Selected jobs; at the end, done + refused."`
+	Done  int64 `json:"done" doc:"Jobs that the action changed, or that needed no change."`
+	BulkRefusals
+
+	CreatedAt  Time  `json:"created_at" format:"date-time"`
+	FinishedAt *Time `json:"finished_at" format:"date-time" nullable:"true"`
+}
+
+// BulkRefusals are the refused jobs of a bulk operation.
+type BulkRefusals struct {
 	Refused  int64         `json:"refused"`
 	Reasons  []BulkReason  `json:"reasons" nullable:"false" doc:"Reasons of refusals, with the number of jobs for each."`
 	Refusals []BulkRefusal `json:"refusals" nullable:"false" doc:"The first 100 refused jobs."`
 	More     int64         `json:"more_refusals" doc:"Refused jobs beyond those in refusals."`
-
-	CreatedAt  Time  `json:"created_at" format:"date-time"`
-	FinishedAt *Time `json:"finished_at" format:"date-time" nullable:"true"`
 }
 
 // A BulkRefusal is a job that was refused, and why.
@@ -103,7 +108,7 @@ type BulkReason struct {
 }
 
 // Refuse counts a job as refused.
-func (b *Bulk) Refuse(id, reason string) {
+func (b *BulkRefusals) Refuse(id, reason string) {
 	b.Refused++
 	at := slices.IndexFunc(b.Reasons, func(r BulkReason) bool { return r.Reason == reason })
 	if at < 0 {

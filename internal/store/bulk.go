@@ -37,7 +37,7 @@ func (s *Store) BeginBulk(ctx context.Context, v Viewer, n NewBulk, key *Key, lo
 				return err
 			}
 		}
-		targets, b, err := n.targets(ctx, tx, v, location)
+		targets, refusals, err := n.targets(ctx, tx, v, location)
 		if err != nil {
 			return err
 		}
@@ -50,8 +50,8 @@ func (s *Store) BeginBulk(ctx context.Context, v Viewer, n NewBulk, key *Key, lo
 			values (@id, @user, @action, @tags, @search, @jobs, @total, @refused, @reasons, @refusals, @node,
 				case when cardinality(@jobs::uuid[]) = 0 then clock_timestamp() end)`, pgx.NamedArgs{
 			"id": n.ID, "user": v.UserID, "node": n.Node, "action": n.Action, "tags": append([]string{}, n.Tags...), "search": search,
-			"jobs": targets, "total": int64(len(targets)) + b.Refused,
-			"refused": b.Refused, "reasons": b.Reasons, "refusals": b.Refusals,
+			"jobs": targets, "total": int64(len(targets)) + refusals.Refused,
+			"refused": refusals.Refused, "reasons": refusals.Reasons, "refusals": refusals.Refusals,
 		})
 		return wrap("begin bulk operation", err)
 	})
@@ -59,17 +59,17 @@ func (s *Store) BeginBulk(ctx context.Context, v Viewer, n NewBulk, key *Key, lo
 }
 
 // targets returns the requested jobs that the viewer sees, and the refusals of the
-// others in b.
-func (n NewBulk) targets(ctx context.Context, tx pgx.Tx, v Viewer, location string) (targets []string, b jobs.Bulk, err error) {
-	b.Reasons, b.Refusals = []jobs.BulkReason{}, []jobs.BulkRefusal{}
+// others.
+func (n NewBulk) targets(ctx context.Context, tx pgx.Tx, v Viewer, location string) (targets []string, refusals jobs.BulkRefusals, err error) {
+	refusals.Reasons, refusals.Refusals = []jobs.BulkReason{}, []jobs.BulkRefusal{}
 	if n.Search != nil {
 		q := Filter{Search: *n.Search}.query(v)
 		targets, err = collect(tx.Query(ctx, `select j.id::text from jobs j where `+q.where()+
 			fmt.Sprintf(` order by j.id limit %d`, jobs.MaxBulkJobs+1), q.args...))
 		if len(targets) > jobs.MaxBulkJobs {
-			return nil, b, jobs.Invalid{{Location: location, Message: fmt.Sprintf("selects more than %d jobs; narrow it", jobs.MaxBulkJobs)}}
+			return nil, refusals, jobs.Invalid{{Location: location, Message: fmt.Sprintf("selects more than %d jobs; narrow it", jobs.MaxBulkJobs)}}
 		}
-		return targets, b, err
+		return targets, refusals, err
 	}
 	asked := make([]string, 0, len(n.IDs))
 	for _, id := range n.IDs {
@@ -79,25 +79,25 @@ func (n NewBulk) targets(ctx context.Context, tx pgx.Tx, v Viewer, location stri
 	}
 	found, err := collect(tx.Query(ctx, `select id::text from jobs where id = any($1) and ($2 or owner_id = $3)`, asked, v.All, v.UserID))
 	if err != nil {
-		return nil, b, err
+		return nil, refusals, err
 	}
-	there := make(map[string]bool, len(found))
+	visible := make(map[string]bool, len(found))
 	for _, id := range found {
-		there[id] = true
+		visible[id] = true
 	}
 	twice := make(map[string]bool, len(n.IDs))
 	targets = []string{}
 	for _, id := range n.IDs {
 		switch {
 		case twice[id]:
-		case there[id]:
+		case visible[id]:
 			targets = append(targets, id)
 		default:
-			b.Refuse(id, jobs.NotFoundSentence)
+			refusals.Refuse(id, jobs.NotFoundSentence)
 		}
 		twice[id] = true
 	}
-	return targets, b, nil
+	return targets, refusals, nil
 }
 
 // collect reads rows of one text.

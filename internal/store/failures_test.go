@@ -125,7 +125,7 @@ func TestFailureGroups(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 
-	// Those that were made by another rule are made anew.
+	// Groups that another rule made are rebuilt.
 	if _, err := s.Pool.Exec(t.Context(), `update failure_groups set version = 0, id = id + 1`); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestFailureGroups(t *testing.T) {
 	}
 	again := groupsOf(t, s, id)
 	if len(again) != len(groups) || again[0].Count != groups[0].Count {
-		t.Errorf("made anew: %d groups, before %d", len(again), len(groups))
+		t.Errorf("rebuilt: %d groups, before %d", len(again), len(groups))
 	}
 }
 

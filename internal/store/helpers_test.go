@@ -63,7 +63,7 @@ func pythonSpec(in jobs.Inputs) jobs.Spec {
 
 func rangeOf(n int64) jobs.Inputs { return jobs.Inputs{Range: &jobs.Range{Stop: n, Step: 1}} }
 
-// outcomes makes a run of successes whose outputs are their indexes.
+// outcomesOf makes outcomes of a span whose outputs are the indexes of its tasks.
 func outcomesOf(first int64, count int, failed ...int32) outcomes.Encoded {
 	run := outcomes.Encoded{First: first, Count: count, Failed: failed, Durations: make([]byte, 2*count)}
 	for i := range count {

@@ -12,7 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Clients that send slowly wait for each other, not everyone for them.
+// TestSlowUploadsLeaveConnections: slow clients wait for each other, and other
+// requests do not wait for them.
 func TestSlowUploadsLeaveConnections(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t) // with 4 connections

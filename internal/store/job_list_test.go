@@ -83,7 +83,8 @@ func TestSearchJobs(t *testing.T) {
 	}
 }
 
-// Each order lists every job once, forwards and backwards, however the pages fall.
+// TestOrdersOfJobs: each order lists every job once, forwards and backwards, with any
+// size of pages.
 func TestOrdersOfJobs(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -122,7 +123,7 @@ func TestOrdersOfJobs(t *testing.T) {
 		}
 	}
 	if _, err := s.Jobs(t.Context(), store.As(admin), store.Filter{Cursor: "x"}); err == nil {
-		t.Error("a cursor that is none lists jobs")
+		t.Error("an invalid cursor lists jobs")
 	}
 }
 

@@ -111,13 +111,13 @@ func waysToLose(s *store.Store, admin *jobs.User) map[string]func(t *testing.T, 
 			loseNode(t, s, node)
 			register(t, s, store.NewID())
 		},
-		"somebody else has its tasks": func(t *testing.T, id string, l *store.Lease) {
+		"another lane has its tasks": func(t *testing.T, id string, l *store.Lease) {
 			loseNode(t, s, node)
 			if again := claim(t, s, id, l.Count); again == nil || again.First != l.First || again.ID == l.ID {
 				t.Fatalf("claimed again: %+v", again)
 			}
 		},
-		"somebody else has recorded its tasks": func(t *testing.T, id string, l *store.Lease) {
+		"another lane has recorded its tasks": func(t *testing.T, id string, l *store.Lease) {
 			loseNode(t, s, node)
 			again := claim(t, s, id, l.Count)
 			record(t, s, store.Record{Job: id, Lease: again.ID, Count: again.Count, Outcomes: []outcomes.Encoded{outcomesOf(again.First, again.Count)}})

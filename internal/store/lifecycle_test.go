@@ -142,7 +142,7 @@ func TestGivenBackTasksAreClaimedFirst(t *testing.T) {
 	if err != nil || !p.Held {
 		t.Fatal(p, err)
 	}
-	// Part of the piece, the rest of it, then the cursor.
+	// Part of the span, the rest of it, then the cursor.
 	for _, want := range []jobs.Span{{First: 15, Count: 10}, {First: 25, Count: 10}, {First: 35, Count: 5}, {First: 40, Count: 10}} {
 		got := claim(t, s, id, 10)
 		if got.First != want.First || got.Count != want.Count {

@@ -28,7 +28,7 @@ func TestFeedWakesOtherNodes(t *testing.T) {
 	defer cancel()
 	for { // until its connection listens
 		if err := stores[0].NotifyProgress(ctx, job); err != nil {
-			t.Fatal("the news did not arrive: ", err)
+			t.Fatal("the notification did not arrive: ", err)
 		}
 		select {
 		case <-sub.C:
@@ -57,7 +57,7 @@ func TestFeedOfStates(t *testing.T) {
 		select {
 		case <-sub.C:
 		case <-time.After(20 * time.Second):
-			t.Fatalf("no news of %s", what)
+			t.Fatalf("no notification of %s", what)
 		}
 	}
 	// Until the feed listens nothing that the database says is heard. The news

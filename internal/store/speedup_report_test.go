@@ -127,7 +127,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := report(t, s, admin, id); r.Cores != 2+1 {
-		t.Errorf("%d cores, of which two are all of a node", r.Cores)
+		t.Errorf("%d cores; two are all cores of a node", r.Cores)
 	}
 }
 

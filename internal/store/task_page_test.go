@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Pages forwards and backwards have every task once, whatever is picked.
+// TestTaskPages: pages forwards and backwards have every selected task once.
 func TestTaskPages(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

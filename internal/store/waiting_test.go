@@ -122,22 +122,22 @@ func TestWhyTasksWait(t *testing.T) {
 	fetch(t, s, id)
 	lease := claim(t, s, id, 10)
 	if w := why(t, s, admin, id); w.Kind != "" {
-		t.Errorf("with all tasks in hand: %+v", w)
+		t.Errorf("with all tasks leased: %+v", w)
 	}
 	record(t, s, store.Record{Job: id, Lease: lease.ID, Count: 10, Outcomes: []outcomes.Encoded{outcomesOf(0, 1)}, Back: []store.BacklogSpan{
 		{First: 1, Count: 4, Attempt: 1, Losses: 2}, {First: 5, Count: 4, Attempt: 1, Losses: 2}, {First: 9, Count: 1, Attempt: 2, Wait: time.Hour},
 	}})
 	if w := why(t, s, admin, id); w.Kind != jobs.WaitStarting {
-		t.Errorf("with suspects of which none is in hand: %+v", w)
+		t.Errorf("with suspects and none of them leased: %+v", w)
 	}
 	exec(t, s, `update backlog set due_at = now() + interval '1 hour' where first = 5`)
 	claim(t, s, id, 10) // half of the first suspects
 	if w := why(t, s, admin, id); w.Kind != jobs.WaitRetry || !strings.HasPrefix(w.Message, "5 tasks wait for their next attempt") || w.Until == nil || time.Until(w.Until.Time) > time.Hour {
-		t.Errorf("suspects are in hand and others are due later: %+v", w)
+		t.Errorf("suspects are leased and others are due later: %+v", w)
 	}
 	exec(t, s, `delete from backlog where due_at > now()`)
 	if w := why(t, s, admin, id); w.Kind != jobs.WaitSuspects || !strings.HasPrefix(w.Message, "2 tasks were in hand") {
-		t.Errorf("suspects are in hand and others are due: %+v", w)
+		t.Errorf("suspects are leased and others are due: %+v", w)
 	}
 	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
