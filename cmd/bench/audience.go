@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// perAddress is how many connections are made from one address of the loopback
-// network, which has fewer ports than some crowds have streams.
+// perAddress is the number of connections from one loopback address, which has
+// fewer ports than some crowds have streams.
 const perAddress = 20_000
 
-// maxStreams is what the addresses from 127.0.0.1 on have ports for.
+// maxStreams is the number for which the addresses from 127.0.0.1 on have ports.
 const maxStreams = 200 * perAddress
 
-// An audience is all who have a stream open.
+// An audience is all open streams.
 type audience struct {
 	server  *server
 	address string
@@ -31,18 +31,18 @@ type audience struct {
 	readers sync.WaitGroup
 }
 
-// A group is streams that are told the same.
+// A group is streams that receive the same events.
 type group struct {
 	mu    sync.Mutex
 	conns int
 	mark  atomic.Pointer[mark]
-	lost  atomic.Int64 // streams that ended by themselves
+	lost  atomic.Int64 // streams that the server ended
 }
 
-// A mark is a text by which a change is recognised in a stream.
+// A mark is a text that identifies a change in a stream.
 type mark struct {
 	text []byte
-	left sync.WaitGroup // a unit for each stream that has not seen it
+	left sync.WaitGroup // one for each stream that has not received it
 }
 
 func (g *group) size() int {
@@ -51,8 +51,8 @@ func (g *group) size() int {
 	return g.conns
 }
 
-// dial connects to the server and asks for a path. With a small window little
-// is sent that nobody reads.
+// dial connects to the server and requests a path. A small window bounds what the
+// server sends unread.
 func (t *audience) dial(ctx context.Context, path string, smallWindow bool) (net.Conn, error) {
 	n := t.dialled.Add(1)
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+n/perAddress))}, Timeout: 30 * time.Second}
@@ -75,7 +75,7 @@ func (t *audience) dial(ctx context.Context, path string, smallWindow bool) (net
 	return conn, nil
 }
 
-// open adds n streams to a group, and returns when all have been answered.
+// open adds n streams to a group and returns when the server has answered all.
 func (t *audience) open(ctx context.Context, g *group, n int, path func(int) string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -148,8 +148,8 @@ func (g *group) follow(body io.Reader) {
 	}
 }
 
-// probe makes a change and returns when the last stream of the groups has been
-// told of it, counted from the request that makes it.
+// probe makes a change and returns the time from its request until the last stream
+// of the groups received it.
 func (t *audience) probe(ctx context.Context, text string, groups []*group, change func() error) (time.Duration, error) {
 	m := &mark{text: []byte(text)}
 	for _, g := range groups {
@@ -186,7 +186,7 @@ func (t *audience) openDeaf(ctx context.Context, n int, path string) ([]net.Conn
 	return conns, nil
 }
 
-// close ends all streams and waits for who reads them.
+// close ends all streams and waits for their readers.
 func (t *audience) close() {
 	t.conns.Range(func(conn, _ any) bool {
 		if _, open := t.conns.LoadAndDelete(conn); open {

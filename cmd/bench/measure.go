@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A result is what a row's contenders took, in their order.
+// A result holds the times of a row's contenders, in their order.
 type result struct {
 	row
 	rounds [][][]time.Duration // of each contender; none where it is missing or failed
 }
 
-// measure does a row. The contenders take turns, another first in each round.
-// One that fails is left out from then on, and its rounds are void.
+// measure measures a row. The contenders take turns, and each round begins with
+// another. After a failure a contender is skipped and its rounds are void.
 func (b *bench) measure(ctx context.Context, r row) (result, error) {
 	result := result{row: r, rounds: make([][][]time.Duration, len(r.contenders))}
 	sessions := make([]*session, len(r.contenders))
@@ -55,7 +55,7 @@ rounds:
 	return result, errors.Join(append(failed, closing...)...)
 }
 
-// turn does one round of a contender, which it makes ready before its first.
+// turn runs one round of a contender, and prepares it before its first.
 func (b *bench) turn(ctx context.Context, c contender, s **session) ([]time.Duration, error) {
 	if *s == nil {
 		opened, err := c.open(ctx)
@@ -66,7 +66,7 @@ func (b *bench) turn(ctx context.Context, c contender, s **session) ([]time.Dura
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, measureLimit, fmt.Errorf("it took longer than %s", measureLimit))
 	defer cancel()
-	select { // what the one before left to be done behind the scenes
+	select { // lets background work of the one before end
 	case <-time.After(b.sizes.pause):
 	case <-ctx.Done():
 	}
@@ -77,5 +77,5 @@ func (b *bench) turn(ctx context.Context, c contender, s **session) ([]time.Dura
 	return took, err
 }
 
-// plain is a name without Markdown.
+// plain returns a name without Markdown.
 func plain(name string) string { return strings.ReplaceAll(name, "`", "") }

@@ -18,12 +18,11 @@ import (
 	"time"
 )
 
-// A python is the interpreter that runs all Python of a run: that of the tasks
-// and that of the peers.
+// A python is the interpreter of the tasks and of the peers.
 type python struct {
 	path    string
 	version string
-	modules map[string]string // version of each peer's module that is there
+	modules map[string]string // versions of the installed peers' modules
 }
 
 // inspectPython prints what a python is.
@@ -38,8 +37,8 @@ for name in "joblib", "celery", "redis":
 print(json.dumps({"version": platform.python_version(), "modules": found}))
 `
 
-// findPython chooses among the interpreters named python3 in PATH: the first of
-// those that have most of the peers' modules.
+// findPython returns the first python3 in PATH that has the most of the peers'
+// modules.
 func findPython(ctx context.Context) (python, error) {
 	var best python
 	var problems []error
@@ -78,7 +77,7 @@ func findPython(ctx context.Context) (python, error) {
 	return best, nil
 }
 
-// environment is env with this interpreter as python3, and without settings of
+// environment returns env with this interpreter as python3 and without settings of
 // the server.
 func (p python) environment(env []string) []string {
 	env = slices.DeleteFunc(env, func(entry string) bool {
@@ -88,8 +87,7 @@ func (p python) environment(env []string) []string {
 	return append(env, "PATH="+filepath.Dir(p.path)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 }
 
-// lacks lists the distribution's packages that would bring the modules and
-// programs that are missing.
+// lacks returns the distribution's packages of the missing modules and programs.
 func (p python) lacks(needs ...string) []string {
 	var packages []string
 	for _, need := range needs {
@@ -107,8 +105,8 @@ func (p python) lacks(needs ...string) []string {
 	return packages
 }
 
-// pool is one of Python's own pools, by its name in peers.py. Chunk 0 is its
-// default.
+// pool returns one of Python's own pools, by its name in peers.py. Chunk 0 means
+// its default.
 func (b *bench) pool(name, peer, function string, start, stop, chunk int) contender {
 	c := contender{name: name}
 	if peer == "joblib" {
@@ -124,8 +122,8 @@ func (b *bench) pool(name, peer, function string, start, stop, chunk int) conten
 	return c
 }
 
-// drive starts a script that does a round for each line on its input and answers
-// with a line of seconds.
+// drive starts a script that runs a round for each line of input and answers with a
+// line of seconds.
 func drive(p *process) (session, error) {
 	in, err := p.StdinPipe()
 	if err != nil {
@@ -165,7 +163,7 @@ func drive(p *process) (session, error) {
 	return session{round: round, close: func() error { p.stop(); return nil }}, nil
 }
 
-// shell is a command line program that reads n inputs, one a line.
+// shell returns a command-line program that reads n inputs, one per line.
 func (b *bench) shell(name string, n int, needs []string, argv ...string) contender {
 	var inputs bytes.Buffer
 	for i := range n {
@@ -186,8 +184,7 @@ func (b *bench) xargs(n int, argv ...string) contender {
 	return b.shell("xargs", n, nil, append([]string{"xargs", "-P" + strconv.Itoa(b.processes), "-n1"}, argv...)...)
 }
 
-// gnuParallel quotes argv, which GNU parallel would otherwise give to a shell
-// as it is.
+// gnuParallel quotes argv, because GNU parallel passes it to a shell.
 func (b *bench) gnuParallel(n int, argv ...string) contender {
 	lacks := b.python.lacks("parallel")
 	if len(lacks) == 0 && !isGNUParallel() {
@@ -197,14 +194,14 @@ func (b *bench) gnuParallel(n int, argv ...string) contender {
 		append([]string{"parallel", "--will-cite", "-j" + strconv.Itoa(b.processes), "--quote"}, argv...)...)
 }
 
-// isGNUParallel tells it from the program of the same name in moreutils.
+// isGNUParallel distinguishes it from the program of the same name in moreutils.
 func isGNUParallel() bool {
 	out, err := exec.Command("parallel", "--version").Output()
 	return err == nil && bytes.HasPrefix(out, []byte("GNU parallel"))
 }
 
-// celery is a Celery worker with as many processes as there are cores, and a
-// Redis of its own. The mode is that of celerypeer.py.
+// celery returns a Celery worker with one process per core and its own Redis. The
+// mode is that of celerypeer.py.
 func (b *bench) celery(mode string, count int) contender {
 	open := func(ctx context.Context) (opened session, err error) {
 		dir, err := os.MkdirTemp(b.dir, "redis-")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A process is a program that was started from here, in a group of its own.
+// A process is a program that bench started, in a group of its own.
 type process struct {
 	*exec.Cmd
 	cancel context.CancelFunc
@@ -44,14 +44,13 @@ func (p *process) run() error {
 	return p.end(p.Wait())
 }
 
-// stop ends the process, as its context's end would, and says nothing of how
-// it ended: it was asked to.
+// stop ends the process as its context's end would. It ignores its exit status.
 func (p *process) stop() {
 	p.cancel()
 	_ = p.end(p.Wait())
 }
 
-// end tidies up after a process that has been waited for.
+// end cleans up after a process that has ended.
 func (p *process) end(err error) error {
 	p.cancel()
 	// What a program leaves behind in its group; most leave nothing.
@@ -61,7 +60,7 @@ func (p *process) end(err error) error {
 	return p.explain(err)
 }
 
-// explain adds to an error what the process had to say last.
+// explain adds the process's last output to an error.
 func (p *process) explain(err error) error {
 	if said := p.stderr.String(); err != nil && said != "" {
 		return fmt.Errorf("%w\n%s", err, said)
@@ -75,7 +74,7 @@ type tail struct {
 	text []byte
 }
 
-// tailSize is how many bytes a tail keeps.
+// tailSize is the number of bytes that a tail keeps.
 const tailSize = 4 << 10
 
 func (t *tail) Write(p []byte) (int, error) {

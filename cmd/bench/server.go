@@ -28,12 +28,12 @@ type server struct {
 	ended  chan error // what Wait returns
 }
 
-// startLimit is how long the server may take to make its database and answer.
+// startLimit bounds the time until the server has made its database and answers.
 const startLimit = 2 * time.Minute
 
 // startServer starts the program with default settings, on a database of its
-// own, and waits until it answers. An empty profile writes none. Should the server
-// end before it is stopped, lost is told.
+// own, and waits until it answers. An empty profile writes none. It calls lost
+// if the server ends before stop.
 func (b *bench) startServer(ctx context.Context, binary, profile string, lost context.CancelCauseFunc) (*server, error) {
 	binary, err := filepath.Abs(binary)
 	if err != nil {
@@ -80,7 +80,7 @@ func (b *bench) startServer(ctx context.Context, binary, profile string, lost co
 	if s.token == "" {
 		return nil, errors.Join(errors.New("start the server: it did not say that it is ready"), s.stop())
 	}
-	// The first use of a program is not what is measured.
+	// The first use of a program is not measured.
 	if _, err := s.finish(ctx, pythonJob("square", 0, 64), 64); err != nil {
 		return nil, errors.Join(fmt.Errorf("warm up the server: %w", err), s.stop())
 	}
@@ -100,8 +100,7 @@ func (s *server) stop() error {
 	return errors.Join(err, s.stopPostgres())
 }
 
-// stopPostgres ends a database whose server was killed. Nobody needs what is in
-// it.
+// stopPostgres ends a database whose server was killed. Its data is not needed.
 func (s *server) stopPostgres() error {
 	file := filepath.Join(s.data, "postgres", "data", "postmaster.pid")
 	for deadline := time.Now().Add(20 * time.Second); ; {
@@ -129,7 +128,7 @@ func (s *server) stopPostgres() error {
 	}
 }
 
-// A job is what is read of the API's.
+// A job has the fields that bench reads of the API's.
 type job struct {
 	ID     string           `json:"id"`
 	State  string           `json:"state"`

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// A crowd is how many streams of server-sent events are opened at once, and how
-// long they are looked at.
+// A crowd is the number of streams of server-sent events that are open at once, and
+// how long they are observed.
 type crowd struct {
 	jobs   int // that stand still, beside the one that half of the idle streams watch
 	active int // streams of a job that runs and of the list
 	deaf   int // that never read
-	probes int // changes whose way to the last stream is measured, of each kind
+	probes int // changes of each kind whose time to the last stream is measured
 
-	settle time.Duration // until nothing of the connecting is left to be done
+	settle time.Duration // until the work of connecting is over
 	idle   time.Duration // for which nothing changes
 	cut    time.Duration // by when those that never read must be cut
 }
@@ -40,8 +40,8 @@ type gathering struct {
 	all        group  // and of all jobs
 }
 
-// streams opens so many idle streams, the active ones and those that never read,
-// and writes what they cost as Markdown lists.
+// streams opens the idle streams, the active ones and those that never read, and
+// writes their costs as Markdown lists.
 func (b *bench) streams(ctx context.Context, idle int, to io.Writer) error {
 	g := &gathering{bench: b, crowd: b.sizes.crowd, to: to,
 		audience: &audience{server: b.server, address: strings.TrimPrefix(b.server.url, "http://")}}
@@ -68,7 +68,7 @@ func (b *bench) streams(ctx context.Context, idle int, to io.Writer) error {
 	return context.Cause(ctx)
 }
 
-// idleStreams opens n streams of jobs that stand still, and tells what they need.
+// idleStreams opens n streams of jobs that stand still, and writes their cost.
 func (g *gathering) idleStreams(ctx context.Context, n int) (err error) {
 	if g.watched, err = g.openJob(ctx, "watched"); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (g *gathering) idleStreams(ctx context.Context, n int) (err error) {
 	return nil
 }
 
-// oneChange tells how long a change takes to reach half of the idle streams.
+// oneChange writes how long a change takes to reach half of the idle streams.
 func (g *gathering) oneChange(ctx context.Context) error {
 	var took []time.Duration
 	for i := range g.probes {
@@ -144,7 +144,7 @@ func (g *gathering) oneChange(ctx context.Context) error {
 }
 
 // activeStreams opens streams of a job that runs and of all jobs, and some that
-// never read what they ask for, and tells how long changes take to reach them.
+// never read, and writes how long changes take to reach them.
 func (g *gathering) activeStreams(ctx context.Context) error {
 	running, err := g.openJob(ctx, "running")
 	if err != nil {
@@ -191,7 +191,7 @@ func (g *gathering) activeStreams(ctx context.Context) error {
 			*change.took = append(*change.took, took)
 		}
 		total += 2
-		// Not in step with what the server does now and then.
+		// Out of step with the server's periodic work.
 		if err := wait(ctx, time.Duration(300+37*i%200)*time.Millisecond); err != nil {
 			return err
 		}
@@ -207,7 +207,7 @@ func (g *gathering) activeStreams(ctx context.Context) error {
 	return g.cutDeaf(ctx, deaf, deafBegan)
 }
 
-// cutDeaf waits until the server has cut those that never read.
+// cutDeaf waits until the server has cut the streams that never read.
 func (g *gathering) cutDeaf(ctx context.Context, deaf []net.Conn, began time.Time) error {
 	left := len(deaf)
 	for left > 0 && time.Since(began) < g.cut {
@@ -253,7 +253,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// spread is the median and the most of times.
+// spread returns the median and the maximum.
 func spread(times []time.Duration) string {
 	slices.Sort(times)
 	return fmt.Sprintf("%s (median of %d; at most %s)", duration(times[len(times)/2]), len(times), duration(times[len(times)-1]))

@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// A figure is what a contender's rounds come to, as text and as a time by which
-// contenders are compared.
+// A figure sums up a contender's rounds, as text and as the time that is compared.
 type figure func(rounds [][]time.Duration) (text string, time time.Duration)
 
-// wall is the time of the best round, and the median. Where a round has several
+// wall returns the time of the best round, and the median. Where a round has several
 // times, each has a label and the first counts.
 func wall(labels ...string) figure {
 	return func(rounds [][]time.Duration) (string, time.Duration) {
@@ -34,7 +33,7 @@ func wall(labels ...string) figure {
 	}
 }
 
-// perSecond is how many of n tasks were done in a second.
+// perSecond returns the rate of n tasks.
 func perSecond(n int) figure {
 	return func(rounds [][]time.Duration) (string, time.Duration) {
 		best, median := bestAndMedian(rounds, 0)
@@ -43,9 +42,9 @@ func perSecond(n int) figure {
 	}
 }
 
-// share is the least time in which the processes can do the work, as a share of
-// the time that was needed. No task can be split, so that it is no less than
-// the longest.
+// share returns the least possible time of the work on the processes, as a share of
+// the measured time. Tasks cannot be split, so the least time is at least the
+// longest task's.
 func (b *bench) share(work, longest time.Duration) figure {
 	ideal := max(work/time.Duration(b.processes), longest)
 	return func(rounds [][]time.Duration) (string, time.Duration) {
@@ -55,7 +54,7 @@ func (b *bench) share(work, longest time.Duration) figure {
 	}
 }
 
-// quantiles are of all samples of all rounds: the best round's tail would be no
+// quantiles takes all samples of all rounds: the best round alone would hide the
 // tail.
 func quantiles(rounds [][]time.Duration) (string, time.Duration) {
 	samples := slices.Sorted(slices.Values(slices.Concat(rounds...)))
@@ -63,7 +62,7 @@ func quantiles(rounds [][]time.Duration) (string, time.Duration) {
 	return fmt.Sprintf("p50 %s, p99 %s", duration(p50), duration(p99)), p50
 }
 
-// bestAndMedian are of the times at the index of each round.
+// bestAndMedian returns the best and the median of the times at an index.
 func bestAndMedian(rounds [][]time.Duration, index int) (best, median time.Duration) {
 	times := make([]time.Duration, len(rounds))
 	for i, round := range rounds {
@@ -74,7 +73,7 @@ func bestAndMedian(rounds [][]time.Duration, index int) (best, median time.Durat
 	return times[0], (times[middle] + times[(len(times)-1)/2]) / 2
 }
 
-// both is the best with the median in parentheses; one round has none.
+// both formats the best, with the median in parentheses if there are several rounds.
 func both(rounds [][]time.Duration, best, median string) string {
 	if len(rounds) == 1 {
 		return best
@@ -89,7 +88,7 @@ func duration(d time.Duration) string {
 	return digits(d.Seconds()) + " s"
 }
 
-// digits writes a value with three significant digits, from 1 on.
+// digits formats a value from 1 on with three significant digits.
 func digits(value float64) string {
 	decimals := 0
 	switch {
@@ -110,7 +109,7 @@ func significant(value float64) int {
 	return int(rounded + 0.5)
 }
 
-// thousands writes a number with a comma between each three digits.
+// thousands formats a number with a comma between each three digits.
 func thousands(n int) string {
 	text := strconv.Itoa(n)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -119,7 +118,7 @@ func thousands(n int) string {
 	return text
 }
 
-// table is the results as Markdown.
+// table returns the results as Markdown.
 func (b *bench) table(ctx context.Context, results []result) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%s; %s.\n", b.machine(), b.versions(ctx))
@@ -145,7 +144,7 @@ func (b *bench) table(ctx context.Context, results []result) string {
 	return t.String()
 }
 
-// cell is one contender's figure; the time is 0 when there is none.
+// cell returns one contender's figure; the time is 0 for none.
 func (r result) cell(i int) (string, time.Duration) {
 	switch lacks := r.contenders[i].lacks; {
 	case len(lacks) > 0:
@@ -156,7 +155,7 @@ func (r result) cell(i int) (string, time.Duration) {
 	return r.figure(r.rounds[i])
 }
 
-// machine says on what was measured.
+// machine describes the machine.
 func (b *bench) machine() string {
 	text := fmt.Sprintf("%d cores", b.processes)
 	info, err := os.Open("/proc/cpuinfo")
@@ -172,7 +171,7 @@ func (b *bench) machine() string {
 	return text
 }
 
-// versions says what was measured, as far as it is there.
+// versions lists the versions of the installed peers.
 func (b *bench) versions(ctx context.Context) string {
 	text := "Python " + b.python.version
 	for _, name := range []string{"joblib", "celery"} {
@@ -181,7 +180,7 @@ func (b *bench) versions(ctx context.Context) string {
 		}
 	}
 	for _, argv := range [][]string{{"redis-server", "--version"}, {"parallel", "--version"}} {
-		// One that is not there has no version to tell.
+		// A missing peer has no version.
 		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output(); err == nil {
 			line, _, _ := strings.Cut(string(out), "\n")
 			if strings.HasPrefix(line, "Redis server v=") {

@@ -18,8 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// enoughFiles makes room for so many open files, for this process and for what
-// it starts.
+// enoughFiles raises the limit of open files, for this process and its children.
 func enoughFiles(n int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -33,7 +32,7 @@ func enoughFiles(n int) error {
 	return nil
 }
 
-// resident is how many bytes of memory the server has.
+// resident returns the server's resident memory in bytes.
 func (s *server) resident() (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.Process.Pid))
 	if err != nil {
@@ -77,7 +76,7 @@ func processTime(pid int) (parent int, used time.Duration, err error) {
 	return parent, time.Duration(ticks) * tick, err
 }
 
-// A used is the CPU time that the server and its database had taken at one time.
+// A used is the CPU time of the server and its database up to one moment.
 type used struct {
 	at               time.Time
 	server, database time.Duration
@@ -92,14 +91,14 @@ func (s *server) usage() (u used, err error) {
 	return u, err
 }
 
-// since is how much of a core was used since before.
+// since returns the cores used since before.
 func (u used) since(before used) string {
 	percent := func(d time.Duration) string { return digits(100*d.Seconds()/u.at.Sub(before.at).Seconds()) + " %" }
 	return percent(u.server-before.server) + " of a core, the database " + percent(u.database-before.database)
 }
 
-// postmaster reads what Postgres notes of itself: its process, and where its
-// socket is.
+// postmaster reads the process id and the socket's directory from Postgres's own
+// file.
 func (s *server) postmaster() (pid int, socket string, err error) {
 	text, err := os.ReadFile(filepath.Join(s.data, "postgres", "data", "postmaster.pid"))
 	if err != nil {
@@ -115,7 +114,7 @@ func (s *server) postmaster() (pid int, socket string, err error) {
 	return pid, lines[4], nil
 }
 
-// databaseCPU is the CPU time of all processes of Postgres that live.
+// databaseCPU returns the CPU time of all living processes of Postgres.
 func (s *server) databaseCPU() (time.Duration, error) {
 	postmaster, _, err := s.postmaster()
 	if err != nil {
@@ -145,8 +144,8 @@ func (s *server) databaseCPU() (time.Duration, error) {
 	return sum, nil
 }
 
-// connected counts the connections that the server still has. Whoever does not
-// read is not told that it has been cut, so the kernel is asked.
+// connected counts the server's open connections. A client that does not read does
+// not notice a cut, so the kernel's table is read.
 func (t *audience) connected(conns []net.Conn) (int, error) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -169,7 +168,7 @@ func (t *audience) connected(conns []net.Conn) (int, error) {
 	return n, nil
 }
 
-// inTable is an address as /proc/net/tcp has it: its four bytes as one number of
+// inTable returns an address as in /proc/net/tcp: its four bytes as one number of
 // the machine's byte order, and the port, in hexadecimal.
 func inTable(a net.Addr) string {
 	tcp := a.(*net.TCPAddr)
@@ -189,11 +188,11 @@ func (s *server) database(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// activity is what the server's connections to the database do.
+// activity counts the server's connections to the database.
 type activity struct{ all, listening, busy int }
 
-// watchDatabase looks at them for that long: at the most that were busy at a
-// time, and how many there are in the end.
+// watchDatabase samples them for that long. It returns the most that were busy at
+// once, and their number at the end.
 func (s *server) watchDatabase(ctx context.Context, d time.Duration) (seen activity, err error) {
 	database, err := s.database(ctx)
 	if err != nil {

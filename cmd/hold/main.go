@@ -3,8 +3,8 @@
 //
 //	hold go test ./...
 //
-// Without it the server stops and starts whenever no test process happens to
-// use it.
+// Without it the server stops whenever no test process uses it, and the next test
+// process starts it again.
 package main
 
 import (
