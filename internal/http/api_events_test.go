@@ -120,7 +120,7 @@ func TestJobEvents(t *testing.T) {
 	if took := all[len(all)-1].at.Sub(all[0].at); float64(len(all)-2) > 4*took.Seconds()+2 {
 		t.Errorf("%d events in %v", len(all), took)
 	}
-	// Who reconnects is told what is true now, by ids that go on.
+	// A client that reconnects gets what is true now, with ids that go on.
 	again := s.events("/api/v1/jobs/"+id+"/events", "Last-Event-ID", strconv.FormatInt(last.id+5000, 10))
 	for _, want := range []string{"job", "end"} {
 		e, ok := one(t, again)
@@ -203,7 +203,7 @@ func TestAllEvents(t *testing.T) {
 	}
 }
 
-// A job that is not among the newest any more is still told about.
+// A job that is no longer among the newest still has events.
 func TestEventsOfAnOldJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -262,14 +262,14 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestIdleJobsAreSilent: of a job that does nothing there is nothing to tell, as
+// TestIdleJobsAreSilent: a job that does nothing has no events, as
 // time goes by.
 func TestIdleJobsAreSilent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
 	paused, open := s.manual(12), s.submit(`{"program":{"command":{"argv":["true"]}},"inputs":{"open":true}}`).ID
 	s.record(paused, s.lease(paused, 4))
-	s.lease(paused, 4) // stays in hand
+	s.lease(paused, 4) // keeps running
 	s.call("POST", "/api/v1/jobs/"+paused+"/pause", "")
 	s.call("POST", "/api/v1/jobs/"+open+"/tasks", "1\n2\n", "Content-Type", "application/x-ndjson")
 	claimed, err := s.store.Claim(t.Context(), store.Claim{Job: open, Node: s.node, Want: 2, Floor: 2, Fixed: true, First: true})

@@ -40,7 +40,7 @@ func TestSubmitAndWait(t *testing.T) {
 	}
 }
 
-// A job without a task has ended when it is submitted: nobody waits for it.
+// A job without a task has ended when it is submitted, so its answer does not wait.
 func TestSubmitNothingAndWait(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

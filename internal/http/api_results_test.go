@@ -112,7 +112,7 @@ func checkEndedResults(t *testing.T, s *server, id string) {
 	if a := s.call("HEAD", "/api/v1/jobs/"+id+"/results", ""); a.StatusCode != 200 || a.text != "" {
 		t.Errorf("HEAD: %d %q", a.StatusCode, a.text)
 	}
-	// The task of a range is told with its input, its error and where it ran.
+	// The task of a range has its input, its error and its node.
 	var task jobs.Task
 	s.get("/api/v1/jobs/"+id+"/tasks/1").into(t, &task)
 	if task.State != jobs.TaskFailed || string(task.Input) != "1" || task.Error.Type != "ValueError" || task.NodeID != s.node {
@@ -236,7 +236,7 @@ func TestResultsCutByDrain(t *testing.T) {
 	}
 }
 
-// Outputs of which a row has more than is read at once come whole.
+// Outputs larger than one read come whole.
 func TestLargeOutputs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

@@ -10,7 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// mended is a program whose task 3 fails until a file is there.
+// mended is a program whose task 3 fails until a file exists.
 func mended(t *testing.T) (source, file string) {
 	file = t.TempDir() + "/mended"
 	return `

@@ -42,7 +42,7 @@ func (w TimelineWindow) query() (timeline.Query, error) {
 
 type timelineOutput struct{ Body *timeline.Timeline }
 
-// TimelineQuery is what a job's timeline is asked with.
+// TimelineQuery are the parameters of a job's timeline.
 type TimelineQuery struct {
 	JobPath
 	RunNumber

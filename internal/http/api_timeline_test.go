@@ -89,7 +89,7 @@ func TestTimeline(t *testing.T) {
 	}
 	checkRefusedTimelines(t, s, path, half)
 
-	// The table on the page tells the same.
+	// The table on the page has the same rows.
 	page := s.get("/jobs/" + id).text
 	table := page[strings.Index(page, `id="timeline-table"`):]
 	table = table[:strings.Index(table, "</table>")]
@@ -261,7 +261,7 @@ func TestTimelineInBrowser(t *testing.T) {
 		t.Errorf("%d pixels have a job's colour, %d that of failures, %d that of idle cores", done, failed, ground)
 	}
 
-	// The keyboard goes from chunk to chunk, and tells each.
+	// The keyboard moves from chunk to chunk, and each is announced.
 	b.do(chromedp.Focus(chromedp.CSS(`#timeline-canvas`)))
 	eval[bool](b, `(window.press = (key) => document.getElementById("timeline-canvas").dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true})), true)`)
 	text := func(id string) string { return eval[string](b, `document.getElementById("`+id+`").textContent`) }

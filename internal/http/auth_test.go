@@ -296,14 +296,14 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// A schema is what the test looks at of one.
+// A schema is the part of a schema that the test reads.
 type schema struct {
 	Type       json.RawMessage
 	Required   []string
 	Properties map[string]struct{ Type json.RawMessage }
 }
 
-// Streams end soon after whoever opened them is not let in any more; those of
+// Streams end soon after their user may no longer read; those of
 // others go on.
 func TestStreamsEndWithTheSession(t *testing.T) {
 	t.Parallel()

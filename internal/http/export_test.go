@@ -13,7 +13,7 @@ func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 // called before the streams that it is for.
 func (s *Site) SetRecheck(d time.Duration) { s.streams.Bounds.Recheck = d }
 
-// Watched reports whether queues and nodes are read because somebody watches.
+// Watched reports whether queues and nodes are read because there are watches.
 func (s *Site) Watched() bool { return s.cluster.watched() }
 
 // Streams returns how many streams are open, and how many hubs they share.

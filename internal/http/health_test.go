@@ -25,7 +25,7 @@ type line struct {
 	database string // its socket
 
 	mu    sync.Mutex
-	dead  bool // nothing comes through, and nobody is told
+	dead  bool // nothing comes through, and no error is reported
 	torn  bool // connections are closed
 	conns map[net.Conn]struct{}
 	done  sync.WaitGroup
@@ -187,7 +187,7 @@ func TestReadyFollowsTheDatabase(t *testing.T) {
 	}
 }
 
-// Who asks only after an outage is told of how things are then.
+// A request after an outage gets the state of that time.
 func TestReadyAfterAnUnseenOutage(t *testing.T) {
 	t.Parallel()
 	s, line := serveThrough(t, engine.RoleWeb)

@@ -20,7 +20,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/engine"
 )
 
-// A scrape is what /metrics answered.
+// A scrape is an answer of /metrics.
 type scrape map[string]*dto.MetricFamily
 
 func (s *server) scrape() scrape {
@@ -78,7 +78,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("up %v, %v nodes", up, nodes)
 	}
 
-	// 20 tasks, of which two raise, one of those after a second attempt; and one
+	// 20 tasks: two raise, one of those after a second attempt; and one
 	// job that is cancelled.
 	const source = `
 import os, time
@@ -132,7 +132,7 @@ def f(x):
 		{8, "allcores_db_connections_max", []string{"pool", "main"}},
 	} {
 		got := now.value(t, want.name, want.labels...)
-		if want.name == "allcores_queue_tasks" && want.value == 5 { // of which some run
+		if want.name == "allcores_queue_tasks" && want.value == 5 { // some of them run
 			got += now.value(t, want.name, "queue", "cpu", "state", "running")
 		}
 		if got != want.value {
@@ -254,7 +254,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 }
 
-// A scrape tells less while the database is away, but it tells.
+// A scrape has fewer metrics while the database is away, but it succeeds.
 func TestMetricsWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	s, line := serveThrough(t, engine.RoleAll)

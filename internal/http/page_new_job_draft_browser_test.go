@@ -177,7 +177,7 @@ func (f draftForm) checkTroubles(t *testing.T) {
 	f.press("#unsent", "Try again")
 	f.says("The server answered 503: The database does not answer.")
 	f.jobsMade(0)
-	// An answer that is lost: the job is there, and trying again makes no other, even
+	// A lost answer: the job exists, and trying again makes no other, even
 	// after the page was loaded again.
 	eval[bool](f.tab, `(() => {
 		window.fetch = async (...given) => {

@@ -152,7 +152,7 @@ func TestUploadOfAMillionLines(t *testing.T) {
 	}
 }
 
-// kept is what the database has of jobs.
+// kept returns how many rows the database has of jobs.
 func (s *server) kept() (rows [3]int) {
 	s.t.Helper()
 	err := s.store.Pool.QueryRow(s.t.Context(), `

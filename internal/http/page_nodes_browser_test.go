@@ -18,7 +18,7 @@ func (s *server) sleepers(name string, n int) string {
 		fmt.Sprintf(`,"name":%q,"queue":"cpu","policy":{"chunk_size":1}`, name))).ID
 }
 
-// slotsInUse is what the node says of a queue.
+// slotsInUse returns the slots of a queue that the node reports.
 func (s *server) slotsInUse(queue string) jobs.SlotUse {
 	s.t.Helper()
 	var list struct{ Items []jobs.Node }
@@ -50,7 +50,7 @@ func TestCoresInTheBrowser(t *testing.T) {
 	}
 	id := s.sleepers("many naps", 100_000)
 	await(t, "both cores to show the job", func() bool { return strings.Count(at("#nodes .cores li"), "many naps") == 2 })
-	// The bars move, and the tasks in hand go on.
+	// The bars move, and the running tasks go on.
 	row := func() string {
 		return eval[string](b, `document.querySelector("#nodes .cores li .turn small").textContent + " " + document.querySelector("#nodes .cores li .bar").innerHTML`)
 	}
@@ -69,7 +69,7 @@ func TestCoresInTheBrowser(t *testing.T) {
 		t.Errorf("the job is %s in its row and %s in the key", colour, same)
 	}
 
-	// Drain: what is in hand ends, nothing begins, and it says so.
+	// Drain: running turns end, none begins, and the page says so.
 	press := func(selector string) {
 		t.Helper()
 		b.do(chromedp.Click(chromedp.CSS(selector)))

@@ -47,7 +47,7 @@ func TestQueueForms(t *testing.T) {
 	}
 	checkUnchangedForm(t, s, queue, follow)
 
-	// A change is on the very next page, though somebody watches.
+	// A change is on the very next page, though a stream watches.
 	watching := s.events("/queues/live")
 	one(t, watching)
 	doc := follow(post("/queues/cpu", views.FieldPerCore, " 2.5 ", views.FieldMaxProcesses, "3"), "/queues#queue-cpu")

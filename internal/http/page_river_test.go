@@ -61,7 +61,7 @@ func TestRiverIsForAdmins(t *testing.T) {
 	cookie, _ := s.signIn(adminToken)
 	for site, want := range map[string]int{"cross-site": http.StatusForbidden, "same-site": http.StatusForbidden, "same-origin": http.StatusOK} {
 		a := s.call("PUT", "/admin/river/api/queues/cpu/pause", "", "Authorization", "", "Cookie", cookie.Name+"="+cookie.Value, "Sec-Fetch-Site", site)
-		if a.StatusCode != want && !(site == "same-origin" && a.StatusCode == http.StatusNotFound) { // no worker has told River of the queue
+		if a.StatusCode != want && !(site == "same-origin" && a.StatusCode == http.StatusNotFound) { // no worker has registered the queue with River
 			t.Errorf("%s: %d %s", site, a.StatusCode, a.text)
 		}
 	}
@@ -112,7 +112,7 @@ func TestTurnsThatVanish(t *testing.T) {
 	t.Run("queued", func(t *testing.T) {
 		t.Parallel()
 		url := template.New(t)
-		s := serveAt(t, url, engine.RoleWeb) // nobody executes yet
+		s := serveAt(t, url, engine.RoleWeb) // nothing executes yet
 		cancelled := s.submit(program(source, `{"range":{"stop":20}}`)).ID
 		s.inRiver("cancel", s.turns("available"))
 		deleted := s.submit(program(source, `{"range":{"stop":20}}`)).ID

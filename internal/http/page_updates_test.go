@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/engine"
 )
 
-// Streams of pages tell that the database does not answer, and that it does
+// Streams of pages report that the database does not answer, and that it does
 // again; all streams go on by themselves then.
 func TestStreamsOutliveAnOutage(t *testing.T) {
 	t.Parallel()
@@ -134,7 +134,7 @@ func TestTabsShareAConnection(t *testing.T) {
 	if got := eval[string](tabs[5], dot); got != "live" {
 		t.Errorf("another page is %s", got)
 	}
-	// Tabs that nobody looks at are fetched nothing for.
+	// Hidden tabs fetch nothing.
 	hide := func(b *tab, hidden bool) {
 		eval[bool](b, fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %t, configurable: true}), document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 	}

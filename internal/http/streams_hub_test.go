@@ -167,7 +167,7 @@ func TestNewcomersAreToldWhatIsTrue(t *testing.T) {
 	path := "/api/v1/jobs/" + id + "/events"
 	s.read(path) // keeps the hub
 	for n := range 12 {
-		// Not by this server's own store, which would tell the hub at once.
+		// Not by this server's own store, which would notify the hub at once.
 		if _, err := s.store.Pool.Exec(t.Context(), `update progress set total = $2 where job_id = $1`, id, n+1); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestNewcomersAreToldWhatIsTrue(t *testing.T) {
 	}
 }
 
-// deaf opens a stream of which nothing is read until the test does.
+// deaf opens a stream that the test reads later.
 func (s *server) deaf(path string) *bufio.Reader {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Fifty pages that look whenever they may cost as much as one, and each is told
-// what was read after it asked.
+// Fifty pages that look whenever they may cost as much as one, and each gets what
+// was read after it asked.
 func TestSharedReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,8 +57,8 @@ func TestSharedReads(t *testing.T) {
 	})
 }
 
-// Whoever leads may leave: the others are told all the same. Who waits may leave
-// too.
+// The caller that reads may leave: the others get its value all the same. Those
+// that wait may leave, too.
 func TestSharedReadsWithoutTheirLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

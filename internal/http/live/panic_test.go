@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A stream that panics is one that has failed.
+// A panic in a stream is an error of that stream.
 func TestStreamOutlivesAPanic(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()
