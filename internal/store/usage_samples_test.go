@@ -115,17 +115,17 @@ func TestCountsPassOverFinishedTurns(t *testing.T) {
 	if err := s.Pool.QueryRow(t.Context(), `explain (analyze, buffers, format json) `+store.ListQueues).Scan(&plan); err != nil {
 		t.Fatal(err)
 	}
-	var told []struct {
+	var explained []struct {
 		Plan struct {
 			Hit  int `json:"Shared Hit Blocks"`
 			Read int `json:"Shared Read Blocks"`
 		}
 	}
-	if err := json.Unmarshal(plan, &told); err != nil {
+	if err := json.Unmarshal(plan, &explained); err != nil {
 		t.Fatal(err)
 	}
 	// The table of turns alone has more than 1,000.
-	if n := told[0].Plan.Hit + told[0].Plan.Read; n > 200 {
+	if n := explained[0].Plan.Hit + explained[0].Plan.Read; n > 200 {
 		t.Errorf("%d blocks are looked at: %s", n, plan)
 	} else {
 		t.Logf("%d blocks", n)

@@ -7,8 +7,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Whoever is let in is found by what lets them in, many at once; who is not any
-// more is missing.
+// TestUsersBy: one call finds the users of many valid credentials, and leaves out
+// those that are invalid or have expired.
 func TestUsersBy(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
