@@ -1,5 +1,5 @@
 // Sends the forms marked data-inplace without leaving the page: what the server
-// answers is brought into the page that is there.
+// answers is merged into the page.
 import { morph } from "./morph.js";
 
 async function send(form, submitter) {

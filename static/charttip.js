@@ -1,7 +1,8 @@
-// Says what a chart has at the point under the pointer.
+// Shows a chart's values at the pointer. Contract: svg[data-reads] has one text per
+// point, separated by |.
 const age = (seconds) => (seconds < 60 ? "now" : `${Math.round(seconds / 60)} min ago`);
 
-function told(svg, event) {
+function textAt(svg, event) {
   const reads = svg.dataset.reads.split("|");
   const grid = svg.querySelector(".grid").getBoundingClientRect();
   const share = (event.clientX - grid.left) / grid.width;
@@ -23,7 +24,7 @@ function clear(except) {
 
 document.addEventListener("pointermove", (event) => {
   const svg = event.target.closest?.("svg[data-reads]");
-  const found = svg && told(svg, event);
+  const found = svg && textAt(svg, event);
   clear(found && svg);
   if (!found) return;
   svg.setAttribute("data-pointed", "");

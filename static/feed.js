@@ -1,6 +1,6 @@
-// One connection for all pages of a browser that somebody looks at: a browser
-// opens only six to a server, and each page has one that lasts. This runs in a
-// SharedWorker, and where there is none in each page for itself.
+// One connection for all visible pages of a browser: a browser opens only six to
+// a server, and each page would keep one open. This runs in a SharedWorker, or in
+// each page where the browser has no shared workers.
 
 // address is where the pages find the worker.
 export const address = import.meta.url;
@@ -8,19 +8,19 @@ export const address = import.meta.url;
 // Milliseconds.
 const SOON = 10; // pages come and go together
 const LONGEST = 2000; // between two attempts to connect
-const LOST = 2500; // without an answer, until the reader is told
+const LOST = 2500; // without an answer, until the page shows it
 const SILENT = 40000; // without an event: the server sends one every 15 s
 const FORGOTTEN = 70000; // without a word of a page that has not said goodbye
 
 export class Feed {
-  #tabs = new Map(); // the address of its page's stream, by how a tab is told
+  #tabs = new Map(); // address of a tab's stream, by its callback
   #source = null;
   #failures = 0;
   #answered = Date.now(); // when the server last did
   #timer = 0;
   #silence = 0;
 
-  // join is for a tab that is looked at. What it is told is one of {trouble:
+  // join adds a visible tab. It receives messages, each one of {trouble:
   // "database", "server" or ""}, {lost: true}, {patch: html}, {end: true}, {gone:
   // true} and {signin: true}.
   join(tell, page) {
@@ -41,7 +41,7 @@ export class Feed {
     for (const [tell, of] of this.#tabs) if (page === undefined || of === page) tell(message);
   }
 
-  // #done is for pages that will be told nothing more.
+  // #done removes pages that get no more messages.
   #done(message, page) {
     this.#tell(message, page);
     for (const [tell, of] of this.#tabs) if (page === undefined || of === page) this.#tabs.delete(tell);
@@ -64,7 +64,7 @@ export class Feed {
     this.#close();
     const pages = [...new Set(this.#tabs.values())];
     if (!pages.length) return;
-    // The stream of several pages says in a first line of which it tells.
+    // In a stream of several pages the first line names the page.
     const one = pages.length === 1;
     const url = one ? pages[0] : "/pages/live?" + new URLSearchParams(pages.map((page) => ["page", page]));
     const mine = new EventSource(url);
@@ -114,7 +114,7 @@ export class Feed {
     this.#later(Math.min(250 * 2 ** (this.#failures - 1), LONGEST) * (0.75 + Math.random() / 2));
   }
 
-  // #probe asks why there is no stream, which an EventSource does not tell.
+  // #probe asks why the stream failed, which an EventSource does not report.
   async #probe(url) {
     const stop = new AbortController();
     try {
@@ -138,8 +138,8 @@ export class Feed {
 if (globalThis.SharedWorkerGlobalScope && self instanceof SharedWorkerGlobalScope) {
   const feed = new Feed();
   const seen = new Map();
-  // A tab says the address of its page's stream from time to time while it is
-  // looked at, and null when it is not any more.
+  // A visible tab sends the address of its page's stream from time to time, and
+  // null when it is hidden.
   self.onconnect = ({ ports: [port] }) => {
     const tell = (message) => port.postMessage(message);
     port.onmessage = ({ data: page }) => {

@@ -2,7 +2,7 @@
 // keeping the nodes that are there: focus, selection, scroll positions and what
 // is folded open stay as they are.
 
-// Whether someone opened it is the reader's business, not the server's.
+// The reader, not the server, decides what is open.
 const readersOwn = (el, name) => name === "open" && (el.nodeName === "DETAILS" || el.nodeName === "DIALOG");
 
 function attributes(have, want) {

@@ -1,13 +1,13 @@
-// Examples beside the form #newjob: a link in .examples brings its example into
-// the form. What was typed is replaced only after the dialog #replace was asked,
-// and comes back by the notice's Undo.
+// Examples beside the form #newjob: a link in .examples loads its example into the
+// form. Typed values are replaced only after a confirmation in the dialog #replace,
+// and the notice's Undo restores them.
 import { fill, served, typed } from "./newjobfields.js";
 import { isTyped, replace, save, say } from "./draft.js";
 
 const dialog = document.getElementById("replace");
 const list = document.querySelector(".examples");
 
-// agreed asks whether what was typed may be replaced.
+// agreed asks whether to replace the typed values.
 function agreed(title) {
   dialog.querySelector("b").textContent = title;
   dialog.returnValue = "";

@@ -1,6 +1,6 @@
-// Sends the form #newjob without leaving the page. What goes wrong stands in
-// #unsent with a button that does the same again; #busy says what is waited for,
-// and #upload how far a file was sent. Nothing that was typed is lost.
+// Sends the form #newjob without leaving the page. #unsent shows errors with a
+// button to retry, #busy the current step, and #upload the progress of a file. The
+// typed values are kept.
 import { morph } from "./morph.js";
 import { form } from "./newjobfields.js";
 import { save, submitted } from "./draft.js";
@@ -142,7 +142,7 @@ export function reveal(el) {
   if (fold) fold.open = true;
 }
 
-// chosen is the file that is to be sent, if it is still what was chosen.
+// chosen is the file to send, if it has not changed since it was chosen.
 async function chosen() {
   if (form.elements.inputs.value !== "file") return undefined;
   const file = form.elements.file.files[0];
@@ -198,7 +198,7 @@ export const attempt = (button) =>
     result.setAttribute("aria-live", "polite");
   });
 
-// What was wrong the last time may be right now: it goes while the file is sent.
+// Old errors may be mended: they are removed while the file is sent.
 function forget() {
   for (const old of form.querySelectorAll("#errors > *, [id$='-error']")) old.remove();
   for (const field of form.querySelectorAll(".field.wrong")) field.classList.remove("wrong");

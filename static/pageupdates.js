@@ -1,4 +1,5 @@
-// Keeps the page up to date, while somebody looks at it.
+// Keeps the page up to date while it is visible. Contract: body has the address of
+// the page's stream in data-live.
 import { patch } from "./morph.js";
 import { Feed, address } from "./feed.js";
 
@@ -52,7 +53,7 @@ function hear(message) {
   }
 }
 
-// say tells the feed whether this page is looked at: its stream's address or null.
+// say reports to the feed whether this page is visible: its stream's address or null.
 let say;
 
 function alone() {
@@ -85,5 +86,5 @@ function look() {
 document.addEventListener("visibilitychange", look);
 addEventListener("pagehide", () => say(null));
 addEventListener("pageshow", (event) => event.persisted && look());
-setInterval(look, 20000); // a worker is not told of tabs that crash
+setInterval(look, 20000); // a worker gets no event when a tab crashes
 look();

@@ -1,4 +1,4 @@
-// Lets relative times go on without the server.
+// Updates relative times between the server's updates.
 
 // Times on the page are the server's; the reader's clock may be off.
 const skew = Date.parse(document.body.dataset.now) - Date.now();

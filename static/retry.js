@@ -1,4 +1,4 @@
-// Loads a page that could not be shown anew as soon as it can be.
+// Reloads an error page as soon as the server can show the page itself.
 const EVERY = 1000; // ms
 
 async function ask() {

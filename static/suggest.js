@@ -1,7 +1,7 @@
-// Suggests how to go on while a search is typed. The markup: #search, the box,
+// Suggests completions while a search is typed. The markup: #search, the box,
 // and after it #suggestions, an empty list. The server is asked for the term at
 // the caret: GET /api/v1/jobs/suggestions?term=… answers items of text and hint.
-// Nothing is written into the box but what the reader chooses.
+// Only a chosen suggestion changes the text of the box.
 
 const box = document.getElementById("search");
 const list = document.getElementById("suggestions");

@@ -231,7 +231,7 @@ func TestSnapshots(t *testing.T) {
 	if again := snap(p); again != "" {
 		t.Errorf("nothing has changed, but it sends %.200s", again)
 	}
-	// Whoever comes later is sent what is true then.
+	// A later subscriber gets the current state.
 	p.Jobs = slices.Clone(p.Jobs)
 	p.Jobs[0].Name = "the latest"
 	snap(p)
