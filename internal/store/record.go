@@ -141,8 +141,6 @@ select `+progressColumns+` from p`,
 	param[recordRow]{"outputs", func(r *recordRow) any { return r.outcomes.outputs }},
 )
 
-type recordParam = param[recordRow]
-
 // A recordRow is what recordStatement takes of a Record.
 type recordRow struct {
 	*Record

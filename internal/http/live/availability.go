@@ -22,8 +22,9 @@ type availability struct {
 	mu    sync.Mutex
 	heard time.Time // the last answer
 	away  bool
-	up    context.Context // ends when the database stops answering
-	down  context.CancelFunc
+	//lint:ignore containedctx it spans calls
+	up   context.Context // ends when the database stops answering
+	down context.CancelFunc
 }
 
 // reset forgets an outage without reporting its end.

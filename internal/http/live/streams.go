@@ -42,6 +42,7 @@ type Streams struct {
 	subscribers subscribers
 	database    availability
 
+	//lint:ignore containedctx the streams outlive every call
 	draining context.Context
 	drain    context.CancelFunc
 }
