@@ -25,7 +25,7 @@ func TestBrowserOffersAShell(t *testing.T) {
 		)
 	}
 	for _, test := range []struct{ command, says, offer, output string }{
-		{`echo {} | tr a-z A-Z`, "| is for a shell", `sh -c 'echo "$1" | tr a-z A-Z' sh {}`, `"A B"`},
+		{`echo {} | tr a-z A-Z`, "| needs a shell", `sh -c 'echo "$1" | tr a-z A-Z' sh {}`, `"A B"`},
 		{`sh -c 'echo "<{}>"'`, "part of a program's text", `sh -c 'echo "<$1>"' sh {}`, `"<a b>"`},
 	} {
 		open(test.command)
