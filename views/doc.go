@@ -68,8 +68,8 @@
 //	/api/v1/jobs/{id}/tasks/{index}/output  the whole of a large value; also /input
 //	/api/v1/jobs/{id}/results       downloads; plain, ?format=outputs, ?format=csv
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
-//	/api/v1/jobs/{id}/stream        the data that timeline.js draws for a job
-//	/api/v1/stream?seconds=         and for all jobs
+//	/api/v1/jobs/{id}/timeline      the data that timeline.js draws for a job
+//	/api/v1/timeline?seconds=       and for all jobs
 //	/api/v1/openapi.json            from the manual
 //
 // The API's addresses must take the session cookie for GET. Files of package

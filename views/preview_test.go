@@ -94,10 +94,10 @@ func previewHandler() http.Handler {
 		http.NotFound(w, r)
 	})
 	mux.HandleFunc("GET /preview/live", previewStream)
-	mux.HandleFunc("GET /api/v1/jobs/{id}/stream", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /api/v1/jobs/{id}/timeline", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(sampleTimeline(r.PathValue("id")))
 	})
-	mux.HandleFunc("GET /api/v1/stream", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /api/v1/timeline", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(sampleTimeline(sampleID(1)))
 	})
 	mux.HandleFunc("POST /jobs/new", func(w http.ResponseWriter, r *http.Request) {

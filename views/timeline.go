@@ -56,12 +56,12 @@ func (v TimelineView) height() int {
 
 func (v TimelineView) url() string {
 	if v.Job == "" {
-		return "/api/v1/stream?seconds=" + strconv.Itoa(v.Seconds)
+		return "/api/v1/timeline?seconds=" + strconv.Itoa(v.Seconds)
 	}
 	if v.Run > 0 {
-		return "/api/v1/jobs/" + v.Job + "/stream?run=" + strconv.Itoa(v.Run)
+		return "/api/v1/jobs/" + v.Job + "/timeline?run=" + strconv.Itoa(v.Run)
 	}
-	return "/api/v1/jobs/" + v.Job + "/stream"
+	return "/api/v1/jobs/" + v.Job + "/timeline"
 }
 
 func (v TimelineView) any(of func(TimelineRow) int64) bool {

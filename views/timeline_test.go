@@ -20,7 +20,7 @@ func TestTimeline(t *testing.T) {
 	v := sampleTimelineView(&j, 16)
 	v.RowsLeftOut, v.OneIn = 3, 12.4
 	doc = parse(t, render(t, Timeline(v)))
-	if url := doc.Find("#timeline-box").AttrOr("data-url", ""); url != "/api/v1/jobs/"+j.ID+"/stream" {
+	if url := doc.Find("#timeline-box").AttrOr("data-url", ""); url != "/api/v1/jobs/"+j.ID+"/timeline" {
 		t.Errorf("it draws %q", url)
 	}
 	text := doc.Find("#timeline").Text()
@@ -37,7 +37,7 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("a row is %q, want %q", row, want)
 	}
 	doc = parse(t, render(t, Timeline(TimelineView{Seconds: 60, Live: true})))
-	if url := doc.Find("#timeline-box").AttrOr("data-url", ""); url != "/api/v1/stream?seconds=60" || doc.Find("#timeline-jobs").Length() != 1 {
+	if url := doc.Find("#timeline-box").AttrOr("data-url", ""); url != "/api/v1/timeline?seconds=60" || doc.Find("#timeline-jobs").Length() != 1 {
 		t.Errorf("of all jobs it draws %q", url)
 	}
 }

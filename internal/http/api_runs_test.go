@@ -61,7 +61,7 @@ func TestRunsAPI(t *testing.T) {
 			t.Errorf("report%s is of %d tasks", query, r.Tasks.Count)
 		}
 		ran := int64(0)
-		for _, n := range s.stream("/api/v1/jobs/" + id + "/stream" + query).Rects.Count {
+		for _, n := range s.stream("/api/v1/jobs/" + id + "/timeline" + query).Rects.Count {
 			ran += n
 		}
 		if ran != tasks {
@@ -94,9 +94,9 @@ func TestRunsPage(t *testing.T) {
 	s.call("POST", "/api/v1/jobs/"+id+"/retry", "")
 	s.ended(id)
 	for path, want := range map[string]struct{ current, report, stream string }{
-		"":       {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/stream"},
-		"?run=2": {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/stream"},
-		"?run=1": {"First run", "/api/v1/jobs/" + id + "/report?run=1", "/api/v1/jobs/" + id + "/stream?run=1"},
+		"":       {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/timeline"},
+		"?run=2": {"Retry 1", "/api/v1/jobs/" + id + "/report", "/api/v1/jobs/" + id + "/timeline"},
+		"?run=1": {"First run", "/api/v1/jobs/" + id + "/report?run=1", "/api/v1/jobs/" + id + "/timeline?run=1"},
 	} {
 		doc := s.page("/jobs/"+id+path, 200)
 		if got := text(doc, `#job-runs a[aria-current]`); doc.Find("#job-runs a").Length() != 2 || !strings.Contains(got, want.current) {

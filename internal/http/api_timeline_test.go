@@ -238,7 +238,7 @@ func TestTimelineInBrowser(t *testing.T) {
 	if n := b.drawn(); n != chunks || !eval[bool](b, `window.stayed`) {
 		t.Errorf("%d of %d chunks are drawn", n, chunks)
 	}
-	asked := eval[[]string](b, `performance.getEntriesByType("resource").map((e) => e.name).filter((n) => n.includes("/stream?"))`)
+	asked := eval[[]string](b, `performance.getEntriesByType("resource").map((e) => e.name).filter((n) => n.includes("/timeline?"))`)
 	news := 0
 	for _, url := range asked {
 		if strings.Contains(url, "since=") {
