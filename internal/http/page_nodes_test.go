@@ -206,7 +206,7 @@ func TestNodeForms(t *testing.T) {
 	if _, err := s.store.Pool.Exec(t.Context(), `update nodes set state = 'dead', lost_chunks = 2, lost_tasks = 500 where id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(document(t, s.call("POST", "/nodes/"+id+"/drain", ""), 409), "main"); !strings.Contains(got, "does not live") {
+	if got := text(document(t, s.call("POST", "/nodes/"+id+"/drain", ""), 409), "main"); !strings.Contains(got, "no longer alive") {
 		t.Error(got)
 	}
 	doc := s.page("/nodes", 200)

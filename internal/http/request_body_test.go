@@ -89,7 +89,7 @@ func TestEarlyAnswersArrive(t *testing.T) {
 		{"POST", "/api/v1/jobs/" + open.ID + "/tasks", large, admin, 422, "longer than"},
 		{"POST", "/api/v1/nowhere", large, admin, 404, "no such"},
 		{"GET", "/api/v1/jobs/nope", large, admin, 404, "no such"},
-		{"DELETE", "/api/v1/jobs", large, admin, 405, "does not take"},
+		{"DELETE", "/api/v1/jobs", large, admin, 405, "does not accept"},
 		{"POST", "/login", large, []string{"Content-Type", "application/x-www-form-urlencoded"}, 413, "16 KiB"},
 		{"POST", "/login", 17 << 10, []string{"Content-Type", "multipart/form-data; boundary=x"}, 413, "16 KiB"},
 		{"POST", "/jobs/new", 70 << 20, append(admin, "Content-Type", "application/x-www-form-urlencoded"), 413, "Give the inputs as a file"},
