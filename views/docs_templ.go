@@ -8,7 +8,7 @@ package views
 import "github.com/a-h/templ"
 import templruntime "github.com/a-h/templ/runtime"
 
-// Docs is the manual.
+// Docs renders the manual.
 func Docs(p DocsPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -78,7 +78,7 @@ func Docs(p DocsPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "</ul></nav><article class=\"prose\"><h1>Manual</h1><p>Allcores runs one program over many inputs, on every core, and loses nothing. It does what Python's <code>multiprocessing.Pool</code>, <code>concurrent.futures</code>, GNU parallel and Slurm's job arrays do, as a service that you can watch.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "</ul></nav><article class=\"prose\"><h1>Manual</h1><p>Allcores runs one program over many inputs, on every core, and loses nothing. It does the work of Python's <code>multiprocessing.Pool</code>, <code>concurrent.futures</code>, GNU parallel and Slurm's job arrays, as a service that you can watch.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -94,7 +94,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<p>Submit, wait, take the results. An administrator of the server creates your token. Keep it in <code>ALLCORES_TOKEN</code>.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<p>Submit a job, wait, and fetch its results. An administrator of the server creates your token. Keep it in <code>ALLCORES_TOKEN</code>.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -102,7 +102,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<p><code>Prefer: wait=10</code> answers when the job has ended or ten seconds are over, with the outputs where they are few. Later, or for many:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<p>With <code>Prefer: wait=10</code> the server answers when the job has ended, or after ten seconds. The answer includes the outputs if they are few. Fetch many outputs, or fetch them later, with these calls:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -114,7 +114,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "<p>Nothing but the standard library:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 8, "<p>This program uses only the standard library:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -126,7 +126,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. The module is loaded once in each process, so what is costly to prepare stands at its top. The function takes the input (<code>value</code>), or its elements (<code>args</code>), or its members (<code>kwargs</code>), and returns anything that is JSON. It may be <code>async</code>. What it prints becomes the task's log; of a progress bar the last state is kept. Of all that a job's tasks print, some 16 MiB are kept: the beginning and the end.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "<p>A <b>Python</b> program is a module and the name of one of its functions. Each process loads the module once, so put costly preparation at its top. The function takes the input (<code>value</code>), its elements (<code>args</code>) or its members (<code>kwargs</code>), and returns any JSON value. It may be <code>async</code>. The task's log keeps what the function prints, and the last state of a progress bar. A job keeps about 16 MiB of logs: the beginning and the end.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -134,7 +134,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>A <b>command</b> is a list of arguments; no shell is involved unless you name one. What it writes to standard output is its output, what it writes to standard error is its log. These are replaced in its arguments:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<p>A <b>command</b> is a list of arguments; no shell is involved unless you name one. Its standard output is the task's output, its standard error the task's log. Allcores replaces these placeholders in its arguments:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -142,7 +142,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>Without any of them the input is appended as the last argument, or written to standard input where that is asked for. A path is taken as it is written, as <code>dirname</code> and GNU parallel do. Half of a surrogate pair from U+DC80 to U+DCFF stands for the byte 80 to FF, as in Python's names of files; an argument has no NUL.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 11, "<p>A command without placeholders gets the input as its last argument, or on standard input if you ask for that. Paths are split as written, as <code>dirname</code> and GNU parallel do. Half of a surrogate pair from U+DC80 to U+DCFF stands for the byte 80 to FF, as in Python's file names. An argument cannot contain NUL.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -150,7 +150,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<p>For a pipe, a redirection or <code>*</code>, name a shell, and give it the input as an argument of its own:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 12, "<p>For a pipe, a redirection or <code>*</code>, name a shell, and pass the input as a separate argument:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -158,20 +158,20 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<p>An input within the text that a shell, or <code>python3 -c</code>, <code>perl -e</code>, <code>awk</code> and the like, run is refused: an input such as <code>$(…)</code> would run. Where the inputs are commands, say so: <code>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<p>Allcores refuses a placeholder within code for a shell, <code>python3 -c</code>, <code>perl -e</code>, <code>awk</code> and the like, because an input such as <code>$(…)</code> would run. If your inputs are commands, run them with <code>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(evalSample)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 37, Col: 248}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 37, Col: 258}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</code>. Without a shell, an argument such as <code>|</code> or <code>*</code> is passed on to the letter; the form of a new job, where a command is typed, offers a shell for it.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "</code>. Without a shell, a command gets arguments such as <code>|</code> and <code>*</code> literally; the page New job offers a shell for them.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -183,7 +183,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<p>The page <a href=\"/jobs/new\">New job</a> takes a file as well, of any length, in UTF-8 or UTF-16. Its name and its content decide how it is read, unless you choose; the page shows the first inputs before you submit:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 15, "<p>The page <a href=\"/jobs/new\">New job</a> also takes a file of any length, in UTF-8 or UTF-16. The file's name and content select its format, unless you choose one. The page shows the first inputs before you submit:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -191,7 +191,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>The page keeps a draft of what you type in your browser, for 30 days or until you submit. A chosen file is not kept.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>Your browser keeps a draft of what you type, for 30 days or until you submit. The draft does not include a chosen file.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -199,7 +199,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p>At <code>GET /api/v1/jobs/ID/results</code>, in the order of the inputs, while the job runs and after:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p><code>GET /api/v1/jobs/ID/results</code> returns results in the order of the inputs, while the job runs and after it ended:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -207,7 +207,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p>The page of a job shows the first 100 results beside their inputs; <b>All results</b> goes through all of them, by state or by cause of failure. Pages show the beginning of a large value: <code>GET …/tasks/INDEX/output</code> and <code>…/input</code> are the whole.</p><p>Text is UTF-8, also where the program wrote <code>\\u</code> escapes. Only control characters, line ends such as U+2028, and halves of surrogate pairs, which UTF-8 cannot have, stay escaped.</p><p>What tasks print is at <code>GET /api/v1/jobs/ID/logs</code>, NDJSON with task, stream, line and time. <code>?task=</code>, <code>?stream=stderr</code> and <code>?q=TEXT</code> choose lines; <code>?follow=true</code> stays open until the job has ended, and sends an empty line where nothing is printed for 15 seconds. The page of a job shows the last 200 lines, with the colours of a terminal; <b>Search all lines</b> goes through all of them. A job that runs is followed while you look at the end of its lines.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p>The page of a job shows the first 100 results beside their inputs; <b>All results</b> lists all of them, by state or by cause of failure. Pages show the beginning of a large value; <code>GET …/tasks/INDEX/output</code> and <code>…/input</code> return the whole.</p><p>Text is UTF-8, even if the program wrote <code>\\u</code> escapes. Only control characters, line ends such as U+2028, and halves of surrogate pairs, which UTF-8 cannot represent, stay escaped.</p><p><code>GET /api/v1/jobs/ID/logs</code> returns what tasks print, as NDJSON with task, stream, line and time. <code>?task=</code>, <code>?stream=stderr</code> and <code>?q=TEXT</code> select lines. <code>?follow=true</code> stays open until the job has ended, and sends an empty line when no task prints for 15 seconds. The page of a job shows the last 200 lines, with the colours of a terminal; <b>Search all lines</b> covers all of them. New lines appear while you look at the end of a running job's logs.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -215,7 +215,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>The page of a job, and <code>GET /api/v1/jobs/ID/report</code>, say how well it was spread, also while it runs. <b>Speed-up</b> is the time of all tasks added up, divided by the wall time; <b>efficiency</b> is the speed-up divided by how many tasks could be in hand at once. Tasks that slow each other down make both look better than they are, so a verdict looks at the CPU time too:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>The page of a job, and <code>GET /api/v1/jobs/ID/report</code>, have the speed-up report, also while the job runs. <b>Speed-up</b> is the sum of all task times divided by the wall time. <b>Efficiency</b> is the speed-up divided by the number of tasks that could run at once. Tasks that slow each other down make both look better than they are, so the verdict considers CPU time too:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -223,7 +223,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p>Below about a second of work there is no verdict: <code>verdict</code> is null, and <code>verdict_reason</code> says why.</p><p>In a job’s <code>counts</code>, <code>running</code> are the tasks that its processes have claimed. <code>executing</code> are those that execute now: at most processes × threads. <code>policy</code> is as it was submitted, where null stands for the default; <code>effective_policy</code> has the defaults filled in.</p><p>A <b>run</b> of a job begins with its submission or with a retry, and ends when the job ends. The job’s times, its rate and its report are those of its newest run. <code>GET …/runs</code> lists all of them, and <code>…/report?run=1</code> is the report of the first. The page of a job that was retried lets you choose a run.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p>Below about a second of work there is no verdict: <code>verdict</code> is null, and <code>verdict_reason</code> says why.</p><p>In a job’s <code>counts</code>, <code>running</code> counts the claimed tasks, and <code>executing</code> those that execute now: at most processes × threads. <code>policy</code> is the policy as submitted, with null for a default; <code>effective_policy</code> has the defaults filled in.</p><p>A <b>run</b> of a job begins with its submission or with a retry, and ends when the job ends. The job’s times, its rate and its report are those of its newest run. <code>GET …/runs</code> lists all runs, and <code>…/report?run=1</code> returns the report of the first. The page of a retried job lets you choose a run.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -231,11 +231,11 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p>A job that waits, or has fewer processes than it may have, says why: on its page, and in its <code>reason</code>, a sentence, and its <code>waiting</code>, with a kind and the numbers. Of several reasons it tells one: what somebody must undo comes before what passes by itself.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p>A job that waits, or has fewer processes than it may have, gives the reason on its page and in two fields: <code>reason</code> is a sentence; <code>waiting</code> has a kind and figures. Of several reasons the job gives one: a reason that somebody must remove comes before one that passes by itself.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = docTable("What holds a job back", "Kind", "Means", waitRows).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = docTable("Reasons why a job waits", "Kind", "Meaning", waitRows).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -243,7 +243,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p>A task that fails fails alone: the others go on, and their outcomes are kept. Its error has a kind:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p>A task fails alone: the others go on and keep their outcomes. The error of a failed task has a kind:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -251,7 +251,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<p>A Python module that cannot be loaded is tried again like a task that fails: as often as <code>max_attempts</code> says, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when none of them could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, and always 5 seconds; without a timeout it may take 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures: those of one kind and type, raised at one line of the program, whose messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. At most 20 patterns are kept at each line, and 100 lines; further failures are counted together. <code>GET …/results?group=ID</code> lists the tasks of a group, and <code>POST …/retry?group=ID</code> runs them again, but no other failed task.</p><p>A request that is wrong is answered by <code>application/problem+json</code> with every violation in <code>errors</code>, each with the place in the request where it stands:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<p>If a process cannot load the Python module, it tries again like a failed task: up to <code>max_attempts</code> times, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when no process could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, but at least 5 seconds; without a timeout, 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures. The failures of a group have one kind and type and one line of the program, and their messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. A job keeps at most 20 patterns per line, and 100 lines; it counts further failures together. <code>GET …/results?group=ID</code> lists the tasks of a group, and <code>POST …/retry?group=ID</code> runs them again, but no other failed task.</p><p>The answer to a wrong request is <code>application/problem+json</code>. Its <code>errors</code> list every violation with its location in the request:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -259,11 +259,11 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = docTable("Statuses", "Status", "Means", statusRows).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = docTable("Statuses", "Status", "Meaning", statusRows).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p>A <b>viewer</b> looks at all jobs, their programs and inputs included, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To be sure that a repeated POST is done once, send an <code>Idempotency-Key</code>: for 24 hours the same key and body give the same answer. All calls, with all their fields, are in <a href=\"/api/v1/openapi.json\">openapi.json</a>.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p>A <b>viewer</b> sees all jobs, with programs and inputs, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To repeat a POST safely, send an <code>Idempotency-Key</code>: for 24 hours the same key and body get the same answer. <a href=\"/api/v1/openapi.json\">openapi.json</a> describes all calls and all their fields.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -271,7 +271,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p>The search box, and <code>GET /api/v1/jobs?q=</code>, list the jobs for which every term holds, whatever its case. A qualifier that there is not is refused and named; in quotes it is text. The box suggests how to go on: <kbd>↓</kbd> and <kbd>Enter</kbd> take a suggestion.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p>The search box, and <code>GET /api/v1/jobs?q=</code>, list the jobs that match every term; upper and lower case are alike. A search with an unknown qualifier fails and names it; in quotes it is text. The box suggests completions: <kbd>↓</kbd> and <kbd>Enter</kbd> take one.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -279,7 +279,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<p>The headers of the list sort it by age, duration and failures; so does <code>?sort=-created</code>, <code>-duration</code> or <code>-failures</code>, without the dash from the lowest up. The last two sort the newest 100,000 jobs that match.</p><p>Select jobs by the boxes at their rows, with <kbd>Shift</kbd> a range, or all that match, and cancel, pause, resume, retry, tag or delete them. <code>POST /api/v1/jobs/bulk</code> does the same for up to 10,000 <code>ids</code> or the up to 100,000 jobs of a <code>search</code>:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<p>The list's headers sort it by age, duration and failures, and so does <code>?sort=-created</code>, <code>-duration</code> or <code>-failures</code>; without the dash the order is ascending. The last two sort the newest 100,000 jobs that match.</p><p>Select jobs by their checkboxes, a range with <kbd>Shift</kbd>, or all that match. Then cancel, pause, resume, retry, tag or delete them. <code>POST /api/v1/jobs/bulk</code> does the same for up to 10,000 <code>ids</code>, or up to 100,000 jobs of a <code>search</code>:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -287,7 +287,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<p>The answer says how many are <code>done</code> and <code>refused</code>, and why. After 10 seconds it comes as 202 while the operation goes on, also when the server restarts; its <code>Location</code> says how far it is, for a week.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<p>The answer counts the jobs <code>done</code> and <code>refused</code>, with reasons. After 10 seconds the server answers 202 and the operation goes on, even if the server restarts. The address in <code>Location</code> reports its progress for a week.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -295,7 +295,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<p>On every page: <kbd>/</kbd> searches, <kbd>n</kbd> begins a job, <kbd>j</kbd> and <kbd>k</kbd> go through rows, <kbd>Enter</kbd> opens one, <kbd>g</kbd> and then <kbd>j</kbd>, <kbd>q</kbd> or <kbd>n</kbd> goes to jobs, queues or nodes, <kbd>?</kbd> lists the keys.</p></article></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<p>On every page, <kbd>/</kbd> searches, <kbd>n</kbd> opens New job, <kbd>j</kbd> and <kbd>k</kbd> move through rows, <kbd>Enter</kbd> opens one, <kbd>g</kbd> and then <kbd>j</kbd>, <kbd>q</kbd> or <kbd>n</kbd> opens jobs, queues or nodes, and <kbd>?</kbd> lists the keys.</p></article></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
