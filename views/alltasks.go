@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// stripColumns is how many cells stand in one drawing of the strip. Wide
-// windows show two drawings side by side, narrow ones one.
+// stripColumns counts the cells in one drawing of the strip. Wide windows show
+// two drawings side by side, narrow ones one.
 const stripColumns = 50
 
-// A stripBlock is one drawing: a row of cells from first on.
+// A stripBlock is one drawing: a row of cells that begins with cell first.
 type stripBlock struct {
 	first int
 	paths []stripPath
@@ -21,7 +21,7 @@ type stripBlock struct {
 // per cell.
 type stripPath struct{ class, d string }
 
-// letter is a cell's state: the one that needs attention most.
+// letter returns the letter of a cell's most urgent state.
 func (c Cell) letter(tasks int64) byte {
 	done := c.Succeeded + c.Failed + c.Cancelled
 	switch {
@@ -39,7 +39,7 @@ func (c Cell) letter(tasks int64) byte {
 	return 'w'
 }
 
-// cellLetters has one letter per cell.
+// cellLetters returns one letter per cell.
 func cellLetters(p JobPage) string {
 	size, total := CellSize(p.Job.Counts.Total), p.Job.Counts.Total
 	letters := make([]byte, len(p.Cells))
@@ -49,7 +49,7 @@ func cellLetters(p JobPage) string {
 	return string(letters)
 }
 
-// mixedCells lists the cells whose tasks are not all alike as
+// mixedCells lists the cells whose tasks differ in state, as
 // cell:succeeded/failed/claimed/cancelled@first failed.
 func mixedCells(p JobPage) string {
 	size, total := CellSize(p.Job.Counts.Total), p.Job.Counts.Total
@@ -67,22 +67,22 @@ func mixedCells(p JobPage) string {
 	return b.String()
 }
 
-// A cellPart is the share of a cell whose tasks are in one state.
+// A cellPart is the share of a cell's tasks that have one state.
 type cellPart struct {
 	class  byte
 	tasks  int64
 	height float64
 }
 
-// Measures of a cell. The least heights make a part visible, failures most of all,
-// without any of them standing for the whole.
+// Measures of a cell. The least heights keep each part visible, failures most
+// of all, and let no part fill the cell.
 const (
 	cellHeight = 8.0
 	leastPart  = 0.8
 	leastFail  = 2.0
 )
 
-// parts are the states of a cell's tasks, from the top down: failures first.
+// parts returns the states of a cell's tasks from the top down, failures first.
 func (c Cell) parts(tasks int64) []cellPart {
 	waiting := tasks - c.Succeeded - c.Failed - c.Running - c.Cancelled
 	var parts []cellPart
@@ -129,7 +129,7 @@ func stripBlocks(p JobPage) []stripBlock {
 	return blocks
 }
 
-// tenth is v rounded to a tenth.
+// tenth rounds v to a tenth.
 func tenth(v float64) float64 { return math.Round(10*v) / 10 }
 
 func tenths(v float64) string { return strconv.FormatFloat(tenth(v), 'f', -1, 64) }

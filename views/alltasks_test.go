@@ -54,7 +54,8 @@ func TestStrip(t *testing.T) {
 	if got, want := mixedCells(p), "2:2/0/0/0@6,3:1/0/1/0@9,4:0/2/1/0@13,6:0/1/0/0@18"; got != want {
 		t.Errorf("mixed cells are %q, want %q", got, want)
 	}
-	// Each cell is filled once, from 1 to 9, and each state of it can be seen.
+	// The parts fill each cell from 1 to 9 without overlap, and every state
+	// stays visible.
 	p.Cells[5] = Cell{Succeeded: 2, Failed: 1, FirstFailed: 15}
 	rects := regexp.MustCompile(`M(\d+) ([\d.]+)h8v([\d.]+)h-8z`)
 	filled, states := make(map[int]float64), make(map[int]string)
@@ -83,7 +84,7 @@ func TestStrip(t *testing.T) {
 			t.Errorf("cell %d is filled by %g of 8", cell, height)
 		}
 	}
-	// A single failure of 2,500 shows, and is far from the whole.
+	// A single failure of 2,500 is visible, but far from filling the cell.
 	one := Cell{Succeeded: 2499, Failed: 1}.parts(2500)
 	if len(one) != 2 || one[0].class != 'f' || one[0].height < 1.5 || one[0].height > 2.5 {
 		t.Errorf("%+v", one)

@@ -9,21 +9,22 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// An ansiStyle is what escapes of a terminal ask for: colours from 1 to 16, 0
-// for none, and attributes.
+// An ansiStyle holds a terminal's colours, from 1 to 16 with 0 for none, and
+// attributes.
 type ansiStyle struct {
 	fore, back                                 int
 	bold, dim, italic, underline, struck, swap bool
 }
 
-// class is the style as classes of the stylesheet. On a coloured background the
-// text has the page's colour, which can be read on all of them.
+// class returns the style sheet's classes for the style. On a coloured
+// background the text has the page's colour, which is legible on every one of
+// them.
 func (s ansiStyle) class() string {
 	fore, back := s.fore, s.back
 	if s.swap {
 		fore, back = back, fore
 		if back == 0 {
-			back = 8 // as if the text were white
+			back = 8 // the colour of white text
 		}
 	}
 	var names []string
@@ -44,18 +45,18 @@ func (s ansiStyle) class() string {
 	return strings.Join(names, " ")
 }
 
-// A logSpan is a part of a line in one style.
+// A logSpan is a part of a line with one style.
 type logSpan struct{ class, text string }
 
-// An ansiReader turns lines with a terminal's escapes into spans. A style goes on
+// An ansiReader turns lines with terminal escapes into spans. A style continues
 // in the next line of the same task and stream.
 type ansiReader struct {
 	styles map[string]ansiStyle
 }
 
-// spans are the parts of a line. Colours and attributes become classes, any
-// other escape and control character is left out. Of a line that was written
-// over, as progress bars are, the last state is left.
+// spans splits a line into its parts. Colours and attributes become classes;
+// other escapes and control characters are dropped. Of an overwritten line, as
+// in progress bars, the last state remains.
 func (r *ansiReader) spans(l jobs.LogLine) []logSpan {
 	if !strings.ContainsFunc(l.Line, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f || c == 0x9b }) && len(r.styles) == 0 {
 		return []logSpan{{"", l.Line}}
@@ -85,7 +86,7 @@ func (r *ansiReader) spans(l jobs.LogLine) []logSpan {
 		case c == '\r':
 			put()
 			overwrite = true
-		case c == '\n': // what stands before it is not written over
+		case c == '\n': // text before it is not overwritten
 			overwrite = false
 			text.WriteByte('\n')
 		case c >= ' ' && c != 0x7f || c == '\t':
@@ -108,8 +109,8 @@ func (r *ansiReader) spans(l jobs.LogLine) []logSpan {
 	return spans
 }
 
-// escapeLen returns the length of the escape with which text begins, and its
-// parameters where it sets colours and attributes (SGR).
+// escapeLen returns the length of the escape at the start of text, and its
+// parameters if it sets colours and attributes (SGR).
 func escapeLen(text string) (sgr *string, n int) {
 	_, size := utf8.DecodeRuneInString(text)
 	i := size
@@ -149,7 +150,7 @@ func escapeLen(text string) (sgr *string, n int) {
 	return nil, i + 1
 }
 
-// with is the style after an escape with these parameters (ECMA-48, SGR).
+// with applies an escape's parameters to the style (ECMA-48, SGR).
 func (s ansiStyle) with(parameters string) ansiStyle {
 	codes := strings.FieldsFunc(parameters+";", func(c rune) bool { return c == ';' })
 	if len(codes) == 0 {
@@ -210,8 +211,8 @@ func (s ansiStyle) with(parameters string) ansiStyle {
 	return s
 }
 
-// extended reads a colour of 256, or of red, green and blue, and returns the
-// nearest of 16, from 1 on, and how many numbers it took.
+// extended reads a colour of the 256 or an RGB colour. It returns the nearest
+// of the 16 colours, from 1 on, and the count of numbers that it read.
 func extended(numbers []string, colons bool) (colour, used int) {
 	at := func(i int) int {
 		if i >= len(numbers) {
@@ -239,7 +240,7 @@ func extended(numbers []string, colons bool) (colour, used int) {
 			return nearest(grey, grey, grey), 2
 		}
 	case 2:
-		if colons && len(numbers) >= 5 { // with a colour space before them
+		if colons && len(numbers) >= 5 { // a colour space comes first
 			return nearest(at(2), at(3), at(4)), 5
 		}
 		return nearest(at(1), at(2), at(3)), 4
@@ -247,7 +248,7 @@ func extended(numbers []string, colons bool) (colour, used int) {
 	return 0, 1
 }
 
-// nearest returns the nearest of the 16 colours, as xterm has them, from 1 on.
+// nearest returns the nearest of xterm's 16 colours, from 1 on.
 func nearest(red, green, blue int) int {
 	best, least := 0, 1<<30
 	for i, c := range [16][3]int{

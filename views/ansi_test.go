@@ -41,7 +41,7 @@ func TestANSI(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", c.line, b.String(), c.want)
 		}
 	}
-	// A style goes on in the next line of its task and stream.
+	// A style continues in the next line of its task and stream.
 	var r ansiReader
 	var got [][]logSpan
 	for _, l := range []jobs.LogLine{{Task: 1, Line: "\x1b[31ma"}, {Task: 2, Line: "b"}, {Task: 1, Line: "c\x1b[0m"}, {Task: 1, Line: "d"}} {

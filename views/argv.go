@@ -12,9 +12,9 @@ func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 }
 
-// splitWords parts a command into its arguments as a POSIX shell does: words
-// are separated by white space, '…' is taken literally, "…" and backslashes quote.
-// Nothing is expanded.
+// splitWords splits a command into arguments as a POSIX shell does: white space
+// separates words, '…' is literal, "…" and backslashes quote. It expands
+// nothing.
 func splitWords(text string) ([]string, error) {
 	var (
 		argv  []string
@@ -57,7 +57,7 @@ func splitWords(text string) ([]string, error) {
 	return argv, nil
 }
 
-// joinWords is the text that splitWords splits into argv.
+// joinWords quotes argv so that splitWords returns it.
 func joinWords(argv []string) string {
 	quoted := make([]string, len(argv))
 	for i, arg := range argv {

@@ -6,7 +6,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// barWidth is the width of a bar in its own units. Browsers stretch it.
+// barWidth is the width of a bar in the units of its drawing, which browsers
+// scale.
 const barWidth = 1000
 
 // A segment is one state's share of a bar.
@@ -15,10 +16,10 @@ type segment struct {
 	x, width int
 }
 
-// segments are the shares of succeeded, failed, cancelled, executing and other
-// claimed tasks in that order; the rest of the bar waits. All five are always
-// present, so that a bar can grow smoothly. A share above zero is wide enough to
-// be seen, which takes less of a big bar.
+// segments returns the shares of succeeded, failed, cancelled, executing and
+// other claimed tasks, in this order; waiting tasks fill the rest of the bar.
+// All five are always present, so that a bar can grow smoothly. A share above
+// zero has a visible least width, which is smaller in a big bar.
 func segments(j *jobs.Job, big bool) []segment {
 	c := j.Counts
 	executing := min(j.Executing, c.Running)
@@ -34,7 +35,7 @@ func segments(j *jobs.Job, big bool) []segment {
 			counts[i].least = counts[i].least/6 + 1
 		}
 	}
-	room := barWidth // what the least widths leave to share out
+	room := barWidth // left after the least widths
 	for _, k := range counts {
 		if k.n > 0 {
 			room -= k.least
@@ -48,7 +49,7 @@ func segments(j *jobs.Job, big bool) []segment {
 	for _, k := range counts {
 		width := 0
 		if k.n > 0 && c.Total > 0 {
-			// Cumulative, so that rounding never leaves a gap at the end.
+			// The sum is cumulative, so rounding leaves no gap at the end.
 			seen += k.n
 			upto := int(float64(room) * float64(seen) / float64(c.Total))
 			width = k.least + upto - given
@@ -60,7 +61,7 @@ func segments(j *jobs.Job, big bool) []segment {
 	return out
 }
 
-// ran is the number of tasks that have succeeded or failed.
+// ran counts the tasks that have succeeded or failed.
 func ran(c jobs.Counts) int64 { return c.Succeeded + c.Failed }
 
 // barText describes a bar in words.

@@ -18,7 +18,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A browser is a tab of Chromium in which a test looks at the sample pages.
+// A browser is a Chromium tab in which a test opens the sample pages.
 type browser struct {
 	t *testing.T
 	//lint:ignore containedctx it identifies the tab to chromedp
@@ -83,7 +83,7 @@ func (b browser) visit(path string) {
 	b.do(chromedp.Navigate(b.url + path))
 }
 
-// eval is the value of a JavaScript expression.
+// eval returns the value of a JavaScript expression.
 func eval[T any](b browser, expression string) T {
 	b.t.Helper()
 	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
@@ -119,7 +119,7 @@ func TestLivePage(t *testing.T) {
 	}))
 	b.visit("/show/live?rate=100")
 	b.wait(`document.getElementById("live").dataset.state === "live"`)
-	// What the reader does must survive what the server sends.
+	// The server's updates must keep what the reader did.
 	b.run(`
 		window.bar = document.querySelector("#job-progress .bar .s");
 		document.querySelector("#job-failures details").open = true;
@@ -221,14 +221,14 @@ func TestRowsAreMorphed(t *testing.T) {
 func TestFormScripts(t *testing.T) {
 	b := open(t, previewHandler())
 
-	// The request as the script shows it is the one that the server shows.
+	// The script and the server show the same request.
 	for _, name := range []string{"new", "new-files", "new-tried", "new-wrong"} {
 		b.visit("/show/" + name)
 		b.wait(`document.getElementById("functions").children.length || true`)
 		served := eval[string](b, `document.getElementById("curl-text").textContent`)
 		b.run(`document.getElementById("curl").open = true; document.getElementById("newjob").dispatchEvent(new Event("change", {bubbles: true}))`)
 		if name == "new-wrong" {
-			continue // what is wrong has no request; it must only not break the script
+			continue // a wrong form has no request; it must only not break the script
 		}
 		if got := eval[string](b, `document.getElementById("curl-text").textContent`); got != served {
 			t.Errorf("%s: the script shows\n%s\nthe server\n%s", name, got, served)
@@ -259,7 +259,7 @@ func TestFormScripts(t *testing.T) {
 		t.Error("Escape and then Tab does not leave the editor")
 	}
 
-	// Trying keeps everything that was typed.
+	// A try keeps all typed values.
 	b.run(`document.getElementById("name").value = "kept"; document.querySelector("[name=try]").click()`)
 	b.wait(`document.getElementById("try").textContent.includes("would run python")`)
 	if got := eval[string](b, `area.value + document.getElementById("name").value + area.isConnected`); got != "def f(x):\n    return x    \nkepttrue" {
@@ -269,7 +269,7 @@ func TestFormScripts(t *testing.T) {
 	b.wait(`document.activeElement.id === "timeout" && document.getElementById("timeout-error")`)
 }
 
-// TestWithoutScripts looks whether everything can be reached without scripts.
+// TestWithoutScripts checks that every page and action works without scripts.
 func TestWithoutScripts(t *testing.T) {
 	b := open(t, previewHandler())
 	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
@@ -293,7 +293,7 @@ func TestWithoutScripts(t *testing.T) {
 	}
 }
 
-// TestNarrow looks whether any page scrolls sideways.
+// TestNarrow checks that no page scrolls sideways.
 func TestNarrow(t *testing.T) {
 	b := open(t, previewHandler())
 	for _, s := range samples() {

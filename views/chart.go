@@ -11,10 +11,10 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// A chart is an hour as a small drawing, newest at the right.
+// A chart draws one hour, newest at the right.
 type chart struct {
 	id, title string
-	hint      string // of the title; may be empty
+	hint      string // explains the title; may be empty
 	text      string // describes the chart in words
 	ticks     []chartTick
 	shapes    []chartShape
@@ -23,17 +23,18 @@ type chart struct {
 	step      float64  // seconds a point
 }
 
-// A chartTick is a line across the chart; a strong one means something by itself.
+// A chartTick is a line across the chart. A strong one marks a meaningful
+// value.
 type chartTick struct {
 	y      int
 	label  string
 	strong bool
 }
 
-// A chartShape is a line or an area; its class says what it stands for.
+// A chartShape is a line or an area. Its class selects the series' colour.
 type chartShape struct{ class, d string }
 
-// A chartKey explains a shape and gives its present figure.
+// A chartKey names a shape and gives its present figure.
 type chartKey struct{ class, word, figure string }
 
 // Geometry of a chart, in the units of its drawing.
@@ -54,8 +55,8 @@ func chartY(share float64) int {
 	return chartBottom - int(math.Round(min(max(share, 0), 1)*(chartBottom-chartTop)))
 }
 
-// areaPath draws what is between low and high, which are shares of the height. Both
-// are NaN where there is nothing.
+// areaPath draws the area between low and high, which are shares of the height.
+// Both are NaN in gaps.
 func areaPath(low, high []float64) string {
 	var b strings.Builder
 	n := len(high)
@@ -67,7 +68,7 @@ func areaPath(low, high []float64) string {
 		for end < n && !math.IsNaN(high[end]) {
 			end++
 		}
-		if end == i+1 { // alone it would have no width
+		if end == i+1 { // a single point has no width
 			x := chartX(i, n)
 			fmt.Fprintf(&b, "M%s %dV%dh1V%dz", x, chartY(low[i]), chartY(high[i]), chartY(low[i]))
 			continue
@@ -84,7 +85,7 @@ func areaPath(low, high []float64) string {
 	return b.String()
 }
 
-// linePath connects shares of the height, but for what is NaN.
+// linePath connects shares of the height. NaN leaves a gap.
 func linePath(shares []float64) string {
 	var b strings.Builder
 	n := len(shares)
@@ -102,7 +103,7 @@ func linePath(shares []float64) string {
 	return b.String()
 }
 
-// nice is the least of 1, 2, 5, 10, 20, … that is not below v.
+// nice returns the least of 1, 2, 5, 10, 20, … that is at least v.
 func nice(v float64) float64 {
 	if !(v > 0) {
 		return 1
@@ -116,7 +117,7 @@ func nice(v float64) float64 {
 	return 10 * unit
 }
 
-// brief is a number in at most four characters and its prefix: "402k", "1.2M".
+// brief formats v with three significant digits and a prefix: "402k", "1.2M".
 func brief(v float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -129,7 +130,7 @@ func brief(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// linear are ticks at nothing, the half and the whole.
+// linear returns ticks at zero, the half and the whole.
 func linear(half, whole string) []chartTick {
 	return []chartTick{{y: chartY(0), label: "0"}, {y: chartY(.5), label: half}, {y: chartY(1), label: whole}}
 }
@@ -137,7 +138,7 @@ func linear(half, whole string) []chartTick {
 // ms converts milliseconds to a duration.
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// approximately is q in words.
+// approximately describes q in words.
 func approximately(q *insight.Quantiles) string {
 	if q == nil {
 		return "–"
@@ -145,7 +146,7 @@ func approximately(q *insight.Quantiles) string {
 	return fmt.Sprintf("p50 %s, p95 %s, p99 %s", span(ms(q.P50)), span(ms(q.P95)), span(ms(q.P99)))
 }
 
-// throughput is the tasks of a queue that ended, a second.
+// throughput charts the rate at which a queue's tasks end.
 func throughput(id string, h insight.QueueHistory) chart {
 	n := len(h.Points)
 	rates, fails := make([]float64, n), make([]float64, n)
@@ -153,7 +154,7 @@ func throughput(id string, h insight.QueueHistory) chart {
 	c := chart{id: id, title: "Tasks per second", step: h.StepSeconds, reads: make([]string, n)}
 	for i, p := range h.Points {
 		rates[i], fails[i] = float64(p.Succeeded+p.Failed)/h.StepSeconds, float64(p.Failed)/h.StepSeconds
-		if i == n-1 { // it is not over yet
+		if i == n-1 { // not complete yet
 			if rates[i] > 0 {
 				fails[i] *= h.Rate / rates[i]
 			}
@@ -182,8 +183,8 @@ func throughput(id string, h insight.QueueHistory) chart {
 	return c
 }
 
-// quantiles is a chart of durations on a logarithmic scale, which begins at
-// least milliseconds or above.
+// quantiles charts durations on a logarithmic scale, which begins at least
+// milliseconds or above.
 func quantiles(id, title string, least float64, h insight.QueueHistory, all *insight.Quantiles, of func(insight.QueuePoint) *insight.Quantiles) chart {
 	n := len(h.Points)
 	c := chart{
@@ -238,7 +239,7 @@ func quantiles(id, title string, least float64, h insight.QueueHistory, all *ins
 	return c
 }
 
-// decade is 10^e milliseconds.
+// decade returns the duration of 10^e milliseconds.
 func decade(e int) string {
 	switch {
 	case e < -3:
@@ -260,7 +261,7 @@ func queueCharts(q jobs.Queue, h insight.QueueHistory) []chart {
 	}
 }
 
-// nodeCharts are the cores, the memory and the load of a node.
+// nodeCharts charts the cores, the memory and the load of a node.
 func nodeCharts(n jobs.Node, h insight.NodeHistory) []chart {
 	steps := int(insight.HistoryKept.Seconds() / max(h.StepSeconds, 1))
 	series := func() []float64 {

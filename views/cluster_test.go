@@ -17,7 +17,7 @@ func TestChartPaths(t *testing.T) {
 	none := math.NaN()
 	for _, c := range []struct {
 		shares []float64
-		moves  int // pieces that are drawn
+		moves  int // pieces of the path
 		lines  int
 	}{
 		{[]float64{none, none}, 0, 0},
@@ -70,14 +70,14 @@ func TestQueueCharts(t *testing.T) {
 	if n := len(list[0].reads); n != 120 || list[0].reads[119] != "10.0/s, 60 tasks failed" || list[0].reads[0] != "0/s" {
 		t.Errorf("%d: %q", n, list[0].reads)
 	}
-	// Turns that did not wait at all stand at the foot of the scale.
+	// Turns that did not wait are drawn at the foot of the scale.
 	if got := list[1]; got.ticks[0].label != "100 µs" || !strings.HasSuffix(got.shapes[2].d, " 84h2") || got.keys[0].figure != "0 s" {
 		t.Errorf("%+v", got)
 	}
 	if got := list[2]; got.ticks[0].label != "10 ms" || got.ticks[1].label != "100 ms" || !strings.Contains(got.text, "p50 31 ms") {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range queueCharts(jobs.Queue{Name: "q"}, insight.QueueHistory{}) { // a queue that is new
+	for _, c := range queueCharts(jobs.Queue{Name: "q"}, insight.QueueHistory{}) { // a new queue
 		for _, shape := range c.shapes {
 			if shape.d != "" {
 				t.Errorf("%s: %q of nothing", c.id, shape.d)
@@ -107,8 +107,8 @@ func TestJobInk(t *testing.T) {
 	}
 }
 
-// TestFiguresOfAQueue has a turn that River takes for running, but that waits for
-// a slot.
+// TestFiguresOfAQueue covers a turn that River counts as running while it waits
+// for a slot.
 func TestFiguresOfAQueue(t *testing.T) {
 	q := jobs.Queue{Name: "cpu", WaitingTurns: 4, RunningTurns: 9}
 	use := map[string]jobs.SlotUse{"cpu": {Used: 7, Total: 8, Waiting: 2}}
@@ -139,7 +139,8 @@ func TestChartsTellWhatIsPointedAt(t *testing.T) {
 	b.wait(`document.querySelector("#rate-of-cpu .read").textContent === "" && !document.querySelector("#rate-of-cpu .cursor").hasAttribute("d")`)
 }
 
-// TestOneColourOnAPage looks at a job whose own colour another job has.
+// TestOneColourOnAPage covers a job whose colour another job on the page has
+// already.
 func TestOneColourOnAPage(t *testing.T) {
 	preview := previewHandler()
 	b := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,35 +1,36 @@
-// Package views renders the pages: one flat package, one file per page, in templ.
+// Package views renders the pages in templ, one file per page.
 //
-// Each page has a struct that carries everything it shows ([JobsPage],
-// [JobPage], …) and a component that takes it ([Jobs], [Job], …). Package http
-// fills the struct and renders the component into a buffer. Nothing here reads a
-// clock, a request or a database: the time is Page.Now.
+// Each page has a struct with its data ([JobsPage], [JobPage], …) and a
+// component that renders it ([Jobs], [Job], …). Package http fills the struct
+// and renders the component into a buffer. Package views reads no clock,
+// request or database: the time is Page.Now.
 //
 // # Live fragments
 //
-// The parts of a page that change are elements with a fixed id, its fragments.
-// The page and its stream render the same components. A page whose Page.Live
-// is set opens a stream of events from that address while its tab is visible. On
-// connect, and on each change, the server fills the page's struct again and sends
+// A fragment is a changing part of a page: an element with a fixed id. The page
+// and its stream render the same components. While its tab is visible, a page
+// opens a stream of events from the address in Page.Live, if that is set. On
+// connect, and on each change, the server fills the page's struct again and
+// sends
 //
 //	event: patch
 //	data: <div id="job-figures">…</div>
 //
-// with the bytes of [Snapshot.Since] over the struct's Fragments method: all
-// fragments at first, later those that differ, and nothing when the bytes are
-// empty. (Each line of the HTML is a data line of its own.) A [Snapshot] serves
-// all browsers that show the page. The server knows only which snapshot it sent
-// last to each; a browser that reconnects gets everything. The client morphs
-// each outermost element that has an id into the element of the page with that
-// id. When nothing will change any more the server sends
+// with the bytes of [Snapshot.Since] over the struct's Fragments method: first
+// all fragments, later those that differ, and nothing when the bytes are empty.
+// (Each line of the HTML is one data line.) A [Snapshot] serves all browsers
+// that show the page. The server keeps only the version that it sent last to
+// each; a browser that reconnects gets everything. The client morphs each
+// outermost element that has an id into the page's element with that id. When
+// nothing will change any more the server sends
 //
 //	event: end
 //	data:
 //
-// and closes; the client does not come back. A stream for someone who is not
-// signed in any more answers 401: the client then goes to /login. While the
-// database is away, which an "event: status" with "data: away" says until one
-// with "data: back", the client shows a banner. Where nothing changes for 15 s an
+// and closes; the client does not reconnect. A stream answers 401 when its user
+// is no longer signed in: the client then goes to /login. "event: status" with
+// "data: away" reports that the database is away, and "data: back" that it is
+// back; between them the client shows a banner. After 15 s without a change
 // "event: still" shows that the stream is open. The pages' streams are
 //
 //	/live?q=…&sort=…&cursor=…       of /
@@ -39,13 +40,13 @@
 //	/jobs/{id}/tasks/{index}/live   of /jobs/{id}/tasks/{index}
 //	/queues/live, /nodes/live       of /queues, /nodes
 //
-// A browser has one stream for all its tabs, whatever they show (feed.js):
+// A browser uses one stream for all its tabs (feed.js):
 //
 //	/pages/live?page=ADDRESS&page=…
 //
-// merges the streams of those addresses. The data of its events, except status
-// and still, begin with a line that names the page. A page that does not exist
-// does not stop the others; its event is
+// merges the streams of those addresses. The first data line of its events,
+// except status and still, names the page. A missing page does not stop the
+// others; its event is
 //
 //	event: gone
 //	data: /jobs/{id}/live
@@ -72,15 +73,15 @@
 //	/api/v1/timeline?seconds=       and for all jobs
 //	/api/v1/openapi.json            from the manual
 //
-// The API's addresses must take the session cookie for GET. Files of package
-// static are served at its Prefix. Pages should be sent with Cache-Control
-// no-store or no-cache: relative times count from the server's clock in them.
+// The API must accept the session cookie for GET. Package static serves its
+// files at its Prefix. Send pages with Cache-Control no-store or no-cache:
+// relative times count from the server's clock in them.
 //
 // # Forms
 //
-// All are plain HTML forms. They answer 303 on success, else they render their
-// page with the errors and the typed values (422). The server must refuse requests
-// from other origins by their headers: no form carries a token.
+// All are plain HTML forms. They answer 303 on success, else 422 and their page
+// with the errors and the typed values. The server must refuse requests from
+// other origins by their headers: no form carries a token.
 //
 //	POST /login               [FieldToken], [FieldNext]
 //	POST /logout
@@ -100,12 +101,12 @@
 //	POST /queues/{name}/VERB            no fields; pause, resume or delete
 //	POST /nodes/{id}/VERB               no fields; drain or resume
 //
-// The forms of queues and nodes are marked data-inplace: a script sends them and
-// merges the answer into the page. A form with errors is marked data-keep until
-// it is sent again, so that the stream does not change it.
+// The forms of queues and nodes have data-inplace: a script sends them and
+// merges the answer into the page. A form with errors has data-keep until it is
+// sent again, so that the stream does not change it.
 //
 // # Theme
 //
-// The theme switch keeps "light" or "dark" in the cookie [ThemeCookie], which
-// Page.Theme returns; without a cookie the theme follows the system.
+// The theme switch stores "light" or "dark" in the cookie [ThemeCookie], which
+// Page.Theme carries; without a cookie the theme follows the system.
 package views

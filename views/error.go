@@ -6,17 +6,16 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// An ErrorPage tells that a request cannot be answered as asked, rendered by
-// [Error].
+// An ErrorPage reports why a request failed. [Error] renders it.
 type ErrorPage struct {
 	Page
 	Status     int          // 401, 403, 404, 409, 422, 500, 503, …
-	Message    string       // a sentence for the user; empty for the status's own
-	Violations jobs.Invalid // what is wrong with the request, where that is known
-	RequestID  string       // to be found in the server's log; may be empty
+	Message    string       // a sentence for the user; empty for the status's default
+	Violations jobs.Invalid // violations of the request, if known
+	RequestID  string       // appears in the server's log; may be empty
 }
 
-// errorTexts are the title and the explanation of the statuses that pages use.
+// errorTexts give the title and the explanation of each status that pages use.
 var errorTexts = map[int][2]string{
 	400: {"Bad request", "The server cannot read this request."},
 	401: {"Not signed in", "Sign in to see this page."},

@@ -4,18 +4,18 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// An example is a submission to begin from.
+// An example is a submission to start from.
 type example struct {
 	name  string // in the address
 	title string
-	about string // what of Python or the shell it stands for
+	about string // the Python or shell feature that it shows
 	spec  jobs.Spec
 }
 
 func ptr[T any](v T) *T { return &v }
 
-// examples are in the order of the page. The first one gains from every core, and
-// takes some seconds.
+// examples are in the page's order. The first one takes some seconds and uses
+// every core.
 var examples = []example{
 	{
 		name:  "primes",
@@ -86,7 +86,7 @@ def fetch(n):
 	},
 }
 
-// Example is the form prefilled by the example of that name.
+// Example returns the form with the values of the named example.
 func Example(name string) (NewJobForm, bool) {
 	for _, e := range examples {
 		if e.name == name {

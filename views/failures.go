@@ -10,12 +10,12 @@ import (
 
 func apiURL(job, path string) templ.SafeURL { return templ.SafeURL("/api/v1/jobs/" + job + path) }
 
-// groupURL is the page of all tasks of a group of failures.
+// groupURL returns the address of the results in a group of failures.
 func groupURL(job string, group jobs.GroupID) templ.SafeURL {
 	return templ.SafeURL(ResultsFilter{Group: group.String()}.URL(job))
 }
 
-// A patternPart is a part of a pattern: text, or a placeholder for what differs.
+// A patternPart is text of a pattern, or a placeholder for the differing text.
 type patternPart struct {
 	text string
 	mask bool

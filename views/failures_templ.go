@@ -394,7 +394,7 @@ func retryGroup(job string, g jobs.FailureGroup) templ.Component {
 	})
 }
 
-// pattern is what the messages of a group have in common, or its message where
+// pattern renders the common pattern of a group's messages, or the message if
 // all are the same.
 func pattern(g jobs.FailureGroup) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {

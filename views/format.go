@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// thousands is n with a comma every three digits.
+// thousands formats n with a comma every three digits.
 func thousands(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	sign := ""
@@ -27,8 +27,8 @@ func thousands(n int64) string {
 	return b.String()
 }
 
-// significant is v with at least three significant digits and no more decimals
-// than these need.
+// significant formats v with at least three significant digits and the fewest
+// decimals for them.
 func significant(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 99.95:
@@ -40,8 +40,8 @@ func significant(v float64) string {
 	}
 }
 
-// rate is tasks a second: "402,118/s", "61.2/s", and below one a second a
-// number a minute or an hour.
+// rate formats tasks per second: "402,118/s", "61.2/s". Below one per second it
+// uses minutes or hours.
 func rate(perSecond float64) string {
 	number, unit := rateParts(perSecond)
 	return number + unit
@@ -59,8 +59,8 @@ func rateParts(perSecond float64) (number, unit string) {
 	return significant(perSecond * 3600), "/h"
 }
 
-// span is a duration with its unit, short: "4.3 ms", "8.1 s", "1:40", "2:03:07",
-// "3 d 4 h".
+// span formats a duration briefly, with its unit: "4.3 ms", "8.1 s", "1:40",
+// "2:03:07", "3 d 4 h".
 func span(d time.Duration) string {
 	number, unit := spanParts(d)
 	if unit == "" {
@@ -69,7 +69,7 @@ func span(d time.Duration) string {
 	return number + " " + unit
 }
 
-// spanParts parts the number from its unit, which is empty for clock forms.
+// spanParts splits the number from its unit, which is empty for clock forms.
 func spanParts(d time.Duration) (number, unit string) {
 	switch d = max(d, 0); {
 	case d == 0:
@@ -84,7 +84,8 @@ func spanParts(d time.Duration) (number, unit string) {
 	return clock(d.Round(time.Second)), ""
 }
 
-// short is v with two significant digits below ten, else a whole number.
+// short formats v with two significant digits below ten, else as a whole
+// number.
 func short(v float64) string {
 	if v < 9.95 {
 		return strconv.FormatFloat(v, 'f', 1, 64)
@@ -92,7 +93,7 @@ func short(v float64) string {
 	return strconv.FormatFloat(v, 'f', 0, 64)
 }
 
-// clock is whole seconds as m:ss, h:mm:ss, or days and hours.
+// clock formats whole seconds as m:ss, h:mm:ss, or days and hours.
 func clock(d time.Duration) string {
 	s := int64(d / time.Second)
 	switch {
@@ -104,8 +105,8 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d d %d h", s/86400, s/3600%24)
 }
 
-// ago is how long a moment is past, in one unit: "2 s", "12 min", "3 h", "5 d".
-// The script that lets it tick counts the same way.
+// ago formats the time since a moment in one unit: "2 s", "12 min", "3 h", "5
+// d". relativetimes.js uses the same format.
 func ago(d time.Duration) string {
 	switch s := int64(max(d, 0) / time.Second); {
 	case s < 60:
@@ -119,7 +120,7 @@ func ago(d time.Duration) string {
 	}
 }
 
-// size is a number of bytes in powers of 1024: "512 B", "1.4 MiB".
+// size formats bytes in powers of 1024: "512 B", "1.4 MiB".
 func size(bytes int64) string {
 	if bytes < 1024 {
 		return fmt.Sprintf("%d B", bytes)
@@ -133,8 +134,8 @@ func size(bytes int64) string {
 	return ""
 }
 
-// percent is part of whole, which stays below 100 % until all is done and above
-// 0 % once something is.
+// percent formats part of whole. It stays below 100 % until all is done, and
+// above 0 % from the first one on.
 func percent(part, whole int64) string {
 	switch {
 	case whole <= 0 || part <= 0:
@@ -146,13 +147,13 @@ func percent(part, whole int64) string {
 	return strconv.Itoa(int(min(max(math.Round(p), 1), 99))) + " %"
 }
 
-// exact is a moment for the title of a relative time.
+// exact formats a moment for the title of a relative time.
 func exact(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05.000 UTC") }
 
-// machine is a moment for the datetime attribute.
+// machine formats a moment for the datetime attribute.
 func machine(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// clip is text cut to at most n characters, with … where something is missing.
+// clip cuts text to at most n characters, with … in place of the rest.
 func clip(text string, n int) string {
 	if len(text) <= n || utf8.RuneCountInString(text) <= n {
 		return text
@@ -161,7 +162,7 @@ func clip(text string, n int) string {
 	return string(runes[:n-1]) + "…"
 }
 
-// plural is "1 task" or "2,000 tasks".
+// plural returns "1 task" or "2,000 tasks".
 func plural(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one

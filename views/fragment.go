@@ -9,18 +9,18 @@ import (
 	"github.com/a-h/templ"
 )
 
-// A Fragment is a part of a page that changes: one element with an id.
+// A Fragment is a changing part of a page: one element with an id.
 type Fragment struct {
-	ID        string          // of the component's element
-	Component templ.Component // exactly what stands in the page
+	ID        string          // id of the component's element
+	Component templ.Component // the same that the page renders
 
-	// Parts are fragments inside this one. They may be sent instead of it while
-	// Shape, which represents the rest of it, stays the same.
+	// Parts are fragments inside this one. The stream may send them instead of
+	// it while Shape, which represents the rest of it, stays the same.
 	Parts []Fragment
 	Shape string
 }
 
-// A Snapshot is the fragments of a page at one time. It does not change and is
+// A Snapshot holds the fragments of a page at one time. It is immutable and
 // safe for concurrent use: one snapshot serves all browsers that show the page.
 type Snapshot struct {
 	// Version starts at 1 and grows with each snapshot that differs.
@@ -41,9 +41,9 @@ type part struct {
 	parts []part
 }
 
-// Snap renders the fragments. before is the previous snapshot, nil for the first.
-// Snap returns before when nothing differs. Relative times do not count, because
-// the browser updates them.
+// Snap renders the fragments. before is the previous snapshot, nil for the
+// first. Snap returns before when nothing differs. It ignores relative times,
+// because the browser updates them.
 func Snap(ctx context.Context, before *Snapshot, fragments []Fragment) (*Snapshot, error) {
 	if before == nil {
 		before = new(Snapshot)
@@ -107,7 +107,7 @@ func renderFragment(ctx context.Context, f Fragment) ([]byte, error) {
 	return bytes.ReplaceAll(b.Bytes(), []byte("\r"), []byte("&#13;")), nil
 }
 
-// withoutTimes is html without the text of relative times.
+// withoutTimes removes the text of relative times from html.
 func withoutTimes(html []byte) []byte {
 	out := make([]byte, 0, len(html))
 	for {
@@ -145,7 +145,7 @@ func since(out *bytes.Buffer, parts []part, version int64) error {
 			out.Write(html)
 		case p.version <= version:
 		case bytes.HasPrefix(p.html, []byte("<tr")):
-			// A row by itself is not HTML.
+			// A table row alone is not valid HTML.
 			out.WriteString("<table><tbody>")
 			out.Write(p.html)
 			out.WriteString("</tbody></table>")

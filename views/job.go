@@ -11,11 +11,11 @@ const MaxCells = 400
 // RunsShown is the largest number of runs that a job's page offers.
 const RunsShown = 10
 
-// A JobPage is the page of one job at /jobs/{id}, rendered by [Job].
+// A JobPage holds the page of one job at /jobs/{id}. [Job] renders it.
 type JobPage struct {
 	Page
 	Job      jobs.Job
-	Steer    bool   // the user may control the job: it is theirs, or they are an admin
+	Steer    bool   // the user may control the job, as its owner or an admin
 	Cells    []Cell // [CellSize] tasks each, in order, over all tasks
 	Timeline TimelineView
 	JobRuns
@@ -25,53 +25,53 @@ type JobPage struct {
 	JobPlaces
 }
 
-// JobRuns are a job's runs and the one that its page shows.
+// JobRuns hold a job's runs and the run that its page shows.
 type JobRuns struct {
-	Runs   []jobs.Run      // the newest RunsShown at most, in their order
-	Run    *jobs.Run       // that is shown instead of the newest; nil for the newest
-	Report *insight.Report // of the run that is shown; nil while nothing is known
+	Runs   []jobs.Run      // the newest, at most RunsShown, oldest first
+	Run    *jobs.Run       // the run to show; nil for the newest
+	Report *insight.Report // of the shown run; nil while it is unknown
 }
 
-// JobFailures are the failures of a job in groups.
+// JobFailures hold a job's failures in groups.
 type JobFailures struct {
 	Failures     []jobs.FailureGroup // most frequent first
 	MoreFailures bool                // more groups exist
 }
 
-// JobOutput is the beginning of a job's results and the end of its logs.
+// JobOutput holds the beginning of a job's results and the end of its logs.
 type JobOutput struct {
-	Results   []jobs.TaskRow // the first ResultsShown that have ended, ascending
-	Logs      []jobs.LogLine // the last LogLinesShown, oldest first
+	Results   []jobs.TaskRow // the first ResultsShown ended tasks, ascending
+	Logs      []jobs.LogLine // the last LogLinesShown lines, oldest first
 	LogsOlder bool           // more lines exist before them
-	LogsCut   bool           // lines were dropped because the job's logs are capped
+	LogsCut   bool           // the cap on the job's logs dropped lines
 }
 
-// JobGoto has the refused value of the field that opens a task.
+// JobGoto holds a refused value of the field that opens a task.
 type JobGoto struct {
 	Goto      string // as typed
-	GotoError string // why
+	GotoError string // the reason
 }
 
-// JobPlaces is where a job runs now.
+// JobPlaces holds the cores on which a job runs now.
 type JobPlaces struct {
 	Cores int         // of all live nodes
-	Nodes []jobs.Node // for the cores that it uses now
-	Ink   string      // its colour's class while it runs, see [JobInk]
+	Nodes []jobs.Node // give the cores that the job uses now
+	Ink   string      // class of its colour while it runs, see [JobInk]
 }
 
-// A Cell counts the tasks of a span in the strip of all tasks. The other tasks
-// of the span wait.
+// A Cell counts the tasks of a span in the strip of all tasks. The span's other
+// tasks wait.
 type Cell struct {
 	Succeeded, Failed, Running, Cancelled int64
-	FirstFailed                           int64 // index of the first failed task, when there is one
+	FirstFailed                           int64 // index of the first failed task, if any
 }
 
-// CellSize is how many tasks one cell stands for in a job of total tasks: 1
-// while they fit.
+// CellSize returns the number of tasks per cell in a job of total tasks: 1
+// while MaxCells suffice.
 func CellSize(total int64) int64 { return max(1, (total+MaxCells-1)/MaxCells) }
 
-// timeline is the job's timeline with a row for each of its processes as long
-// as more may start.
+// timeline returns the job's timeline. It has a row for each of the job's
+// processes as long as more may start.
 func (p JobPage) timeline() TimelineView {
 	v := p.Timeline
 	if n := p.Job.EffectivePolicy.Processes; n != nil && !p.Job.State.Ended() {
@@ -80,7 +80,7 @@ func (p JobPage) timeline() TimelineView {
 	return v
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p JobPage) Fragments() []Fragment {
 	return []Fragment{
 		{ID: "job-title", Component: jobTitle(p)},

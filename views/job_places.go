@@ -6,15 +6,15 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A jobPlace is where a job runs on one node.
+// A jobPlace holds the cores of one node on which a job runs.
 type jobPlace struct {
 	node     string
-	cores    []jobs.Core // all of the node's, with the job's turns only
+	cores    []jobs.Core // all cores of the node, with only the job's turns
 	unpinned int
 	turns    int64
 }
 
-// placesOf are the nodes that run turns of a job.
+// placesOf returns the nodes that run turns of a job.
 func placesOf(id string, nodes []jobs.Node) []jobPlace {
 	var places []jobPlace
 	for _, n := range nodes {

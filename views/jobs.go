@@ -6,20 +6,20 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A JobsPage is the list of jobs at /, rendered by [Jobs].
+// A JobsPage holds the list of jobs at /. [Jobs] renders it.
 type JobsPage struct {
 	Page
-	Query  ListQuery            // which jobs are listed, in which order
+	Query  ListQuery            // selects and orders the jobs
 	Jobs   []jobs.Job           // in that order
 	Counts map[jobs.State]int64 // jobs by state that match the search's other terms
 	More   bool                 // more jobs exist than Counts has
-	Before int64                // jobs of the list before these
-	Any    bool                 // whether the user may see any job at all, filtered or not
+	Before int64                // jobs of the list before Jobs
+	Any    bool                 // the user may see some job, listed or not
 	Next   string               // cursor of the following page; empty on the last one
 	Prev   string               // cursor of the page before; empty on the first one
 }
 
-// page is the page with the search in its box.
+// page returns the page with the search in its box.
 func (p JobsPage) page() Page {
 	page := p.with("Jobs", NavJobs)
 	page.Search = p.Query.Text
@@ -27,7 +27,7 @@ func (p JobsPage) page() Page {
 	return page
 }
 
-// matching is the number of jobs in the list, over all its pages.
+// matching counts the jobs of the list on all its pages.
 func (p JobsPage) matching() int64 {
 	n := int64(0)
 	for _, state := range p.Query.Search.States() {
@@ -36,7 +36,7 @@ func (p JobsPage) matching() int64 {
 	return n
 }
 
-// matchingWord is matching for readers.
+// matchingWord formats matching for readers.
 func (p JobsPage) matchingWord() string {
 	if p.More {
 		return "more than " + thousands(p.matching())
@@ -44,7 +44,7 @@ func (p JobsPage) matchingWord() string {
 	return thousands(p.matching())
 }
 
-// All is the number of jobs of any state under the search's other terms.
+// All counts the jobs of any state that match the search's other terms.
 func (p JobsPage) All() int64 {
 	n := int64(0)
 	for _, k := range p.Counts {
@@ -53,7 +53,7 @@ func (p JobsPage) All() int64 {
 	return n
 }
 
-// position says which jobs of the list are shown: "51–100 of 1,234".
+// position states which jobs of the list the page shows: "51–100 of 1,234".
 func (p JobsPage) position() string {
 	first, last := p.Before+1, p.Before+int64(len(p.Jobs))
 	rows := thousands(first) + "–" + thousands(last)
@@ -71,7 +71,8 @@ func (p JobsPage) selected() jobs.State {
 	return jobs.State(p.Query.Search.Only(jobs.SearchState))
 }
 
-// selects is a search that selects the list's jobs, even when it has none.
+// selects returns a search for the list's jobs. It is not empty even if the
+// list's search is.
 func (p JobsPage) selects() string {
 	if !p.Query.Empty() {
 		return p.Query.Text
@@ -90,7 +91,7 @@ func (p JobsPage) scripts() []string {
 	return []string{"rowlinks.js"}
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p JobsPage) Fragments() []Fragment {
 	var rows []Fragment
 	var shape strings.Builder
@@ -114,7 +115,8 @@ type sortColumn struct {
 	class string
 }
 
-// sorted is the column's aria-sort: the age grows as the time of creation falls.
+// sorted returns the column's aria-sort: the age grows as the time of creation
+// falls.
 func (c sortColumn) sorted(o jobs.Order) string {
 	switch {
 	case o.By() != c.key:
@@ -125,7 +127,7 @@ func (c sortColumn) sorted(o jobs.Order) string {
 	return "descending"
 }
 
-// hint says what a click on the column's header does.
+// hint states the effect of a click on the column's header.
 func (c sortColumn) hint(o jobs.Order) string {
 	words := map[jobs.OrderKey][2]string{
 		jobs.ByCreated:  {"newest first", "oldest first"},
@@ -138,7 +140,7 @@ func (c sortColumn) hint(o jobs.Order) string {
 	return "Sort: " + words[0]
 }
 
-// orderWord is the order of the list for its caption.
+// orderWord describes the list's order for its caption.
 func orderWord(o jobs.Order) string {
 	switch {
 	case o.By() == jobs.ByDuration && o.Ascending:

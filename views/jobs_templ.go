@@ -14,7 +14,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Jobs is the page of the list of jobs.
+// Jobs renders the list of jobs.
 func Jobs(p JobsPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -127,7 +127,7 @@ func Jobs(p JobsPage) templ.Component {
 	})
 }
 
-// bulkBar is what can be done to the selected jobs; bulk.js shows it.
+// bulkBar renders the actions for selected jobs; bulk.js shows it.
 func bulkBar() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -157,7 +157,7 @@ func bulkBar() templ.Component {
 	})
 }
 
-// searchError says what is wrong with what stands in the search box.
+// searchError renders the errors of the search box.
 func searchError(wrong jobs.Invalid) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -624,7 +624,7 @@ func jobList(p JobsPage) templ.Component {
 	})
 }
 
-// sortHeader is the header of a column by which the list can be sorted.
+// sortHeader renders the header of a sortable column.
 func sortHeader(p JobsPage, c sortColumn) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1125,7 +1125,7 @@ func jobRow(p Page, j *jobs.Job) templ.Component {
 	})
 }
 
-// bar is the segmented bar of a job.
+// bar renders the segmented bar of a job.
 func bar(j *jobs.Job, class string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -1240,7 +1240,7 @@ func bar(j *jobs.Job, class string) templ.Component {
 	})
 }
 
-// firstJob teaches those who have no job yet.
+// firstJob guides users who have no job yet.
 func firstJob(p JobsPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

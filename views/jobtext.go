@@ -17,8 +17,8 @@ func taskURL(job string, index int64) templ.SafeURL {
 	return templ.SafeURL("/jobs/" + job + "/tasks/" + strconv.FormatInt(index, 10))
 }
 
-// progressTitle is what the browser's tab says, so that a job can be watched
-// from the corner of the eye.
+// progressTitle returns the title of the browser's tab, which shows progress
+// while another tab is open.
 func progressTitle(j *jobs.Job) string {
 	switch {
 	case j.State.Ended():
@@ -29,8 +29,8 @@ func progressTitle(j *jobs.Job) string {
 	return j.Name
 }
 
-// NoSuchTask says that none of a job's tasks, total of them, has the index that
-// was typed. opentask.js says the same.
+// NoSuchTask states that no task of a job with total tasks has the typed index.
+// opentask.js says the same.
 func NoSuchTask(typed string, total int64) string {
 	if typed == "" {
 		typed = "without an index"
@@ -38,8 +38,8 @@ func NoSuchTask(typed string, total int64) string {
 	return fmt.Sprintf("There is no task %s: indexes go from 0 to %s.", clip(typed, 40), thousands(total-1))
 }
 
-// stateShare says of how many tasks it is true that a job failed or was cancelled:
-// "(20 of 1,000,000)". It is empty for other states, and where no task says so.
+// stateShare returns the share of a job's tasks that failed or were cancelled,
+// "(20 of 1,000,000)". It is empty for other states and when the share is zero.
 func stateShare(state jobs.State, c jobs.Counts) string {
 	n := int64(0)
 	switch state {
@@ -62,8 +62,7 @@ func elapsedWord(j *jobs.Job) string {
 	return "Elapsed"
 }
 
-// speedUp is how many tasks were in hand at once, on average; before that can be
-// judged, how many cores there are.
+// speedUp returns the speed-up; before that can be judged, the number of cores.
 func speedUp(p JobPage) (number, unit string) {
 	if p.Report == nil || !judged(p.Report) || p.Report.SpeedUp <= 0 {
 		if p.Job.State.Ended() || p.Run != nil {
@@ -77,7 +76,7 @@ func speedUp(p JobPage) (number, unit string) {
 	return significant(p.Report.SpeedUp) + "×", "of " + thousands(int64(p.Report.AtOnce))
 }
 
-// unjudged says why there is no speed-up of a run that has ended.
+// unjudged states why an ended run has no speed-up.
 func unjudged(r *insight.Report) string {
 	if r == nil {
 		return "not kept"
@@ -100,7 +99,7 @@ func countWord(n int64, one, many string) string {
 	return many
 }
 
-// failureWord tells the kind of a failure in one word or two.
+// failureWord names the kind of a failure in one or two words.
 func failureWord(kind jobs.ErrorKind, of string) string {
 	switch {
 	case of == "":
@@ -111,7 +110,7 @@ func failureWord(kind jobs.ErrorKind, of string) string {
 	return string(kind) + " " + of
 }
 
-// groupText is the text that tells more of a group's failures than its message.
+// groupText returns more detail about a group's failures than its message.
 func groupText(g jobs.FailureGroup) string {
 	e := jobs.TaskError{Message: g.Message}
 	if g.Example != nil {
@@ -120,8 +119,8 @@ func groupText(g jobs.FailureGroup) string {
 	return taskErrorText(&e)
 }
 
-// taskErrorText is the text that tells more of an error than its message's first
-// line; empty where there is none.
+// taskErrorText returns more detail about an error than its message's first
+// line, or an empty text.
 func taskErrorText(e *jobs.TaskError) string {
 	switch {
 	case e.Traceback != "":
@@ -139,7 +138,7 @@ func firstLine(text string) string {
 	return line
 }
 
-// fileName is a name to save a download of j as.
+// fileName returns the name for a download of j.
 func fileName(j *jobs.Job, ext string) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -173,7 +172,7 @@ func joinInts(numbers []int) string {
 	return strings.Join(text, ", ")
 }
 
-// inputsWord tells a job's inputs in a few words.
+// inputsWord describes a job's inputs in a few words.
 func inputsWord(j *jobs.Job) string {
 	switch in := j.Inputs; {
 	case in.Range != nil && in.Range.Step == 1:
@@ -218,7 +217,8 @@ func policyPairs(j *jobs.Job) []pair {
 	}
 }
 
-// slotsWord says how many processes a job may have that does not say so itself.
+// slotsWord describes the number of processes of a job whose policy does not
+// set it.
 func slotsWord(j *jobs.Job) string {
 	const word = "as many as the queue has slots"
 	if n := j.EffectivePolicy.Processes; n != nil {
@@ -238,8 +238,8 @@ func attemptsWord(p jobs.Policy) string {
 	return fmt.Sprintf("%d, first again after %s", *p.MaxAttempts, backoff)
 }
 
-// specOf is the submission of j, with a placeholder where its inputs are not
-// known here.
+// specOf returns the submission of j. A placeholder replaces inputs that the
+// page does not have.
 func specOf(j *jobs.Job) jobs.Spec {
 	s := jobs.Spec{Name: j.GivenName(), Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags}
 	switch {
@@ -262,8 +262,8 @@ func inputsNote(j *jobs.Job) string {
 
 func milliseconds(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
 
-// retryLabel says what a retry of a job would run again; empty where there is
-// nothing to retry.
+// retryLabel describes what a retry of a job would run again. It is empty if
+// there is nothing to retry.
 func retryLabel(j *jobs.Job) string {
 	switch failed, cancelled := j.Counts.Failed, j.Counts.Cancelled; {
 	case !j.State.Ended() || failed+cancelled == 0:

@@ -6,9 +6,9 @@ const (
 	FieldNext  = "next"
 )
 
-// A LoginPage is the sign-in form at /login, rendered by [Login].
+// A LoginPage holds the sign-in form at /login. [Login] renders it.
 type LoginPage struct {
 	Page
-	Next  string // path to go to once signed in; empty for /
-	Error string // a sentence on what is wrong with the token; empty at first
+	Next  string // path to open after signing in; empty for /
+	Error string // a sentence that explains why the token is refused; empty at first
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// LogLinesShown is how many lines of its logs a page of a job shows.
+// LogLinesShown is the number of log lines that a page of a job shows.
 const LogLinesShown = 200
 
-// A LogsFilter says which lines a page of logs shows: the last ones, or those
-// before or behind a place. Places are as the server made them.
+// A LogsFilter selects the lines of a page of logs: the last ones, or those
+// before or after a place. The server makes the places.
 type LogsFilter struct {
 	Task, Stream, Text string // as typed; empty for all
 	Before, After      string
 }
 
-// URL is the address of the page of a job's logs with the filter.
+// URL returns the address of the page of a job's logs with the filter.
 func (f LogsFilter) URL(job string) string { return f.url("/jobs/" + job + "/logs") }
 
-// LiveURL is the address of that page's stream.
+// LiveURL returns the address of that page's stream.
 func (f LogsFilter) LiveURL(job string) string { return f.url("/jobs/" + job + "/logs/live") }
 
 func (f LogsFilter) url(path string) string {
@@ -36,29 +36,30 @@ func (f LogsFilter) url(path string) string {
 	return path + "?" + q.Encode()
 }
 
-// before, behind and tail are f at another place.
+// before, behind and tail return f at another place.
 func (f LogsFilter) before(place string) LogsFilter { f.Before, f.After = place, ""; return f }
 func (f LogsFilter) behind(place string) LogsFilter { f.Before, f.After = "", place; return f }
 func (f LogsFilter) tail() LogsFilter               { f.Before, f.After = "", ""; return f }
 
-// chosen reports whether the filter leaves lines out.
+// chosen reports whether the filter omits lines.
 func (f LogsFilter) chosen() bool { return f.Task != "" || f.Stream != "" || f.Text != "" }
 
-// A LogsPage is some of a job's logs at /jobs/{id}/logs, rendered by [Logs].
+// A LogsPage holds a part of a job's logs at /jobs/{id}/logs. [Logs] renders
+// it.
 type LogsPage struct {
 	Page
 	Job          jobs.Job
 	Filter       LogsFilter
 	Wrong        string         // error in the typed task
 	Lines        []jobs.LogLine // oldest first
-	Older, Newer string         // places of the neighbouring pages; empty without one
-	Cut          bool           // lines were dropped because the job's logs are capped
+	Older, Newer string         // places of the neighbouring pages; empty if there are none
+	Cut          bool           // the cap on the job's logs dropped lines
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p LogsPage) Fragments() []Fragment {
 	return []Fragment{{ID: "logs-head", Component: logsHead(p)}, {ID: "logs-lines", Component: logsLines(p)}}
 }
 
-// timeOfDay is the time of day of a line.
+// timeOfDay formats the time of day of a line.
 func timeOfDay(t time.Time) string { return t.UTC().Format("15:04:05.000") }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The browser compiles and links every module of static, and finds each name
-// that one imports from another. It runs none: the module before it throws.
+// The browser compiles and links every module of static, and resolves each
+// imported name. It runs none, because the module before it throws.
 func TestModulesLoad(t *testing.T) {
 	files, err := filepath.Glob("../static/*.js")
 	if err != nil || len(files) == 0 {
@@ -40,8 +40,8 @@ func TestModulesLoad(t *testing.T) {
 	}
 }
 
-// moduleServer serves static's modules and /import?/path, a module that imports
-// a guard, which throws "linked", and then the module of that path.
+// moduleServer serves static's modules and /import?/path. That module imports a
+// guard, which throws "linked", and then the module at path.
 func moduleServer() http.Handler {
 	script := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -63,8 +63,8 @@ func moduleServer() http.Handler {
 	return mux
 }
 
-// load returns what the browser throws when it imports the module at path after
-// the guard.
+// load imports the module at path after the guard and returns the error that
+// the browser throws.
 func (b browser) load(path string) string {
 	b.t.Helper()
 	b.run(fmt.Sprintf(`thrown = ""; import(%q).then(() => thrown = "ran", (e) => thrown = String(e))`, "/import?"+path))

@@ -11,9 +11,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Names of the fields of the form for a new job, besides [FieldTry], which is
-// the button that only tries the first input, and [FieldCheck], with which
-// scripts ask whether all the rest is right before they send a file.
+// Names of the fields of the form for a new job. Two more are [FieldTry], the
+// button that only tries the first input, and [FieldCheck], with which scripts
+// check all other fields before they send a file.
 const (
 	FieldTry   = "try"
 	FieldCheck = "check"
@@ -85,31 +85,32 @@ const (
 	FormatCSV    = "csv"
 )
 
-// A NewJobPage is the form for a new job at /jobs/new, rendered by [NewJob].
+// A NewJobPage holds the form for a new job at /jobs/new. [NewJob] renders it.
 type NewJobPage struct {
 	Page
 	Form    NewJobForm
-	Queues  []jobs.Queue // to choose from
+	Queues  []jobs.Queue // the choices
 	Try     *TryResult   // result of the first input, after a try
-	Example string       // name of the example that prefilled the form; may be empty
+	Example string       // the example that filled the form; may be empty
 }
 
-// A FilePreview is how the server reads a chosen file, from its beginning;
-// rendered by [FileInputs].
+// A FilePreview describes how the server reads the beginning of a chosen file.
+// [FileInputs] renders it.
 type FilePreview struct {
 	Format  string   // one of FormatLines …
 	Dialect string   // detail of the format, such as "separated by semicolons"; may be empty
-	Columns []string // of a CSV file that names them
-	Column  int      // index of the column that has the inputs; -1 without one
+	Columns []string // of a CSV file with a header
+	Column  int      // index of the column with the inputs; -1 without one
 	Inputs  []string // the first, as JSON
-	Count   int64    // of all inputs; -1 where the file goes on
-	Wrong   []string // why it cannot be read
+	Count   int64    // of all inputs; -1 if the file is longer
+	Wrong   []string // reasons why it cannot be read
 }
 
 // columnsShown is the largest number of columns that the page offers.
 const columnsShown = 30
 
-// columnChoice is the value that selects column i: its name where that is unique.
+// columnChoice returns the value that selects column i: its name if that is
+// unique, else its number.
 func (p FilePreview) columnChoice(i int) string {
 	name := strings.TrimSpace(p.Columns[i])
 	for j, other := range p.Columns {
@@ -120,7 +121,8 @@ func (p FilePreview) columnChoice(i int) string {
 	return name
 }
 
-// details follows the format's name: the dialect and the number of inputs.
+// details returns the text after the format's name: the dialect and the number
+// of inputs.
 func (p FilePreview) details() string {
 	var b strings.Builder
 	if p.Dialect != "" {
@@ -139,7 +141,7 @@ func columnLabel(i int, name string) string {
 	return clip(name, 40)
 }
 
-// inputLines has the first inputs, one per line.
+// inputLines returns the first inputs, one per line.
 func (p FilePreview) inputLines() string {
 	lines := make([]string, len(p.Inputs))
 	for i, input := range p.Inputs {
@@ -160,18 +162,18 @@ func formatWord(format string) string {
 	return "lines of text"
 }
 
-// A TryResult is the result of running the first input.
+// A TryResult holds the result of running the first input.
 type TryResult struct {
 	Input  string          // as JSON; empty when there was no input
-	Output string          // as JSON, when it succeeded
-	Error  *jobs.TaskError // why it failed
-	Logs   []jobs.LogLine  // what it printed
+	Output string          // as JSON, if the task succeeded
+	Error  *jobs.TaskError // the error, if the task failed
+	Logs   []jobs.LogLine  // its log lines
 	Took   time.Duration
 }
 
-// A NewJobForm has the values of the form for a new job, as typed. [ParseNewJobForm] fills it from a request, [FormOf] from a
-// submission, [Example] from an example; [NewJobForm.Spec] makes a submission
-// of it.
+// A NewJobForm holds the values of the form for a new job, as typed.
+// [ParseNewJobForm] fills it from a request, [FormOf] from a submission,
+// [Example] from an example. [NewJobForm.Spec] turns it into a submission.
 type NewJobForm struct {
 	JobFields
 	Kind string // KindPython or KindCommand
@@ -182,22 +184,21 @@ type NewJobForm struct {
 	PolicyFields
 
 	// Errors are the messages by the violation's location, such as
-	// "program.python.source", "inputs.items[3]" or "policy.timeout". A
-	// leading "body." does not matter. Those of the uploaded file stand at
-	// "inputs.file".
+	// "program.python.source", "inputs.items[3]" or "policy.timeout", with or
+	// without a leading "body.". The uploaded file's location is "inputs.file".
 	Errors map[string][]string
 }
 
 // JobFields describe the job as a whole. Tags are separated by spaces or commas.
 type JobFields struct{ Name, Queue, Priority, Tags string }
 
-// PythonFields are a program of KindPython.
+// PythonFields describe a program of KindPython.
 type PythonFields struct {
 	Source, Function, Call, Interpreter string
 	PythonEnv                           string // lines of NAME=value
 }
 
-// CommandFields are a program of KindCommand.
+// CommandFields describe a program of KindCommand.
 type CommandFields struct {
 	Command     string // words, quoted as in a shell
 	Stdin       string // "on" or empty
@@ -206,7 +207,7 @@ type CommandFields struct {
 	CommandEnv  string // lines of NAME=value
 }
 
-// InputFields are the inputs.
+// InputFields describe the inputs.
 type InputFields struct {
 	Inputs       string // one of InputsLines …
 	Lines, Items string
@@ -214,30 +215,30 @@ type InputFields struct {
 	FileFields
 }
 
-// RangeFields are the numbers of InputsRange.
+// RangeFields bound the numbers of InputsRange.
 type RangeFields struct{ RangeStart, RangeStop, RangeStep string }
 
-// FileFields say how to read the file of InputsFile.
+// FileFields describe how to read the file of InputsFile.
 type FileFields struct {
 	FileFormat, CSVColumn, CSVHeader string
-	FileName                         string // of this request's file, to say that it must be chosen again
+	FileName                         string // of this request's file, which must be chosen again
 }
 
-// A SourceJob is the job that the form was prefilled from.
+// A SourceJob identifies the job whose values filled the form.
 type SourceJob struct {
 	From      string // its id
 	FromName  string
 	FromCount int64 // number of its inputs
 }
 
-// PolicyFields say how to run the tasks.
+// PolicyFields describe how to run the tasks.
 type PolicyFields struct {
 	Processes, Threads, CoresPerProcess, ChunkSize string
 	Timeout, MemoryLimit                           string
 	MaxAttempts, RetryBackoff, MaxFailures         string
 }
 
-// fields pairs the names of the form's fields with where their values are kept.
+// fields maps the names of the form's fields to their values.
 func (f *NewJobForm) fields() map[string]*string {
 	return map[string]*string{
 		FieldName: &f.Name, FieldQueue: &f.Queue, FieldPriority: &f.Priority, FieldTags: &f.Tags,
@@ -255,8 +256,8 @@ func (f *NewJobForm) fields() map[string]*string {
 	}
 }
 
-// ParseNewJobForm reads the form's fields from a request. Line ends are those
-// of the server, not of forms.
+// ParseNewJobForm reads the form's fields from a request. It converts CRLF to
+// LF.
 func ParseNewJobForm(values url.Values) NewJobForm {
 	var f NewJobForm
 	for name, value := range f.fields() {
@@ -265,7 +266,7 @@ func ParseNewJobForm(values url.Values) NewJobForm {
 	return f
 }
 
-// Reject keeps the violations of a submission with the form.
+// Reject adds the violations of a submission to the form.
 func (f *NewJobForm) Reject(violations jobs.Invalid) {
 	offered, typed := f.offer() != "", f.Kind == KindCommand && jobs.ShellSyntax(f.Command) != ""
 	listed, more := violations.Brief()
@@ -274,7 +275,7 @@ func (f *NewJobForm) Reject(violations jobs.Invalid) {
 			if typed {
 				continue // the violation of the typed command is clearer
 			}
-			if offered { // the offer shows a command rather than JSON
+			if offered { // the offered command replaces the JSON
 				v.Message, _, _ = strings.Cut(v.Message, `: ["`)
 			}
 		}
@@ -291,7 +292,7 @@ func (f *NewJobForm) Reject(violations jobs.Invalid) {
 // A formField is a field with its value.
 type formField struct{ name, value string }
 
-// given are the fields that are not empty, by name.
+// given returns the fields that are not empty, by name.
 func (f NewJobForm) given() []formField {
 	var out []formField
 	for name, value := range f.fields() {

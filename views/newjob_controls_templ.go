@@ -419,7 +419,7 @@ func area(f *NewJobForm, in input) templ.Component {
 	})
 }
 
-// shellOffer offers a command for a shell in place of the typed one.
+// shellOffer offers a shell command in place of the typed command.
 func shellOffer(f *NewJobForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

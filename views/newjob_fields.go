@@ -48,7 +48,7 @@ var (
 	priorityOptions = []option{{"1", "1, first"}, {"2", "2, usual"}, {"3", "3, later"}, {"4", "4, last"}}
 )
 
-// queueOptions are the queues to choose from, with the typed one.
+// queueOptions returns the queues to choose from, including the typed one.
 func queueOptions(queues []jobs.Queue, chosen string) []option {
 	var out []option
 	for _, q := range queues {
@@ -64,10 +64,10 @@ func queueOptions(queues []jobs.Queue, chosen string) []option {
 	return out
 }
 
-// A place is the location of a field's violations.
+// A place maps the location of a violation to a field.
 type place struct{ at, field, label string }
 
-// places are in the order of the page.
+// places are in the page's order.
 var places = []place{
 	{"program.python.source", FieldSource, "Source"},
 	{"program.python.function", FieldFunction, "Function"},
@@ -107,13 +107,13 @@ var policyFieldNames = []string{
 	FieldMemoryLimit, FieldMaxAttempts, FieldRetryBackoff, FieldMaxFailures,
 }
 
-// A mistake is a violation at the field where it stands.
+// A mistake is a violation with its field.
 type mistake struct {
 	field, label, message string
 	order                 int
 }
 
-// mistakes are the form's errors in the order of the page.
+// mistakes returns the form's errors in the page's order.
 func (f *NewJobForm) mistakes() []mistake {
 	var out []mistake
 	for _, location := range slices.Sorted(maps.Keys(f.Errors)) {
@@ -134,7 +134,7 @@ func (f *NewJobForm) mistakes() []mistake {
 }
 
 // placeOf returns the index of the place that contains location, and a prefix
-// for the message that names the part.
+// that names the part in the message.
 func placeOf(location string) (index int, part string) {
 	index = len(places)
 	best := -1
@@ -170,8 +170,8 @@ func (f *NewJobForm) wrong(name string) bool { return len(f.messages(name)) > 0 
 
 func (f *NewJobForm) value(name string) string { return *f.fields()[name] }
 
-// attributes tie a field to its hint and its errors, and give the first wrong
-// one the focus.
+// attributes link a field to its hint and its errors. The first wrong field
+// gets the focus.
 func (f *NewJobForm) attributes(name string, hinted ...bool) templ.Attributes {
 	a := templ.Attributes{}
 	var described []string
@@ -191,14 +191,14 @@ func (f *NewJobForm) attributes(name string, hinted ...bool) templ.Attributes {
 	return a
 }
 
-// unfold reports whether one of the fields has something to show.
+// unfold reports whether one of the fields has a value or an error.
 func (f *NewJobForm) unfold(names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return f.value(name) != "" || f.wrong(name) })
 }
 
 var lineNumber = regexp.MustCompile(`\bline (\d+)`)
 
-// badLines are the numbers of the source's lines that the errors speak of.
+// badLines returns the source's line numbers that the errors name.
 func (f *NewJobForm) badLines() string {
 	var lines []string
 	for _, message := range f.messages(FieldSource) {
@@ -209,8 +209,8 @@ func (f *NewJobForm) badLines() string {
 	return strings.Join(lines, ",")
 }
 
-// shown is the submission that the form shows as a request, with placeholders for
-// what is not known yet.
+// shown returns the submission that the form shows as a request, with
+// placeholders for unknown inputs.
 func (f *NewJobForm) shown() jobs.Spec {
 	s, _ := f.Spec(f.placeholder())
 	return s

@@ -26,7 +26,7 @@ func NewForm() NewJobForm {
 	}
 }
 
-// FormOf returns the form that submits s again.
+// FormOf returns a form that submits s again.
 func FormOf(s jobs.Spec) NewJobForm {
 	f := NewForm()
 	f.Source, f.Function = "", ""
@@ -43,9 +43,9 @@ func FormOf(s jobs.Spec) NewJobForm {
 	return f
 }
 
-// FormOfJob returns the form that runs j again. Values that equal their defaults
-// stay empty, so that they keep following the defaults. inputs are j's where they
-// are few enough to edit; else nil, and the form offers to take the same ones.
+// FormOfJob returns a form that runs j again. Values that equal their defaults
+// stay empty, so that they follow later defaults. inputs are j's inputs if they
+// are few enough to edit; for nil the form offers to take the inputs from j.
 func FormOfJob(j *jobs.Job, inputs *jobs.Inputs) NewJobForm {
 	f := FormOf(jobs.Spec{
 		Name: j.GivenName(), Program: j.Program, Queue: j.Queue, Priority: j.Priority, Policy: j.Policy, Tags: j.Tags,
@@ -101,7 +101,8 @@ func (f *NewJobForm) setInputs(in jobs.Inputs) {
 	}
 }
 
-// itemsText is a JSON array on one line if short, else with one item per line.
+// itemsText formats a JSON array on one line if short, else with one item per
+// line.
 func itemsText(items []json.RawMessage) string {
 	line := "[" + string(bytes.Join(rawBytes(items), []byte(", "))) + "]"
 	if len(line) <= 80 {

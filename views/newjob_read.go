@@ -13,10 +13,10 @@ import (
 
 var topLevelDef = regexp.MustCompile(`(?m)^(?:async[ \t]+)?def[ \t]+([^\W\d]\w*)[ \t]*\(`)
 
-// Spec makes a submission of the form and lists all violations. The inputs are those given, or without them those of the form; an
-// uploaded file and the inputs of another job are not in the form, so the
-// caller gives them. Without them InputsFile is a violation, and InputsSame
-// leaves the inputs empty for the caller to copy.
+// Spec turns the form into a submission and lists all violations. inputs
+// replace the form's own. The form does not contain an uploaded file or the
+// inputs of another job, so the caller passes them. Without inputs, InputsFile
+// is a violation, and InputsSame leaves them empty for the caller to copy.
 func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
 	f, found := f.clipped()
 	r := formReader{form: f, found: found}
@@ -43,8 +43,7 @@ func (f *NewJobForm) Spec(inputs *jobs.Inputs) (jobs.Spec, jobs.Invalid) {
 	return s, r.found
 }
 
-// fieldBytes is the largest size of a field where it is not shortBytes; 0 for no
-// limit.
+// fieldBytes has the size limits other than shortBytes; 0 means no limit.
 var fieldBytes = map[string]int{
 	FieldSource: jobs.MaxSourceBytes, FieldLines: 0, FieldItems: 0,
 	FieldCommand: 4 * jobs.MaxArgvBytes, FieldPythonEnv: 2 * jobs.MaxEnvBytes, FieldCommandEnv: 2 * jobs.MaxEnvBytes,
@@ -52,7 +51,7 @@ var fieldBytes = map[string]int{
 
 const shortBytes = 4096
 
-// clipped is f without the fields that are too long, so that parsing them takes no
+// clipped returns f without its oversized fields, so that parsing them takes no
 // time.
 func (f *NewJobForm) clipped() (*NewJobForm, jobs.Invalid) {
 	var found jobs.Invalid
@@ -77,8 +76,8 @@ type formReader struct {
 	found jobs.Invalid
 }
 
-// add keeps v unless the same location, or a part of it, already has a violation:
-// then v only follows from that.
+// add adds v unless the same location, or a part of it, already has a
+// violation, which then caused v.
 func (r *formReader) add(v jobs.Violation) {
 	for _, old := range r.found {
 		if old.More > 0 || v.More > 0 {
@@ -131,7 +130,8 @@ func (r *formReader) program() jobs.Program {
 	return jobs.Program{Python: p}
 }
 
-// lastFunction is the name of the source's last function; empty without one.
+// lastFunction returns the name of the source's last function, or an empty
+// name.
 func lastFunction(source string) string {
 	defs := topLevelDef.FindAllStringSubmatch(source, -1)
 	if defs == nil {
@@ -140,8 +140,8 @@ func lastFunction(source string) string {
 	return defs[len(defs)-1][1]
 }
 
-// offer is a shell command that does what the typed one seems to mean; empty
-// where no shell is needed, or where the mistake is a different one.
+// offer returns a shell command with the probable meaning of the typed one. It
+// is empty if no shell is needed or the mistake is a different one.
 func (f *NewJobForm) offer() string {
 	if f.Kind != KindCommand {
 		return ""
@@ -198,7 +198,7 @@ func (r *formReader) inputs() jobs.Inputs {
 	return jobs.Inputs{}
 }
 
-// jsonProblem describes where text stops being a JSON array.
+// jsonProblem describes where text ceases to be a JSON array.
 func jsonProblem(text string, err error) string {
 	syntax, ok := errors.AsType[*json.SyntaxError](err)
 	if !ok {

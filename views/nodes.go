@@ -10,7 +10,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// nodeLabel is a node's host, with its process where the host has several nodes.
+// nodeLabel returns a node's host, with its process if the host has several
+// nodes.
 func nodeLabel(n jobs.Node, all []jobs.Node) string {
 	for _, other := range all {
 		if other.ID != n.ID && other.Host == n.Host && other.Alive {
@@ -20,7 +21,7 @@ func nodeLabel(n jobs.Node, all []jobs.Node) string {
 	return n.Host
 }
 
-// A NodesPage is the list of nodes at /nodes, rendered by [Nodes].
+// A NodesPage holds the list of nodes at /nodes. [Nodes] renders it.
 type NodesPage struct {
 	Page
 	Nodes    []jobs.Node
@@ -30,12 +31,12 @@ type NodesPage struct {
 	Inks     map[string]string              // colour classes of the running jobs, by id, see [JobInk]
 }
 
-// unpinnedRows is how many rows of unpinned slots to expect beside the rows of
-// cores.
+// unpinnedRows is the expected number of rows for unpinned slots beside the
+// rows of cores.
 const unpinnedRows = 8
 
-// timeline is the timeline of all jobs, with a row for each core of the live
-// nodes and some more.
+// timeline returns the timeline of all jobs. It has a row for each core of the
+// live nodes and unpinnedRows more.
 func (p NodesPage) timeline() TimelineView {
 	v := p.Timeline
 	v.Lanes = unpinnedRows
@@ -47,7 +48,7 @@ func (p NodesPage) timeline() TimelineView {
 	return v
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p NodesPage) Fragments() []Fragment {
 	f := Fragment{ID: "nodes", Component: nodeList(p), Parts: []Fragment{}}
 	for _, n := range p.Nodes {
@@ -65,10 +66,10 @@ func (p NodesPage) Fragments() []Fragment {
 type runningJob struct {
 	id    string
 	turns int64
-	tasks string // that it runs, shortened
+	tasks string // its tasks, shortened
 }
 
-// runningJobs are the jobs with turns, oldest first.
+// runningJobs returns the jobs with turns, oldest first.
 func (p NodesPage) runningJobs() []runningJob {
 	var turns []jobs.CoreTurn
 	for _, n := range p.Nodes {
@@ -105,14 +106,14 @@ func byJob(turns []jobs.CoreTurn) []runningJob {
 	return list
 }
 
-// unpinned are the jobs whose turns are not pinned to a core of the node.
+// unpinned returns the jobs whose turns are not pinned to a core of the node.
 func unpinned(n jobs.Node) []runningJob { return byJob(n.Unpinned) }
 
-// jobRing are the letters of the ring of colours that jobs have.
+// jobRing has the letters of the ring of job colours.
 const jobRing = "abcdefghijkl"
 
-// JobInk returns the class of a job's colour: the one that follows from its id, or
-// the next in the ring that is free. timeline/colours.js knows the first rule.
+// JobInk returns the class of a job's colour: the colour that its id selects,
+// or the next free one in the ring. timeline/colours.js has the first rule too.
 func JobInk(id string, taken map[string]bool) string {
 	n, err := strconv.ParseUint(id[max(len(id)-6, 0):], 16, 32)
 	if err != nil {
@@ -139,7 +140,7 @@ func (p NodesPage) roomy() bool {
 	return alive <= 3
 }
 
-// nodeState is the glyph's class and the word of a node's state.
+// nodeState returns the glyph's class and the word of a node's state.
 func nodeState(n jobs.Node) (class, word string) {
 	switch {
 	case n.State == "stopped":
@@ -152,7 +153,7 @@ func nodeState(n jobs.Node) (class, word string) {
 	return "succeeded", n.State
 }
 
-// busyOf is the share of time that a node's cores are busy.
+// busyOf returns the busy share of a node's cores.
 func busyOf(n jobs.Node) string {
 	sum := 0.0
 	for _, core := range n.Cores {
@@ -168,7 +169,7 @@ func turnsInHand(n jobs.Node) (turns int64) {
 	return turns
 }
 
-// sortedSlots are the queues that a node serves, by name.
+// sortedSlots returns the queues that a node serves, by name.
 func sortedSlots(n jobs.Node) []nodeUse {
 	var uses []nodeUse
 	for name, use := range n.Slots {
@@ -180,7 +181,7 @@ func sortedSlots(n jobs.Node) []nodeUse {
 	return uses
 }
 
-// coreSize is the class of a core view: the more cores, the less room each has.
+// coreSize returns the class of a core view: more cores get less room each.
 func coreSize(cores int) string {
 	switch {
 	case cores <= 8:
@@ -195,7 +196,8 @@ func coreTitle(c jobs.Core) string {
 	return fmt.Sprintf("core %d: %.0f %% busy: %.0f user, %.0f system, %.0f other", c.Core, c.BusyPercent, c.User, c.System, c.Other)
 }
 
-// tasksShown is for how many unpinned turns of a job the page lists the tasks.
+// tasksShown is the largest number of a job's unpinned turns whose tasks the
+// page lists.
 const tasksShown = 4
 
 func taskRange(t jobs.CoreTurn) string {
@@ -208,7 +210,7 @@ func taskRange(t jobs.CoreTurn) string {
 	return fmt.Sprintf("tasks %s to %s", thousands(t.First), thousands(t.First+int64(t.Count)-1))
 }
 
-// briefRange is taskRange for narrow cells.
+// briefRange formats taskRange for narrow cells.
 func briefRange(t jobs.CoreTurn) string {
 	switch t.Count {
 	case 0:

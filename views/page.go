@@ -6,7 +6,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// ThemeCookie is the name of the cookie that keeps the theme.
+// ThemeCookie is the name of the cookie that stores the theme.
 const ThemeCookie = "theme"
 
 // A Nav is an entry of the header.
@@ -21,26 +21,26 @@ const (
 	NavDocs   Nav = "docs"
 )
 
-// A Page has the parts that all pages share; the pages' structs embed it.
+// A Page holds the data that all pages share; the pages' structs embed it.
 type Page struct {
-	Title   string     // of the browser's tab, without the product's name; empty for the page's own
-	Nav     Nav        // the current entry of the header; empty for the page's own
-	User    *jobs.User // who is signed in; nil for nobody
+	Title   string     // of the browser's tab, without the product's name; empty for the page's default
+	Nav     Nav        // the current entry of the header; empty for the page's default
+	User    *jobs.User // the signed-in user; nil for none
 	Theme   string     // "light" or "dark" from the cookie; anything else follows the system
 	Search  string     // text of the search box, as typed
 	Live    string     // address of the page's stream; empty when nothing will change
-	Retry   bool       // shown in place of a page that cannot be rendered; it reloads until that page can be
+	Retry   bool       // replaces a page that cannot be rendered, and reloads until it can
 	BaseURL string     // scheme and host as the browser sees them, for examples: https://allcores.example
 	Version string     // of the server; may be empty
-	Now     time.Time  // the time that relative times are relative to
+	Now     time.Time  // the reference of relative times
 
-	SearchWrong bool // the text of the search box has an error; #search-error shows it
+	SearchWrong bool // the search has an error, which #search-error shows
 }
 
 // may reports whether the user has the rights of role.
 func (p Page) may(role jobs.Role) bool { return p.User != nil && p.User.Role.Allows(role) }
 
-// userName is the name of who is signed in; empty for nobody.
+// userName returns the name of the signed-in user, or an empty name.
 func (p Page) userName() string {
 	if p.User == nil {
 		return ""
@@ -55,7 +55,7 @@ func (p Page) theme() string {
 	return ""
 }
 
-// with fills in the title and the entry of the header where none is given.
+// with sets a missing title and entry of the header.
 func (p Page) with(title string, nav Nav) Page {
 	if p.Title == "" {
 		p.Title = title
@@ -66,7 +66,7 @@ func (p Page) with(title string, nav Nav) Page {
 	return p
 }
 
-// scripts returns the scripts of a page beside its own.
+// scripts returns the page's own scripts and those of every page.
 func (p Page) scripts(own []string) []string {
 	names := append([]string{"theme.js", "keys.js", "copy.js", "relativetimes.js"}, own...)
 	if p.Live != "" {

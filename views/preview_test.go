@@ -49,7 +49,7 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-// madeSamples are the samples, made once: making them takes longer than showing one.
+// madeSamples caches the samples: making them takes longer than showing one.
 var madeSamples = sync.OnceValue(samples)
 
 func previewHandler() http.Handler {
@@ -115,7 +115,7 @@ func previewHandler() http.Handler {
 	return mux
 }
 
-// sampleTimeline is half a minute on two cores, with a chunk of each kind.
+// sampleTimeline returns half a minute on two cores, with a chunk of each kind.
 func sampleTimeline(job string) timeline.Timeline {
 	s := timeline.Timeline{
 		Base: *sampleTime(30 * time.Second), ToMS: 30_000, NowMS: 30_000, ResolutionMS: 32.768, NextSinceMS: 28_000, OneIn: 1,
@@ -139,8 +139,8 @@ func sampleTimeline(job string) timeline.Timeline {
 	return s
 }
 
-// liveJob is a job of 20,000 tasks as it is now, when it does 700 of them a
-// second or as many as the request says.
+// liveJob returns the present state of a job of 20,000 tasks that does 700 of
+// them per second, or the request's rate.
 func liveJob(start, now time.Time, rate string) JobPage {
 	perSecond, err := strconv.ParseFloat(rate, 64)
 	if err != nil {
@@ -163,7 +163,7 @@ func liveJob(start, now time.Time, rate string) JobPage {
 	return p
 }
 
-// patch is what a browser must be sent that has what was shown before.
+// patch returns the update for a browser that shows the snapshot before.
 func patch(ctx context.Context, before *Snapshot, fragments []Fragment) ([]byte, *Snapshot, error) {
 	now, err := Snap(ctx, before, fragments)
 	if err != nil {

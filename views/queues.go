@@ -14,18 +14,18 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// A QueuesPage is the list of queues at /queues, rendered by [Queues].
+// A QueuesPage holds the list of queues at /queues. [Queues] renders it.
 type QueuesPage struct {
 	Page
 	Queues  []jobs.Queue                    // by name
-	Nodes   []jobs.Node                     // for the slots that they give
+	Nodes   []jobs.Node                     // provide the slots
 	History map[string]insight.QueueHistory // by queue
 
-	Refused *QueueForm // with its errors; nil when no form was refused
-	Kept    string     // a queue that was not deleted because it has work
+	Refused *QueueForm // the refused form with its errors; nil without one
+	Kept    string     // a queue that its work kept from being deleted
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p QueuesPage) Fragments() []Fragment {
 	f := Fragment{ID: "queues", Component: queueList(p)}
 	for _, q := range p.Queues {
@@ -49,16 +49,16 @@ const (
 	FieldPinned       = "pinned"
 )
 
-// A QueueForm has the typed limits of a queue.
+// A QueueForm holds the typed limits of a queue.
 type QueueForm struct {
-	Queue                       string // that it changes; empty for a new one
+	Queue                       string // the queue to change; empty for a new one
 	Name, PerCore, MaxProcesses string
 	Pinned                      bool
 
 	errors map[string][]string // by field
 }
 
-// ParseQueueForm reads a form that changes a queue, or adds one where queue is
+// ParseQueueForm reads a form that changes a queue, or adds one if queue is
 // empty.
 func ParseQueueForm(v url.Values, queue string) QueueForm {
 	f := QueueForm{
@@ -71,7 +71,7 @@ func ParseQueueForm(v url.Values, queue string) QueueForm {
 	return f
 }
 
-// queueForm is a form with the queue's current limits.
+// queueForm returns a form with the queue's current limits.
 func queueForm(q jobs.Queue) QueueForm {
 	f := QueueForm{Queue: q.Name, Name: q.Name, PerCore: trimFloat(q.PerCore), Pinned: q.Pinned}
 	if q.MaxProcesses != nil {
@@ -109,7 +109,7 @@ func (f *QueueForm) Limits() (jobs.QueueLimits, jobs.Invalid) {
 	return l, found
 }
 
-// Reject puts violations at their fields.
+// Reject adds violations to their fields.
 func (f *QueueForm) Reject(found jobs.Invalid) {
 	f.errors = make(map[string][]string)
 	for _, v := range found {
@@ -117,7 +117,7 @@ func (f *QueueForm) Reject(found jobs.Invalid) {
 	}
 }
 
-// id is the id of a field.
+// id returns the id of a field.
 func (f *QueueForm) id(field string) string {
 	if f.Queue == "" {
 		return "new-queue-" + field
@@ -125,7 +125,7 @@ func (f *QueueForm) id(field string) string {
 	return field + "-of-" + f.Queue
 }
 
-// attributes tie a field to its errors; the first wrong one gets the focus.
+// attributes link a field to its errors. The first wrong field gets the focus.
 func (f *QueueForm) attributes(field string) templ.Attributes {
 	a := templ.Attributes{}
 	if len(f.errors[field]) > 0 {
@@ -136,7 +136,7 @@ func (f *QueueForm) attributes(field string) templ.Attributes {
 	return a
 }
 
-// adding is the form for a new queue.
+// adding returns the form for a new queue.
 func (p QueuesPage) adding() *QueueForm {
 	if p.Refused != nil && p.Refused.Queue == "" {
 		return p.Refused
@@ -144,7 +144,7 @@ func (p QueuesPage) adding() *QueueForm {
 	return &QueueForm{PerCore: "1"}
 }
 
-// changing is the form for a queue.
+// changing returns the form for a queue.
 func (p QueuesPage) changing(q jobs.Queue) *QueueForm {
 	if p.Refused != nil && p.Refused.Queue == q.Name {
 		return p.Refused
@@ -165,14 +165,14 @@ func queueState(q jobs.Queue) string {
 	return "idle"
 }
 
-// A nodeUse is the slots that a node gives to a queue.
+// A nodeUse holds the slots that a node gives to a queue.
 type nodeUse struct {
 	node string
 	jobs.SlotUse
 }
 
-// uses are the slots that live nodes give to a queue. A queue that they do not
-// know yet has none.
+// uses returns the slots that live nodes give to a queue. Nodes that do not
+// know a new queue yet give none.
 func (p QueuesPage) uses(q jobs.Queue) []nodeUse {
 	var uses []nodeUse
 	for _, n := range p.Nodes {
@@ -183,9 +183,9 @@ func (p QueuesPage) uses(q jobs.Queue) []nodeUse {
 	return uses
 }
 
-// A queueFigures is what a queue does now, over all nodes.
+// A queueFigures sums up a queue's present work over all nodes.
 type queueFigures struct {
-	waiting, running int64 // turns; those that wait for a slot at a node wait
+	waiting, running int64 // turns; one that waits for a slot at a node is waiting
 	used, slots      int
 }
 
@@ -201,7 +201,7 @@ func (p QueuesPage) figures(q jobs.Queue) queueFigures {
 	return f
 }
 
-// slotWaits returns how many turns wait for a slot at a node, in words.
+// slotWaits formats the number of turns that wait for a slot at a node.
 func slotWaits(use jobs.SlotUse) string {
 	if use.Waiting == 0 {
 		return ""
@@ -209,7 +209,7 @@ func slotWaits(use jobs.SlotUse) string {
 	return ", " + itoa(use.Waiting) + " " + countWord(int64(use.Waiting), "waits", "wait")
 }
 
-// limitsInWords are a queue's limits for those who cannot change them.
+// limitsInWords describes a queue's limits to users who cannot change them.
 func limitsInWords(q jobs.Queue) string {
 	text := trimFloat(q.PerCore) + " per core"
 	if q.Pinned {

@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// Queues is the page of the queues.
+// Queues renders the queues.
 func Queues(p QueuesPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -679,8 +679,8 @@ func queueLimits(p QueuesPage, q jobs.Queue) templ.Component {
 	})
 }
 
-// queueFields is the form of a queue. What was refused stays until it is sent
-// again, whatever comes by the stream.
+// queueFields renders the form of a queue. Refused values stay until the form
+// is sent again, in spite of the stream.
 func queueFields(f *QueueForm) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

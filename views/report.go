@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// reportURL is the report of the run that the page shows.
+// reportURL returns the address of the shown run's report.
 func reportURL(p JobPage) templ.SafeURL {
 	url := "/api/v1/jobs/" + p.Job.ID + "/report"
 	if p.Run != nil {
@@ -23,7 +23,7 @@ func reportURL(p JobPage) templ.SafeURL {
 
 func toSpan(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
 
-// verdictWord is the verdict itself; its sentence says why.
+// verdictWord names the verdict; its sentence gives the reason.
 func verdictWord(kind insight.VerdictKind) string {
 	switch kind {
 	case insight.WellSpread:
@@ -48,7 +48,7 @@ func verdictWord(kind insight.VerdictKind) string {
 	return string(kind)
 }
 
-// verdictClass gives a verdict the colour of a state.
+// verdictClass returns the state whose colour the verdict has.
 func verdictClass(kind insight.VerdictKind) string {
 	if kind == insight.WellSpread {
 		return "succeeded"
@@ -56,10 +56,10 @@ func verdictClass(kind insight.VerdictKind) string {
 	return "paused"
 }
 
-// judged reports whether a job did enough for its speed-up to mean something.
+// judged reports whether a job did enough work for a meaningful speed-up.
 func judged(r *insight.Report) bool { return r.Verdict != nil }
 
-// upperFirst is text with a capital at its beginning.
+// upperFirst capitalises the first letter of text.
 func upperFirst(text string) string {
 	if text == "" {
 		return ""
@@ -73,8 +73,8 @@ type share struct {
 	share       float64
 }
 
-// shares are the parts in the order in which the bar has them. Rare ones are
-// left out where there is nothing of them.
+// shares returns the parts in the bar's order. Rare parts are omitted if they
+// are empty.
 func shares(r *insight.Report) []share {
 	list := []share{
 		{"in-tasks", "in tasks", r.Shares.Tasks},
@@ -93,7 +93,7 @@ func shareSegments(r *insight.Report) []segment {
 	var out []segment
 	x, sum := 0, 0.0
 	for _, s := range shares(r) {
-		// Cumulative, so that rounding leaves no gap.
+		// The sum is cumulative, so rounding leaves no gap.
 		sum += s.share
 		end := min(int(math.Round(barWidth*sum)), barWidth)
 		out = append(out, segment{s.class, x, max(end-x, 0)})
@@ -110,7 +110,7 @@ func sharesText(r *insight.Report) string {
 	return "Of the lanes' time: " + strings.Join(parts, ", ")
 }
 
-// sharePercent has a digit after the point where that tells something.
+// sharePercent formats a share, with a decimal below 10 %.
 func sharePercent(v float64) string {
 	if p := 100 * v; p >= 0.05 && p < 9.95 {
 		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
@@ -118,7 +118,7 @@ func sharePercent(v float64) string {
 	return strconv.FormatFloat(100*v, 'f', 0, 64) + " %"
 }
 
-// reportPairs are the report's figures.
+// reportPairs returns the report's figures.
 func reportPairs(r *insight.Report) []pair {
 	pairs := []pair{
 		{"Wall time", span(toSpan(r.WallSeconds))},
@@ -151,7 +151,7 @@ func reportPairs(r *insight.Report) []pair {
 	return pairs
 }
 
-// taskPairs are the figures of single tasks.
+// taskPairs returns the figures of single tasks.
 func taskPairs(r *insight.Report) []pair {
 	t := r.Tasks
 	return []pair{
@@ -162,7 +162,8 @@ func taskPairs(r *insight.Report) []pair {
 	}
 }
 
-// millisText is span, below a microsecond in nanoseconds.
+// millisText formats a duration as span does, below a microsecond in
+// nanoseconds.
 func millisText(ms float64) string {
 	if d := milliseconds(ms); d >= time.Microsecond {
 		return span(d)
@@ -170,10 +171,11 @@ func millisText(ms float64) string {
 	return short(ms*1e6) + " ns"
 }
 
-// histogramHeight is from the top of the drawing to its axis, in pixels.
+// histogramHeight is the distance from the top of the drawing to its axis, in
+// pixels.
 const histogramHeight = 132
 
-// histogramTop is the room above the highest bar.
+// histogramTop is the space above the highest bar.
 const histogramTop = 18
 
 func mostInBin(r *insight.Report) int64 {
@@ -211,14 +213,15 @@ func share100(i, n int) string {
 	return strconv.FormatFloat(100*float64(i)/float64(n), 'f', 3, 64) + "%"
 }
 
-// A histogramLabel stands at a border of bins.
+// A histogramLabel labels a border between bins.
 type histogramLabel struct{ x, anchor, text string }
 
-// maxLabels is how many labels fit under a histogram on a narrow screen.
+// maxLabels is the number of labels that fit under a histogram on a narrow
+// screen.
 const maxLabels = 6
 
-// histogramLabels are the borders that have one: the first and the last, and as
-// many between them as there is room for.
+// histogramLabels labels the first and the last border, and as many between
+// them as fit.
 func histogramLabels(r *insight.Report) []histogramLabel {
 	n := len(r.Histogram)
 	every := (n + maxLabels - 2) / (maxLabels - 1)
@@ -229,7 +232,8 @@ func histogramLabels(r *insight.Report) []histogramLabel {
 	return append(labels, histogramLabel{share100(n, n), "end", borderText(r.Histogram[n-1].ToMS)})
 }
 
-// borderText is a border of bins with its unit. Borders are round numbers.
+// borderText formats a border between bins with its unit. Borders are round
+// numbers.
 func borderText(ms float64) string {
 	unit := "ms"
 	switch {

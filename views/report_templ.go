@@ -10,7 +10,7 @@ import templruntime "github.com/a-h/templ/runtime"
 
 import "github.com/allcores/allcores/internal/jobs/insight"
 
-// jobReport says how well the job was spread, once anything of it has ended.
+// jobReport renders the speed-up report once a task has ended.
 func jobReport(p JobPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -558,8 +558,8 @@ func shareBar(r *insight.Report) templ.Component {
 	})
 }
 
-// histogram draws the bins in shares of the width, so that its labels keep their
-// size on every screen.
+// histogram draws the bins in shares of the width, so that its labels keep
+// their size on every screen.
 func histogram(r *insight.Report) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

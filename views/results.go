@@ -9,15 +9,15 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// ResultsShown is how many results a page has.
+// ResultsShown is the number of results on a page.
 const ResultsShown = 100
 
-// A ResultsFilter says which results a page shows.
+// A ResultsFilter selects the results of a page.
 type ResultsFilter struct {
 	State jobs.TaskState // empty for all
 	Group string         // id of a group of failures; empty for all
 	From  int64          // the first index that may be shown
-	To    int64          // with Back, the index before which the page ends
+	To    int64          // with Back, the end (exclusive) of the page
 	Back  bool
 }
 
@@ -38,10 +38,10 @@ func (f ResultsFilter) query() url.Values {
 	return q
 }
 
-// URL is the address of the page of a job's results with the filter.
+// URL returns the address of the page of a job's results with the filter.
 func (f ResultsFilter) URL(job string) string { return f.url("/jobs/" + job + "/results") }
 
-// LiveURL is the address of that page's stream.
+// LiveURL returns the address of that page's stream.
 func (f ResultsFilter) LiveURL(job string) string { return f.url("/jobs/" + job + "/results/live") }
 
 func (f ResultsFilter) url(path string) string {
@@ -51,7 +51,7 @@ func (f ResultsFilter) url(path string) string {
 	return path
 }
 
-// download is the address of all results of the filter in a format.
+// download returns the address of all results of the filter in a format.
 func (f ResultsFilter) download(job, format string) string {
 	f.From, f.Back = 0, false
 	q := f.query()
@@ -65,25 +65,25 @@ func (f ResultsFilter) download(job, format string) string {
 	return path + "?" + q.Encode()
 }
 
-// A ResultsPage is some of a job's results at /jobs/{id}/results, rendered by
-// [Results].
+// A ResultsPage holds a part of a job's results at /jobs/{id}/results.
+// [Results] renders it.
 type ResultsPage struct {
 	Page
 	Job    jobs.Job
-	Steer  bool // whether the user may retry it
+	Steer  bool // the user may retry the job
 	Filter ResultsFilter
-	Group  *jobs.FailureGroup // of the filter; nil without one, and when it no longer exists
+	Group  *jobs.FailureGroup // the filter's group; nil without one, or if it no longer exists
 	Rows   []jobs.TaskRow     // ascending
 	Prev   int64              // end (exclusive) of the previous page; -1 without one
 	Next   int64              // start of the next page; -1 without one
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p ResultsPage) Fragments() []Fragment {
 	return []Fragment{{ID: "results-head", Component: resultsHead(p)}, {ID: "results-rows", Component: resultsRows(p)}}
 }
 
-// A stateTab is a filter by state, with how many tasks it has.
+// A stateTab is a filter by state, with the number of its tasks.
 type stateTab struct {
 	state jobs.TaskState
 	word  string
@@ -97,7 +97,7 @@ func stateTabs(c jobs.Counts) []stateTab {
 	}
 }
 
-// rangeWord says which tasks a page has.
+// rangeWord names the tasks of a page.
 func (p ResultsPage) rangeWord() string {
 	if len(p.Rows) == 0 {
 		return ""
@@ -113,10 +113,10 @@ func hasInputs(tasks []jobs.TaskRow) bool {
 	return slices.ContainsFunc(tasks, func(t jobs.TaskRow) bool { return len(t.Input) > 0 })
 }
 
-// valueText is the beginning of a JSON value on one line.
+// valueText returns the beginning of a JSON value on one line.
 func valueText(value json.RawMessage, n int) string {
 	return clip(strings.ToValidUTF8(string(value), ""), n)
 }
 
-// largeValue is the number of bytes from which a value's size is shown.
+// largeValue is the number of bytes from which the page shows a value's size.
 const largeValue = 1 << 10

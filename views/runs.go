@@ -8,7 +8,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// runWord names a run: the first, or which retry.
+// runWord names a run: the first, or the number of the retry.
 func runWord(run int) string {
 	if run == 1 {
 		return "First run"
@@ -24,7 +24,7 @@ func runPhrase(run int) string {
 	return "retry " + thousands(int64(run-1))
 }
 
-// runURL is the page of a job with one of its runs.
+// runURL returns the address of a job's page with one of its runs.
 func runURL(p JobPage, run int) templ.SafeURL {
 	if run == p.Job.Run {
 		return jobURL(p.Job.ID)
@@ -32,7 +32,7 @@ func runURL(p JobPage, run int) templ.SafeURL {
 	return jobURL(p.Job.ID) + templ.SafeURL("?run="+strconv.Itoa(run))
 }
 
-// shownRun is the number of the run that the page shows.
+// shownRun returns the number of the run that the page shows.
 func (p JobPage) shownRun() int {
 	if p.Run != nil {
 		return p.Run.Run
@@ -40,7 +40,7 @@ func (p JobPage) shownRun() int {
 	return p.Job.Run
 }
 
-// runText says what a run did.
+// runText describes the outcome of a run.
 func runText(r jobs.Run) string {
 	text := plural(r.Counts.Total, "task", "tasks")
 	if r.State == jobs.Failed && r.Counts.Failed > 0 {

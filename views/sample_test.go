@@ -16,7 +16,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// The samples are pages as they look on a busy afternoon, and on bad days.
+// The samples show pages on a busy afternoon, and on bad days.
 
 var sampleNow = time.Date(2025, 3, 14, 15, 9, 26, 535e6, time.UTC)
 
@@ -110,8 +110,8 @@ func sampleQuery(q string) ListQuery {
 	return ParseListQuery(url.Values{"q": {q}}, func(string) bool { return false })
 }
 
-// sampleCells spreads a job's counts over cells: done from the left, failures
-// here and there.
+// sampleCells distributes a job's counts over cells: done tasks from the left,
+// failures here and there.
 func sampleCells(j *jobs.Job) []Cell {
 	size := CellSize(j.Counts.Total)
 	var cells []Cell
@@ -212,7 +212,7 @@ func sampleFailed() JobPage {
 	return p
 }
 
-// sampleReport is of eight lanes, of which the last goes on for long.
+// sampleReport returns a report of eight lanes, whose last one runs long.
 func sampleReport(ended bool) *insight.Report {
 	const wall = 4100 * time.Millisecond
 	f := insight.ReportFacts{
@@ -305,7 +305,7 @@ func sampleDone() TaskPage {
 type sample struct {
 	name  string
 	page  templ.Component
-	parts []Fragment // nil where nothing changes
+	parts []Fragment // nil for a constant page
 }
 
 func samples() []sample {

@@ -11,9 +11,9 @@ import (
 type ListQuery struct {
 	Text   string       // the search as typed
 	Search jobs.Search  // parsed from Text
-	Wrong  jobs.Invalid // errors in Text; then nothing is listed
+	Wrong  jobs.Invalid // errors in Text; then the list is empty
 	Order  jobs.Order
-	Cursor string // the page begins behind it, or ends before it
+	Cursor string // the page begins after it, or ends before it
 	Back   bool   // the page ends before the cursor
 }
 
@@ -25,8 +25,8 @@ const (
 	queryBefore = "before"
 )
 
-// ParseListQuery reads the address of the list. It drops an invalid order or
-// cursor; valid reports whether a cursor is valid.
+// ParseListQuery reads the list's address. It drops an invalid order or cursor;
+// valid reports whether a cursor is valid.
 func ParseListQuery(v url.Values, valid func(cursor string) bool) ListQuery {
 	text := strings.ReplaceAll(strings.ToValidUTF8(v.Get(queryText), ""), "\x00", "")
 	q := ListQuery{Text: text}
@@ -40,13 +40,13 @@ func ParseListQuery(v url.Values, valid func(cursor string) bool) ListQuery {
 	return q
 }
 
-// Empty reports whether the query filters nothing.
+// Empty reports whether the query selects all jobs.
 func (q ListQuery) Empty() bool { return strings.TrimSpace(q.Text) == "" }
 
-// URL is the address of the list.
+// URL returns the address of the list.
 func (q ListQuery) URL() string { return q.url("/") }
 
-// LiveURL is the address of the stream of the list.
+// LiveURL returns the address of the list's stream.
 func (q ListQuery) LiveURL() string { return q.url("/live") }
 
 func (q ListQuery) url(path string) string {
@@ -69,16 +69,17 @@ func (q ListQuery) url(path string) string {
 	return path + "?" + v.Encode()
 }
 
-// First is the query for the first page of the list.
+// First returns the query for the first page of the list.
 func (q ListQuery) First() ListQuery { return q.at("", false) }
 
-// at is the query for another page of the list.
+// at returns the query for another page of the list.
 func (q ListQuery) at(cursor string, back bool) ListQuery {
 	q.Cursor, q.Back = cursor, back
 	return q
 }
 
-// in is the query for the jobs of a state; of any where it is empty.
+// in returns the query for the jobs in a state, or in any state if that is
+// empty.
 func (q ListQuery) in(state jobs.State) ListQuery {
 	q = q.First()
 	q.Text = q.Search.Without(jobs.SearchState).String()
@@ -88,8 +89,8 @@ func (q ListQuery) in(state jobs.State) ListQuery {
 	return q
 }
 
-// by is the query for the list sorted by key: from the highest down, or the
-// other way where it is sorted so already.
+// by returns the query for the list sorted by key: descending, or ascending if
+// it is descending already.
 func (q ListQuery) by(key jobs.OrderKey) ListQuery {
 	ascending := q.Order.By() == key && !q.Order.Ascending
 	q = q.First()
@@ -100,7 +101,7 @@ func (q ListQuery) by(key jobs.OrderKey) ListQuery {
 	return q
 }
 
-// searchURL is the address of the list of jobs that a search with these terms
+// searchURL returns the address of the jobs that a search with these terms
 // selects.
 func searchURL(terms ...string) string {
 	return ListQuery{Text: strings.Join(terms, " ")}.URL()

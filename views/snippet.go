@@ -10,7 +10,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// wireSpec is a submission as people write it: without what it leaves out.
+// wireSpec is a submission as people write it: it omits empty fields.
 type wireSpec struct {
 	Name     string       `json:"name,omitempty"`
 	Program  jobs.Program `json:"program"`
@@ -42,14 +42,14 @@ type wirePolicy struct {
 	MaxFailures     *jobs.FailureLimit `json:"max_failures,omitempty"`
 }
 
-// Inputs beyond these are left out of what is shown.
+// Limits on the inputs that a request shows.
 const (
 	shownItems = 100
 	shownText  = 4096
 )
 
-// essential is s without what equals the default, as far as it is not known
-// whether that was given. Of the policy it is.
+// essential removes values that equal the default and may have been omitted. It
+// keeps the policy, which is stored as submitted.
 func essential(s jobs.Spec) jobs.Spec {
 	if py := s.Program.Python; py != nil && py.Call == jobs.CallValue {
 		python := *py
@@ -75,7 +75,7 @@ func essential(s jobs.Spec) jobs.Spec {
 	return s
 }
 
-// body is s as the JSON of a request.
+// body formats s as the JSON of a request.
 func body(s jobs.Spec) string {
 	s = essential(s)
 	w := wireSpec{Name: s.Name, Program: s.Program, Inputs: wireInputs(s.Inputs), Queue: s.Queue, Priority: s.Priority, Tags: s.Tags}
@@ -107,8 +107,8 @@ func body(s jobs.Spec) string {
 	return spread(b.Bytes())
 }
 
-// spread sets compact JSON for reading: what fits stays on one line, the rest
-// has a line for each member. The outer object never is one line.
+// spread formats compact JSON for reading: a value that fits stays on one line,
+// any other has one line per member. The outer object always has several lines.
 func spread(compact []byte) string {
 	return lay(bytes.TrimSpace(compact), "", true) + "\n"
 }
@@ -140,7 +140,8 @@ func lay(value []byte, margin string, broken bool) string {
 	return opening + strings.Join(short, ", ") + closing
 }
 
-// members are the parts of a compact object or array; nil for other values.
+// members splits a compact object or array into its parts. It returns nil for
+// other values.
 func members(value []byte) [][]byte {
 	if len(value) < 2 || value[0] != '{' && value[0] != '[' {
 		return nil
@@ -168,7 +169,7 @@ func members(value []byte) [][]byte {
 	return parts
 }
 
-// nameOf parts an object's member into its name with the colon, and its value.
+// nameOf splits an object's member into its name with the colon, and its value.
 func nameOf(member []byte) (name string, value []byte) {
 	if member[0] != '"' {
 		return "", member
@@ -183,13 +184,14 @@ func nameOf(member []byte) (name string, value []byte) {
 	return string(member[:end+2]) + " ", member[end+2:]
 }
 
-// escaped reports whether what follows text is escaped by its last backslash.
+// escaped reports whether text's last backslash escapes the next character.
 func escaped(text []byte) bool {
 	return (len(text)-len(bytes.TrimRight(text, "\\")))%2 == 1
 }
 
-// curl is the command that submits s. The body stands in a quoted here-document,
-// which the shell does not touch, and no line of indented JSON can end it.
+// curl returns the command that submits s. The body is in a quoted
+// here-document, which the shell does not expand. No line of indented JSON can
+// end it.
 func curl(base string, s jobs.Spec) string {
 	return fmt.Sprintf(`curl -sS %s/api/v1/jobs \
   -H "Authorization: Bearer $ALLCORES_TOKEN" \
@@ -199,7 +201,7 @@ func curl(base string, s jobs.Spec) string {
 `, base, body(s))
 }
 
-// pythonSnippet submits the first example.
+// pythonSnippet returns a Python program that submits the first example.
 func pythonSnippet(base string) string {
 	return fmt.Sprintf(`import json, os, urllib.request
 

@@ -8,23 +8,23 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A TaskPage is the page of one task at /jobs/{id}/tasks/{index}, rendered by
-// [Task].
+// A TaskPage holds the page of one task at /jobs/{id}/tasks/{index}. [Task]
+// renders it.
 type TaskPage struct {
 	Page
 	Job        jobs.Job
 	Task       jobs.Task
-	LogsCut    bool   // lines were dropped because the job's logs are capped
+	LogsCut    bool   // the cap on the job's logs dropped lines
 	NextFailed *int64 // index of the next failed task; nil without one
 }
 
-// Fragments are the parts of the page that change.
+// Fragments returns the changing parts of the page.
 func (p TaskPage) Fragments() []Fragment {
 	return []Fragment{{ID: "task", Component: taskBody(p)}}
 }
 
-// pretty is a JSON value for people: text as it is, small values on one line,
-// the rest indented.
+// pretty formats a JSON value for people: text unchanged, small values on one
+// line, others indented.
 func pretty(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -40,10 +40,10 @@ func pretty(value json.RawMessage) string {
 	return b.String()
 }
 
-// maxShown is how many bytes of a value the page of a task shows.
+// maxShown is the number of bytes of a value that a task's page shows.
 const maxShown = 32 << 10
 
-// shown cuts a text to the length that a page shows.
+// shown cuts text to maxShown bytes.
 func shown(text string) (short string, cut bool) {
 	if len(text) <= maxShown {
 		return text, false

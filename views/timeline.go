@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// TimelineRowsShown is how many rows the table of a timeline has at most.
+// TimelineRowsShown is the largest number of rows in the table of a timeline.
 const TimelineRowsShown = 200
 
-// A TimelineView is a timeline, rendered by [Timeline]: a drawing, which the
-// script timeline.js fetches from the API and keeps up to date, and a table of
-// the same. A page has at most one, and lists timeline.js among its scripts.
+// A TimelineView holds a timeline. [Timeline] renders it as a drawing, which
+// timeline.js fetches from the API and keeps up to date, and as a table. A page
+// has at most one, and lists timeline.js among its scripts.
 type TimelineView struct {
-	Job     string // id of the job that it is of; empty for all
+	Job     string // id of the job; empty for all jobs
 	Run     int    // number of the job's run to show; 0 for the newest
-	Seconds int    // of all jobs: how far it reaches back
-	Live    bool   // something may still be added
+	Seconds int    // for all jobs: how far it reaches back
+	Live    bool   // it may still grow
 	Lanes   int    // expected number of rows
 
-	Rows        []TimelineRow // what each core or slot did
-	RowsLeftOut int           // beyond TimelineRowsShown
+	Rows        []TimelineRow // one per core or slot
+	RowsLeftOut int           // number of rows beyond TimelineRowsShown
 	OneIn       float64       // more than 1: only about one chunk in this many was read
 }
 
-// A TimelineRow is one core or slot and what it did.
+// A TimelineRow sums up the work of one core or slot.
 type TimelineRow struct {
 	Label                       string
-	Share                       float64 // of the time during which it was busy; more than 1 where several chunks ran at once
+	Share                       float64 // busy share of the time; more than 1 if several chunks ran at once
 	Chunks, Tasks, Failed, Lost int64   // Lost are chunks
 
-	// The chunk that took longest; none where Took is 0.
+	// The longest chunk; none if Took is 0.
 	Job          string
 	First, Count int64
 	Took         time.Duration
@@ -38,9 +38,9 @@ type TimelineRow struct {
 // empty reports whether the timeline has no rows and will get none.
 func (v TimelineView) empty() bool { return !v.Live && len(v.Rows) == 0 }
 
-// height is the height of the drawing in pixels, for the rows it has or will have,
-// so that nothing below moves when it is drawn. timeline/paint.js draws rows of
-// these heights.
+// height returns the drawing's height in pixels, for its present or expected
+// rows, so that nothing below moves when it is drawn. timeline/paint.js draws
+// rows of these heights.
 func (v TimelineView) height() int {
 	const axis, margin = 30, 6
 	rows := max(len(v.Rows)+v.RowsLeftOut, v.Lanes, 1)
@@ -73,7 +73,7 @@ func (v TimelineView) any(of func(TimelineRow) int64) bool {
 	return false
 }
 
-// about marks counts that are of a sample.
+// about states the sampling of the counts.
 func (v TimelineView) about() string {
 	if v.OneIn > 1 {
 		return "about one chunk in " + thousands(int64(v.OneIn+.5)) + " is counted"
@@ -81,7 +81,8 @@ func (v TimelineView) about() string {
 	return ""
 }
 
-// busyShare is a share of time, or where several chunks ran at once how many.
+// busyShare formats a share of time, or the number of chunks if several ran at
+// once.
 func busyShare(v float64) string {
 	switch p := 100 * v; {
 	case p >= 100.5:

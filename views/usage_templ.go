@@ -218,7 +218,7 @@ func quantileCells(q *insight.Quantiles) templ.Component {
 	})
 }
 
-// inPlaceButton is a form of one button.
+// inPlaceButton renders a form with one button.
 func inPlaceButton(action, label, of string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
@@ -329,7 +329,7 @@ func busyBar(percent float64) templ.Component {
 	})
 }
 
-// stateAs is a state's glyph and colour with another word.
+// stateAs renders a state's glyph and colour with another word.
 func stateAs(class, word string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context

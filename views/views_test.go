@@ -34,7 +34,7 @@ func parse(t *testing.T, html string) *goquery.Document {
 	return doc
 }
 
-// routes are the addresses that pages may link to or post to.
+// routes match the addresses that pages may link to or post to.
 var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/(live)?$`),
 	regexp.MustCompile(`^/jobs/new$`),
@@ -74,7 +74,7 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// checkIDs checks that ids are unique and that what refers to one finds it. It
+// checkIDs checks that ids are unique and that references to them resolve. It
 // returns the ids.
 func checkIDs(t *testing.T, doc *goquery.Document) map[string]bool {
 	t.Helper()
@@ -98,7 +98,7 @@ func checkIDs(t *testing.T, doc *goquery.Document) map[string]bool {
 	return ids
 }
 
-// checkContentPolicy looks for what the content security policy forbids.
+// checkContentPolicy reports what the content security policy forbids.
 func checkContentPolicy(t *testing.T, doc *goquery.Document) {
 	t.Helper()
 	doc.Find("*").Each(func(_ int, e *goquery.Selection) {
@@ -150,7 +150,7 @@ func checkNames(t *testing.T, doc *goquery.Document) {
 	}
 }
 
-// checkLinks checks that links, forms and files lead somewhere.
+// checkLinks checks that links, forms and files resolve.
 func checkLinks(t *testing.T, doc *goquery.Document, ids map[string]bool) {
 	t.Helper()
 	doc.Find("a[href], form[action], button[formaction]").Each(func(_ int, e *goquery.Selection) {
@@ -192,7 +192,7 @@ func TestSnapshots(t *testing.T) {
 		return string(html)
 	}
 	p := sampleJobsPage()
-	// What is left of a job that runs does not become less by itself.
+	// A running job's remaining time changes by itself, so omit such jobs.
 	p.Jobs = slices.DeleteFunc(slices.Clone(p.Jobs), func(j jobs.Job) bool { return j.State == jobs.Running })
 	first := snap(p)
 	if !strings.Contains(first, `id="jobs"`) || !strings.Contains(first, `id="states"`) || strings.Count(first, `<tr id=`) != len(p.Jobs) {
@@ -219,7 +219,7 @@ func TestSnapshots(t *testing.T) {
 	if row := snap(p); strings.Contains(row, "\r") || !strings.Contains(row, "a&#13;b\nc") || strings.Count(row, "<tr") != 1 {
 		t.Errorf("a carriage return would break the stream: %q", row)
 	}
-	// Who missed something is sent all that differs, but no more.
+	// A subscriber that missed changes gets all that differs, and no more.
 	if missed, err := shown.Since(began.Version); err != nil || strings.Count(string(missed), "<tr") != 2 || strings.Contains(string(missed), `id="states"`) {
 		t.Errorf("%v, two rows have changed, but it sends %.300s", err, missed)
 	}
@@ -238,7 +238,7 @@ func TestSnapshots(t *testing.T) {
 	if whole, err := shown.Since(0); err != nil || !strings.Contains(string(whole), "the latest") || !strings.Contains(string(whole), `id="states"`) {
 		t.Errorf("%v, %.300s", err, whole)
 	}
-	// The last job goes, and one comes.
+	// The last job is removed, and one is added.
 	rest := p.Jobs
 	p.Jobs = nil
 	if list := snap(p); !strings.HasPrefix(list, `<div id="jobs"`) || strings.Contains(list, "<tr") {
