@@ -1,8 +1,10 @@
-// The strip of all tasks: pointing at a cell describes it, a click opens a task.
+// The strip of all tasks: the pointer shows a cell's description, a click opens
+// a task.
 //
-// #strip has data-cells, one letter a cell; data-size, the tasks of a cell; and
-// data-total. data-mixed has the cells whose tasks are not all alike, as
-// cell:succeeded/failed/claimed/cancelled@first failed, separated by commas.
+// Contract: #strip has data-cells, one letter per cell; data-size, the tasks
+// per cell; and data-total. data-mixed lists the cells whose tasks differ in
+// state, as cell:succeeded/failed/claimed/cancelled@first failed, separated by
+// commas.
 const cells = (strip) => strip.dataset.cells;
 const number = (n) => n.toLocaleString("en-US");
 const words = { s: "succeeded", p: "partly done", r: "claimed", f: "failed", c: "cancelled", w: "waiting" };
@@ -18,7 +20,7 @@ function cellAt(event) {
   return column >= 0 && cell < cells(strip).length ? { strip, cell } : null;
 }
 
-// mixed is what is known of a cell whose tasks are not all alike.
+// mixed returns the counts of a cell whose tasks differ in state.
 function mixed(strip, cell) {
   for (const entry of strip.dataset.mixed.split(",")) {
     const [at, succeeded, failed, claimed, cancelled, first] = entry.split(/[:/@]/).map(Number);

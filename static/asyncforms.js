@@ -1,5 +1,5 @@
-// Sends the forms marked data-inplace without leaving the page: what the server
-// answers is merged into the page.
+// Sends the forms marked data-inplace without leaving the page, and merges the
+// server's answer into the page.
 import { morph } from "./morph.js";
 
 async function send(form, submitter) {
@@ -15,7 +15,7 @@ async function send(form, submitter) {
       location.href = answer.redirected ? answer.url : location.href;
       return;
     }
-    // What stood there against the stream is answered now.
+    // The answer replaces what data-keep protected from the stream.
     form.removeAttribute("data-keep");
     form.closest("dialog")?.hidePopover();
     if (answer.ok) form.reset();
@@ -27,7 +27,8 @@ async function send(form, submitter) {
       first.focus();
     }
   } catch {
-    // The server cannot be reached; the plain way shows what the browser says.
+    // The server is unreachable: submit normally, so that the browser shows its
+    // error.
     form.removeAttribute("data-inplace");
     for (const button of buttons) button.disabled = false;
     form.requestSubmit(submitter);

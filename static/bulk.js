@@ -1,18 +1,18 @@
-// Selects rows of the list of jobs and does one action to all of them.
-// The markup: [data-pick] checkboxes in the rows, whose value is the job's id;
+// Selects rows of the list of jobs and applies an action to all of them.
+// Contract: [data-pick] checkboxes in the rows, whose value is the job's id;
 // #pick-all in the header; #jobs with data-matching and data-matching-word, the
-// number of jobs of the list, and data-search, which selects them; #bulk, the bar, with .count, .every,
-// .clear, buttons with data-action (with data-ask in a dialog) and .result.
-// What is selected is kept for the tab under the list's search, so it survives
-// the list's updates, its pages, and Back.
+// number of jobs in the list, and data-search, which selects them; #bulk, the
+// bar, with .count, .every, .clear, buttons with data-action (with data-ask in
+// a dialog) and .result. The tab keeps the selection under the list's search,
+// so it survives the list's updates, its pages, and Back.
 
 const KEY = "selected jobs";
 const MOST = 10000;
 const bar = document.getElementById("bulk");
 const search = new URLSearchParams(location.search).get("q") ?? "";
 let picked = new Set();
-let every = false; // all jobs that match, also those of other pages
-let last = null; // the row of the last click, where a range begins
+let every = false; // all jobs that match, on all pages
+let last = null; // the row of the last click, the start of a range
 let working = false;
 
 const list = () => document.getElementById("jobs");
@@ -33,7 +33,7 @@ function load() {
     picked = new Set(kept.picked);
     every = kept.every;
   } catch {
-    // Nothing that can be read is kept.
+    // The stored value is unreadable.
   }
 }
 
@@ -64,7 +64,7 @@ function clear() {
   every = false;
 }
 
-// pick selects a row or not, and with Shift all rows from the last one on.
+// pick selects or deselects a row; with Shift, all rows from the last one on.
 function pick(box, range) {
   const all = boxes();
   if (every) for (const other of all) picked.add(other.value);
@@ -94,7 +94,7 @@ function report(text, bad, reasons = []) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// act does an action and follows it to its end.
+// act applies an action and follows it to its end.
 async function act(action, tags) {
   const body = { action };
   if (tags) body.tags = tags;
@@ -144,7 +144,7 @@ document.addEventListener("click", (event) => {
   save();
   show();
 });
-// Shift would select text.
+// Shift-click would select text.
 document.addEventListener("mousedown", (event) => event.shiftKey && event.target.closest?.(".c-pick") && event.preventDefault());
 
 bar.addEventListener("click", (event) => {
@@ -170,7 +170,7 @@ bar.addEventListener("submit", (event) => {
   event.target.closest("dialog")?.hidePopover();
   act(event.submitter?.value === "untag" ? "untag" : "tag", tags);
 });
-// A dialog says how many it is about.
+// A dialog states the number of its jobs.
 for (const dialog of bar.querySelectorAll("dialog")) {
   dialog.addEventListener("beforetoggle", () => {
     for (const n of dialog.querySelectorAll(".n")) n.textContent = words(every ? matching() : picked.size);

@@ -1,5 +1,5 @@
-// Shows a chart's values at the pointer. Contract: svg[data-reads] has one text per
-// point, separated by |.
+// Shows a chart's values at the pointer. Contract: svg[data-reads] has one text
+// per point, separated by |.
 const age = (seconds) => (seconds < 60 ? "now" : `${Math.round(seconds / 60)} min ago`);
 
 function textAt(svg, event) {

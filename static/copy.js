@@ -1,4 +1,5 @@
-// Copy buttons: data-copy names the element whose text they copy.
+// Copy buttons. Contract: data-copy names the element whose text the button
+// copies.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.("[data-copy]");
   if (!button) return;
@@ -9,7 +10,7 @@ document.addEventListener("click", async (event) => {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without a secure context there is no clipboard: select it for the reader.
+    // An insecure context has no clipboard: select the text for the reader.
     getSelection().selectAllChildren(source);
     done = document.execCommand("copy") ? "Copied" : "Press Ctrl+C";
   }

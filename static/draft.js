@@ -1,8 +1,7 @@
-// Keeps what is typed into the form #newjob in this browser until it is
-// submitted, for each address by itself and for the user in its data-user. It is
-// kept for the tab, so that going back finds it, and for the browser, so that
-// another tab finds it when this one is gone. The element #draft says what was
-// restored, and takes it back.
+// Keeps a draft of the form #newjob in this browser until it is submitted, one
+// for each address and user (data-user of the form). The tab's store serves
+// Back; the browser's store serves another tab when this one is gone. The
+// element #draft states what was restored, and can discard it.
 import { equal, fill, form, label, served, typed } from "./newjobfields.js";
 
 const MOST = 1 << 20; // characters of one draft
@@ -14,7 +13,7 @@ const prefix = `draft ${form.dataset.user} `;
 const query = new URLSearchParams(location.search);
 const address = location.pathname + ["from", "example"].map((name) => (query.has(name) ? `?${name}=${query.get(name)}` : "")).join("");
 const name = prefix + address;
-const clean = [served(form)]; // forms that nobody typed
+const clean = [served(form)]; // forms without typed values
 const box = document.getElementById("draft");
 
 const random = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -23,7 +22,7 @@ function stores() {
   try {
     return [sessionStorage, localStorage];
   } catch {
-    return []; // this browser keeps nothing
+    return []; // this browser has no storage
   }
 }
 
@@ -38,7 +37,7 @@ function parse(text) {
 
 const read = () => stores().map((store) => parse(store.getItem(name))).find((draft) => draft);
 
-// tab distinguishes this tab's drafts from those of others.
+// tab returns the id that marks this tab's drafts.
 function tab() {
   const [session] = stores();
   if (!session) return "";
@@ -46,8 +45,8 @@ function tab() {
   return session.getItem("tab");
 }
 
-// oldest is the key of the draft that is given up first, of those that are old or
-// too many.
+// oldest returns the key of the next draft to evict: one that has expired, or
+// is beyond the limit.
 function oldest(store, most) {
   const all = Object.keys(store).filter((key) => key.startsWith("draft ") && key !== name);
   const at = (key) => parse(store.getItem(key))?.at ?? 0;
@@ -69,7 +68,7 @@ function put(store, text) {
   }
 }
 
-// say shows a sentence with buttons, each a word and what it does.
+// say shows a sentence with buttons, each a word and its action.
 export function say(text, ...actions) {
   const buttons = actions.map(([word, act]) => {
     const button = document.createElement("button");
@@ -86,8 +85,7 @@ let timer = 0;
 let sent = false;
 let warned = false;
 
-// The key makes submitting again what may have arrived harmless, also after the
-// page was loaded again.
+// The idempotency key makes it safe to submit again, also after a reload.
 const key = form.elements.key;
 
 export function save() {
@@ -123,19 +121,19 @@ function forget() {
   }
 }
 
-// submitted ends the draft.
+// submitted removes the draft.
 export function submitted() {
   forget();
   sent = true;
 }
 
-// isTyped reports whether anybody typed what the form has.
+// isTyped reports whether the form has typed values.
 export const isTyped = () => {
   const values = typed();
   return !clean.some((of) => equal(of, values));
 };
 
-// replace brings other values into the form that nobody typed.
+// replace puts values that were not typed into the form.
 export function replace(values) {
   clean.push({ ...typed(), ...values });
   fill(values);

@@ -1,10 +1,10 @@
 // The source editor: a textarea in which Tab indents. Escape and then Tab
-// leaves it, so that the keyboard is never trapped.
+// leaves it, so the keyboard is never trapped.
 const unit = "    ";
 
 function replace(area, from, to, text, selectFrom, selectTo) {
   area.setSelectionRange(from, to);
-  // The only way that keeps the browser's undo.
+  // Only execCommand keeps the browser's undo.
   const done = text ? document.execCommand("insertText", false, text) : from === to || document.execCommand("delete");
   if (!done) {
     area.setRangeText(text, from, to, "end");

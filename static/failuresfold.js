@@ -1,5 +1,5 @@
-// Failures that come while a job's page is open come folded (#failures-fold), so
-// that nothing moves under its reader, whose fold it is from then on.
+// Folds failures (#failures-fold) that arrive while a job's page is open, so
+// that nothing moves under the reader. The reader's own folding then stays.
 let seen = document.getElementById("failures-fold") !== null;
 
 document.addEventListener("patched", () => {

@@ -1,50 +1,50 @@
-// One connection for all visible pages of a browser: a browser opens only six to
-// a server, and each page would keep one open. This runs in a SharedWorker, or in
-// each page where the browser has no shared workers.
+// One connection for all visible pages of a browser. A browser opens only six
+// per server, and each page would hold one open. Runs in a SharedWorker, or in
+// each page of a browser without shared workers.
 
-// address is where the pages find the worker.
+// address is the worker's script.
 export const address = import.meta.url;
 
 // Milliseconds.
 const SOON = 10; // pages come and go together
-const LONGEST = 2000; // between two attempts to connect
-const LOST = 2500; // without an answer, until the page shows it
+const LONGEST = 2000; // longest wait between attempts to connect
+const LOST = 2500; // without an answer, before the page shows it
 const SILENT = 40000; // without an event: the server sends one every 15 s
-const FORGOTTEN = 70000; // without a word of a page that has not said goodbye
+const FORGOTTEN = 70000; // without a message from a page that has not left
 
 export class Feed {
-  #tabs = new Map(); // address of a tab's stream, by its callback
+  #tabs = new Map(); // address of a tab's stream by its callback
   #source = null;
   #failures = 0;
-  #answered = Date.now(); // when the server last did
+  #answered = Date.now(); // time of the server's last answer
   #timer = 0;
   #silence = 0;
 
-  // join adds a visible tab. It receives messages, each one of {trouble:
-  // "database", "server" or ""}, {lost: true}, {patch: html}, {end: true}, {gone:
-  // true} and {signin: true}.
-  join(tell, page) {
-    if (this.#tabs.get(tell) === page) return;
-    this.#tabs.set(tell, page);
-    // Only a new stream begins with everything that the page shows.
+  // join adds a visible tab. send receives messages: {trouble: "database",
+  // "server" or ""}, {lost: true}, {patch: html}, {end: true}, {gone: true} and
+  // {signin: true}.
+  join(send, page) {
+    if (this.#tabs.get(send) === page) return;
+    this.#tabs.set(send, page);
+    // Only a new stream starts with the whole page.
     this.#later(SOON);
   }
 
-  leave(tell) {
-    const page = this.#tabs.get(tell);
-    if (!this.#tabs.delete(tell)) return;
+  leave(send) {
+    const page = this.#tabs.get(send);
+    if (!this.#tabs.delete(send)) return;
     if (!this.#tabs.size) this.#close();
     else if (![...this.#tabs.values()].includes(page)) this.#later(SOON);
   }
 
-  #tell(message, page) {
-    for (const [tell, of] of this.#tabs) if (page === undefined || of === page) tell(message);
+  #send(message, page) {
+    for (const [send, of] of this.#tabs) if (page === undefined || of === page) send(message);
   }
 
-  // #done removes pages that get no more messages.
+  // #done sends a tab its last message and removes it.
   #done(message, page) {
-    this.#tell(message, page);
-    for (const [tell, of] of this.#tabs) if (page === undefined || of === page) this.#tabs.delete(tell);
+    this.#send(message, page);
+    for (const [send, of] of this.#tabs) if (page === undefined || of === page) this.#tabs.delete(send);
     if (!this.#tabs.size) this.#close();
   }
 
@@ -79,15 +79,15 @@ export class Feed {
     mine.onopen = () => {
       this.#failures = 0;
       this.#heard();
-      this.#tell({ trouble: "" });
+      this.#send({ trouble: "" });
     };
-    on("patch", (page, html) => this.#tell({ patch: html }, page));
+    on("patch", (page, html) => this.#send({ patch: html }, page));
     on("end", (page) => this.#done({ end: true }, page));
     on("gone", (page) => this.#done({ gone: true }, page));
     mine.addEventListener("still", () => this.#heard());
     mine.addEventListener("status", ({ data }) => {
       this.#heard();
-      this.#tell({ trouble: data === "away" ? "database" : "" });
+      this.#send({ trouble: data === "away" ? "database" : "" });
     });
     mine.onerror = () => this.#fail(mine, url);
   }
@@ -101,34 +101,35 @@ export class Feed {
 
   async #fail(mine, url) {
     if (this.#source !== mine) return;
-    // It is closed when there was an answer that is not a stream.
+    // It is closed if the answer was not a stream.
     const refused = mine.readyState === EventSource.CLOSED;
     this.#close();
-    this.#tell({ lost: true });
+    this.#send({ lost: true });
     if (refused) await this.#probe(url);
-    if (this.#source || !this.#tabs.size) return; // meanwhile pages came, or all are gone
-    if (Date.now() - this.#answered > LOST) this.#tell({ trouble: "server" });
-    // A short break (a restarted server) is over soon. The chance keeps many
-    // browsers from coming at once.
+    if (this.#source || !this.#tabs.size) return; // pages have joined, or all have left
+    if (Date.now() - this.#answered > LOST) this.#send({ trouble: "server" });
+    // A short break (a restarted server) ends soon. Random waits spread the
+    // browsers' reconnects.
     this.#failures++;
     this.#later(Math.min(250 * 2 ** (this.#failures - 1), LONGEST) * (0.75 + Math.random() / 2));
   }
 
-  // #probe asks why the stream failed, which an EventSource does not report.
+  // #probe requests the stream to learn why it failed, which an EventSource
+  // does not report.
   async #probe(url) {
     const stop = new AbortController();
     try {
       const answer = await fetch(url, { headers: { Accept: "text/event-stream" }, signal: stop.signal });
       this.#answered = Date.now();
       if (answer.status === 401) this.#done({ signin: true });
-      // A page that there was no more is found by loading it, and one that an
-      // older server sent too.
+      // Loading the page again resolves a missing page, and one that an older
+      // server sent.
       if ([404, 410, 422].includes(answer.status)) this.#done({ gone: true });
-      // A server that is only starting answers without a page.
+      // A starting server answers without a page.
       const page = answer.headers.get("Content-Type")?.startsWith("text/html");
-      if (answer.status === 503) this.#tell({ trouble: page ? "database" : "server" });
+      if (answer.status === 503) this.#send({ trouble: page ? "database" : "server" });
     } catch {
-      // Not there yet.
+      // The server is not up yet.
     } finally {
       stop.abort();
     }
@@ -138,25 +139,25 @@ export class Feed {
 if (globalThis.SharedWorkerGlobalScope && self instanceof SharedWorkerGlobalScope) {
   const feed = new Feed();
   const seen = new Map();
-  // A visible tab sends the address of its page's stream from time to time, and
-  // null when it is hidden.
+  // A visible tab regularly sends the address of its page's stream, and null
+  // when it is hidden.
   self.onconnect = ({ ports: [port] }) => {
-    const tell = (message) => port.postMessage(message);
+    const send = (message) => port.postMessage(message);
     port.onmessage = ({ data: page }) => {
       if (page === null) {
-        seen.delete(tell);
-        feed.leave(tell);
+        seen.delete(send);
+        feed.leave(send);
         return;
       }
-      seen.set(tell, Date.now());
-      feed.join(tell, page);
+      seen.set(send, Date.now());
+      feed.join(send, page);
     };
   };
   setInterval(() => {
-    for (const [tell, at] of seen) {
+    for (const [send, at] of seen) {
       if (Date.now() - at < FORGOTTEN) continue;
-      seen.delete(tell);
-      feed.leave(tell);
+      seen.delete(send);
+      feed.leave(send);
     }
   }, FORGOTTEN / 2);
 }

@@ -1,16 +1,16 @@
-// Shows how the server reads the file that was chosen in the form #newjob: its
-// answer to the file's beginning stands in #file-preview, which this owns.
-// Buttons with data-column there choose a column of a CSV file.
+// Shows how the server reads the file chosen in the form #newjob: puts the
+// server's answer to the file's beginning into #file-preview, which this module
+// owns. Buttons with data-column there choose a column of a CSV file.
 import { form } from "./newjobfields.js";
 import { size } from "./newjobsend.js";
 
-const HEAD = 64 << 10; // bytes of the file that are looked at
+const HEAD = 64 << 10; // bytes of the file to send
 const PAUSE = 250; // ms without a keystroke
 const asked = ["call", "inputs", "kind", "file_format", "csv_column", "csv_header"];
 
 const box = document.getElementById("file-preview");
 const hint = document.getElementById("file-hint");
-let current; // the request whose answer is wanted
+let current; // the newest request
 
 function fields(file) {
   const data = new FormData();
@@ -58,6 +58,6 @@ box.addEventListener("click", (event) => {
   form.elements.csv_column.value = column.dataset.column;
   form.elements.csv_column.dispatchEvent(new Event("input", { bubbles: true }));
 });
-// The server's form does not know of the file.
+// The server's form does not have the file.
 document.addEventListener("patched", () => form.elements.file.files[0] && soon(0));
 look();

@@ -1,6 +1,6 @@
-// Buttons that put an offered text into a field: <button data-fill="id of the
-// field" data-text="the text">, inside an element that goes with the offer. The
-// field's error, in #ID-error, goes too.
+// Buttons that put an offered text into a field. Contract: <button
+// data-fill="id of the field" data-text="the text">, inside an element that is
+// removed with the offer. The field's error, #ID-error, is removed too.
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-fill]");
   const field = button && document.getElementById(button.dataset.fill);

@@ -1,5 +1,5 @@
-// The keyboard: / search, n new job, j and k rows, g j, g q, g n, ? help. And
-// the parts of the header that fold open.
+// Keyboard shortcuts: / search, n new job, j and k rows, g j, g q, g n, ? help.
+// Also closes the menus of the header.
 const go = { j: "/", q: "/queues", n: "/nodes" };
 let chord = 0;
 

@@ -1,17 +1,18 @@
-// Follows the newest lines of logs, until the reader scrolls up.
+// Follows the newest lines of logs until the reader scrolls up.
 //
-// A box with data-tail begins at its end, and stays there as lines come
-// (morph.js). While its reader looks at older lines it has data-keep, which keeps
-// the page's stream from changing it, and the button with data-follow in its
-// section is shown. Only pages that change have such a stream.
+// Contract: a box with data-tail starts at its end, and stays there as lines
+// arrive (morph.js). While the reader looks at older lines it has data-keep,
+// which keeps the page's stream from changing it, and the button with
+// data-follow in its section is visible. Only changing pages have such a
+// stream.
 import { patch } from "./morph.js";
 
-const slack = 24; // pixels from the end that still count as the end
+const slack = 24; // pixels from the end that count as the end
 
 const atEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - slack;
 const button = (box) => box.closest("section")?.querySelector("[data-follow]");
 
-const seen = new WeakMap(); // where each box was scrolled to
+const seen = new WeakMap(); // scroll position of each box
 
 function pause(box) {
   box.dataset.keep = "";
@@ -19,7 +20,7 @@ function pause(box) {
   if (follow) follow.hidden = false;
 }
 
-// resume brings in what came meanwhile.
+// resume adds the lines that arrived meanwhile.
 async function resume(box) {
   const section = box.closest("section");
   delete box.dataset.keep;
@@ -39,7 +40,7 @@ if (document.body.dataset.live) {
   document.addEventListener("scroll", ({ target }) => {
     if (!(target instanceof Element) || !target.matches("[data-tail]")) return;
     const kept = target.hasAttribute("data-keep");
-    const up = target.scrollTop < (seen.get(target) ?? Infinity); // lines that come leave it where it is
+    const up = target.scrollTop < (seen.get(target) ?? Infinity); // new lines do not change it
     seen.set(target, target.scrollTop);
     if (atEnd(target) && kept) resume(target);
     else if (!atEnd(target) && up && !kept) pause(target);

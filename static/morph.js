@@ -1,8 +1,7 @@
-// Brings elements of the page into the shape of newly rendered ones while
-// keeping the nodes that are there: focus, selection, scroll positions and what
-// is folded open stay as they are.
+// Changes elements of the page into newly rendered ones, and keeps the existing
+// nodes: focus, selection, scroll positions and open folds stay.
 
-// The reader, not the server, decides what is open.
+// The reader, not the server, decides which folds are open.
 const readersOwn = (el, name) => name === "open" && (el.nodeName === "DETAILS" || el.nodeName === "DIALOG");
 
 function attributes(have, want) {
@@ -46,8 +45,8 @@ function children(have, want) {
   for (const child of [...have.childNodes]) if (!kept.has(child)) child.remove();
 }
 
-// morph makes have look like want. An element with data-keep belongs to a
-// script and stays as it is.
+// morph makes have look like want. It leaves an element with data-keep, which a
+// script owns, unchanged.
 export function morph(have, want) {
   if (have.nodeType !== Node.ELEMENT_NODE) {
     if (have.nodeValue !== want.nodeValue) have.nodeValue = want.nodeValue;
@@ -58,8 +57,8 @@ export function morph(have, want) {
   children(have, want);
 }
 
-// patch morphs every outermost element of html that has an id into the one of
-// the page with that id. Elements without an id only carry others.
+// patch morphs every outermost element of html that has an id into the page's
+// element with that id. Elements without an id only wrap others.
 export function patch(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
@@ -84,5 +83,5 @@ function apply(carrier) {
 
 const atEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 24;
 
-// A tail begins at its end.
+// A tail starts at its end.
 for (const box of document.querySelectorAll("[data-tail]")) box.scrollTop = box.scrollHeight;

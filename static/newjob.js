@@ -1,6 +1,6 @@
-// The form #newjob: shows the request as it would be sent, follows the source
-// with the function's name, and submits without leaving the page. Without this
-// script the form works all the same.
+// The form #newjob: shows the request to be sent, keeps the function's name in
+// step with the source, and submits without leaving the page. The form also
+// works without this script.
 import { form } from "./newjobfields.js";
 import { defs, lay, request } from "./newjobrequest.js";
 import { attempt, busy, isBusy, reveal, submit } from "./newjobsend.js";
@@ -15,7 +15,7 @@ function preview() {
   target.textContent = command.slice(0, begin) + `<<'END'\n${lay(request(), "", true)}\nEND\n`;
 }
 
-// The function's name follows the source as long as nobody chose another one.
+// The function's name follows the source until the user chooses another one.
 let last = defs().at(-1);
 function follow() {
   const list = document.getElementById("functions");

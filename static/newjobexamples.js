@@ -1,6 +1,6 @@
-// Examples beside the form #newjob: a link in .examples loads its example into the
-// form. Typed values are replaced only after a confirmation in the dialog #replace,
-// and the notice's Undo restores them.
+// Examples beside the form #newjob: a link in .examples loads its example into
+// the form. It replaces typed values only after a confirmation in the dialog
+// #replace, and the notice's Undo restores them.
 import { fill, served, typed } from "./newjobfields.js";
 import { isTyped, replace, save, say } from "./draft.js";
 

@@ -1,5 +1,5 @@
-// What is typed into the form #newjob, as a plain object: a text for each field,
-// true or false for a box. Files and hidden fields are not part of it.
+// The typed values of the form #newjob as a plain object: a text for each
+// field, true or false for a checkbox. It omits files and hidden fields.
 
 export const form = document.getElementById("newjob");
 
@@ -23,7 +23,7 @@ export const typed = () =>
     (el) => el.value,
   );
 
-// served is what a form had when the server sent it.
+// served returns the values of a form as the server sent it.
 export const served = (of) =>
   read(
     of,
@@ -31,12 +31,12 @@ export const served = (of) =>
     (el) => (el.options ? ([...el.options].find((o) => o.defaultSelected) ?? el.options[0])?.value : el.defaultValue),
   );
 
-// Line ends differ between what was typed and what the server sent.
+// Typed values and the server's differ in line ends.
 const plain = (value) => (typeof value === "string" ? value.replaceAll("\r\n", "\n") : value);
 
 export const equal = (a, b) => [...new Set([...Object.keys(a), ...Object.keys(b)])].every((name) => plain(a[name]) === plain(b[name]));
 
-// fill types values into the form, and unfolds what they stand in.
+// fill puts values into the form, and unfolds the sections that contain them.
 export function fill(values) {
   for (const el of form.elements) {
     if (!kept(el) || !(el.name in values)) continue;
@@ -52,5 +52,5 @@ export function fill(values) {
   form.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-// label is a field's name for a reader.
+// label returns a field's name for a reader.
 export const label = (name) => form.querySelector(`label[for="${CSS.escape(name)}"]`)?.textContent ?? name;

@@ -1,13 +1,13 @@
-// The form #newjob as the request that it makes. request() is that request as an
-// object, defs() the names of the functions in its source, lay(value) is JSON as
-// the server lays it out.
+// The form #newjob as a request. request() returns the request as an object,
+// defs() the names of the functions in its source, lay(value) JSON in the
+// server's layout.
 
 const form = document.getElementById("newjob");
 const value = (name) => form.elements[name]?.value ?? "";
 const checked = (name) => form.elements[name]?.checked ?? false;
 const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
-// argv splits a command as the server does: quotes group, nothing is expanded.
+// argv splits a command as the server does: quotes group, it expands nothing.
 function argv(text) {
   const out = [];
   let word = null;
@@ -72,8 +72,7 @@ function program() {
   };
 }
 
-// A number as it was typed: JavaScript's own would change 12345678901234567890
-// and 1.0.
+// A number as typed: JavaScript would change 12345678901234567890 and 1.0.
 class Verbatim {
   constructor(text) {
     this.text = text;
@@ -127,7 +126,7 @@ export function request() {
   };
 }
 
-// What fits stays on one line.
+// A value that fits stays on one line.
 export function lay(value, margin = "", broken = false) {
   if (value instanceof Verbatim) return value.text;
   if (value === null || typeof value !== "object") return JSON.stringify(value);

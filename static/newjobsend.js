@@ -1,12 +1,12 @@
 // Sends the form #newjob without leaving the page. #unsent shows errors with a
-// button to retry, #busy the current step, and #upload the progress of a file. The
-// typed values are kept.
+// button to retry, #busy the current step, and #upload the progress of a file.
+// The form keeps the typed values.
 import { morph } from "./morph.js";
 import { form } from "./newjobfields.js";
 import { save, submitted } from "./draft.js";
 
 const PATIENCE = 60000; // ms without an answer, or without progress of an upload
-const SMALL = 64 << 10; // bytes of a file that is sent without asking first
+const SMALL = 64 << 10; // largest file that is sent without a check first, in bytes
 
 const unsent = document.getElementById("unsent");
 const box = document.getElementById("upload");
@@ -34,7 +34,7 @@ function rest(text) {
   document.getElementById("busy").textContent = text;
 }
 
-// Unsent is why the form was not answered, in a sentence for the reader.
+// An Unsent states, in a sentence for the reader, why the form got no answer.
 class Unsent extends Error {
   constructor(message, signIn = false) {
     super(message);
@@ -87,7 +87,8 @@ function progress(began) {
   };
 }
 
-// upload is post with the progress shown. It is null when it was stopped.
+// upload posts the form and shows the progress. It returns null when the user
+// stops it.
 function upload(data) {
   const request = new XMLHttpRequest();
   let timer;
@@ -116,7 +117,7 @@ function upload(data) {
   });
 }
 
-// show brings the server's answer into the page.
+// show merges the server's answer into the page.
 function show(answer) {
   const page = new DOMParser().parseFromString(answer.text, "text/html");
   const fresh = page.getElementById("newjob");
@@ -142,7 +143,8 @@ export function reveal(el) {
   if (fold) fold.open = true;
 }
 
-// chosen is the file to send, if it has not changed since it was chosen.
+// chosen returns the file to send. It fails if the file has changed since it
+// was chosen.
 async function chosen() {
   if (form.elements.inputs.value !== "file") return undefined;
   const file = form.elements.file.files[0];
@@ -156,8 +158,7 @@ async function chosen() {
   }
 }
 
-// beginning is the form with no more of the file than its beginning, or all of a
-// file that is no larger.
+// beginning returns the form with part in place of the file.
 export function beginning(file, part, button) {
   const data = new FormData();
   if (part.size < file.size) data.set("part", "1"); // it must come before the file
@@ -166,7 +167,7 @@ export function beginning(file, part, button) {
   return data;
 }
 
-// firstLines is the beginning of a file with enough lines in it to try the first
+// firstLines returns a beginning of a file with enough lines to try the first
 // input.
 async function firstLines(file) {
   for (let length = 1 << 20; length < file.size; length *= 4) {
@@ -176,7 +177,7 @@ async function firstLines(file) {
   return file;
 }
 
-// once runs act unless something runs already, and shows how it fails.
+// once runs act unless an action already runs, and shows its failure.
 async function once(text, act) {
   if (isBusy()) return;
   busy(text);
@@ -198,7 +199,7 @@ export const attempt = (button) =>
     result.setAttribute("aria-live", "polite");
   });
 
-// Old errors may be mended: they are removed while the file is sent.
+// Removes old errors, which may be fixed, while the file is sent.
 function forget() {
   for (const old of form.querySelectorAll("#errors > *, [id$='-error']")) old.remove();
   for (const field of form.querySelectorAll(".field.wrong")) field.classList.remove("wrong");

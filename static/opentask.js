@@ -1,5 +1,5 @@
-// The field #goto of a job's page opens a task by its index. What is no index of
-// one of the job's tasks (data-total of its form) is refused in #goto-error.
+// The field #goto of a job's page opens a task by its index. #goto-error shows
+// an error for an index outside the job's tasks (data-total of its form).
 const message = () => document.getElementById("goto-error");
 
 function wrong(form) {
@@ -28,7 +28,7 @@ document.addEventListener("input", (event) => {
   message().textContent = "";
   mark(event.target);
 });
-// The server's page does not know of the message.
+// The server's page does not have the message.
 document.addEventListener("patched", () => {
   const input = document.getElementById("goto");
   if (input && message()) mark(input);

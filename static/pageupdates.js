@@ -1,5 +1,5 @@
-// Keeps the page up to date while it is visible. Contract: body has the address of
-// the page's stream in data-live.
+// Keeps the page up to date while it is visible. Contract: body has the address
+// of the page's stream in data-live.
 import { patch } from "./morph.js";
 import { Feed, address } from "./feed.js";
 
@@ -74,7 +74,7 @@ function shared() {
 try {
   shared();
 } catch {
-  alone(); // there are no such workers here
+  alone(); // this browser has no shared workers
 }
 
 function look() {

@@ -1,10 +1,10 @@
 // Updates relative times between the server's updates.
 
-// Times on the page are the server's; the reader's clock may be off.
+// Times on the page are the server's; the reader's clock may differ.
 const skew = Date.parse(document.body.dataset.now) - Date.now();
 const pad = (n) => String(n).padStart(2, "0");
 
-// As the server writes them.
+// The same format as the server's (views/format.go).
 function clock(seconds) {
   const s = Math.floor(seconds);
   if (s < 3600) return `${Math.floor(s / 60)}:${pad(s % 60)}`;

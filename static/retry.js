@@ -1,4 +1,4 @@
-// Reloads an error page as soon as the server can show the page itself.
+// Reloads an error page as soon as the server can render the page.
 const EVERY = 1000; // ms
 
 async function ask() {

@@ -1,10 +1,10 @@
-// Makes the rows of a table open what they are about. The markup: a table inside
-// [data-rows] whose rows each have one link with data-open. A click beside that
-// link, on nothing that has a use of its own, opens it; the middle button, and
-// Ctrl or Cmd, open it in a new tab. Selecting text opens nothing.
+// Makes table rows open their subject. Contract: a table inside [data-rows]
+// whose rows each have one link with data-open. A click beside that link, on an
+// element without a function of its own, opens it; the middle button, and Ctrl
+// or Cmd, open it in a new tab. Selecting text opens nothing.
 
 const own = "a, button, input, label, select, summary, textarea";
-let pressed = null; // where the button went down
+let pressed = null; // position of the button press
 
 function target(event) {
   const row = event.target.closest?.("[data-rows] tbody tr");
@@ -20,7 +20,7 @@ function selects(event) {
 
 document.addEventListener("mousedown", (event) => {
   pressed = { x: event.clientX, y: event.clientY };
-  // The middle button would begin to scroll.
+  // The middle button would start scrolling.
   if (event.button === 1 && target(event)) event.preventDefault();
 });
 document.addEventListener("click", (event) => {

@@ -1,6 +1,6 @@
-// Package static holds the style sheet, the scripts and the images of the
-// pages, and serves them under names that change with their content, so that
-// browsers may keep them for ever.
+// Package static holds the pages' style sheet, scripts and images. It serves
+// them under names that change with their content, so that browsers may keep
+// them forever.
 package static
 
 import (
@@ -23,14 +23,14 @@ import (
 //go:embed *.css *.js *.svg css timeline
 var files embed.FS
 
-// appCSS is the style sheet of the pages, which is served as one file: app.css.
+// appCSS is the pages' style sheet, served as one file.
 const appCSS = "app.css"
 
-// sheets are the parts of appCSS, in the folder css. Later rules override
-// earlier ones, so their order counts.
+// sheets are the parts of appCSS in the folder css. Later rules override
+// earlier ones, so their order matters.
 var sheets = []string{"tokens", "base", "lists", "job", "text", "forms", "docs", "cluster", "widths"}
 
-// read returns the content of a file by its name in this folder.
+// read returns the content of a file in this folder.
 func read(name string) ([]byte, error) {
 	if name != appCSS {
 		return files.ReadFile(name)
@@ -46,26 +46,26 @@ func read(name string) ([]byte, error) {
 	return all, nil
 }
 
-// Prefix is where [Handler] expects to be mounted.
+// Prefix is the path at which callers must mount [Handler].
 const Prefix = "/static/"
 
-// A file is a file as it is served.
+// A file is a served file.
 type file struct {
 	url     string
 	mime    string
 	plain   variant
-	zip     variant // empty where it is no smaller
+	zip     variant // empty if it is no smaller
 	imports []*file
 }
 
-// A variant is a file in one coding. A strong ETag names a sequence of bytes, so
-// each variant has its own.
+// A variant is a file in one coding. A strong ETag identifies bytes, so each
+// variant has a different one.
 type variant struct {
 	etag string
 	body []byte
 }
 
-// A set is the files by their own names and by their addresses.
+// A set holds the files by name and by address.
 type set struct{ byName, byURL map[string]*file }
 
 var load = sync.OnceValue(func() *set {
@@ -88,11 +88,11 @@ var load = sync.OnceValue(func() *set {
 	return s
 })
 
-// moduleImport is an import of a module by its path from the importing one.
+// moduleImport matches the import of a module by its relative path.
 var moduleImport = regexp.MustCompile(`(\b(?:from|import)\s*\(?\s*")(\.\.?/[\w/-]+\.js)(")`)
 
-// add loads a file and, before it, the modules that it imports: their names
-// stand in its text, so its own name depends on theirs.
+// add loads a file and, before it, the modules that it imports: its text
+// contains their names, so its own name depends on theirs.
 func (s *set) add(name string, importers []string) *file {
 	if f := s.byName[name]; f != nil {
 		return f
@@ -129,8 +129,7 @@ func (s *set) add(name string, importers []string) *file {
 	return f
 }
 
-// mimes are written out because what the system knows of them differs from
-// machine to machine.
+// mimes lists the types because the system's table differs between machines.
 var mimes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
@@ -155,8 +154,8 @@ func compress(content []byte) []byte {
 	return b.Bytes()
 }
 
-// URL returns the address of a file of this folder, by its path in it. It panics
-// where there is none: the names stand in our own pages.
+// URL returns the address of a file in this folder by its path. It panics if
+// the file does not exist: only our pages name files.
 func URL(name string) string { return named(name).url }
 
 func named(name string) *file {

@@ -97,7 +97,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// colour is an sRGB colour as in #rrggbb.
+// colour parses an sRGB colour such as #rrggbb.
 type colour [3]float64
 
 func parseColour(t *testing.T, hex string) colour {
@@ -113,7 +113,7 @@ func parseColour(t *testing.T, hex string) colour {
 	return c
 }
 
-// luminance is the relative luminance as WCAG defines it.
+// luminance returns the relative luminance as WCAG defines it.
 func (c colour) luminance() float64 {
 	linear := func(v float64) float64 {
 		if v <= 0.04045 {
@@ -129,7 +129,7 @@ func (c colour) contrast(d colour) float64 {
 	return (max(a, b) + 0.05) / (min(a, b) + 0.05)
 }
 
-// over is c laid over d with that share.
+// over blends c over d with that share.
 func (c colour) over(d colour, share float64) colour {
 	for i := range c {
 		c[i] = c[i]*share + d[i]*(1-share)
@@ -181,8 +181,8 @@ func TestContrast(t *testing.T) {
 			need(fill+" in a bar", at(fill), at("waiting"), 3)
 		}
 		need("the edge of a field", at("edge"), at("surface"), 3)
-		// Jobs in the timeline, which lie on surface and sunken. Neighbours on
-		// the ring are told apart by lightness too.
+		// Jobs in the timeline are drawn on surface and sunken. Neighbours on
+		// the ring differ in lightness too.
 		const ring = "abcdefghijkl"
 		for i := range ring {
 			job, next := "job-"+ring[i:i+1], "job-"+ring[(i+1)%len(ring):][:1]

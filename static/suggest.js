@@ -1,18 +1,18 @@
-// Suggests completions while a search is typed. The markup: #search, the box,
-// and after it #suggestions, an empty list. The server is asked for the term at
-// the caret: GET /api/v1/jobs/suggestions?term=… answers items of text and hint.
-// Only a chosen suggestion changes the text of the box.
+// Suggests completions while the user types a search. Contract: #search, the
+// box, and after it #suggestions, an empty list. GET
+// /api/v1/jobs/suggestions?term=… returns items of text and hint for the term
+// at the caret. Only a chosen suggestion changes the text of the box.
 
 const box = document.getElementById("search");
 const list = document.getElementById("suggestions");
-const WAIT = 120; // ms of quiet before the server is asked
+const WAIT = 120; // ms without a keystroke before a request
 let active = -1;
 let timer;
-let asked; // the request under way
+let asked; // the current request
 let term = { from: 0, to: 0, text: "" };
 
-// The term at the caret: from the last space outside of quotes on. A dash in
-// front of it stays.
+// The term at the caret starts after the last space outside quotes. A leading
+// dash stays.
 function termAt(text, caret) {
   let from = 0;
   let quoted = false;
@@ -56,7 +56,7 @@ function open(items) {
   box.setAttribute("aria-expanded", String(items.length > 0));
 }
 
-// step goes on in a ring of the options and the box itself, which is -1.
+// step moves through a ring of the options and the box itself, which is -1.
 function step(by) {
   const options = [...list.children];
   const ring = options.length + 1;
@@ -88,7 +88,7 @@ function later() {
 
 function choose(option) {
   const text = option.dataset.text;
-  // A qualifier wants a value; after a value the next term begins.
+  // A qualifier needs a value; after a value the next term starts.
   const end = text.endsWith(":") ? "" : " ";
   box.setRangeText(text + end, term.from, term.to, "end");
   close();

@@ -1,5 +1,5 @@
-// The switch between light, dark and what the system says. The cookie lets the
-// server render the right one at once; the storage tells the other tabs.
+// Switches between light, dark and the system's theme. The cookie lets the
+// server render the right one at once; the storage notifies other tabs.
 const root = document.documentElement;
 const button = document.getElementById("theme");
 const order = ["", "light", "dark"];
@@ -20,7 +20,7 @@ function keep(theme) {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // Storage may be forbidden; the cookie is enough.
+    // Storage may be forbidden; the cookie suffices.
   }
 }
 

@@ -1,5 +1,5 @@
-// The timeline: what ran where and when, on a canvas. The server merges what
-// would fall into one pixel.
+// Draws the timeline, what ran where and when, on a canvas. The server merges
+// chunks that would share a pixel.
 //
 // Contract: views/timeline.templ. #timeline holds #timeline-box; a page without
 // them has no timeline.

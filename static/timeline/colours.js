@@ -1,8 +1,8 @@
 // Colours of the timeline, and its legend of jobs.
 //
-// Contract: the style sheet has the colours as custom properties, job-a to job-l
-// for jobs. An element with data-job and data-ink gives a job its colour.
-// #timeline-jobs, on pages of all jobs, gets their names.
+// Contract: the style sheet has the colours as custom properties, job-a to
+// job-l for jobs. An element with data-job and data-ink sets a job's colour.
+// #timeline-jobs, on pages of all jobs, receives their names.
 const RING = "abcdefghijkl";
 const MOST_NAMES = 24;
 
@@ -25,7 +25,7 @@ export class Colours extends EventTarget {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", change);
   }
 
-  // of is a custom property as the canvas understands it.
+  // of returns a custom property in the canvas' syntax.
   of(name) {
     let value = this.#values.get(name);
     if (!value) {
@@ -36,9 +36,9 @@ export class Colours extends EventTarget {
     return value;
   }
 
-  // ink is the name of a job's colour: that which the page gives it, or gave it
-  // while it ran, else one that follows from its id. RunningJobs in views/ does
-  // the same.
+  // ink returns the name of a job's colour: the one that the page gives, or
+  // gave while the job ran, else one that follows from its id, as in JobInk in
+  // views/nodes.go.
   ink(job) {
     return this.#inks.get(job) ?? `job-${RING[(parseInt(job.slice(-6), 16) || 0) % RING.length]}`;
   }
@@ -47,7 +47,7 @@ export class Colours extends EventTarget {
     for (const { dataset } of document.querySelectorAll("[data-job][data-ink]")) this.#inks.set(dataset.job, dataset.ink);
   }
 
-  // listJobs writes the names of the jobs in their colours.
+  // listJobs lists the jobs with their colours.
   listJobs({ rects, names }) {
     const list = document.getElementById("timeline-jobs");
     const ids = [...new Set(rects.map((r) => r.job))].sort();

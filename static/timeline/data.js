@@ -1,9 +1,9 @@
-// The data of the timeline: what the server answered, kept up to date.
+// Fetches the timeline's data and keeps it up to date.
 //
-// Contract: #timeline-box has in data-url the address of the timeline in the API
-// (internal/jobs/timeline describes the answer). An address with seconds= is of
-// all jobs, any other of one job. #timeline has data-growing while something may
-// be added.
+// Contract: #timeline-box has the timeline's API address in data-url
+// (internal/jobs/timeline describes the answer). An address with seconds= is
+// for all jobs, any other for one job. #timeline has data-growing while it may
+// still grow.
 
 export const LEASED = 0;
 export const DONE = 1;
@@ -12,21 +12,21 @@ export const LOST = 2;
 export class Data {
   // All times are milliseconds after origin, which is milliseconds since 1970.
   origin = null;
-  rows = []; // in the order of the server, each with its place y
+  rows = []; // in the server's order, each with its position y
   rects = []; // ordered by row, then by start
-  names = new Map(); // of jobs, by id
+  names = new Map(); // of the jobs, by id
   home = { from: 0, to: 1 }; // the whole window
-  first = 0; // when the job's first chunk was leased, earlier runs included
-  asked = null; // the window that rects are of: {from, to}, or null for home
+  first = 0; // time of the job's first lease, earlier runs included
+  asked = null; // the window of rects: {from, to}, or null for home
   resolution = 0;
-  since = 0; // rectangles that begin before it do not change any more
+  since = 0; // rectangles that begin earlier do not change
   oneIn = 1;
   loaded = false;
-  failing = false; // the server did not answer the last question
+  failing = false; // the server did not answer the last request
 
   #known = new Map(); // rows by host, core and slot
-  #now = 0; // of the server, when it answered last
-  #nowAt = 0; // the same by our own clock
+  #now = 0; // the server's clock at its last answer
+  #nowAt = 0; // our clock at that time
 
   constructor(section, box) {
     this.section = section;
@@ -47,9 +47,9 @@ export class Data {
     return new Date(Math.floor(this.origin + t)).toISOString();
   }
 
-  // fetch asks for a window, {from, to} or null for home, in so many pixels.
-  // With news it asks only for what began since the last answer, and returns
-  // false where that cannot be added to the rectangles that are here.
+  // fetch requests a window, {from, to} or null for home, at a width in pixels.
+  // With news it requests only what began since the last answer, and returns
+  // false if that does not fit the present rectangles.
   async fetch({ target, width, news, signal }) {
     const query = new URLSearchParams(target ? { from: this.iso(target.from), to: this.iso(target.to + 1) } : {});
     query.set("width", width);
@@ -95,8 +95,7 @@ export class Data {
     this.loaded = true;
   }
 
-  // takeRows returns the rows of an answer as they are in rows, and adds those
-  // that are new.
+  // takeRows maps an answer's rows to those in rows, and adds new ones.
   #takeRows(list) {
     const rows = list.map((row) => {
       const key = [row.host, row.core, row.slot].join("|");
@@ -109,7 +108,7 @@ export class Data {
       return known;
     });
     this.rows.sort((a, b) => (a.host < b.host ? -1 : a.host > b.host ? 1 : (a.slot ?? -1) - (b.slot ?? -1) || (a.core ?? -1) - (b.core ?? -1)));
-    // An answer that has rows of one host leaves the host out of the labels.
+    // An answer with rows of one host omits the host from the labels.
     const hosts = new Set(this.rows.map((row) => row.host)).size;
     this.rows.forEach((row, y) => {
       row.y = y;
@@ -118,7 +117,7 @@ export class Data {
     return rows;
   }
 
-  // again finds the rectangle that has taken the place of an older one.
+  // again returns the rectangle that replaces an older one.
   again(old) {
     if (!old) return null;
     let best = null;

@@ -1,7 +1,7 @@
 // Pointer and keyboard on the timeline, and the tip that describes a rectangle.
 //
-// Contract: #timeline-canvas can have the focus; #timeline-tip shows the
-// rectangle under the pointer or at the keyboard; #timeline-said, a status,
+// Contract: #timeline-canvas is focusable; #timeline-tip shows the rectangle
+// under the pointer or the keyboard's selection; #timeline-said, a status,
 // reads it out.
 import { LEASED, LOST } from "./data.js";
 import { axisTime, clamp, duration, number } from "./text.js";
@@ -25,7 +25,7 @@ export class Input {
     this.#listenToKeys();
   }
 
-  // renew finds the selected rectangles again after an answer.
+  // renew finds the selected rectangles again in a new answer.
   renew() {
     for (const name of ["pointed", "focused"]) this.selection[name] = this.data.again(this.selection[name]);
   }
@@ -57,7 +57,7 @@ export class Input {
       this.#drag = null;
       if (far) return;
       const found = this.#find(this.#place(event));
-      // A tap of a finger first shows the tip, the next one opens.
+      // A first tap shows the tip, the next one opens the task.
       if (found && (event.pointerType !== "touch" || found === had)) this.#open(found);
       this.selection.pointed = found;
       this.painter.draw();
@@ -66,7 +66,7 @@ export class Input {
     canvas.addEventListener("pointerleave", () => this.#point(null));
   }
 
-  // dragged moves the window with the pointer, where there is more than is shown.
+  // dragged moves the window with the pointer if it does not show everything.
   #dragged(event) {
     const drag = this.#drag;
     if (!drag) return false;
@@ -89,8 +89,8 @@ export class Input {
     this.painter.draw();
   }
 
-  // find is the rectangle at a point: one with failures before its neighbours,
-  // a done one before those that lie below it.
+  // find returns the rectangle at a point. Failures take precedence over
+  // neighbours, and done ones over those below.
   #find({ x, y }) {
     const { window } = this;
     if (x < window.gutter) return null;
@@ -173,7 +173,7 @@ export class Input {
     for (const name of ["focus", "blur"]) this.canvas.addEventListener(name, () => this.painter.draw());
   }
 
-  // walk goes along a row.
+  // walk moves along a row.
   #walk(by) {
     const { rects } = this.data;
     const { focused } = this.selection;
@@ -186,7 +186,7 @@ export class Input {
     if (next?.row === focused.row) this.#focus(next);
   }
 
-  // climb goes to the nearest rectangle of the next row that has any.
+  // climb moves to the nearest rectangle of the next row that has any.
   #climb(by) {
     const { rects, rows } = this.data;
     const { focused } = this.selection;
@@ -206,7 +206,7 @@ export class Input {
     }
   }
 
-  // end goes to the first (0) or last (-1) rectangle of the row.
+  // end moves to the first (0) or last (-1) rectangle of the row.
   #end(which) {
     const { rects } = this.data;
     this.#focus(rects.filter((r) => r.row === (this.selection.focused ?? rects[0])?.row).at(which));

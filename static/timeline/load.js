@@ -1,18 +1,18 @@
-// When the timeline asks the server: anew when the window changes, and while
-// something may be added only for what began since.
+// Decides when the timeline requests data: all of it when the window changes,
+// and only what began since while the timeline grows.
 //
-// Contract: the page dispatches "patched" on the document whenever the server
-// has sent new parts of it.
+// Contract: the page dispatches "patched" on the document after each update
+// from the server.
 import { clamp } from "./text.js";
 
 export class Loader extends EventTarget {
-  #loading = null; // aborts the question on its way
+  #loading = null; // aborts the current request
   #timer = 0;
   #settling = 0;
-  #earliest = 0; // when the next question may be asked
+  #earliest = 0; // time of the earliest next request
   #near = false; // the canvas is in sight, or almost
-  #stale = true; // there may be something new
-  #whole = true; // the window must be asked for anew
+  #stale = true; // new data may exist
+  #whole = true; // the whole window must be requested again
 
   constructor(data, window, box) {
     super();
@@ -23,7 +23,7 @@ export class Loader extends EventTarget {
       if (this.#near) this.wake(0);
     }, { rootMargin: "200px" }).observe(box);
     document.addEventListener("patched", () => {
-      if (!data.growing && data.ofJob) this.#whole = true; // it has ended: once more, all of it
+      if (!data.growing && data.ofJob) this.#whole = true; // it has ended: fetch all of it once more
       this.#stale = true;
       this.wake(0);
     });
@@ -38,15 +38,15 @@ export class Loader extends EventTarget {
     });
   }
 
-  // wake asks soon: not before the last answer is half a second old, and only
-  // while somebody can see it.
+  // wake schedules a request: at least half a second after the last answer, and
+  // only while the canvas is visible.
   wake(after) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (document.hidden || !this.#near || !this.window.width || this.#loading || !(this.#stale || this.#whole)) return;
       const { ofJob, loaded, asked, since } = this.data;
       const all = this.#whole || !ofJob || !loaded || this.window.tooCoarse;
-      if (!all && asked && asked.to < since) return; // nothing there will change
+      if (!all && asked && asked.to < since) return; // nothing there changes any more
       this.#stale = this.#whole = false;
       this.#ask(!all);
     }, Math.max(after, this.#earliest - performance.now(), 0));
@@ -61,7 +61,7 @@ export class Loader extends EventTarget {
     this.wake(0);
   }
 
-  // ask fetches a window: all of it, or only what is new in the one at hand.
+  // ask fetches a window: all of it, or only the news of the present one.
   async #ask(news) {
     this.#loading?.abort();
     const stop = new AbortController();
@@ -82,7 +82,7 @@ export class Loader extends EventTarget {
       data.failing = true;
     }
     if (this.#loading === stop) this.#loading = null;
-    // A slow server is asked less often.
+    // A slow server gets fewer requests.
     this.#earliest = performance.now() + Math.max(data.ofJob ? 500 : 1000, 4 * (performance.now() - began));
     this.#stale ||= data.growing && !data.ofJob;
     if (data.failing) this.#whole = true;

@@ -1,9 +1,9 @@
-// Painting the timeline on its canvas.
+// Paints the timeline on its canvas.
 //
 // Contract: #timeline-box holds #timeline-canvas and scrolls it; #timeline-span
-// gets the length of what is shown. The heights of rows and axis are those of
-// TimelineView.height in views/timeline.go. The canvas says in data-rows,
-// data-rects and data-drawn what is on it.
+// receives the length of the visible part. The heights of rows and axis equal
+// those of TimelineView.height in views/timeline.go. The canvas counts its
+// content in data-rows, data-rects and data-drawn.
 import { DONE, LEASED, LOST } from "./data.js";
 import { clamp, duration, number } from "./text.js";
 import { AXIS } from "./window.js";
@@ -13,8 +13,8 @@ const HEIGHTS = [[2, 36], [4, 28], [8, 22], [24, 16], [64, 10], [192, 6], [Infin
 export class Painter extends EventTarget {
   rowHeight = 0;
   selection = { pointed: null, focused: null }; // rectangles with an outline
-  #scale = 1; // pixels of the canvas to one of the page
-  #frame = 0; // that is waited for
+  #scale = 1; // canvas pixels per page pixel
+  #frame = 0; // the requested animation frame
 
   constructor(data, window, colours, box) {
     super();
@@ -60,8 +60,8 @@ export class Painter extends EventTarget {
     paper.lineWidth = 1;
     paper.stroke();
 
-    // Leased chunks lie below, so that a chunk that turns out to have come before
-    // covers them; then the lost ones, and the done ones.
+    // Leased chunks are lowest, so that a chunk that proves to be an earlier
+    // one covers them. Lost ones follow, then done ones.
     paper.save();
     paper.beginPath();
     paper.rect(window.gutter, 0, window.room + 1, this.height);
@@ -81,7 +81,8 @@ export class Painter extends EventTarget {
     this.dispatchEvent(new Event("painted"));
   }
 
-  // size fits the canvas to the rows, and returns what writes their labels.
+  // size fits the canvas to the rows, and returns the function that formats
+  // their labels.
   #size() {
     const { canvas, paper, window, data: { rows } } = this;
     const font = `12px ${getComputedStyle(this.box).fontFamily}`;
@@ -107,7 +108,7 @@ export class Painter extends EventTarget {
     return label;
   }
 
-  // paintRows draws the rows and as many of their labels as there is room for.
+  // paintRows draws the rows and as many labels as fit.
   #paintRows(label) {
     const { data, paper, window: { gutter, room }, rowHeight, pad } = this;
     const every = Math.ceil(15 / rowHeight);
@@ -136,9 +137,9 @@ export class Painter extends EventTarget {
     return text;
   }
 
-  // area is where a rectangle lies, in whole pixels. Groups of chunks touch each
-  // other, and are as high as their share of busy time; a single chunk is set
-  // apart from the next where there is room for that.
+  // area returns a rectangle's place in whole pixels. Groups of chunks touch
+  // each other, and their height is their share of busy time. A single chunk
+  // has a gap to the next if there is space.
   area(r, pad = this.pad) {
     const scale = this.#scale;
     const left = Math.floor(this.window.x(r.start) * scale) / scale;
@@ -184,7 +185,7 @@ export class Painter extends EventTarget {
     paper.stroke();
   }
 
-  // failures marks failed tasks, to be seen on any colour and at any width: a cap
+  // failures marks failed tasks visibly on any colour and at any width: a cap
   // at the top of the row, with a tooth that points down.
   #failures(r) {
     const { paper, rowHeight } = this;
@@ -220,7 +221,7 @@ export class Painter extends EventTarget {
     this.paper.strokeRect(x - 1.5, y - 0.5, w + 3, this.rowHeight - 2 * this.pad + 1);
   }
 
-  // axis stays in sight when the rows are scrolled.
+  // axis draws the axis, which stays visible while the rows scroll.
   #axis(marks) {
     const { paper, window: { width, gutter } } = this;
     const top = this.box.scrollTop;

@@ -1,5 +1,5 @@
-// Numbers and times of the timeline as text, in the form that the server writes
-// them (views/format.go).
+// Formats numbers and times of the timeline as the server does
+// (views/format.go).
 
 export const number = (n) => n.toLocaleString("en-US");
 export const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
@@ -7,7 +7,7 @@ export const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 const pad = (n) => String(n).padStart(2, "0");
 const short = (v) => (v < 9.95 ? v.toFixed(1) : Math.round(v).toString());
 
-// duration writes how long something took.
+// duration formats a duration.
 export function duration(ms) {
   if (ms < 0.9995) return `${short(ms * 1000)} µs`;
   if (ms < 999.5) return `${short(ms)} ms`;
@@ -18,8 +18,8 @@ export function duration(ms) {
   return `${Math.floor(s / 86400)} d ${Math.floor(s / 3600) % 24} h`;
 }
 
-// axisTime writes a time on an axis whose marks are step apart: since the job's
-// start, or, of all jobs, in seconds relative to now.
+// axisTime formats a time on an axis whose marks are step apart: since the
+// job's start, or, for all jobs, in seconds relative to now.
 export function axisTime(t, step, ofJob) {
   if (!ofJob && t === 0) return "now";
   const sign = t < 0 ? "−" : "";

@@ -1,5 +1,5 @@
-// The window of the timeline: which part of the time is shown, and where a time
-// lies on the canvas.
+// The window of the timeline: the visible part of the time, and the place of a
+// time on the canvas.
 //
 // Contract: buttons anywhere on the page with data-timeline in, out or reset
 // change it.
@@ -7,13 +7,13 @@ import { axisTime, clamp } from "./text.js";
 
 export const AXIS = 30; // height of the axis
 const EDGE = 14; // free space on the right
-const SHORTEST = 1; // ms that a window has at least
+const SHORTEST = 1; // least length of a window in ms
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5, 1728e5, 6048e5];
 
 export class Window extends EventTarget {
-  view = null; // what is shown: {from, to}, or null for all
+  view = null; // the visible part: {from, to}, or null for all
   width = 0; // of the canvas, in pixels of the page
-  gutter = 0; // what the labels take of it
+  gutter = 0; // the labels' share of it
 
   constructor(data) {
     super();
@@ -30,7 +30,7 @@ export class Window extends EventTarget {
     return this.view ?? this.data.home;
   }
 
-  // span is how long the shown part is.
+  // span is the length of the visible part.
   get span() {
     return this.shown.to - this.shown.from;
   }
@@ -48,14 +48,14 @@ export class Window extends EventTarget {
     return this.shown.from + ((x - this.gutter) / this.room) * this.span;
   }
 
-  // pixels is how many rectangles may stand side by side on a row.
+  // pixels is the number of rectangles that fit side by side on a row.
   get pixels() {
     const room = Math.max(Math.round(this.room * Math.min(devicePixelRatio, 2)), 100);
     return Math.max(Math.min(room, Math.floor(12000 / Math.max(this.data.rows.length, 1))), 50);
   }
 
-  // wanted is what to ask for: more than is shown, so that a little way to
-  // either side needs no question; null for all.
+  // wanted is the window to request: more than is visible, so that small moves
+  // need no request; null for all.
   get wanted() {
     if (!this.view) return null;
     const { home, first, growing, now } = this.data;
@@ -66,8 +66,9 @@ export class Window extends EventTarget {
     };
   }
 
-  // needsMore reports whether the rectangles at hand do not fill what is shown,
-  // or are too coarse or, once all is shown again, too fine for it.
+  // needsMore reports whether the present rectangles do not fill the visible
+  // part, or are too coarse for it or, once everything is visible again, too
+  // fine.
   get needsMore() {
     const { asked, home, resolution } = this.data;
     const v = this.shown;
@@ -77,8 +78,8 @@ export class Window extends EventTarget {
     return !(covered && fine && !(!this.view && asked));
   }
 
-  // tooCoarse reports whether the window has become so long that its rectangles,
-  // merged for a much shorter one, are many more than pixels.
+  // tooCoarse reports whether the window has grown so long that its rectangles,
+  // merged for a much shorter one, far outnumber pixels.
   get tooCoarse() {
     const { asked, now, home, resolution } = this.data;
     return !asked && (now - home.from) / resolution > 2.5 * this.pixels;
@@ -104,7 +105,7 @@ export class Window extends EventTarget {
     this.dispatchEvent(new Event("moved"));
   }
 
-  // zoom keeps the time at in its place.
+  // zoom keeps the time at in place.
   zoom(factor, at = this.anchor?.() ?? (this.shown.from + this.shown.to) / 2) {
     const v = this.shown;
     this.show(at - (at - v.from) * factor, at + (v.to - at) * factor);
@@ -115,7 +116,7 @@ export class Window extends EventTarget {
     this.show(this.shown.from + by, this.shown.to + by);
   }
 
-  // bring moves the window so that the rectangle is in it.
+  // bring moves the window so that it contains the rectangle.
   bring(r) {
     const { from, to } = this.shown;
     if (r.start >= from && r.end <= to) return;
@@ -125,13 +126,13 @@ export class Window extends EventTarget {
     else this.show(r.end - span * 0.9, r.end + span * 0.1);
   }
 
-  // marks are the places of the axis that have a line, with their text.
+  // marks returns the lines of the axis with their text.
   marks() {
     if (!this.data.loaded || !this.data.rows.length) return [];
     const v = this.shown;
     const most = Math.max(this.room / (this.width < 480 ? 72 : 96), 1);
     const step = STEPS.find((s) => this.span / s <= most) ?? Math.ceil(this.span / most / 864e5) * 864e5;
-    // A job's time counts from its start, that of all jobs from now.
+    // A job's time counts from its start, the time of all jobs from now.
     const zero = this.data.ofJob ? 0 : this.data.home.to;
     const slack = this.span / this.room;
     const list = [];
