@@ -1,4 +1,4 @@
-// Changes elements of the page into newly rendered ones, and keeps the existing
+// Morphs elements of the page into newly rendered ones, and keeps the existing
 // nodes: focus, selection, scroll positions and open folds stay.
 
 // The reader, not the server, decides which folds are open.

@@ -74,8 +74,8 @@ type cellPart struct {
 	height float64
 }
 
-// Measures of a cell. The least heights keep each part visible, failures most
-// of all, and let no part fill the cell.
+// Measures of a cell. The least heights make each part visible, failures most
+// of all, but let none fill the cell.
 const (
 	cellHeight = 8.0
 	leastPart  = 0.8

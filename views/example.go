@@ -14,8 +14,8 @@ type example struct {
 
 func ptr[T any](v T) *T { return &v }
 
-// examples are in the page's order. The first one takes some seconds and uses
-// every core.
+// examples are in the page's order. The first one gains from every core, and
+// takes some seconds.
 var examples = []example{
 	{
 		name:  "primes",

@@ -62,7 +62,8 @@ func elapsedWord(j *jobs.Job) string {
 	return "Elapsed"
 }
 
-// speedUp returns the speed-up; before that can be judged, the number of cores.
+// speedUp returns the average number of tasks at once; before that can be
+// judged, the number of cores.
 func speedUp(p JobPage) (number, unit string) {
 	if p.Report == nil || !judged(p.Report) || p.Report.SpeedUp <= 0 {
 		if p.Job.State.Ended() || p.Run != nil {

@@ -66,7 +66,7 @@ func (p NodesPage) Fragments() []Fragment {
 type runningJob struct {
 	id    string
 	turns int64
-	tasks string // its tasks, shortened
+	tasks string // the tasks that it runs, shortened
 }
 
 // runningJobs returns the jobs with turns, oldest first.
