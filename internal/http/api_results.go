@@ -87,9 +87,6 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, e
 	}, nil
 }
 
-// errPastLimit ends a query that would write more than its limit.
-var errPastLimit = errors.New("the outputs are larger than asked for")
-
 // A resultQuery writes outcomes of a job. It holds a few MiB of outcomes at a time,
 // and neither a connection nor a transaction.
 type resultQuery struct {
@@ -113,16 +110,6 @@ type resultPlace struct {
 	next    int64         // index of the next task, in index order
 	seq     int64         // of the last block, in order of completion
 	blocked bool          // the task at next had no outcome when last seen
-}
-
-// A resultWriter is how a query writes its answer.
-type resultWriter struct {
-	format format
-	limit  int // bytes to write at most; 0 for any number
-	write  func([]byte) error
-	begun  bool
-	wrote  int
-	row    []byte
 }
 
 // pick narrows the query to the failures of a group.
@@ -358,22 +345,6 @@ func (q *resultQuery) gap(ctx context.Context, to int64, ended bool) error {
 		}
 	}
 	return nil
-}
-
-func (q *resultQuery) put(index int64, state jobs.TaskState, value []byte) error {
-	q.row = q.row[:0]
-	if !q.begun {
-		q.row = append(q.row, q.format.begin...)
-		q.begun = true
-	} else {
-		q.row = append(q.row, q.format.between...)
-	}
-	q.row = q.format.line(q.row, index, state, value)
-	q.wrote += len(q.row)
-	if q.limit > 0 && q.wrote+len(q.format.end) > q.limit {
-		return errPastLimit
-	}
-	return q.write(q.row)
 }
 
 // verify checks that missing outcomes were never recorded, rather than removed in

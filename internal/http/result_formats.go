@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,36 @@ var formats = map[string]format{
 	"ndjson":  {mime: ndjson, line: ndjsonLine},
 	"outputs": {mime: "application/json", begin: "[", between: ",", end: "]\n", places: true, line: outputLine},
 	"csv":     {mime: "text/csv; charset=utf-8; header=present", begin: "index,state,output,error\r\n", line: csvLine},
+}
+
+// A resultWriter writes outcomes in a format, up to a limit.
+type resultWriter struct {
+	format format
+	limit  int // bytes to write at most; 0 for any number
+	write  func([]byte) error
+	begun  bool
+	wrote  int
+	row    []byte
+}
+
+// errPastLimit ends a query that would write more than its limit.
+var errPastLimit = errors.New("the outputs are larger than asked for")
+
+// put writes one outcome. It returns errPastLimit instead of passing the limit.
+func (w *resultWriter) put(index int64, state jobs.TaskState, value []byte) error {
+	w.row = w.row[:0]
+	if !w.begun {
+		w.row = append(w.row, w.format.begin...)
+		w.begun = true
+	} else {
+		w.row = append(w.row, w.format.between...)
+	}
+	w.row = w.format.line(w.row, index, state, value)
+	w.wrote += len(w.row)
+	if w.limit > 0 && w.wrote+len(w.format.end) > w.limit {
+		return errPastLimit
+	}
+	return w.write(w.row)
 }
 
 func ndjsonLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte {

@@ -62,7 +62,12 @@ func TestParseSearch(t *testing.T) {
 			t.Errorf("%q (-want +got) %v:\n%s", q, found, diff)
 		}
 	}
-	// What is wrong is named; the other terms stay.
+}
+
+// TestParseSearchNamesBadTerms checks that ParseSearch reports a bad term and keeps
+// the others.
+func TestParseSearchNamesBadTerms(t *testing.T) {
+	t.Parallel()
 	for q, want := range map[string]string{
 		"stat:failed":                     "there is no qualifier stat: but state: tag: queue: owner: name: id: age: created: priority:; put the term in quotes to search for it as text",
 		"-foo:bar":                        "there is no qualifier foo:",
@@ -88,6 +93,10 @@ func TestParseSearch(t *testing.T) {
 			t.Errorf("%q: %q %v, want %q", q, got, found, want)
 		}
 	}
+}
+
+func TestParseSearchBounds(t *testing.T) {
+	t.Parallel()
 	for q, want := range map[string]string{
 		strings.Repeat("x", 1001):  "at most 1000 characters; it has 1001",
 		strings.Repeat("x ", 21):   "at most 20 terms",
