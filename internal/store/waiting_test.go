@@ -136,7 +136,7 @@ func TestWhyTasksWait(t *testing.T) {
 		t.Errorf("suspects are leased and others are due later: %+v", w)
 	}
 	exec(t, s, `delete from backlog where due_at > now()`)
-	if w := why(t, s, admin, id); w.Kind != jobs.WaitSuspects || !strings.HasPrefix(w.Message, "2 tasks were in hand") {
+	if w := why(t, s, admin, id); w.Kind != jobs.WaitSuspects || !strings.HasPrefix(w.Message, "2 tasks were claimed by processes that died") {
 		t.Errorf("suspects are leased and others are due: %+v", w)
 	}
 	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {

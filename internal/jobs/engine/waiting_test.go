@@ -87,9 +87,9 @@ func TestWaitsForQueue(t *testing.T) {
 	if err := n.store.PauseQueue(t.Context(), "cpu", true); err != nil {
 		t.Fatal(err)
 	}
-	n.waitsFor(t, running, jobs.WaitQueuePaused, "cpu is paused", "in hand go")
+	n.waitsFor(t, running, jobs.WaitQueuePaused, "cpu is paused", "still run")
 	queued := n.submit(t, python("def f(x): return x", "f", rangeOf(3)))
-	if w := n.waitsFor(t, queued, jobs.WaitQueuePaused); strings.Contains(w.Message, "in hand") {
+	if w := n.waitsFor(t, queued, jobs.WaitQueuePaused); strings.Contains(w.Message, "claimed") {
 		t.Errorf("no task of the job runs: %s", w.Message)
 	}
 	openGate(t, gate)

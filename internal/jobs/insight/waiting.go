@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// WaitFacts are the facts about a job, its queue and its nodes from which follows
-// why it waits.
+// WaitFacts are the facts about a job, its queue and its nodes that explain why it
+// waits.
 type WaitFacts struct {
 	Job  *jobs.Job
 	Halt string // why nothing of it may be claimed: "", "paused", "failed" or "cancelled"
@@ -83,9 +83,9 @@ func (f *WaitFacts) Waiting() *jobs.Waiting {
 	case f.Job.State.Ended():
 		return nil
 	case f.Halt == "failed" || f.Halt == "cancelled":
-		return waiting(jobs.WaitEnding, "The job is being stopped: its tasks in hand are being ended.")
+		return waiting(jobs.WaitEnding, "The job is being stopped: its running tasks are being ended.")
 	case f.Halt == "paused":
-		return waiting(jobs.WaitJobPaused, "The job is paused%s.", f.inHand())
+		return waiting(jobs.WaitJobPaused, "The job is paused%s.", f.goOn())
 	case f.Job.Counts.Waiting > 0:
 	case f.Job.Inputs.Open && f.Job.Counts.Total == 0:
 		return waiting(jobs.WaitInputs, "The job waits for its first input.")
@@ -106,8 +106,8 @@ func (f *WaitFacts) Waiting() *jobs.Waiting {
 	return f.inLine()
 }
 
-// InLine returns the reason for a job of which only its place in its queue's line
-// is known.
+// InLine returns the reason for a job when only its place in its queue's line is
+// known.
 func InLine(queue string, place int64) *jobs.Waiting {
 	w := &jobs.Waiting{Kind: jobs.WaitBusy, Position: place}
 	w.Message = fmt.Sprintf("The job is %s in line of queue %s.", w.Place(), queue)
@@ -118,10 +118,10 @@ func waiting(kind jobs.WaitKind, message string, args ...any) *jobs.Waiting {
 	return &jobs.Waiting{Kind: kind, Message: fmt.Sprintf(message, args...)}
 }
 
-// inHand returns the end of a sentence: running tasks go on.
-func (f *WaitFacts) inHand() string {
+// goOn returns the end of a sentence about a pause: claimed tasks still run.
+func (f *WaitFacts) goOn() string {
 	if n := f.Job.Counts.Running; n > 0 {
-		return "; " + count(n, "task in hand goes", "tasks in hand go") + " on to the end"
+		return "; " + count(n, "claimed task still runs", "claimed tasks still run")
 	}
 	return ""
 }
@@ -133,7 +133,7 @@ func (f *WaitFacts) ofQueue() *jobs.Waiting {
 	case q.Paused && q.Deleted:
 		return waiting(jobs.WaitNoQueue, "Queue %s was deleted while it was paused: nothing of it starts until an admin adds it again.", q.Name)
 	case q.Paused:
-		return waiting(jobs.WaitQueuePaused, "Queue %s is paused%s.", q.Name, f.inHand())
+		return waiting(jobs.WaitQueuePaused, "Queue %s is paused%s.", q.Name, f.goOn())
 	case len(f.Nodes) == 0:
 		return waiting(jobs.WaitNoNode, "No living node runs tasks.")
 	}
@@ -187,8 +187,8 @@ func (f *WaitFacts) inLine() *jobs.Waiting {
 		w.Until = &jobs.Time{Time: l.Due}
 		return w
 	case l.Suspects > 0:
-		return waiting(jobs.WaitSuspects, "%s%s in hand when processes died: those run apart from each other, until it is known which one does it.",
-			first, count(l.Suspects, "task was", "tasks were"))
+		return waiting(jobs.WaitSuspects, "%s%s that died: such tasks run one chunk at a time until the cause is known.",
+			first, count(l.Suspects, "task was claimed by a process", "tasks were claimed by processes"))
 	default:
 		return nil
 	}
@@ -284,8 +284,8 @@ func runningNow(running, most int) string {
 //
 // Turns go round robin: each turn ahead takes a quantum, or one task where that is
 // longer, or the rest of its job where that is shorter. More urgent jobs run to
-// their end first. The sum is spread over the slots, the first of which falls free
-// when one of its turns is over. A job that is new to a node mostly starts sooner,
+// their end first. The sum is spread over the slots, the first falls free when
+// one of its turns is over. A job that is new to a node mostly starts sooner,
 // because a lane makes room for it.
 func (f *WaitFacts) startsIn(slots int) *float64 {
 	l := f.Line

@@ -28,8 +28,8 @@ func facts() *insight.WaitFacts {
 	}
 }
 
-// TestOneReasonOfMany has everything hold a job back, and undoes that in the
-// order in which it is told.
+// TestOneReasonOfMany begins with every reason for a job to wait, and removes them
+// in the order in which they are reported.
 func TestOneReasonOfMany(t *testing.T) {
 	t.Parallel()
 	f := facts()
@@ -81,103 +81,117 @@ func TestOneReasonOfMany(t *testing.T) {
 	}
 }
 
+// A wordingTest changes facts and names the reason that follows.
+type wordingTest struct {
+	change func(f *insight.WaitFacts)
+	kind   jobs.WaitKind
+	want   string
+	short  string
+}
+
+// run lets the job of f run with so many claimed tasks.
+func run(f *insight.WaitFacts, claimed int64) {
+	f.Job.State, f.Job.StartedAt = jobs.Running, &jobs.Time{Time: noon}
+	f.Job.Counts.Running, f.Job.Counts.Waiting = claimed, f.Job.Counts.Total-claimed
+}
+
+// wordings are the reasons that lie in the job, its queue, its nodes or its tasks.
+var wordings = map[string]wordingTest{
+	"paused with claimed tasks": {func(f *insight.WaitFacts) { f.Halt = "paused"; run(f, 1) }, jobs.WaitJobPaused,
+		"The job is paused; 1 claimed task still runs.", ""},
+	"no input": {func(f *insight.WaitFacts) { f.Job.Counts = jobs.Counts{}; f.Job.Inputs.Open = true }, jobs.WaitInputs,
+		"The job waits for its first input.", "needs inputs"},
+	"no more inputs": {func(f *insight.WaitFacts) {
+		f.Job.Counts = jobs.Counts{Total: 5, Succeeded: 5}
+		f.Job.Inputs.Open = true
+	}, jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed.", "needs inputs"},
+	"queue paused with claimed tasks": {func(f *insight.WaitFacts) { f.Queue.Paused = true; run(f, 7) }, jobs.WaitQueuePaused,
+		"Queue cpu is paused; 7 claimed tasks still run.", "queue paused"},
+	"nobody serves": {func(f *insight.WaitFacts) {
+		f.Nodes = nil
+		for _, host := range []string{"a", "b", "c", "d", "e"} {
+			f.Nodes = append(f.Nodes, insight.WaitNode{Host: host, Cores: 1, Serves: []string{"io", "gpu"}})
+		}
+		f.Nodes[1].Serves = []string{}
+	}, jobs.WaitNoNode, "No living node serves queue cpu: a serves io, gpu; b serves none; c serves io, gpu; and 2 more.", "no node"},
+	"some drain, others serve something else": {func(f *insight.WaitFacts) {
+		f.Nodes = []insight.WaitNode{{Host: "a", Cores: 1, Serves: []string{"io"}}, {Host: "b", Cores: 1, Draining: true}}
+	}, jobs.WaitNoNode, "Every node that serves queue cpu is being drained: b.", "no node"},
+	"memory": {func(f *insight.WaitFacts) {
+		f.Nodes[0].LowMemory = true
+		f.Nodes[0].Memory = jobs.Memory{Total: 16 << 30, Available: 1 << 29}
+	}, jobs.WaitMemory, "Memory is short on every node that serves queue cpu: a has 0.5 of 16.0 GiB free. No turn begins until more is free.", "low memory"},
+	"one retry": {func(f *insight.WaitFacts) { f.Line.Ready, f.Line.Later, f.Line.Due = 0, 1, noon }, jobs.WaitRetry,
+		"1 task waits for its next attempt; the first is due at 12:00:00 UTC.", "retries later"},
+	"many retries": {func(f *insight.WaitFacts) {
+		f.Line.Ready, f.Line.Later, f.Line.More, f.Line.Due = 0, 10_000, true, noon
+	}, jobs.WaitRetry,
+		"At least 10000 tasks wait for their next attempt; the first is due at 12:00:00 UTC.", "retries later"},
+	"trouble": {func(f *insight.WaitFacts) {
+		f.Line.Turns, f.Line.Failing, f.Line.Error = 0, 2, "execute: "+strings.Repeat("x", 400)+"\nsecond line"
+	}, jobs.WaitTrouble, "The job's turns fail on their node and are tried again: execute: " + strings.Repeat("x", 290) + "…", "trouble"},
+}
+
+// lineWordings are the reasons that lie in the queue's slots and its line.
+var lineWordings = map[string]wordingTest{
+	"memory on one of two nodes": {func(f *insight.WaitFacts) {
+		f.Nodes = append(f.Nodes, insight.WaitNode{Host: "b", Cores: 2, LowMemory: true})
+		f.Line.Used, f.Line.Before, f.Line.Waiters = 4, 1, 1
+	}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 1 other job runs or comes first. It starts within a second or so.", "next in line"},
+	"trouble on one node only": {func(f *insight.WaitFacts) { f.Line.Failing = 2 }, jobs.WaitStarting,
+		"A slot of queue cpu is free: the job gets it in a moment.", "starting"},
+	"its own limit": {func(f *insight.WaitFacts) {
+		run(f, 10)
+		f.Line.Fixed, f.Line.Lanes, f.Line.Running, f.Line.Used, f.Line.Ready, f.Line.Turns = true, 1, 1, 1, 90, 0
+	}, jobs.WaitLimit, "The job runs in 1 process, which is all that its policy allows, though queue cpu has 3 slots free.", "at its limit"},
+	"the queue's limit": {func(f *insight.WaitFacts) {
+		f.Queue.MaxProcesses = ptr(1)
+		f.Line.Used, f.Line.Ahead, f.Line.Turned, f.Line.Before = 1, 2, 5, 3
+	}, jobs.WaitLimit, "The job is 3rd in line for the 1 process that queue cpu allows at once: 3 other jobs run or come first. It starts in about 5 s.", "3rd in line"},
+	"shared": {func(f *insight.WaitFacts) {
+		run(f, 10)
+		f.Line.Ready, f.Line.Running, f.Line.Used, f.Line.Before, f.Line.Waiters = 90, 1, 4, 2, 1
+	}, jobs.WaitBusy, "The job shares the 4 slots of queue cpu with 2 other jobs: 1 of its 4 processes runs now.", "shares slots"},
+	"shared one after the other": {func(f *insight.WaitFacts) {
+		run(f, 1)
+		f.Nodes[0].Cores, f.Line.Lanes = 1, 1
+		f.Line.Running, f.Line.Used, f.Line.Before, f.Line.Waiters = 1, 1, 1, 1
+	}, jobs.WaitBusy, "The job shares the 1 slot of queue cpu with 1 other job: it runs now.", "shares slots"},
+	"behind the more urgent": {func(f *insight.WaitFacts) {
+		f.Line.Used, f.Line.Before, f.Line.Rivals = 4, 2, []insight.WaitRival{{Urgent: true, Lanes: 2}, {Lanes: 2}}
+	}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 2 other jobs run or come first, 1 of them more urgent. How long the tasks before it take is not known yet.", "next in line"},
+	"behind the more urgent only": {func(f *insight.WaitFacts) {
+		run(f, 10)
+		f.Line.Ready, f.Line.Used, f.Line.Before, f.Line.Rivals = 90, 4, 1, []insight.WaitRival{{Urgent: true, Lanes: 4}}
+	}, jobs.WaitBusy, "The job shares the 4 slots of queue cpu with 1 more urgent job: none of its 4 processes runs now.", "next in line"},
+	"more processes than slots": {func(f *insight.WaitFacts) {
+		run(f, 10)
+		f.Line.Ready, f.Line.Running, f.Line.Lanes, f.Line.Used = 90, 4, 9, 4
+	}, jobs.WaitBusy, "The job has the 4 slots of queue cpu to itself, and may run in 9.", "at its limit"},
+	"a long line": {func(f *insight.WaitFacts) {
+		f.Line.Turns, f.Line.Used, f.Line.Beyond, f.Line.Ahead, f.Line.Turned, f.Line.Before = 0, 4, true, 111, 5000, 112
+	}, jobs.WaitBusy, "The job is at least 112th in line for the 4 slots of queue cpu: at least 112 other jobs run or come first.", "at least 112th in line"},
+	"wide, one slot short": {func(f *insight.WaitFacts) {
+		f.Job.Policy.CoresPerProcess = ptr(2)
+		f.Line.Used, f.Line.Before = 3, 1
+	}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 1 other job runs or comes first. It starts within a second or so.", "next in line"},
+	"wider than the node": {func(f *insight.WaitFacts) { f.Job.Policy.CoresPerProcess = ptr(64) }, jobs.WaitStarting,
+		"A slot of queue cpu is free: the job gets it in a moment.", "starting"},
+}
+
 func TestWaitingInWords(t *testing.T) {
 	t.Parallel()
-	running := func(f *insight.WaitFacts, inHand int64) {
-		f.Job.State, f.Job.StartedAt = jobs.Running, &jobs.Time{Time: noon}
-		f.Job.Counts.Running, f.Job.Counts.Waiting = inHand, f.Job.Counts.Total-inHand
-	}
-	for name, test := range map[string]struct {
-		change func(f *insight.WaitFacts)
-		kind   jobs.WaitKind
-		want   string
-		short  string
-	}{
-		"paused with tasks in hand": {func(f *insight.WaitFacts) { f.Halt = "paused"; running(f, 1) }, jobs.WaitJobPaused,
-			"The job is paused; 1 task in hand goes on to the end.", ""},
-		"no input": {func(f *insight.WaitFacts) { f.Job.Counts = jobs.Counts{}; f.Job.Inputs.Open = true }, jobs.WaitInputs,
-			"The job waits for its first input.", "needs inputs"},
-		"no more inputs": {func(f *insight.WaitFacts) {
-			f.Job.Counts = jobs.Counts{Total: 5, Succeeded: 5}
-			f.Job.Inputs.Open = true
-		}, jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed.", "needs inputs"},
-		"queue paused with tasks in hand": {func(f *insight.WaitFacts) { f.Queue.Paused = true; running(f, 7) }, jobs.WaitQueuePaused,
-			"Queue cpu is paused; 7 tasks in hand go on to the end.", "queue paused"},
-		"nobody serves": {func(f *insight.WaitFacts) {
-			f.Nodes = nil
-			for _, host := range []string{"a", "b", "c", "d", "e"} {
-				f.Nodes = append(f.Nodes, insight.WaitNode{Host: host, Cores: 1, Serves: []string{"io", "gpu"}})
-			}
-			f.Nodes[1].Serves = []string{}
-		}, jobs.WaitNoNode, "No living node serves queue cpu: a serves io, gpu; b serves none; c serves io, gpu; and 2 more.", "no node"},
-		"some drain, others serve something else": {func(f *insight.WaitFacts) {
-			f.Nodes = []insight.WaitNode{{Host: "a", Cores: 1, Serves: []string{"io"}}, {Host: "b", Cores: 1, Draining: true}}
-		}, jobs.WaitNoNode, "Every node that serves queue cpu is being drained: b.", "no node"},
-		"memory": {func(f *insight.WaitFacts) {
-			f.Nodes[0].LowMemory = true
-			f.Nodes[0].Memory = jobs.Memory{Total: 16 << 30, Available: 1 << 29}
-		}, jobs.WaitMemory, "Memory is short on every node that serves queue cpu: a has 0.5 of 16.0 GiB free. No turn begins until more is free.", "low memory"},
-		"memory on one of two nodes": {func(f *insight.WaitFacts) {
-			f.Nodes = append(f.Nodes, insight.WaitNode{Host: "b", Cores: 2, LowMemory: true})
-			f.Line.Used, f.Line.Before, f.Line.Waiters = 4, 1, 1
-		}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 1 other job runs or comes first. It starts within a second or so.", "next in line"},
-		"one retry": {func(f *insight.WaitFacts) { f.Line.Ready, f.Line.Later, f.Line.Due = 0, 1, noon }, jobs.WaitRetry,
-			"1 task waits for its next attempt; the first is due at 12:00:00 UTC.", "retries later"},
-		"many retries": {func(f *insight.WaitFacts) {
-			f.Line.Ready, f.Line.Later, f.Line.More, f.Line.Due = 0, 10_000, true, noon
-		}, jobs.WaitRetry,
-			"At least 10000 tasks wait for their next attempt; the first is due at 12:00:00 UTC.", "retries later"},
-		"trouble": {func(f *insight.WaitFacts) {
-			f.Line.Turns, f.Line.Failing, f.Line.Error = 0, 2, "execute: "+strings.Repeat("x", 400)+"\nsecond line"
-		}, jobs.WaitTrouble, "The job's turns fail on their node and are tried again: execute: " + strings.Repeat("x", 290) + "…", "trouble"},
-		"trouble on one node only": {func(f *insight.WaitFacts) { f.Line.Failing = 2 }, jobs.WaitStarting,
-			"A slot of queue cpu is free: the job gets it in a moment.", "starting"},
-		"its own limit": {func(f *insight.WaitFacts) {
-			running(f, 10)
-			f.Line.Fixed, f.Line.Lanes, f.Line.Running, f.Line.Used, f.Line.Ready, f.Line.Turns = true, 1, 1, 1, 90, 0
-		}, jobs.WaitLimit, "The job runs in 1 process, which is all that its policy allows, though queue cpu has 3 slots free.", "at its limit"},
-		"the queue's limit": {func(f *insight.WaitFacts) {
-			f.Queue.MaxProcesses = ptr(1)
-			f.Line.Used, f.Line.Ahead, f.Line.Turned, f.Line.Before = 1, 2, 5, 3
-		}, jobs.WaitLimit, "The job is 3rd in line for the 1 process that queue cpu allows at once: 3 other jobs run or come first. It starts in about 5 s.", "3rd in line"},
-		"shared": {func(f *insight.WaitFacts) {
-			running(f, 10)
-			f.Line.Ready, f.Line.Running, f.Line.Used, f.Line.Before, f.Line.Waiters = 90, 1, 4, 2, 1
-		}, jobs.WaitBusy, "The job shares the 4 slots of queue cpu with 2 other jobs: 1 of its 4 processes runs now.", "shares slots"},
-		"shared one after the other": {func(f *insight.WaitFacts) {
-			running(f, 1)
-			f.Nodes[0].Cores, f.Line.Lanes = 1, 1
-			f.Line.Running, f.Line.Used, f.Line.Before, f.Line.Waiters = 1, 1, 1, 1
-		}, jobs.WaitBusy, "The job shares the 1 slot of queue cpu with 1 other job: it runs now.", "shares slots"},
-		"behind the more urgent": {func(f *insight.WaitFacts) {
-			f.Line.Used, f.Line.Before, f.Line.Rivals = 4, 2, []insight.WaitRival{{Urgent: true, Lanes: 2}, {Lanes: 2}}
-		}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 2 other jobs run or come first, 1 of them more urgent. How long the tasks before it take is not known yet.", "next in line"},
-		"behind the more urgent only": {func(f *insight.WaitFacts) {
-			running(f, 10)
-			f.Line.Ready, f.Line.Used, f.Line.Before, f.Line.Rivals = 90, 4, 1, []insight.WaitRival{{Urgent: true, Lanes: 4}}
-		}, jobs.WaitBusy, "The job shares the 4 slots of queue cpu with 1 more urgent job: none of its 4 processes runs now.", "next in line"},
-		"more processes than slots": {func(f *insight.WaitFacts) {
-			running(f, 10)
-			f.Line.Ready, f.Line.Running, f.Line.Lanes, f.Line.Used = 90, 4, 9, 4
-		}, jobs.WaitBusy, "The job has the 4 slots of queue cpu to itself, and may run in 9.", "at its limit"},
-		"a long line": {func(f *insight.WaitFacts) {
-			f.Line.Turns, f.Line.Used, f.Line.Beyond, f.Line.Ahead, f.Line.Turned, f.Line.Before = 0, 4, true, 111, 5000, 112
-		}, jobs.WaitBusy, "The job is at least 112th in line for the 4 slots of queue cpu: at least 112 other jobs run or come first.", "at least 112th in line"},
-		"wide, one slot short": {func(f *insight.WaitFacts) {
-			f.Job.Policy.CoresPerProcess = ptr(2)
-			f.Line.Used, f.Line.Before = 3, 1
-		}, jobs.WaitBusy, "The job is next in line for the 4 slots of queue cpu: 1 other job runs or comes first. It starts within a second or so.", "next in line"},
-		"wider than the node": {func(f *insight.WaitFacts) { f.Job.Policy.CoresPerProcess = ptr(64) }, jobs.WaitStarting,
-			"A slot of queue cpu is free: the job gets it in a moment.", "starting"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := facts()
-			test.change(f)
-			w := f.Waiting()
-			if w == nil || w.Kind != test.kind || w.Message != test.want || w.Short() != test.short {
-				t.Errorf("got  %+v\nwant %s %q", w, test.kind, test.want)
-			}
-		})
+	for _, tests := range []map[string]wordingTest{wordings, lineWordings} {
+		for name, test := range tests {
+			t.Run(name, func(t *testing.T) {
+				f := facts()
+				test.change(f)
+				w := f.Waiting()
+				if w == nil || w.Kind != test.kind || w.Message != test.want || w.Short() != test.short {
+					t.Errorf("got  %+v\nwant %s %q", w, test.kind, test.want)
+				}
+			})
+		}
 	}
 }
 
@@ -203,11 +217,11 @@ func TestEstimateOfAStart(t *testing.T) {
 			{Turns: 4, Left: 1e6, Task: time.Millisecond}}}, 76},
 		"more urgent jobs run to their end": {insight.WaitLine{Before: 2, Ahead: 2, Turned: 5, Rivals: []insight.WaitRival{
 			{Urgent: true, Turns: 1, Lanes: 4, Left: 400, Task: time.Second}, {Turns: 4, Left: 1e6, Task: time.Millisecond}}}, 101},
-		"of which nobody may know when that is": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
+		"or without an estimate, when their tasks take an unknown time": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
 			{Urgent: true, Lanes: 4, Left: 400}}}, -1},
-		"nor when tasks end of which none ever did": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
+		"no estimate when no task of a job has ended": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
 			{Lanes: 4, Left: 400, Held: time.Minute}}}, -1},
-		"but they may have begun just now": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
+		"except when its leases are young": {insight.WaitLine{Before: 1, Rivals: []insight.WaitRival{
 			{Lanes: 4, Left: 400, Held: time.Second}}}, 0.25},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,8 +257,8 @@ func TestPlacesInLine(t *testing.T) {
 	}
 }
 
-// TestReasonInAnswers shows that the sentence stands in reason too, and that
-// nothing stands there where nothing holds a job back.
+// TestReasonInAnswers checks that reason repeats the message, and is empty when
+// the job does not wait.
 func TestReasonInAnswers(t *testing.T) {
 	t.Parallel()
 	j := facts().Job
@@ -263,6 +277,6 @@ func TestReasonInAnswers(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 	if j.Explain(&jobs.Waiting{Kind: jobs.WaitQueuePaused, Message: "x"}); j.ETASeconds != nil {
-		t.Error("the end of a job is told of whose queue is paused")
+		t.Error("a job of a paused queue has an estimated end")
 	}
 }
