@@ -19,7 +19,7 @@ var small = sizes{
 	crowd: crowd{jobs: 3, active: 8, probes: 2, settle: 100 * time.Millisecond, idle: time.Second},
 }
 
-// scratch is a directory that Postgres may enter under another account than the
+// scratch returns a directory that Postgres may enter under another account than the
 // test's.
 func scratch(t *testing.T) string {
 	t.Helper()
@@ -50,7 +50,7 @@ func leftBehind(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	for _, link := range links {
-		// One that has ended meanwhile works nowhere.
+		// The process may have ended meanwhile.
 		if cwd, err := os.Readlink(link); err == nil && strings.HasPrefix(cwd, dir+"/") {
 			found = append(found, link+" → "+cwd)
 		}
@@ -126,7 +126,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// A watch cancels when what it waits for is written.
+// A watch cancels when the awaited text is written.
 type watch struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
@@ -160,8 +160,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A contender that fails is void, is told of, and does not keep the others from
-// their turns.
+// TestFailure checks that a contender that fails is void and reported, and that the
+// others still get their turns.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	b := &bench{runs: 2, log: new(bytes.Buffer)}

@@ -58,8 +58,7 @@ type contender struct {
 	open  func(context.Context) (session, error)
 }
 
-// A round does a row's work once and returns the times of which the row's
-// figure is made.
+// A round does a row's work once and returns the times that make the row's figure.
 type round func(context.Context) ([]time.Duration, error)
 
 // A session is a contender that is ready.

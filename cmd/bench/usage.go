@@ -47,7 +47,7 @@ func (s *server) resident() (int64, error) {
 			return kib << 10, nil
 		}
 	}
-	return 0, errors.New("the system does not tell the server's memory")
+	return 0, errors.New("the system does not report the server's memory")
 }
 
 // tick is the unit of /proc's times, which is the same on every Linux.

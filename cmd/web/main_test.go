@@ -79,7 +79,7 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 	}
 }
 
-// dataDir is a directory that Postgres may use also when it runs under another
+// dataDir returns a directory that Postgres may use also when it runs under another
 // account than the tests.
 func dataDir(t testing.TB) string {
 	t.Helper()

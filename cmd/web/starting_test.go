@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probe asks a server how it is; the status is 0 where nobody answers.
+// probe requests a server's health. The status is 0 where no server answers.
 func probe(t *testing.T, url string) (status int, text string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second}
@@ -42,7 +42,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// privateDatabase is where the private Postgres of a data directory answers.
+// privateDatabase returns the URL of the private Postgres of a data directory.
 func privateDatabase(data string) string {
 	return (&url.URL{
 		Scheme: "postgres", User: url.User("allcores"), Path: "/allcores",
@@ -50,8 +50,8 @@ func privateDatabase(data string) string {
 	}).String()
 }
 
-// A server that waits for another one's migrations lives, says what it waits
-// for, and that it is ready only when it is.
+// TestStartingServer checks that a server that waits for another one's migrations is
+// healthy, reports what it waits for, and is not ready until it can serve.
 func TestStartingServer(t *testing.T) {
 	t.Parallel()
 	first := dataDir(t)
@@ -133,7 +133,7 @@ func TestStartingServer(t *testing.T) {
 	end(cmd)
 }
 
-// A server does not touch the tables of a newer one.
+// TestOlderServer checks that a server does not change the tables of a newer one.
 func TestOlderServer(t *testing.T) {
 	t.Parallel()
 	data := dataDir(t)

@@ -201,8 +201,8 @@ func TestBadRequests(t *testing.T) {
 	checkOddRequests(t, s, j.ID, other)
 }
 
-// checkRefused checks the status of an answer and, where want is not empty, that its
-// problem has that location.
+// checkRefused checks the status of an answer. If want is not empty, its problem
+// must have that location.
 func checkRefused(t *testing.T, a *answer, what string, status int, want string) {
 	t.Helper()
 	if a.StatusCode != status {
@@ -313,7 +313,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A body that does not arrive is not waited for; a job may be, long after.
+// TestSlowBody checks that the server bounds the wait for a body, and that the wait
+// for a job may last much longer.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -339,7 +340,8 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// A body that breaks off is the client's fault, not ours.
+// TestBrokenBody checks that a body that breaks off is reported as the client's
+// fault.
 func TestBrokenBody(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

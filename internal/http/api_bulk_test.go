@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/engine"
 )
 
-// bulk does a bulk operation and waits for its end.
+// bulk starts a bulk operation and waits for its end.
 func (s *server) bulk(body string, headers ...string) (b jobs.Bulk) {
 	s.t.Helper()
 	a := s.call("POST", "/api/v1/jobs/bulk", body, headers...)
@@ -93,7 +93,7 @@ func TestBulk(t *testing.T) {
 	if got := s.names("tag:new -tag:x"); len(got) != 2 {
 		t.Errorf("tagged: %q", got)
 	}
-	// Once with a key; another's operation is not there; viewers change nothing.
+	// A key makes one operation; another user's is not found; viewers change nothing.
 	body := `{"action":"retry","ids":` + list(hers) + `}`
 	first := s.bulk(body, append(asEve, "Idempotency-Key", "k")...)
 	s.bulk(`{"action":"cancel","ids":` + list(hers) + `}`)
@@ -117,8 +117,8 @@ func TestBulk(t *testing.T) {
 	checkBadBulks(t, s)
 }
 
-// checkVerbMessages checks the messages of single verbs, which those of bulk
-// operations repeat.
+// checkVerbMessages checks the messages of single verbs. Bulk operations repeat
+// them.
 func checkVerbMessages(t *testing.T, s *server, c, none string) {
 	t.Helper()
 	for path, want := range map[string]string{"/retry": jobs.BulkRetry.Conflict(), "/pause": ""} {
@@ -144,7 +144,7 @@ func (c bulkCall) check(t *testing.T, s *server) {
 	}
 }
 
-// checkBadBulks checks what is refused of a bulk operation.
+// checkBadBulks checks that invalid bulk operations are refused.
 func checkBadBulks(t *testing.T, s *server) {
 	t.Helper()
 	for body, want := range map[string]string{
@@ -172,7 +172,8 @@ func checkBadBulks(t *testing.T, s *server) {
 	}
 }
 
-// An operation whose node is gone is finished by another, and does nothing twice.
+// TestBulkIsTakenOver checks that another node finishes the operation of a dead node,
+// and does nothing twice.
 func TestBulkIsTakenOver(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -186,7 +187,7 @@ func TestBulkIsTakenOver(t *testing.T) {
 	if b.Done != 30 {
 		t.Fatalf("%+v", b)
 	}
-	// As if the node had died after 10 of them, with the others done but not recorded.
+	// The state after the node died: 10 jobs are recorded, the others done but not recorded.
 	if _, err := s.store.Pool.Exec(t.Context(), `update bulk_operations set next = 10, done = 10, finished_at = null, node_id = $2 where id = $1`, b.ID, ids[0]); err != nil {
 		t.Fatal(err)
 	}

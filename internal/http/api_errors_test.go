@@ -90,7 +90,8 @@ func TestErrorGroups(t *testing.T) {
 	}
 }
 
-// What commands fail with is grouped, too, and how tasks die.
+// TestErrorGroupsOfKinds checks that failures of commands and deaths of tasks are
+// grouped too.
 func TestErrorGroupsOfKinds(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -117,7 +118,8 @@ func TestErrorGroupsOfKinds(t *testing.T) {
 	}
 }
 
-// What is beyond ASCII comes as it is, whatever its program wrote.
+// TestUnicodeOfResults checks that results have characters beyond ASCII unescaped,
+// however the program wrote them.
 func TestUnicodeOfResults(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -146,7 +148,8 @@ func TestUnicodeOfResults(t *testing.T) {
 	}
 }
 
-// A retry of a group runs its tasks, and leaves the other failures as they are.
+// TestRetryOfGroup checks that a retry of a group runs its tasks and leaves other
+// failures as they are.
 func TestRetryOfGroup(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -177,7 +180,7 @@ func TestRetryOfGroup(t *testing.T) {
 	if len(left) != 1 || left[0].ID != groups[0].ID || left[0].Count != 10 || left[0].FirstIndex != 0 {
 		t.Errorf("%+v", left)
 	}
-	// With its key it is done once, also when the group is gone.
+	// With a key the retry acts once, also when the group no longer exists.
 	if a := s.call("POST", path+id, "", "Idempotency-Key", "k"); a.StatusCode != 200 || a.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("again: %d %s", a.StatusCode, a.text)
 	}

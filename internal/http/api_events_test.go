@@ -20,7 +20,7 @@ type event struct {
 	at         time.Time
 }
 
-// events opens a stream and hands over its events until it ends.
+// events opens a stream and sends its events until it ends.
 func (s *server) events(path string, headers ...string) <-chan event {
 	s.t.Helper()
 	res := s.send("GET", path, "", append([]string{"Accept", "text/event-stream"}, headers...)...)
@@ -120,7 +120,7 @@ func TestJobEvents(t *testing.T) {
 	if took := all[len(all)-1].at.Sub(all[0].at); float64(len(all)-2) > 4*took.Seconds()+2 {
 		t.Errorf("%d events in %v", len(all), took)
 	}
-	// A client that reconnects gets what is true now, with ids that go on.
+	// A client that reconnects gets the present state. The ids continue.
 	again := s.events("/api/v1/jobs/"+id+"/events", "Last-Event-ID", strconv.FormatInt(last.id+5000, 10))
 	for _, want := range []string{"job", "end"} {
 		e, ok := one(t, again)
@@ -203,7 +203,8 @@ func TestAllEvents(t *testing.T) {
 	}
 }
 
-// A job that is no longer among the newest still has events.
+// TestEventsOfAnOldJob checks that a job that is no longer among the newest still has
+// events.
 func TestEventsOfAnOldJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -220,7 +221,7 @@ func TestEventsOfAnOldJob(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("its end is not told")
+			t.Fatal("no event reports its end")
 		}
 	}
 }
@@ -262,8 +263,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestIdleJobsAreSilent: a job that does nothing has no events, as
-// time goes by.
+// TestIdleJobsAreSilent checks that an idle job sends no events as time passes.
 func TestIdleJobsAreSilent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

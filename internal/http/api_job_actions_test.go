@@ -189,8 +189,8 @@ func TestVerbsOnThePage(t *testing.T) {
 	}
 }
 
-// Inputs that are sent again with their key are not added again, at once or
-// later, and even when they have sealed the job.
+// TestAppendOnce checks that inputs sent again with their key are not added again: at
+// once, later, or after they have sealed the job.
 func TestAppendOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -217,7 +217,7 @@ func TestAppendOnce(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
 		}
 	}
-	// What was refused takes no key.
+	// A refused call uses no key.
 	if a := send(id, "", "4\n{\n", "c"); a.StatusCode != 422 {
 		t.Errorf("%d %s", a.StatusCode, a.text)
 	}
@@ -245,8 +245,8 @@ func TestAppendOnce(t *testing.T) {
 	}
 }
 
-// What a verb does is done once with a key: a retry that comes again does not
-// meet the job that the first one started.
+// TestVerbOnce checks that a verb with a key acts once: a repeated retry does not
+// affect the job that the first one started.
 func TestVerbOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -281,7 +281,7 @@ func TestVerbOnce(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.text)
 		}
 	}
-	// What was refused takes no key.
+	// A refused call uses no key.
 	open := s.submit(openSquares).ID
 	if a := verb(open, "retry", "later"); a.StatusCode != http.StatusConflict {
 		t.Errorf("retry of an open job: %d %s", a.StatusCode, a.text)
@@ -291,7 +291,7 @@ func TestVerbOnce(t *testing.T) {
 	}
 }
 
-// Of inputs that are wrong every line is listed, up to a number.
+// TestWrongLines checks that every invalid line of inputs is listed, up to a number.
 func TestWrongLines(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

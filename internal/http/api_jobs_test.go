@@ -40,7 +40,8 @@ func TestSubmitAndWait(t *testing.T) {
 	}
 }
 
-// A job without a task has ended when it is submitted, so its answer does not wait.
+// TestSubmitNothingAndWait checks that a job without tasks has ended when it is
+// submitted, so its answer does not wait.
 func TestSubmitNothingAndWait(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -57,7 +58,8 @@ func TestSubmitNothingAndWait(t *testing.T) {
 	}
 }
 
-// Outputs come with the job if they take at most 1 MiB.
+// TestOutputsOfTheJob checks that outputs come with the job if they take at most 1
+// MiB.
 func TestOutputsOfTheJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -70,7 +72,7 @@ func TestOutputsOfTheJob(t *testing.T) {
 	}
 }
 
-// Every failure is found page by page, and none twice.
+// TestErrorsPageByPage checks that the pages of errors list every failure once.
 func TestErrorsPageByPage(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -106,8 +108,9 @@ func TestErrorsPageByPage(t *testing.T) {
 	}
 }
 
-// The description says what bodies streams of inputs and queues take, that a
-// queue may be created, and what may be null. No type in it is empty.
+// TestDescription checks that the OpenAPI description has the bodies of streamed
+// inputs and of queues, the status of a created queue, and what may be null. No type
+// in it is empty.
 func TestDescription(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

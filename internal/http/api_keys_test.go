@@ -8,7 +8,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A key answers for its 24 hours, also after its job was deleted.
+// TestKeysOutliveTheirJobs checks that a key answers for its 24 hours, also after its
+// job was deleted.
 func TestKeysOutliveTheirJobs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -70,7 +71,7 @@ func TestKeysOutliveTheirJobs(t *testing.T) {
 	}
 }
 
-// userOnce is the token of a user, who is made where there is none.
+// userOnce returns the token of a user. It creates the user if none exists.
 func (s *server) userOnce(name string, role jobs.Role) string {
 	token := "token-of-" + name
 	if _, err := s.store.UserByToken(s.t.Context(), token); err == nil {
@@ -79,7 +80,7 @@ func (s *server) userOnce(name string, role jobs.Role) string {
 	return s.user(name, role)
 }
 
-// No job goes on in a queue that was deleted.
+// TestRetryInADeletedQueue checks that no job continues in a deleted queue.
 func TestRetryInADeletedQueue(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -113,8 +114,9 @@ func TestRetryInADeletedQueue(t *testing.T) {
 	}
 }
 
-// A share of failures is of all inputs of an open job: it counts once the job is
-// sealed, and a number at once.
+// TestShareOfFailuresOfAnOpenJob checks that a maximum share of failures refers to
+// all inputs of an open job: it applies once the job is sealed. A maximum number
+// applies at once.
 func TestShareOfFailuresOfAnOpenJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

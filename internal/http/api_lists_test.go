@@ -32,7 +32,7 @@ func TestIdempotency(t *testing.T) {
 	if a := s.call("POST", "/api/v1/jobs", body, "Idempotency-Key", "one", "Authorization", "Bearer "+s.user("else", jobs.Submitter)); a.Header.Get("Idempotent-Replayed") != "" || a.StatusCode != 201 {
 		t.Errorf("another user's key: %d %v", a.StatusCode, a.Header)
 	}
-	// Many at once are one job.
+	// Many submissions at once make one job.
 	ids := make(chan string)
 	for range 8 {
 		go func() {

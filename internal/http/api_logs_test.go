@@ -15,7 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// logged are the lines of a job's logs in short.
+// logged returns the lines of a job's logs in short.
 func (s *server) logged(id, query string) []string {
 	s.t.Helper()
 	a := s.get("/api/v1/jobs/" + id + "/logs" + query)
@@ -53,7 +53,8 @@ func TestLogFilters(t *testing.T) {
 	}
 }
 
-// Lines come while tasks run, and the stream ends with the job.
+// TestLogsFollowed checks that lines arrive while tasks run, and that the stream ends
+// with the job.
 func TestLogsFollowed(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -77,7 +78,8 @@ func TestLogsFollowed(t *testing.T) {
 	}
 }
 
-// A job that is deleted breaks the stream, which would else seem whole.
+// TestLogsOfDeletedJob checks that deleting a job breaks the stream of its logs,
+// which would seem complete otherwise.
 func TestLogsOfDeletedJob(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

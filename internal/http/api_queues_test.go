@@ -28,7 +28,7 @@ func TestQueuesAreAddedChangedAndDeleted(t *testing.T) {
 	if q := put("gpu", `{"pinned": true, "max_processes": 3}`, http.StatusOK); q.PerCore != .5 || !q.Pinned || *q.MaxProcesses != 3 {
 		t.Errorf("changed in part: %+v", q)
 	}
-	// An answer may be changed and sent back as it is.
+	// A client may change an answer and send it back.
 	whole := s.get("/api/v1/queues/gpu").text
 	if q := put("gpu", whole, http.StatusOK); q.PerCore != .5 || *q.MaxProcesses != 3 {
 		t.Errorf("sent back: %+v", q)

@@ -14,9 +14,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// ownCore is the top of a Python program that others on the machine must not keep
-// from its cores, as far as that is permitted: tasks that would compute and cannot
-// look as if they waited for something else.
+// ownCore is the top of a Python program that takes precedence over others on the
+// machine, as far as that is permitted: tasks that do not get a core look as if they
+// waited for something else.
 const ownCore = `
 import os
 try:
@@ -25,9 +25,8 @@ except (AttributeError, OSError):
     pass
 `
 
-// TestVerdicts runs a job for each verdict, built to earn it. Where the machine
-// is very busy, even the way to the processes may take most of the time: then
-// the job is run again.
+// TestVerdicts runs a job for each verdict. On a very busy machine sending tasks
+// to the processes may take most of the time: the job is then run again.
 func TestVerdicts(t *testing.T) { // not in parallel: verdicts depend on free cores
 	const attempts = 8
 	s := serve(t)
@@ -118,7 +117,8 @@ func checkReport(t *testing.T, s *server, kind insight.VerdictKind, id string, r
 	}
 }
 
-// TestOutputsAreNoTaskTime has tasks whose output takes long to encode.
+// TestOutputsAreNoTaskTime checks that encoding outputs does not count as time of
+// tasks.
 func TestOutputsAreNoTaskTime(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -153,8 +153,8 @@ func TestReportIsTheOwners(t *testing.T) {
 	}
 }
 
-// TestReportIsLive follows the report on a page while a job runs: what comes
-// within two seconds waits, and the end does not.
+// TestReportIsLive follows the report on a page while a job runs: changes within
+// two seconds wait, and the end does not.
 func TestReportIsLive(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

@@ -42,8 +42,8 @@ func (s *server) large() string {
 	return id
 }
 
-// A job that is deleted or retried while its results are read breaks the stream:
-// no task becomes cancelled, and no part passes for the whole.
+// TestResultsOfAJobThatGoes checks that deleting or retrying a job breaks the stream
+// of its results: no task becomes cancelled, and no part passes for the whole.
 func TestResultsOfAJobThatGoes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -79,7 +79,7 @@ func TestResultsOfAJobThatGoes(t *testing.T) {
 		}
 		for i, query := range queries {
 			rest, err := io.ReadAll(streams[i].Body)
-			// What fits in the buffers on the way was read before: the failed ones alone do.
+			// The failed tasks alone fit in the buffers, so they were read before.
 			small := strings.HasPrefix(query, "?state=")
 			if err == nil && !small {
 				t.Errorf("%s, %s: the stream ended in order after %d bytes: …%q", how, query, len(rest), rest[max(len(rest)-200, 0):])
@@ -99,7 +99,8 @@ func TestResultsOfAJobThatGoes(t *testing.T) {
 	}
 }
 
-// What was read of a job before it went is not taken for what it has now.
+// TestUnchanged checks that reads of a job that was retried or deleted since it was
+// read return an error.
 func TestUnchanged(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

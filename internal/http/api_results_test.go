@@ -28,7 +28,7 @@ type result struct {
 
 func (r result) String() string { return fmt.Sprintf("%d %s", r.Index, r.State) }
 
-// results are the lines of a job's results in short.
+// results returns the lines of a job's results in short.
 func (s *server) results(id, query string) []string {
 	s.t.Helper()
 	a := s.get("/api/v1/jobs/" + id + "/results" + query)
@@ -201,7 +201,8 @@ func TestResultsFollow(t *testing.T) {
 	}
 }
 
-// A stream that cannot be completed must not look complete.
+// TestResultsCutByDrain checks that a stream that cannot be completed does not look
+// complete.
 func TestResultsCutByDrain(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -236,7 +237,7 @@ func TestResultsCutByDrain(t *testing.T) {
 	}
 }
 
-// Outputs larger than one read come whole.
+// TestLargeOutputs checks that outputs larger than one read arrive whole.
 func TestLargeOutputs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -272,8 +273,9 @@ func TestLargeOutputs(t *testing.T) {
 	}
 }
 
-// Results pass through without being held: a client that reads nothing stops the
-// server's reading too, has nothing of the database meanwhile, and is cut off.
+// TestSlowReader checks that results are not buffered: a client that reads nothing
+// stops the server's reading too, occupies no connection of the database meanwhile,
+// and is cut off.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -296,7 +298,7 @@ func TestSlowReader(t *testing.T) {
 		}
 		slow = append(slow, body)
 	}
-	// They all stand still now, and no transaction with them. (The node itself has
+	// All clients wait, and no transaction is open for them. (The node itself has
 	// short ones.)
 	await(t, "an end of the reading", func() bool {
 		var held int
@@ -317,7 +319,7 @@ func TestSlowReader(t *testing.T) {
 	if got := len(s.get("/api/v1/jobs/" + id + "/results").text); got < 60_000_000 {
 		t.Errorf("%d bytes", got)
 	}
-	// Nobody waits for ever for who reads nothing.
+	// The server cuts off a client that reads nothing.
 	await(t, "the write timeout", func() bool { return time.Since(began) > 2*timeout })
 	for i, body := range slow {
 		rest, err := io.ReadAll(body)

@@ -80,8 +80,8 @@ func TestRunsAPI(t *testing.T) {
 	}
 }
 
-// TestRunsPage: the page of a job that was retried lets choose a run, and shows its
-// figures.
+// TestRunsPage checks that the page of a retried job has a choice of runs and shows
+// the figures of the chosen one.
 func TestRunsPage(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

@@ -58,7 +58,7 @@ func TestTimeline(t *testing.T) {
 		t.Errorf("rows %+v", got.Rows)
 	}
 
-	// One rectangle a row when there is one pixel, and only what is in the window.
+	// One pixel means one rectangle a row, of the chunks in the window alone.
 	if got = s.stream(path + "?width=1"); len(got.Rects.Row) > 2*len(got.Rows) {
 		t.Errorf("%d rectangles on %d rows of one pixel", len(got.Rects.Row), len(got.Rows))
 	}
@@ -98,8 +98,8 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
-// checkRefusedTimelines checks that strangers see nothing, and what queries are
-// refused.
+// checkRefusedTimelines checks that other users see nothing, and that invalid
+// queries are refused.
 func checkRefusedTimelines(t *testing.T, s *server, path, half string) {
 	t.Helper()
 	stranger := []string{"Authorization", "Bearer " + s.user("stranger", jobs.Submitter)}
@@ -127,8 +127,9 @@ func checkRefusedTimelines(t *testing.T, s *server, path, half string) {
 	}
 }
 
-// The former addresses answer what the timeline's answers, which has a job's chunks
-// one by one besides for those that ask for no part of it.
+// TestTimelineAtItsFormerAddresses checks that the former addresses answer as the
+// timeline's do. The timeline of a job also lists its chunks one by one, unless the
+// query asks for a part of it.
 func TestTimelineAtItsFormerAddresses(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -180,17 +181,17 @@ func TestTimelineAtItsFormerAddresses(t *testing.T) {
 	}
 }
 
-// future is an end of a window that is not reached yet.
+// future is the end of a window that has not passed.
 const future = "2999-01-01T00:00:00Z"
 
-// drawn is how many rectangles the page has drawn.
+// drawn returns how many rectangles the page has drawn.
 func (b *tab) drawn() int {
 	b.t.Helper()
 	return eval[int](b, `Number(document.getElementById("timeline-canvas").dataset.drawn ?? 0)`)
 }
 
-// pixels is how many pixels of the canvas have one of the colours that the style
-// sheet gives those names.
+// pixels returns how many pixels of the canvas have one of the named colours of the
+// style sheet.
 func (b *tab) pixels(names ...string) int {
 	b.t.Helper()
 	return eval[int](b, `((names) => {
@@ -221,7 +222,7 @@ func TestTimelineInBrowser(t *testing.T) {
 	eval[bool](b, `(document.getElementById("timeline").scrollIntoView(), window.stayed = true)`)
 	for i := range chunks {
 		lease := s.lease(id, 4)
-		await(t, "the chunk in hand", func() bool { return b.drawn() == i+1 })
+		await(t, "the claimed chunk", func() bool { return b.drawn() == i+1 })
 		run := outcomes.Encoded{First: lease.First, Count: 4, Outputs: []byte("1\n1\n1\n"), Durations: make([]byte, 8), Failed: []int32{3}}
 		run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "bad"})
 		if i%2 == 0 {

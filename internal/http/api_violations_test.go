@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// hostileBodies are submissions that cost much more than their bytes where each
-// violation is compared with each, echoed, or given its path in full.
+// hostileBodies are submissions that would cost much more than their bytes if each
+// violation were compared with each, echoed, or reported with its full path.
 func hostileBodies() map[string]struct {
 	body string
 	at   string // a location that begins so is listed
@@ -54,8 +54,8 @@ func hostileBodies() map[string]struct {
 	}
 }
 
-// What is wrong with a submission costs no more than its bytes, and is said in
-// few words.
+// TestHostileSubmissions checks that reporting the violations of a submission costs
+// no more than its bytes, and takes few words.
 func TestHostileSubmissions(t *testing.T) {
 	s := serve(t, true)
 	for name, c := range hostileBodies() {

@@ -119,7 +119,7 @@ func TestRoles(t *testing.T) {
 	if n := page.Find("#job-title form, #job-title .button, #job-title button:not([data-copy])").Length(); n != 0 {
 		t.Errorf("the viewer's page of a job has %d buttons: %s", n, text(page, "#job-title"))
 	}
-	// The stream of all jobs has what the caller may see.
+	// The stream of all jobs has the jobs that the caller may see.
 	events := s.events("/api/v1/events", as(viewer)...)
 	if e, ok := one(t, events); !ok || e.name != "job" || !strings.Contains(e.data, `"owner":"ann"`) {
 		t.Errorf("%+v", e)
@@ -137,7 +137,7 @@ func TestSignIn(t *testing.T) {
 		t.Errorf("%+v", cookie)
 	}
 	if strings.Contains(cookie.Value, adminToken) {
-		t.Error("the cookie tells the token")
+		t.Error("the cookie contains the token")
 	}
 	if c, _ := s.signIn(adminToken, "X-Forwarded-Proto", "https"); !c.Secure {
 		t.Error("behind TLS the cookie is not Secure")
@@ -163,7 +163,7 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("%s leads to %s", next, a.Header.Get("Location"))
 		}
 	}
-	// Who is not signed in is led to the form, and back.
+	// A user who is not signed in is redirected to the form, and back.
 	for path, want := range map[string]string{
 		"/": "/login", "/jobs/new?example=squares": "/login?next=%2Fjobs%2Fnew%3Fexample%3Dsquares", "/queues": "/login?next=%2Fqueues",
 	} {
@@ -303,8 +303,8 @@ type schema struct {
 	Properties map[string]struct{ Type json.RawMessage }
 }
 
-// Streams end soon after their user may no longer read; those of
-// others go on.
+// TestStreamsEndWithTheSession checks that streams end soon after their user may no
+// longer read, and that those of others continue.
 func TestStreamsEndWithTheSession(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

@@ -19,8 +19,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// chromium finds a browser, or skips the test: but not under make test, which
-// has seen that there is one.
+// chromium returns the path of a browser. Without one it skips the test, except
+// under make test, which has checked that one exists.
 func chromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{
@@ -93,16 +93,16 @@ type tab struct {
 	end context.CancelFunc
 }
 
-// openTab opens a tab with cookies, storage and workers of its own. Open it after
-// the server that it visits: so it closes before the server shuts down, which
-// else waits 5 s for connections that the browser has opened ahead.
+// openTab opens a tab with cookies, storage and workers of its own. Call it after
+// serve: the tab then closes before the server shuts down, which otherwise waits 5 s
+// for connections that the browser has opened ahead.
 func openTab(t *testing.T) *tab {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(startChromium(t), 90*time.Second)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	// The first call opens the tab, whose life must not hang on a deadline.
+	// The first call opens the tab. A deadline here would end the tab.
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// eval is the value of an expression on the page.
+// eval returns the value of an expression on the page.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
@@ -143,8 +143,8 @@ func eval[T any](b *tab, expression string) T {
 	return v
 }
 
-// arrive waits for an element of the page to which a script leads. The page may
-// change under each look at it.
+// arrive waits for an element of the page that a script opens. The page may change
+// between two looks.
 func (b *tab) arrive(selector string) {
 	b.t.Helper()
 	await(b.t, "a page with "+selector, func() bool {

@@ -64,7 +64,7 @@ func TestReadCSV(t *testing.T) {
 	}
 }
 
-// randomText is a text of what CSV has to take care of.
+// randomText returns a text of characters that CSV must quote.
 func randomText(r *rand.Rand) string {
 	parts := []string{"\r", "\n", "\r\n", `"`, `""`, ",", " ", "\t", "", "a", "ü", "数", "\ufeff", "\x00", ";", "'", `\`, "\u2028", "\u0085"}
 	var b strings.Builder
@@ -74,7 +74,7 @@ func randomText(r *rand.Rand) string {
 	return b.String()
 }
 
-// What the results are written as is read as it was.
+// TestCSVComesBack checks that the reader reads what csvField writes.
 func TestCSVComesBack(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))

@@ -13,7 +13,7 @@ func (s *Site) SetBodyTimeout(d time.Duration) { s.bodyTimeout = d }
 // called before the streams that it is for.
 func (s *Site) SetRecheck(d time.Duration) { s.streams.Bounds.Recheck = d }
 
-// Watched reports whether queues and nodes are read because there are watches.
+// Watched reports whether queues and nodes are read for watches.
 func (s *Site) Watched() bool { return s.cluster.watched() }
 
 // Streams returns how many streams are open, and how many hubs they share.
@@ -28,7 +28,7 @@ func (s *Site) Looks(key string) int { return s.streams.Looks(key) }
 // Recheck checks the users of open streams at once.
 func (s *Site) Recheck() { s.streams.Recheck() }
 
-// InferFormat is the format and the separator that inferFormat reports.
+// InferFormat returns the format and the separator of inferFormat.
 func InferFormat(asked, name, head string) (kind string, separator byte) {
 	f := inferFormat(asked, name, []byte(head))
 	return f.kind, f.separator

@@ -22,7 +22,7 @@ func TestInferFormat(t *testing.T) {
 		asked, name, head, kind string
 		separator               byte
 	}{
-		// The name decides where it promises something.
+		// A known extension decides.
 		{"auto", "a.csv", "id,name\n1,x\n", views.FormatCSV, ','},
 		{"", "A.CSV", "id,name\n1,x\n", views.FormatCSV, ','},
 		{"auto", "a.csv", "id;name\n1,5;x\n2,5;y\n", views.FormatCSV, ';'},
@@ -50,7 +50,7 @@ func TestInferFormat(t *testing.T) {
 		{"auto", "a.txt", "{not JSON}\n", views.FormatLines, 0},
 		{"auto", "a.log", "[2026-01-02 03:04] started\n[2026-01-02 03:05] ended\n", views.FormatLines, 0},
 		{"auto", "a.txt", "[INFO] started\n", views.FormatLines, 0},
-		// Without such a name the content does.
+		// Otherwise the content decides.
 		{"auto", "inputs", "id;name\n1;x\n", views.FormatCSV, ';'},
 		{"auto", "inputs", "id,name", views.FormatLines, 0},
 		{"auto", "inputs", "Dear all,\nplease find, attached, this.\n", views.FormatLines, 0},
@@ -59,7 +59,7 @@ func TestInferFormat(t *testing.T) {
 		{"auto", "", "[\"" + long, views.FormatJSON, 0},
 		{"auto", "", ("{\"a\": \"" + long)[:64<<10], views.FormatNDJSON, 0},
 		{"auto", "", "", views.FormatLines, 0},
-		// What is chosen holds; only the separator is found.
+		// A chosen format holds; only its separator is inferred.
 		{views.FormatLines, "a.csv", "id,name\n1,x\n", views.FormatLines, 0},
 		{views.FormatCSV, "a.txt", "id;name\n1;x\n", views.FormatCSV, ';'},
 		{views.FormatNDJSON, "a.json", "[1]", views.FormatNDJSON, 0},
@@ -86,7 +86,7 @@ func utf16Of(text string, big, mark bool) string {
 	return string(b)
 }
 
-// fileInputs are the inputs of the job that a form with such a file makes.
+// fileInputs returns the inputs of the job that a form with such a file submits.
 func (s *server) fileInputs(v url.Values, name, content string) (inputs []string, doc *goquery.Document) {
 	s.t.Helper()
 	a := s.upload(v, name, content)
@@ -104,8 +104,9 @@ func (s *server) fileInputs(v url.Values, name, content string) (inputs []string
 	return inputs, nil
 }
 
-// A file is read as what it is, or refused with the reason: the form as it is
-// served leaves the format to the file.
+// TestFilesAreReadAsWhatTheyAre checks that a file is read in its format, or refused
+// with the reason. The form as it is served leaves the choice of the format to the
+// server.
 func TestFilesAreReadAsWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -169,7 +170,7 @@ func TestFilesAreReadAsWhatTheyAre(t *testing.T) {
 			t.Errorf("%s %q is refused and kept", c.name, c.content)
 		}
 	}
-	// What is typed may not be empty either; by the API it may.
+	// Typed inputs may not be empty either; those of the API may.
 	for field, value := range map[string]string{views.InputsLines: " \n", views.InputsItems: "[]", views.FieldRangeStop: "0"} {
 		v := url.Values{}
 		for key := range served {
@@ -187,7 +188,8 @@ func TestFilesAreReadAsWhatTheyAre(t *testing.T) {
 	}
 }
 
-// The form shows how a file is read before it is submitted.
+// TestFilePreview checks that the form shows how a file is read before it is
+// submitted.
 func TestFilePreview(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -206,7 +208,7 @@ func TestFilePreview(t *testing.T) {
 	if got := doc.Find(`[aria-pressed="true"]`).AttrOr("data-column", ""); got != "name" {
 		t.Errorf("the column is %q", got)
 	}
-	// Of the beginning of a longer file nothing is called wrong that is only cut.
+	// The preview of a longer file reports nothing wrong where it is only cut.
 	form.Set(views.FieldPart, "1")
 	for name, content := range map[string]string{
 		"a.csv":    "id;name\n1;a\n2;\"b",
@@ -226,8 +228,8 @@ func TestFilePreview(t *testing.T) {
 	}
 }
 
-// A form that is sent again with its key is the same job, whatever its inputs;
-// changed it is another.
+// TestFormKey checks that a form sent again with its key returns the same job,
+// whatever its inputs, and that a changed form makes another job.
 func TestFormKey(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

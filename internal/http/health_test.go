@@ -100,7 +100,7 @@ func (l *line) carry(client net.Conn) {
 	both.Wait()
 }
 
-// lossy is an end of a line, into which everything vanishes while it is dead.
+// lossy is an end of a line. It drops everything while the line is dead.
 type lossy struct {
 	line *line
 	net.Conn
@@ -131,7 +131,7 @@ func (l *line) set(dead, torn bool) {
 // cut closes every connection and each new one.
 func (l *line) cut() { l.set(false, true) }
 
-// lose lets connections stand and everything that is sent vanish.
+// lose keeps connections open and drops everything that is sent.
 func (l *line) lose() { l.set(true, false) }
 
 // mend makes the line whole.
@@ -187,7 +187,8 @@ func TestReadyFollowsTheDatabase(t *testing.T) {
 	}
 }
 
-// A request after an outage gets the state of that time.
+// TestReadyAfterAnUnseenOutage checks that a request after an outage gets the present
+// state.
 func TestReadyAfterAnUnseenOutage(t *testing.T) {
 	t.Parallel()
 	s, line := serveThrough(t, engine.RoleWeb)
@@ -248,7 +249,7 @@ func TestReadyWantsToWrite(t *testing.T) {
 		if _, err := admin.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
-		// What is connected already notices nothing.
+		// Open connections notice nothing.
 		line.cut()
 		line.mend()
 		within(t, 2*time.Second, "noticed", func() bool {
@@ -320,7 +321,8 @@ func TestDoor(t *testing.T) {
 	}
 }
 
-// A door that is drained before it opens leads to a site that drains.
+// TestDoorDrainedEarly checks that draining before the site opens makes the site
+// drain.
 func TestDoorDrainedEarly(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

@@ -9,7 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// shifts sums how far a page moved under its reader, and by what.
+// shifts adds up how far a page's content shifted, and names the elements that did.
 const shifts = `
 	window.moved = 0; window.movers = [];
 	new PerformanceObserver((list) => {
@@ -29,7 +29,7 @@ const shifts = `
 // small.
 const barriers = `(() => {
 	const found = [];
-	const tell = (el, what) => found.push(what + ": " + el.outerHTML.slice(0, 120));
+	const report = (el, what) => found.push(what + ": " + el.outerHTML.slice(0, 120));
 	const seen = (el) => el.checkVisibility({ visibilityProperty: true }) && !el.closest(".hidden");
 	const name = (el) => (el.getAttribute("aria-label") || (el.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" ")
 		|| [...(el.labels ?? [])].map((l) => l.textContent).join(" ")).trim();
@@ -38,7 +38,7 @@ const barriers = `(() => {
 		const role = { SECTION: "region", NAV: "navigation" }[el.nodeName] ?? el.getAttribute("role") ?? el.nodeName;
 		const key = role + " " + name(el).replace(/\s+/g, " ");
 		if ((role === "region" || role === "FORM") && !name(el) || !seen(el)) continue;
-		if (marks.has(key)) tell(el, "a landmark of the same name");
+		if (marks.has(key)) report(el, "a landmark of the same name");
 		marks.add(key);
 	}
 	const ids = new Set();
@@ -48,7 +48,7 @@ const barriers = `(() => {
 	}
 	const targets = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [role=button]")].filter(seen);
 	for (const el of targets) {
-		if (!name(el) && !el.textContent.trim() && !el.title) tell(el, "no name");
+		if (!name(el) && !el.textContent.trim() && !el.title) report(el, "no name");
 	}
 	const boxes = targets.map((el) => [el, el.getBoundingClientRect()]).filter(([, b]) => b.width && b.height);
 	const small = (b) => b.width < 23.5 || b.height < 23.5;
@@ -63,12 +63,13 @@ const barriers = `(() => {
 			const [ox, oy] = middle(o);
 			return Math.hypot(dx, dy) < 11.9 || small(o) && Math.hypot(ox - x, oy - y) < 23.9;
 		});
-		if (near) tell(el, "a target of " + Math.round(b.width) + " by " + Math.round(b.height) + " beside another");
+		if (near) report(el, "a target of " + Math.round(b.width) + " by " + Math.round(b.height) + " beside another");
 	}
 	return found;
 })()`
 
-// No page jumps while it is read, and none bars anybody from using it.
+// TestBrowserPagesStandStill checks that no page shifts while it is read, and that
+// none has a barrier for its readers.
 func TestBrowserPagesStandStill(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -95,7 +96,7 @@ func TestBrowserPagesStandStill(t *testing.T) {
 		b.do(chromedp.EmulateViewport(width, 900))
 		for _, path := range []string{"/", "/jobs/new", "/jobs/new?example=files", "/jobs/new?from=" + ended, "/jobs/" + ended, "/jobs/" + ended + "/tasks/4", "/queues", "/nodes", "/docs", "/nowhere"} {
 			b.visit(s.url+path, "main")
-			// Until what scripts fetch is drawn.
+			// Wait until scripts have drawn what they fetch.
 			await(t, path+" at rest", func() bool {
 				return eval[bool](b, `document.readyState === "complete" && !(document.getElementById("timeline-box") && !document.getElementById("timeline-canvas").style.height)`)
 			})

@@ -21,8 +21,8 @@ func (s *server) lease(id string, n int) *store.Lease {
 	return c.Lease
 }
 
-// record ends the tasks of a lease: their outputs are their indexes, those of
-// failed indexes fail.
+// record ends the tasks of a lease. Their outputs are their indexes; the tasks in
+// failed fail.
 func (s *server) record(id string, lease *store.Lease, failed ...int64) {
 	s.t.Helper()
 	run := outcomes.Encoded{First: lease.First, Count: lease.Count}
@@ -43,7 +43,7 @@ func (s *server) record(id string, lease *store.Lease, failed ...int64) {
 	}
 }
 
-// manual submits a job of n tasks that only the test works off.
+// manual submits a job of n tasks that only the test claims.
 func (s *server) manual(n int) string {
 	s.t.Helper()
 	return s.submit(fmt.Sprintf(`{"program":{"command":{"argv":["true"]}},"inputs":{"range":{"stop":%d}}}`, n)).ID

@@ -53,7 +53,7 @@ type server struct {
 	admin  *jobs.User
 }
 
-// serve starts one with a database of its own. Without idle its engine executes.
+// serve starts a server with a database of its own. Without idle its engine executes.
 func serve(t testing.TB, idle ...bool) *server {
 	t.Helper()
 	role := engine.RoleAll
@@ -135,7 +135,7 @@ func (s *server) user(name string, role jobs.Role) string {
 	return token
 }
 
-// An answer is a response that was read to its end.
+// An answer is a response with its whole body.
 type answer struct {
 	*http.Response
 	text string
@@ -171,7 +171,7 @@ func (a *answer) problem(t testing.TB) problem {
 	return p
 }
 
-// locations are where the problem's violations are.
+// locations returns the locations of the problem's violations.
 func (p problem) locations() []string {
 	var out []string
 	for _, e := range p.Errors {
@@ -215,7 +215,7 @@ func (s *server) send(method, path, body string, headers ...string) *http.Respon
 	return res
 }
 
-// call is send, with the answer read.
+// call sends a request and reads the answer.
 func (s *server) call(method, path, body string, headers ...string) *answer {
 	s.t.Helper()
 	res := s.send(method, path, body, headers...)
@@ -288,7 +288,7 @@ func await(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// lines are the lines of NDJSON.
+// lines decodes the lines of NDJSON.
 func lines[T any](t testing.TB, text string) []T {
 	t.Helper()
 	var out []T

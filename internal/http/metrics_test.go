@@ -46,7 +46,7 @@ func (s *server) scrape() scrape {
 	return families
 }
 
-// metric finds the one with these labels, given as name and value.
+// metric returns the metric with these labels, given as names and values.
 func (s scrape) metric(t testing.TB, name string, labels ...string) *dto.Metric {
 	t.Helper()
 	for _, m := range s[name].GetMetric() {
@@ -102,7 +102,7 @@ def f(x):
 		s.get("/api/v1/jobs/"+long).into(t, &j)
 		return j.Counts.Running > 0
 	})
-	// What the database says is at most five seconds old.
+	// The database's figures are at most five seconds old.
 	var now scrape
 	await(t, "the turns are seen", func() bool {
 		now = s.scrape()
@@ -158,8 +158,8 @@ func checkCancelled(t *testing.T, s *server, long string) {
 	checkLabels(t, after)
 }
 
-// checkLabels checks that no label is without bounds: none is a number, an id, a name
-// of a job or a user.
+// checkLabels checks that the values of every label are bounded: none is a number,
+// an id, a name of a job or a user.
 func checkLabels(t *testing.T, after scrape) {
 	t.Helper()
 	bounded := regexp.MustCompile(`^(queue/(cpu|io)|state/[a-z]+|outcome/[a-z]+|kind/[a-z]+|role/[a-z]+|pool/(main|river)|class/[1-5]xx)$`)
@@ -228,7 +228,8 @@ func TestMetricsCountStreams(t *testing.T) {
 	}
 }
 
-// The alerts ask for metrics that there are, and the manual names them all.
+// TestDocumentedMetrics checks that the alerts use existing metrics, and that the
+// manual names all of them.
 func TestDocumentedMetrics(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -254,7 +255,8 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 }
 
-// A scrape has fewer metrics while the database is away, but it succeeds.
+// TestMetricsWithoutDatabase checks that a scrape succeeds, with fewer metrics, while
+// the database is unreachable.
 func TestMetricsWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	s, line := serveThrough(t, engine.RoleAll)
@@ -268,6 +270,6 @@ func TestMetricsWithoutDatabase(t *testing.T) {
 		t.Errorf("the scrape took %v", took)
 	}
 	if now.value(t, "allcores_tasks_total", "outcome", string(jobs.TaskSucceeded)) != 0 || now["allcores_jobs"] != nil {
-		t.Error("it tells what it cannot know")
+		t.Error("it reports figures of the database")
 	}
 }

@@ -34,12 +34,12 @@ func document(t testing.TB, a *answer, status int) *goquery.Document {
 	return doc
 }
 
-// text is the text of what a selector finds, with single spaces.
+// text returns the text that a selector finds, with single spaces.
 func text(doc *goquery.Document, selector string) string {
 	return strings.Join(strings.Fields(doc.Find(selector).Text()), " ")
 }
 
-// fields are what a browser would send of a form.
+// fields returns the fields of a form that a browser would send.
 func fields(form *goquery.Selection) url.Values {
 	v := url.Values{}
 	form.Find("input, select, textarea").Each(func(_ int, f *goquery.Selection) {
@@ -90,7 +90,7 @@ func multipartOf(t testing.TB, to io.Writer, v url.Values, name, content string)
 	return w, w.FormDataContentType()
 }
 
-// posted is the job that the answer to a form leads to.
+// posted returns the job that the answer to a form redirects to.
 func (s *server) posted(a *answer) job {
 	s.t.Helper()
 	id, ok := strings.CutPrefix(a.Header.Get("Location"), "/jobs/")

@@ -7,8 +7,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// A command that only a shell understands is refused with one for a shell, which
-// one click takes; so are an input as source and a program that is not there.
+// TestBrowserOffersAShell checks that a command that needs a shell is refused with
+// the offer of one with a shell, which one click accepts. The same holds for an input
+// within a shell's source. A missing program is refused without an offer.
 func TestBrowserOffersAShell(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -47,7 +48,7 @@ func TestBrowserOffersAShell(t *testing.T) {
 	if got := eval[string](b, `document.getElementById("command-error").textContent + document.querySelectorAll("#command-offer").length`); !strings.Contains(got, "no such command") || !strings.HasSuffix(got, "0") {
 		t.Errorf("of a missing program it says %q", got)
 	}
-	// The request that is shown has the numbers as they were typed.
+	// The request shown has the numbers as typed.
 	b.do(
 		chromedp.Click(chromedp.CSS(`label[for="inputs-items"]`)), chromedp.Click(chromedp.CSS(`#curl summary`)),
 		chromedp.SetValue(chromedp.CSS(`#items`), `[12345678901234567890, 1.0, {"a": [-1e400]}]`),

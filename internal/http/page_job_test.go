@@ -168,7 +168,7 @@ func TestLivePages(t *testing.T) {
 			break
 		}
 	}
-	// What tasks print must not break the stream.
+	// Printed lines must not break the stream.
 	if err := s.store.AppendLogs(t.Context(), id, rest.ID, []jobs.LogLine{{Task: 4, Stream: "stdout", Line: "50 %\r100 %\r\n  event: end"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,13 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// presses sends a key to an element, as the page sees it.
+// presses sends a key event to an element.
 func (b *tab) presses(selector, key string) {
 	b.t.Helper()
 	eval[bool](b, fmt.Sprintf(`document.querySelector(%q).dispatchEvent(new KeyboardEvent("keydown", {key: %q, bubbles: true, cancelable: true}))`, selector, key))
 }
 
-// typed sets what stands in the search box, as if it were typed.
+// typed sets the text of the search box as typing does.
 func (b *tab) typed(text string) {
 	b.t.Helper()
 	eval[bool](b, fmt.Sprintf(`(() => { const box = document.getElementById("search"); box.focus(); box.value = %q; box.dispatchEvent(new InputEvent("input", {bubbles: true})); return true })()`, text))
@@ -60,12 +60,12 @@ func TestBrowserSelectsJobs(t *testing.T) {
 	b.do(chromedp.NavigateBack())
 	b.awaits(`!document.querySelector('.pager a[rel="prev"]') && document.querySelectorAll("[data-pick]:checked").length === 4`)
 
-	// The action, and what was refused.
+	// The action, and the refused jobs.
 	s.call("POST", "/api/v1/jobs/"+ids[55]+"/cancel", "")
 	b.do(chromedp.Click(chromedp.CSS(`#bulk [data-action="pause"]`)))
 	b.awaits(`document.querySelector("#bulk .result").textContent.startsWith("3 jobs paused, 1 refused1: The job has already ended")`)
 	b.awaits(`document.querySelectorAll("#jobs .state.paused").length === 3 && document.querySelectorAll("[data-pick]:checked").length === 1`)
-	// All that match, over pages.
+	// All jobs that match, on every page.
 	b.do(chromedp.Navigate(s.url+"/?q=name:job"), chromedp.WaitVisible(chromedp.CSS(`#jobs tbody tr`)))
 	b.awaits(`document.getElementById("bulk").hidden`)
 	b.do(chromedp.Click(chromedp.CSS(`#pick-all`)))
@@ -114,7 +114,7 @@ func checkSuggestions(t *testing.T, b *tab) {
 // checkRows sorts the list, opens a row and deletes its job.
 func checkRows(t *testing.T, s *server, b *tab, ids []string) {
 	t.Helper()
-	// Sorting stands in the address and in aria-sort.
+	// The address and aria-sort have the order.
 	b.do(chromedp.Click(chromedp.CSS(`.c-age a`)), chromedp.WaitVisible(chromedp.CSS(`.c-age[aria-sort="descending"]`)))
 	if got := eval[string](b, `location.search + document.querySelector("#jobs tbody a[data-open]").textContent`); got != "?q=name%3Ajob&sort=createdjob 00" {
 		t.Errorf("sorted: %s", got)

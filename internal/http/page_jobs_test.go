@@ -10,8 +10,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// names are the names of the jobs that a search lists: by the API and on the
-// page, which must agree.
+// names returns the names of the jobs that a search lists. The API and the page
+// must agree.
 func (s *server) names(q string) (out []string) {
 	s.t.Helper()
 	var list struct{ Items []job }
@@ -47,7 +47,7 @@ func TestSearchPageAndAPI(t *testing.T) {
 			t.Errorf("%q lists %q, want %q", q, got, want)
 		}
 	}
-	// What is wrong is named, by both, and what was typed stays.
+	// Both name the bad term, and the page keeps the typed text.
 	for q, want := range map[string]string{
 		"stat:failed x": "there is no qualifier stat: but state:", "state:done": "state: takes open, queued, running", "tag:": "tag: needs a value",
 		strings.Repeat("x", 3000): "at most 1000 characters",
@@ -61,7 +61,7 @@ func TestSearchPageAndAPI(t *testing.T) {
 			t.Errorf("%.20q: the page says %q", q, got)
 		}
 	}
-	// A filter that is given twice means both.
+	// A repeated filter means both values.
 	for query, want := range map[string]int{"tag=a&tag=b": 1, "tag=a&tag=none": 0, "q=night&q=dead": 0, "queue=cpu&queue=io": 0, "queue=cpu&tag=b": 2, "tag=A": 2} {
 		var list struct{ Items []job }
 		if s.get("/api/v1/jobs?"+query).into(t, &list); len(list.Items) != want {
@@ -141,7 +141,7 @@ func TestSuggestions(t *testing.T) {
 			t.Errorf("%q: %q, want %q", term, got, want)
 		}
 	}
-	// Nobody sees what belongs to others.
+	// Users do not see jobs of others.
 	for _, term := range []string{"tag:", "owner:a"} {
 		if a := s.get("/api/v1/jobs/suggestions?term="+term, "Authorization", "Bearer "+eve); a.StatusCode != 200 || a.text != "{\"items\":[]}\n" {
 			t.Errorf("%s: %d %s", term, a.StatusCode, a.text)

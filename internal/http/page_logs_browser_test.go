@@ -10,8 +10,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The logs of a running job follow their end until the reader scrolls up, and
-// are filtered and paged.
+// TestLogsInBrowser checks that the logs of a running job follow their end until the
+// reader scrolls up, and can be filtered and paged.
 func TestLogsInBrowser(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -43,7 +43,7 @@ def f(x):
 	await(t, "the last lines, coloured, at their end", func() bool {
 		return strings.Contains(text(), "to the error stream") && eval[bool](b, atEnd) && eval[bool](b, `!!document.querySelector(".logs .fg-1")`)
 	})
-	// Who scrolls up is left alone, and comes back by the button.
+	// Scrolling up stops following, and the button resumes it.
 	eval[int](b, `document.querySelector(".logs").scrollTop = 40`)
 	b.do(chromedp.WaitVisible(chromedp.CSS(`[data-follow]`)))
 	if err := os.WriteFile(gate+"a", nil, 0o600); err != nil {

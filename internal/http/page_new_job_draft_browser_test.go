@@ -25,7 +25,7 @@ func (b *tab) text(selector string) string {
 	return eval[string](b, fmt.Sprintf(`document.querySelector(%q)?.textContent ?? ""`, selector))
 }
 
-// press clicks the button that says word.
+// press clicks the button labelled word.
 func (b *tab) press(within, word string) {
 	b.t.Helper()
 	found := eval[bool](b, fmt.Sprintf(`(() => {
@@ -43,7 +43,7 @@ func (b *tab) visit(url, selector string) {
 	b.do(chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS(selector)))
 }
 
-// offline makes the server answer nothing, as one that is down.
+// offline makes requests fail as with a server that is down.
 func (b *tab) offline(is bool) {
 	b.t.Helper()
 	var rules []*network.Conditions
@@ -58,7 +58,8 @@ func (b *tab) offline(is bool) {
 
 const typedSource = "def mine(x):\n    return x + 41\n"
 
-// What is typed into the form is never lost, whatever comes between.
+// TestBrowserKeepsWhatIsTyped checks that the form never loses its contents, whatever
+// interrupts the user.
 func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -72,7 +73,7 @@ func TestBrowserKeepsWhatIsTyped(t *testing.T) {
 	b.typeSource(typedSource)
 	eval[bool](b, `(document.getElementById("timeout").value = "5s", document.getElementById("inputs-lines").click(), document.getElementById("lines").value = "one\ntwo", true)`)
 
-	// Leaving and coming back, by a link and in another tab's place.
+	// Leave and come back, by a link and in another tab.
 	b.visit(s.url+"/queues", "#queues")
 	b.visit(s.url+"/jobs/new", "#source")
 	if got := b.text("#draft"); !strings.HasPrefix(got, "Restored what you typed just now.") {
@@ -105,7 +106,7 @@ type draftForm struct {
 	s *server
 }
 
-// typedState is what state returns while nothing of it is lost.
+// typedState is what state returns while the form is complete.
 const typedState = "5s|true|true|one\ntwo|mine"
 
 func (f draftForm) source() string {
@@ -118,7 +119,7 @@ func (f draftForm) state() string {
 
 func (f draftForm) submit() { f.press(".submit", "Submit") }
 
-// says waits for a message, and checks that the page and what was typed are there.
+// says waits for a message, and checks that the page and the typed text remain.
 func (f draftForm) says(part string) {
 	f.t.Helper()
 	await(f.t, part, func() bool {
@@ -136,8 +137,8 @@ func (f draftForm) jobsMade(n int) {
 	}
 }
 
-// checkExamples checks that an example asks before it replaces what was typed, and
-// that this can be undone.
+// checkExamples checks that an example asks before it replaces typed text, and that
+// the user can undo this.
 func (f draftForm) checkExamples(t *testing.T) {
 	t.Helper()
 	example := chromedp.Click(chromedp.CSS(`.examples a[href$="threads"]`))
@@ -155,7 +156,8 @@ func (f draftForm) checkExamples(t *testing.T) {
 	}
 }
 
-// checkTroubles submits to servers that do not answer, refuse, or answer in vain.
+// checkTroubles submits to servers that do not answer, refuse, or whose answer is
+// lost.
 func (f draftForm) checkTroubles(t *testing.T) {
 	t.Helper()
 	// A server that does not answer.
@@ -163,7 +165,7 @@ func (f draftForm) checkTroubles(t *testing.T) {
 	f.submit()
 	f.says("The server does not answer. Your input is kept.")
 	f.offline(false)
-	// One that refuses, by a page and without one.
+	// A server that refuses, with a page and without one.
 	eval[bool](f.tab, `(() => {
 		window.real = window.fetch;
 		window.fetch = async () => {
@@ -177,8 +179,8 @@ func (f draftForm) checkTroubles(t *testing.T) {
 	f.press("#unsent", "Try again")
 	f.says("The server answered 503: The database does not answer.")
 	f.jobsMade(0)
-	// A lost answer: the job exists, and trying again makes no other, even
-	// after the page was loaded again.
+	// A lost answer: the job exists, and submitting again makes no other, even after
+	// the page was loaded again.
 	eval[bool](f.tab, `(() => {
 		window.fetch = async (...given) => {
 			window.fetch = real;
@@ -200,17 +202,17 @@ func (f draftForm) checkTroubles(t *testing.T) {
 // outlive the session.
 func (f draftForm) checkAfterSubmitting(t *testing.T, served string) {
 	t.Helper()
-	// What was submitted is no draft.
+	// A submitted form is no draft.
 	f.visit(f.s.url+"/jobs/new", "#source")
 	if f.source() != served || f.text("#draft") != "" {
 		t.Errorf("after submitting: %q, %q", f.text("#draft"), f.source())
 	}
-	// A double click is one job.
+	// A double click submits one job.
 	f.typeSource(typedSource)
 	eval[bool](f.tab, `(() => { const button = document.querySelector(".submit .primary"); button.click(); button.click(); return true })()`)
 	f.arrive("#job-progress")
 	f.jobsMade(2)
-	// A session that has ended.
+	// The session has ended.
 	f.visit(f.s.url+"/jobs/new", "#source")
 	f.typeSource(typedSource)
 	if _, err := f.s.store.Pool.Exec(t.Context(), `delete from sessions`); err != nil {
@@ -231,8 +233,9 @@ func (f draftForm) checkAfterSubmitting(t *testing.T, served string) {
 	f.jobsMade(3)
 }
 
-// A job's header says what it is, and its field for a task's index refuses in
-// place what no task has.
+// TestBrowserJobHeader checks that a job's header has its queue, priority, owner,
+// times, tags and id, and that the field for a task's index refuses an invalid index
+// in place.
 func TestBrowserJobHeader(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

@@ -29,7 +29,7 @@ func TestNewJobForm(t *testing.T) {
 	if j := s.posted(s.post("/jobs/new", blank)); j.State != jobs.Succeeded || j.Counts.Total != 1000 {
 		t.Errorf("the form as it is: %+v", j)
 	}
-	// Everything that is wrong stands at its field, and what was typed stays.
+	// Every violation is at its field, and the typed text remains.
 	a := s.post("/jobs/new", with(views.FieldSource, "def work(x:\n  pass", views.FieldFunction, "work", views.FieldTimeout, "soon",
 		views.FieldPriority, "9", views.FieldQueue, "nowhere", views.FieldMaxFailures, "+5x", views.FieldRangeStop, "many", views.FieldName, "kept"))
 	doc := document(t, a, 422)
@@ -53,7 +53,7 @@ func TestNewJobForm(t *testing.T) {
 	checkTrying(t, s, with)
 }
 
-// checkFiles checks how files become inputs, and what is wrong with some.
+// checkFiles checks how files become inputs, and the messages about invalid ones.
 func checkFiles(t *testing.T, s *server, with func(...string) url.Values) {
 	t.Helper()
 	outputs := func(id string) string {
@@ -106,7 +106,7 @@ func checkFiles(t *testing.T, s *server, with func(...string) url.Values) {
 	}
 }
 
-// checkTrying checks that a try shows its outcome and leaves no job behind.
+// checkTrying checks that a try shows its outcome and makes no job.
 func checkTrying(t *testing.T, s *server, with func(...string) url.Values) {
 	t.Helper()
 	count := func() (n int) {
@@ -151,7 +151,7 @@ func TestRunAgain(t *testing.T) {
 			t.Errorf("%s: %q %+v", inputs, outputs, again)
 		}
 	}
-	// Many inputs are taken over without passing through the form.
+	// Many inputs are copied without passing through the form.
 	var b strings.Builder
 	for i := range 20_000 {
 		fmt.Fprintf(&b, "line %d\\n", i)
@@ -164,7 +164,7 @@ func TestRunAgain(t *testing.T) {
 	if again := s.posted(s.post("/jobs/new", v)); again.Counts.Succeeded != 20_000 || again.Inputs.Kind != "lines" {
 		t.Errorf("%+v", again)
 	}
-	// So they are tried, and looked at where the call changes what they must be.
+	// A try uses them too, and checks them when the call changes their form.
 	v.Set(views.FieldTry, "1")
 	if doc := document(t, s.post("/jobs/new", v), 200); !strings.Contains(text(doc, "#try"), "line 0") {
 		t.Error(text(doc, "#try"))

@@ -44,14 +44,15 @@ func TestBrowserUpload(t *testing.T) {
 	good := strings.Repeat("[1, 2]\n", 300_000)
 	b.do(chromedp.Navigate(s.url+"/login?token="+adminToken), chromedp.WaitVisible(chromedp.CSS(`#jobs form`)))
 
-	// A bad line stands at the file, which stays chosen, as does what was typed.
+	// A bad line is reported at the file. The file stays chosen, and the typed text
+	// remains.
 	b.chooseFile(s.url, file("bad.ndjson", good+"{nope\n"+good))
-	await(t, "the format that the file's name tells", func() bool {
+	await(t, "the format of the file's name", func() bool {
 		return eval[string](b, `document.getElementById("file-preview").dataset.format ?? ""`) == "ndjson"
 	})
 	eval[bool](b, `(() => {
-		window.stayed = true; window.told = [];
-		const note = () => { if (!document.getElementById("upload").hidden) told.push(document.getElementById("upload-text").textContent) };
+		window.stayed = true; window.texts = [];
+		const note = () => { if (!document.getElementById("upload").hidden) texts.push(document.getElementById("upload-text").textContent) };
 		new MutationObserver(note).observe(document.getElementById("upload"), { subtree: true, childList: true, attributes: true });
 		return true;
 	})()`)
@@ -68,15 +69,15 @@ func TestBrowserUpload(t *testing.T) {
 	if got := eval[string](b, `document.getElementById("file-hint").textContent`); !strings.HasPrefix(got, "bad.ndjson, 4.0 MiB") {
 		t.Errorf("the hint is %q", got)
 	}
-	if told := eval[[]string](b, `window.told`); !strings.Contains(strings.Join(told, "\n"), "All of 4.0 MiB sent") {
-		t.Errorf("the progress told %q", told)
+	if texts := eval[[]string](b, `window.texts`); !strings.Contains(strings.Join(texts, "\n"), "All of 4.0 MiB sent") {
+		t.Errorf("the progress showed %q", texts)
 	}
-	// A mistake elsewhere is found before anything of the file is sent.
+	// A mistake elsewhere is reported before the file is sent.
 	b.do(chromedp.SetValue(chromedp.CSS(`#queue`), "cpu"))
-	eval[bool](b, `(document.getElementById("policy").open = true, document.getElementById("timeout").value = "soon", window.told = [], true)`)
+	eval[bool](b, `(document.getElementById("policy").open = true, document.getElementById("timeout").value = "soon", window.texts = [], true)`)
 	b.do(submit, chromedp.WaitVisible(chromedp.CSS(`#timeout-error`)))
-	if told := eval[[]string](b, `window.told`); len(told) != 0 {
-		t.Errorf("sent although the form is wrong: %q", told)
+	if texts := eval[[]string](b, `window.texts`); len(texts) != 0 {
+		t.Errorf("sent although the form is wrong: %q", texts)
 	}
 	// A file that was edited meanwhile must be chosen again.
 	eval[bool](b, `(document.getElementById("timeout").value = "", true)`)
@@ -93,7 +94,8 @@ func TestBrowserUpload(t *testing.T) {
 	checkGoodUpload(t, s, b, file("long.csv", "id,text\n"+strings.Repeat("1,a line\n", 100_000)), submit)
 }
 
-// checkStop stops a long upload. It waits for others, which wait for the test.
+// checkStop stops a long upload that waits for other uploads, which wait for the
+// test.
 func checkStop(t *testing.T, s *server, b *tab, path string, submit chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	others, release := context.WithCancel(t.Context())

@@ -20,9 +20,8 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// sendForm sends the form of a new job as a browser does, in the order of its
-// controls and as it is written, with a file among them. Values of names that
-// are not in the form come last.
+// sendForm sends the form of a new job with a file as a browser does, in the order
+// of its controls. Values of names that are not in the form come last.
 func (s *server) sendForm(v url.Values, write func(io.Writer) error) (*answer, error) {
 	s.t.Helper()
 	form := s.page("/jobs/new", 200).Find("#newjob")
@@ -83,8 +82,8 @@ func (s *server) fileForm(format string, pairs ...string) url.Values {
 	return v
 }
 
-// A million inputs pass through without being held. It is not parallel, because
-// the memory that it measures is the whole process's.
+// TestUploadOfAMillionLines checks that a million inputs pass through without being
+// buffered. It is not parallel: it measures the memory of the whole process.
 func TestUploadOfAMillionLines(t *testing.T) {
 	s := serve(t, true)
 	v := s.fileForm(views.FormatNDJSON)
@@ -152,7 +151,7 @@ func TestUploadOfAMillionLines(t *testing.T) {
 	}
 }
 
-// kept returns how many rows the database has of jobs.
+// kept returns how many rows the database stores for jobs.
 func (s *server) kept() (rows [3]int) {
 	s.t.Helper()
 	err := s.store.Pool.QueryRow(s.t.Context(), `
@@ -183,7 +182,7 @@ func TestUploadWithBadLines(t *testing.T) {
 		t.Errorf("at the file: %q", got)
 	}
 	if got := text(doc, "#timeout-error"); got == "" {
-		t.Error("the other mistake is not told")
+		t.Error("the other mistake is not reported")
 	}
 	if doc.Find("#name").AttrOr("value", "") != "kept" || !strings.Contains(text(doc, "#file-hint"), "choose inputs.txt again") {
 		t.Errorf("name %q, hint %q", doc.Find("#name").AttrOr("value", ""), text(doc, "#file-hint"))
@@ -199,7 +198,7 @@ func TestUploadWithBadLines(t *testing.T) {
 	if n := doc.Find("#file-error .message").Length(); n != 20 {
 		t.Errorf("%d lines are listed", n)
 	}
-	// What the function does not take is found line by line.
+	// Inputs that the function does not take are reported line by line.
 	doc = send(s.fileForm(views.FormatNDJSON, views.FieldCall, jobs.CallArgs), good+"5\n")
 	if got := text(doc, "#file-error"); !strings.Contains(got, "line 60001 must be an array") {
 		t.Errorf("at the file: %q", got)
@@ -208,12 +207,12 @@ func TestUploadWithBadLines(t *testing.T) {
 	if got := text(doc, "#call-error"); !strings.Contains(got, "must be an array") {
 		t.Errorf("%q", text(doc, "#errors"))
 	}
-	// A mistake elsewhere, which is known only after the file, keeps nothing either.
+	// A mistake in a field after the file leaves nothing either.
 	doc = send(s.fileForm(views.FormatNDJSON, views.FieldQueue, "nowhere"), good)
 	if got := text(doc, "#queue-error"); !strings.Contains(got, "no such queue") {
 		t.Errorf("%q", text(doc, "#errors"))
 	}
-	// A form that comes in another order is not misread.
+	// The order of the fields does not matter.
 	a := s.upload(url.Values{}, "x.txt", "1\n")
 	if got := text(document(t, a, 422), "#errors"); got == "" {
 		t.Error("no mistake in a form that has only a file")
@@ -223,7 +222,7 @@ func TestUploadWithBadLines(t *testing.T) {
 	}
 }
 
-// An upload that breaks off leaves nothing.
+// TestUploadThatBreaksOff checks that an upload that breaks off leaves nothing.
 func TestUploadThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -254,7 +253,7 @@ func TestUploadThatBreaksOff(t *testing.T) {
 	}
 }
 
-// Trying and checking submit nothing.
+// TestUploadOnlyTriedOrChecked checks that trying and checking submit nothing.
 func TestUploadOnlyTriedOrChecked(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

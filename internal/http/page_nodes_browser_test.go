@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// sleepers is a job of n tasks of 50 ms on the cores, a task a chunk.
+// sleepers is a job of n tasks of 50 ms on the cores, one task per chunk.
 func (s *server) sleepers(name string, n int) string {
 	s.t.Helper()
 	return s.submit(program("import time\ndef nap(x):\n    time.sleep(0.05)\n    return x\n", fmt.Sprintf(`{"range":{"stop":%d}}`, n),
@@ -69,7 +69,7 @@ func TestCoresInTheBrowser(t *testing.T) {
 		t.Errorf("the job is %s in its row and %s in the key", colour, same)
 	}
 
-	// Drain: running turns end, none begins, and the page says so.
+	// Drain: running turns end, none begins, and the page shows both.
 	press := func(selector string) {
 		t.Helper()
 		b.do(chromedp.Click(chromedp.CSS(selector)))
@@ -116,7 +116,7 @@ func TestQueuesInTheBrowser(t *testing.T) {
 	}
 	await(t, "two turns", running(2))
 
-	// Half as many a core: in force within 5 s, and seen.
+	// Half as many per core: in force within 5 s, and shown.
 	save := func(perCore string) {
 		t.Helper()
 		b.do(
@@ -135,8 +135,7 @@ func TestQueuesInTheBrowser(t *testing.T) {
 	await(t, "two turns again", running(2))
 	await(t, "the page to say so", func() bool { return strings.Contains(now(), "2 of 2") })
 
-	// A mistake stands at its field, has the focus, and stays although the page is
-	// brought up to date.
+	// A mistake is at its field, has the focus, and remains when the page is updated.
 	save("lots")
 	b.do(chromedp.WaitVisible(chromedp.CSS(`#error-per_core-of-cpu`)))
 	if got := eval[string](b, `document.activeElement.id`); got != "per_core-of-cpu" {
@@ -188,7 +187,7 @@ func checkDeleteAndAdd(t *testing.T, b *tab, press func(string)) {
 	if !eval[bool](b, `window.loadedOnce === true && document.getElementById("new-queue-name").value === ""`) {
 		t.Error("the page was loaded again, or the form is not empty")
 	}
-	// What ran shows in the charts with the next samples.
+	// The charts show the turns with the next samples.
 	await(t, "a chart", func() bool {
 		return strings.Contains(eval[string](b, `document.getElementById("rate-of-cpu")?.textContent ?? ""`), "/s")
 	})

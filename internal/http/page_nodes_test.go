@@ -47,7 +47,7 @@ func TestQueueForms(t *testing.T) {
 	}
 	checkUnchangedForm(t, s, queue, follow)
 
-	// A change is on the very next page, though a stream watches.
+	// The next page has a change, even while a stream watches.
 	watching := s.events("/queues/live")
 	one(t, watching)
 	doc := follow(post("/queues/cpu", views.FieldPerCore, " 2.5 ", views.FieldMaxProcesses, "3"), "/queues#queue-cpu")
@@ -64,8 +64,7 @@ func TestQueueForms(t *testing.T) {
 		t.Error(text(doc, "#now-of-cpu"))
 	}
 
-	// Mistakes stand at their fields, with what was typed, and the first has the
-	// focus.
+	// Mistakes are at their fields, with the typed text, and the first has the focus.
 	for _, c := range []struct {
 		path, field string
 		pairs       []string
@@ -105,8 +104,8 @@ func checkUnchangedForm(t *testing.T, s *server, queue func(string) (jobs.Queue,
 	}
 }
 
-// checkMistake checks the message at a field, the focus, and that the form keeps what
-// was typed.
+// checkMistake checks the message at a field, the focus, and that the form keeps the
+// typed text.
 func checkMistake(t *testing.T, doc *goquery.Document, field, want, focus string, pairs []string) {
 	t.Helper()
 	if got := text(doc, "#error-"+field); !strings.Contains(got, want) {
@@ -215,7 +214,7 @@ func TestNodeForms(t *testing.T) {
 	}
 }
 
-// TestOthersJobsInHand looks at a node of 128 cores that works for two users.
+// TestOthersJobsInHand reads a node of 128 cores that runs jobs of two users.
 func TestOthersJobsInHand(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -304,8 +303,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// TestManyWatchersReadOnce counts how often the database is asked while 50
-// watch, beside what the engine asks.
+// TestManyWatchersReadOnce counts the database's statements while 50 clients watch,
+// beside those of the engine.
 func TestManyWatchersReadOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -335,7 +334,7 @@ func TestManyWatchersReadOnce(t *testing.T) {
 		}()
 		streams = append(streams, res)
 	}
-	// The browsers that show the nodes ask for the task stream besides.
+	// The browsers that show the nodes also read the timeline.
 	over, stop := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
 	for range 25 {

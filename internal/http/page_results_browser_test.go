@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// From a cause on the job's page to all its tasks, page by page, and to their
-// retry.
+// TestFailuresInBrowser follows a cause on the job's page to all its tasks, page by
+// page, and retries them.
 func TestFailuresInBrowser(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -76,7 +76,7 @@ func TestFailuresInBrowser(t *testing.T) {
 	})
 }
 
-// Large outputs are cut on pages, which lead to the whole.
+// TestPagesOfLargeOutputs checks that pages cut large outputs and link to the whole.
 func TestPagesOfLargeOutputs(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

@@ -57,7 +57,7 @@ func TestRiverIsForAdmins(t *testing.T) {
 		}
 	}
 
-	// What changes something must come from a page of ours.
+	// Requests that change something must come from a page of this site.
 	cookie, _ := s.signIn(adminToken)
 	for site, want := range map[string]int{"cross-site": http.StatusForbidden, "same-site": http.StatusForbidden, "same-origin": http.StatusOK} {
 		a := s.call("PUT", "/admin/river/api/queues/cpu/pause", "", "Authorization", "", "Cookie", cookie.Name+"="+cookie.Value, "Sec-Fetch-Site", site)
@@ -67,7 +67,7 @@ func TestRiverIsForAdmins(t *testing.T) {
 	}
 }
 
-// turns are the ids of the turns in a state, as River's pages list them.
+// turns returns the ids of the turns in a state, as River's pages list them.
 func (s *server) turns(state string) []string {
 	s.t.Helper()
 	a := s.get("/admin/river/api/jobs?limit=1000&state=" + state)
@@ -83,7 +83,7 @@ func (s *server) turns(state string) []string {
 	return ids
 }
 
-// inRiver does to turns what a button of River's pages does.
+// inRiver applies an action of River's pages to turns.
 func (s *server) inRiver(verb string, ids []string) {
 	s.t.Helper()
 	body, err := json.Marshal(map[string]any{"ids": ids})
@@ -95,7 +95,8 @@ func (s *server) inRiver(verb string, ids []string) {
 	}
 }
 
-// A job whose turns an admin cancelled or deleted in River goes on by itself.
+// TestTurnsThatVanish checks that a job whose turns an admin cancelled or deleted in
+// River continues by itself.
 func TestTurnsThatVanish(t *testing.T) {
 	t.Parallel()
 	const source = "import time\ndef f(x):\n    time.sleep(0.02)\n    return x\n"
@@ -124,7 +125,7 @@ func TestTurnsThatVanish(t *testing.T) {
 		serveAt(t, url, engine.RoleAll)
 		check(t, s, cancelled, began)
 		check(t, s, deleted, began)
-		// What is run again after its job has ended finds nothing to do.
+		// A turn that runs again after its job has ended does nothing.
 		await(t, "the turns are completed", func() bool { return len(s.turns("running")) == 0 })
 		s.inRiver("retry", slices.Concat(s.turns("completed"), s.turns("cancelled")))
 		await(t, "they are completed again", func() bool {
@@ -157,7 +158,8 @@ func TestTurnsThatVanish(t *testing.T) {
 	})
 }
 
-// A queue that is paused in River is paused, says so, and can be resumed here.
+// TestQueuePausedInRiver checks that a queue paused in River is shown as paused, and
+// can be resumed on its page.
 func TestQueuePausedInRiver(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -193,7 +195,7 @@ func TestQueuePausedInRiver(t *testing.T) {
 	}
 }
 
-// River's pages work in a browser, without a complaint of it.
+// TestRiverInBrowser checks that River's pages work in a browser without errors.
 func TestRiverInBrowser(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

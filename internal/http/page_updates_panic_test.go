@@ -11,7 +11,8 @@ import (
 	"github.com/allcores/allcores/views"
 )
 
-// A page that cannot be rendered costs its own streams, not the process.
+// TestHubOutlivesAPanic checks that a page that cannot be rendered ends its own
+// streams, and not the process.
 func TestHubOutlivesAPanic(t *testing.T) {
 	t.Parallel()
 	broken := &pageLooks{fill: func(context.Context) ([]views.Fragment, bool, error) {

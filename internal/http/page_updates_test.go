@@ -13,8 +13,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs/engine"
 )
 
-// Streams of pages report that the database does not answer, and that it does
-// again; all streams go on by themselves then.
+// TestStreamsOutliveAnOutage checks that streams of pages report when the database
+// does not answer and when it answers again, and that all streams then continue by
+// themselves.
 func TestStreamsOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*line){"cut": (*line).cut, "lost": (*line).lose} {
@@ -25,7 +26,7 @@ func TestStreamsOutliveAnOutage(t *testing.T) {
 			page, both := s.read("/jobs/"+id+"/live"), s.read("/pages/live?page=/live&page=/nodes/live")
 			events := s.read("/api/v1/jobs/" + id + "/events")
 			for _, r := range []*reader{page, both, events} {
-				await(t, "the beginning", func() bool { return r.told("patient") })
+				await(t, "the beginning", func() bool { return r.saw("patient") })
 			}
 			for n := range 2 {
 				fail(line)
@@ -43,8 +44,8 @@ func TestStreamsOutliveAnOutage(t *testing.T) {
 					a := s.call("POST", "/api/v1/jobs/"+id+"/tasks", "1", "Content-Type", "application/x-ndjson", "Idempotency-Key", fmt.Sprint("append ", n))
 					return a.StatusCode == http.StatusOK
 				})
-				within(t, 3*time.Second, "events go on", func() bool { return events.told(fmt.Sprintf(`"total":%d,`, n+1)) })
-				within(t, 3*time.Second, "the page goes on", func() bool { return page.told(fmt.Sprintf(` max="%d"`, n+1)) })
+				within(t, 3*time.Second, "events go on", func() bool { return events.saw(fmt.Sprintf(`"total":%d,`, n+1)) })
+				within(t, 3*time.Second, "the page goes on", func() bool { return page.saw(fmt.Sprintf(` max="%d"`, n+1)) })
 			}
 			for _, r := range []*reader{page, both, events} {
 				if r.over() {
@@ -52,13 +53,13 @@ func TestStreamsOutliveAnOutage(t *testing.T) {
 				}
 			}
 			if events.count("status") > 0 {
-				t.Error("scripts are told what is none of their business")
+				t.Error("scripts receive events of pages")
 			}
 		})
 	}
 }
 
-// count is how many events of that name came.
+// count returns how many events of that name arrived.
 func (r *reader) count(name string) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +76,7 @@ func (b *tab) another() *tab {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(cancel)
-	// The first call opens the tab, whose life must not hang on a deadline.
+	// The first call opens the tab. A deadline here would end the tab.
 	if err := chromedp.Do(ctx); err != nil {
 		b.t.Fatal(err)
 	}
@@ -84,8 +85,8 @@ func (b *tab) another() *tab {
 
 const dot = `(document.getElementById("live")?.dataset.state ?? "")`
 
-// However many tabs a browser has, they have one stream together: a browser opens
-// six connections to a server, and pages must still load.
+// TestTabsShareAConnection checks that all tabs of a browser share one stream: a
+// browser opens six connections to a server, and pages must still load.
 func TestTabsShareAConnection(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -113,7 +114,7 @@ func TestTabsShareAConnection(t *testing.T) {
 		await(t, "one stream "+when, func() bool { guests, _ := s.site.Streams(); return guests == 1 })
 	}
 	one("for all tabs")
-	// Each shows what changes, the same page in each of its tabs.
+	// Each page shows changes, in each of its tabs.
 	for _, id := range ids {
 		s.record(id, s.lease(id, 1))
 	}
@@ -126,7 +127,7 @@ func TestTabsShareAConnection(t *testing.T) {
 		return eval[bool](first, fmt.Sprintf(`document.getElementById("job-%s").textContent.includes("1/ 2") || document.getElementById("job-%[1]s").textContent.includes("running")`, ids[0]))
 	})
 	one("after the changes")
-	// What ends, ends for its tabs only.
+	// A stream that ends does so for its tabs alone.
 	s.record(ids[1], s.lease(ids[1], 1))
 	for _, b := range []*tab{tabs[4], tabs[8]} {
 		await(t, "the end of a job", func() bool { return eval[string](b, dot) == "ended" })
@@ -150,14 +151,15 @@ func TestTabsShareAConnection(t *testing.T) {
 	await(t, "the end of a job that was hidden", func() bool { return eval[string](tabs[5], dot) == "ended" })
 	hide(first, false)
 	one("for who is looked at")
-	// Who is signed out is led to the form.
+	// A user who was signed out is redirected to the form.
 	tabs[1].do(chromedp.Evaluate[chromedp.Void](`document.querySelector("form[action='/logout']").submit()`))
 	s.site.Recheck()
 	await(t, "the form in another tab", func() bool { return eval[string](first, `location.pathname`) == "/login" })
 }
 
-// An open page says when the database is away, and goes on by itself; one that is
-// loaded then comes when it can.
+// TestPagesOutliveAnOutage checks that an open page shows when the database is
+// unreachable, and continues by itself. A page loaded meanwhile appears once the
+// database answers.
 func TestPagesOutliveAnOutage(t *testing.T) {
 	t.Parallel()
 	s, line := serveThrough(t, engine.RoleWeb)

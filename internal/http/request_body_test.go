@@ -63,7 +63,8 @@ func (s *server) sendAll(t *testing.T, method, path string, size int, chunked bo
 	return &answer{res, string(text)}
 }
 
-// An answer that comes before the end of the body arrives.
+// TestEarlyAnswersArrive checks that an answer sent before the end of the body
+// arrives.
 func TestEarlyAnswersArrive(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -115,7 +116,8 @@ func TestEarlyAnswersArrive(t *testing.T) {
 	}
 }
 
-// A client that asks whether it may send the body need not send it.
+// TestExpectedBodyIsRefusedAtOnce checks that a client that sends Expect:
+// 100-continue need not send a refused body.
 func TestExpectedBodyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -134,8 +136,8 @@ func TestExpectedBodyIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// Bodies of strangers are not held: 16 sign-ins of 9 MiB at once cost next to
-// nothing.
+// TestStrangersBodiesCostNoMemory checks that bodies of strangers are not buffered:
+// 16 sign-ins of 9 MiB at once need next to no memory.
 func TestStrangersBodiesCostNoMemory(t *testing.T) {
 	s := serve(t, true)
 	var peak atomic.Uint64

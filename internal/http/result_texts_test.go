@@ -14,7 +14,7 @@ import (
 
 const identity = `"program": {"python": {"source": "def f(x):\n    return x\n", "function": "f"}}`
 
-// outputs are the outputs of a job that ends.
+// outputs waits for the job's end and returns its outputs.
 func (s *server) outputs(id string) (outputs []json.RawMessage) {
 	s.t.Helper()
 	if j := s.ended(id); j.State != jobs.Succeeded {
@@ -24,7 +24,8 @@ func (s *server) outputs(id string) (outputs []json.RawMessage) {
 	return outputs
 }
 
-// Texts go through a job, its results as CSV, a file and another job unchanged.
+// TestTextsComeBackFromCSV passes texts through a job, its results as CSV, a file and
+// another job. They arrive unchanged.
 func TestTextsComeBackFromCSV(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -53,7 +54,8 @@ func TestTextsComeBackFromCSV(t *testing.T) {
 	}
 }
 
-// Each way of inputs takes a byte order mark; only the form's file may be UTF-16.
+// TestByteOrderMark checks that every way to send inputs accepts a byte order mark.
+// Only the form's file may be UTF-16.
 func TestByteOrderMark(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

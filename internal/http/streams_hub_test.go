@@ -17,7 +17,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A reader is a stream of events that is read as it comes.
+// A reader reads a stream of events as they arrive.
 type reader struct {
 	mu     sync.Mutex
 	events []event
@@ -41,8 +41,8 @@ func (s *server) read(path string, headers ...string) *reader {
 	return r
 }
 
-// told reports whether an event contains the text.
-func (r *reader) told(text string) bool {
+// saw reports whether an event contains the text.
+func (r *reader) saw(text string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.events {
@@ -59,8 +59,8 @@ func (r *reader) over() bool {
 	return r.ended
 }
 
-// Two hundred streams of a job, and of a page, cost the database as much as one
-// each, and hold nothing of it.
+// TestStreamsReadTogether checks that two hundred streams of a job, and of a page,
+// cost the database as much as one each, and occupy no connection of it.
 func TestStreamsReadTogether(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -76,7 +76,7 @@ func TestStreamsReadTogether(t *testing.T) {
 	all := func(text string) {
 		t.Helper()
 		for i, r := range readers {
-			await(t, fmt.Sprintf("%q in stream %d", text, i), func() bool { return r.told(text) })
+			await(t, fmt.Sprintf("%q in stream %d", text, i), func() bool { return r.saw(text) })
 		}
 	}
 	all(id)
@@ -105,7 +105,7 @@ func TestStreamsReadTogether(t *testing.T) {
 			default:
 				text = "job " + name
 			}
-			await(t, fmt.Sprintf("%q in stream %d", text, i), func() bool { return r.told(text) })
+			await(t, fmt.Sprintf("%q in stream %d", text, i), func() bool { return r.saw(text) })
 		}
 	}
 	// A look at the page of a job takes about 12 statements, and there are at most 4
@@ -116,7 +116,7 @@ func TestStreamsReadTogether(t *testing.T) {
 	}
 }
 
-// Who was not let in to a hub's data does not get it from there.
+// TestHubsAreNotShared checks that a hub sends its data only to users who may see it.
 func TestHubsAreNotShared(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -126,14 +126,14 @@ func TestHubsAreNotShared(t *testing.T) {
 	s.call("POST", "/api/v1/jobs", `{"name":"secret of ann","program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}}`, as(ann)...).into(t, &anns)
 	hers := []*reader{s.read("/live", as(ann)...), s.read("/api/v1/events", as(ann)...), s.read("/jobs/"+anns.ID+"/live", as(ann)...)}
 	for _, r := range hers {
-		await(t, "her own", func() bool { return r.told("secret of ann") })
+		await(t, "her own", func() bool { return r.saw("secret of ann") })
 	}
 	his := []*reader{s.read("/live", as(bob)...), s.read("/api/v1/events", as(bob)...)}
 	s.call("POST", "/api/v1/jobs", `{"name":"of bob","program":{"command":{"argv":["true"]}},"inputs":{"items":[1]}}`, as(bob)...)
 	for _, r := range his {
-		await(t, "his own", func() bool { return r.told("of bob") })
-		if r.told("secret of ann") {
-			t.Error("bob is told of ann's job")
+		await(t, "his own", func() bool { return r.saw("of bob") })
+		if r.saw("secret of ann") {
+			t.Error("bob receives ann's job")
 		}
 	}
 	for _, path := range []string{"/jobs/" + anns.ID + "/live", "/api/v1/jobs/" + anns.ID + "/events"} {
@@ -141,9 +141,9 @@ func TestHubsAreNotShared(t *testing.T) {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
 	}
-	// On a stream of several pages only that one is missing.
+	// A stream of several pages leaves out that page alone.
 	both := s.read("/pages/live?page="+url.QueryEscape("/jobs/"+anns.ID+"/live")+"&page=/live", as(bob)...)
-	await(t, "his own", func() bool { return both.told("of bob") })
+	await(t, "his own", func() bool { return both.saw("of bob") })
 	await(t, "the missing one", func() bool {
 		both.mu.Lock()
 		defer both.mu.Unlock()
@@ -154,20 +154,21 @@ func TestHubsAreNotShared(t *testing.T) {
 		}
 		return false
 	})
-	if both.told("secret of ann") {
-		t.Error("bob is told of ann's job")
+	if both.saw("secret of ann") {
+		t.Error("bob receives ann's job")
 	}
 }
 
-// A page must not go back to what was true before it was loaded.
-func TestNewcomersAreToldWhatIsTrue(t *testing.T) {
+// TestStreamsNeverGoBack checks that a stream never takes a page back to a
+// state before it was loaded.
+func TestStreamsNeverGoBack(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
 	id := s.submit(`{"program":{"command":{"argv":["true"]}},"inputs":{"open":true}}`).ID
 	path := "/api/v1/jobs/" + id + "/events"
 	s.read(path) // keeps the hub
 	for n := range 12 {
-		// Not by this server's own store, which would notify the hub at once.
+		// This server's own store would notify the hub at once.
 		if _, err := s.store.Pool.Exec(t.Context(), `update progress set total = $2 where job_id = $1`, id, n+1); err != nil {
 			t.Fatal(err)
 		}
@@ -198,15 +199,15 @@ func (s *server) deaf(path string) *bufio.Reader {
 	return body
 }
 
-// wide is a job whose events are large, so that few fill a connection.
+// wide submits a job with large events, so that few fill a connection.
 func (s *server) wide() string {
 	s.t.Helper()
 	source := "def f(x): return x\n# " + strings.Repeat("x", 200<<10)
 	return s.submit(program(source, `{"open":true}`)).ID
 }
 
-// A reader that is slow skips what has been true meanwhile, and is told the
-// newest; others do not wait for it.
+// TestSlowReadersSkip checks that a slow reader skips intermediate states and
+// receives the newest, and that others do not wait for it.
 func TestSlowReadersSkip(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -216,7 +217,7 @@ func TestSlowReadersSkip(t *testing.T) {
 	const changes = 12
 	for n := range changes {
 		s.call("POST", "/api/v1/jobs/"+id+"/tasks", "1", "Content-Type", "application/x-ndjson")
-		await(t, "the change", func() bool { return quick.told(fmt.Sprintf(`"total":%d,`, n+1)) })
+		await(t, "the change", func() bool { return quick.saw(fmt.Sprintf(`"total":%d,`, n+1)) })
 	}
 	var totals []int
 	for len(totals) == 0 || totals[len(totals)-1] < changes {
@@ -231,11 +232,11 @@ func TestSlowReadersSkip(t *testing.T) {
 		}
 	}
 	if len(totals) > changes/2 {
-		t.Errorf("who read nothing was told of all of %v", totals)
+		t.Errorf("the slow reader received all of %v", totals)
 	}
 }
 
-// A client that never reads is cut off, and only that.
+// TestDeafReadersAreCut checks that only the client that never reads is cut off.
 func TestDeafReadersAreCut(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -264,7 +265,8 @@ func TestDeafReadersAreCut(t *testing.T) {
 	await(t, "the end for who reads", quick.over)
 }
 
-// When all have gone, nothing goes on for them.
+// TestStreamsLeaveNothing checks that nothing runs for streams once all clients have
+// left.
 func TestStreamsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -330,7 +332,7 @@ func TestStreamOfPages(t *testing.T) {
 	follow("every page", func() bool { return len(first) == 4 })
 	for of, want := range map[string]string{job: `id="job-progress"`, list: `id="jobs"`, task: `id="task"`, "/nodes/live": `id="nodes"`} {
 		if !strings.HasPrefix(first[of], "patch") || !strings.Contains(first[of], want) {
-			t.Errorf("of %s it tells first %.300s", of, first[of])
+			t.Errorf("its first event of %s is %.300s", of, first[of])
 		}
 	}
 	s.record(id, s.lease(id, 1))

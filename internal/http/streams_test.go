@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A stream of events is whole for every version of HTTP, and its connection is
-// closed after it.
+// TestEventsOverEveryHTTP checks that a stream of events is complete in every version
+// of HTTP, and that its connection is closed after it.
 func TestEventsOverEveryHTTP(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
@@ -82,7 +82,8 @@ func TestEventsOverEveryHTTP(t *testing.T) {
 	await(t, "no streams", func() bool { guests, _ := s.site.Streams(); return guests == 0 })
 }
 
-// A client that goes away is noticed at once, whether anything is sent or not.
+// TestStreamsEndWithTheClient checks that the server notices at once when a client
+// leaves, whether it sends or not.
 func TestStreamsEndWithTheClient(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

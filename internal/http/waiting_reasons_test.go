@@ -9,7 +9,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// listed is a job as the list of jobs has it.
+// listed returns a job as the list of jobs has it.
 func (s *server) listed(id string) (found job) {
 	s.t.Helper()
 	var list struct{ Items []job }
@@ -23,7 +23,8 @@ func (s *server) listed(id string) (found job) {
 	return found
 }
 
-// TestWhyAJobWaits pauses a queue and looks at a job of it from every side.
+// TestWhyAJobWaits pauses a queue and reads the reason of its job from every page
+// and call.
 func TestWhyAJobWaits(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -91,7 +92,8 @@ func TestWhyAJobWaits(t *testing.T) {
 	}
 }
 
-// TestPlacesInLine has jobs wait for a node whose process is stopped, so to speak.
+// TestPlacesInLine checks the places of jobs that wait for a node whose process is
+// stopped.
 func TestPlacesInLine(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)

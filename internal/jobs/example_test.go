@@ -6,8 +6,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A submission without violations may be submitted; else each violation has its
-// location.
+// A submission without violations may be submitted. Each violation has its location.
 func ExampleSpec_Validate() {
 	spec := jobs.Spec{
 		Name:     "squares",

@@ -108,7 +108,7 @@ func TestGroup(t *testing.T) {
 			t.Errorf("%s: %v at %q, want %q; before %v", c.name, other.ID, other.Frame, c.frame, got.ID)
 		}
 	}
-	// The errors of a command have no frame.
+	// Errors of commands have no frame.
 	exit := func(message string) GroupID {
 		return Group(&TaskError{Kind: KindExit, Type: "exit 1", Message: message}).ID
 	}
@@ -135,7 +135,8 @@ func BenchmarkGroup(b *testing.B) {
 	}
 }
 
-// What a command wrote before its last line does not part its failures.
+// TestGroupOfACommandsMessage checks that only the last line of a command's message
+// decides its group.
 func TestGroupOfACommandsMessage(t *testing.T) {
 	t.Parallel()
 	group := func(before string) Grouping {

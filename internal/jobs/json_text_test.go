@@ -56,7 +56,7 @@ func TestDuplicateName(t *testing.T) {
 	}
 }
 
-// FuzzText holds what is found in JSON against Go's own decoder.
+// FuzzText compares texts found in JSON with those of Go's decoder.
 func FuzzText(f *testing.F) {
 	f.Add([]byte(`{"a":[1e5,{"b":"\ud83d\ude00"}],"a\\":{}}`))
 	f.Add([]byte(`"\\\u005cud83d"`))

@@ -57,7 +57,7 @@ func (p Policy) WithDefaults() Policy {
 }
 
 // WithoutDefaults returns p without values that equal the defaults, for a policy
-// of which the submitted form is unknown.
+// whose submitted form is unknown.
 func (p Policy) WithoutDefaults() Policy {
 	for _, field := range []**int{&p.Threads, &p.CoresPerProcess, &p.MaxAttempts} {
 		if *field != nil && **field == 1 {

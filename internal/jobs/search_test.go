@@ -110,8 +110,8 @@ func TestParseSearchBounds(t *testing.T) {
 	}
 }
 
-// Whatever is typed, each term is kept to the letter or named, and a search that
-// is read again is the same.
+// TestEveryTermIsKept checks that each term is kept exactly or reported, and that a
+// search parsed again is the same.
 func TestEveryTermIsKept(t *testing.T) {
 	t.Parallel()
 	piece := rapid.SampledFrom([]string{" ", "\t", `"`, `\`, ",", "-", ":", "tag:", "state:", "failed", "Name:", "x", "ÄB", "12", "<2d", "//", "age:", "\u2028", "x y"})
@@ -145,7 +145,7 @@ func TestEveryTermIsKept(t *testing.T) {
 			t.Fatalf("%q read again:\n%s", search, diff)
 		}
 	})
-	// A term that the server writes is read as what it was written for.
+	// ParseSearch reads the terms that SearchFor writes.
 	rapid.Check(t, func(t *rapid.T) {
 		value := strings.Join(rapid.SliceOfN(rapid.OneOf(piece, rapid.String()), 1, 5).Draw(t, "value"), "")
 		if value == "" || !utf8.ValidString(value) || strings.ContainsRune(value, 0) || len(value) > 200 {

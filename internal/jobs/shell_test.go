@@ -9,7 +9,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// wrongArgs lists what is wrong with a command's arguments.
+// wrongArgs lists the violations of a command's arguments.
 func wrongArgs(argv []string, stdin bool) jobs.Invalid {
 	spec := jobs.Spec{Program: jobs.Program{Command: &jobs.Command{Argv: argv, Stdin: stdin}}, Inputs: jobs.Inputs{Range: &jobs.Range{Stop: 1, Step: 1}}}
 	return spec.Validate()
@@ -46,7 +46,7 @@ func TestInputAsSource(t *testing.T) {
 			t.Errorf("%s: %v, want one at %s", text, found, want)
 		}
 	}
-	// With standard input nothing is appended.
+	// With standard input no argument is appended.
 	for _, argv := range [][]string{{"sh", "-c", "cat"}, {"python3", "-"}, {"awk", "{print}"}} {
 		if found := wrongArgs(argv, true); len(found) > 0 {
 			t.Errorf("%q: %v", argv, found)
@@ -63,7 +63,8 @@ func fill(argv []string, input string) []string {
 	return out
 }
 
-// What is offered does the same with a harmless input, and runs no other.
+// TestOfferedShell checks that the offered command does the same with a harmless
+// input, and executes no other input.
 func TestOfferedShell(t *testing.T) {
 	t.Parallel()
 	for _, script := range []string{
@@ -98,8 +99,7 @@ func TestOfferedShell(t *testing.T) {
 	}
 }
 
-// Without a shell every argument is passed on to the letter, whatever a shell
-// would make of it.
+// TestArgumentsAreLiteral checks that arguments are passed literally without a shell.
 func TestArgumentsAreLiteral(t *testing.T) {
 	t.Parallel()
 	for _, argv := range [][]string{

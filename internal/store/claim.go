@@ -117,9 +117,9 @@ order by i.first`,
 	param[Claim]{"ranged", func(c *Claim) any { return c.Ranged }},
 )
 
-// share returns how many tasks the claim gets of those at the cursor, of which left
-// are unclaimed and sharers lanes have turns. claimStatement has the same rule, for a
-// job that is stored already; TestClaimRule holds them equal.
+// share returns how many tasks the claim gets at the cursor. left tasks are unclaimed
+// and sharers lanes have turns. claimStatement has the same rule, for a job that is
+// stored already; TestClaimRule holds them equal.
 func (c Claim) share(left int64, sharers int) int64 {
 	if c.Fixed {
 		return min(left, int64(c.Want))

@@ -13,7 +13,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestClaimRule holds the claim rule in Go, which a job's insertion uses, equal to
+// TestClaimRule checks that the claim rule in Go, which a job's insertion uses, equals
 // the one in SQL: the first claims of a job get the same chunks from both.
 func TestClaimRule(t *testing.T) {
 	t.Parallel()

@@ -15,8 +15,8 @@ func (s *Store) FailureGroups(ctx context.Context, job string, limit int) ([]job
 	return s.FailureGroupsAfter(ctx, job, math.MaxInt64, 0, limit)
 }
 
-// FailureGroupsAfter is FailureGroups from behind the group with count tasks, the
-// first of which is first. No two groups have a task in common.
+// FailureGroupsAfter is FailureGroups from behind the group with count tasks whose
+// first task is first. No two groups have a task in common.
 func (s *Store) FailureGroupsAfter(ctx context.Context, job string, count, first int64, limit int) ([]jobs.FailureGroup, error) {
 	if err := s.regroup(ctx, job); err != nil {
 		return nil, err

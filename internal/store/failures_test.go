@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// failing makes a run of failures with these messages, raised at a line of the
+// failing returns outcomes of failures with these messages, raised at a line of the
 // program.
 func failing(first int64, line int, messages ...string) outcomes.Encoded {
 	run := outcomes.Encoded{First: first, Count: len(messages), Durations: make([]byte, 2*len(messages))}
@@ -31,8 +31,8 @@ func words(n int, prefix string) (out []string) {
 	return out
 }
 
-// groupsOf reads a job's groups, and holds that each has as many tasks as are
-// counted in it.
+// groupsOf reads a job's groups, and checks that each has as many tasks as its count
+// says.
 func groupsOf(t *testing.T, s *store.Store, id string) []jobs.FailureGroup {
 	t.Helper()
 	groups, err := s.FailureGroups(t.Context(), id, 10_000)
@@ -102,8 +102,8 @@ func TestFailureGroups(t *testing.T) {
 		t.Errorf("a group that is not there: %v", err)
 	}
 
-	// More patterns than are kept at a place: whatever comes in which order, each
-	// failure is counted where it is found.
+	// More patterns than are kept at a place: each failure counts in its group, in any
+	// order.
 	fail(9, words(15, "no ")...)
 	fail(9, words(70, "no ")...)
 	fail(9, words(30, "no ")...)
@@ -116,7 +116,7 @@ func TestFailureGroups(t *testing.T) {
 			t.Errorf("%+v", g)
 		}
 	}
-	// And more places.
+	// More places than are kept.
 	for line := range 110 {
 		fail(100+line, "x", "y")
 	}
@@ -125,7 +125,7 @@ func TestFailureGroups(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 
-	// Groups that another rule made are rebuilt.
+	// Groups of another rule are rebuilt.
 	if _, err := s.Pool.Exec(t.Context(), `update failure_groups set version = 0, id = id + 1`); err != nil {
 		t.Fatal(err)
 	}

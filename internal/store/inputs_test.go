@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestSlowUploadsLeaveConnections: slow clients wait for each other, and other
-// requests do not wait for them.
+// TestSlowUploadsLeaveConnections checks that slow clients wait for each other, and
+// that other requests do not wait for them.
 func TestSlowUploadsLeaveConnections(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t) // with 4 connections
@@ -48,7 +48,7 @@ func TestSlowUploadsLeaveConnections(t *testing.T) {
 	}
 }
 
-// A job whose inputs are not all there is not submitted.
+// TestStoredInputs checks that a job with missing inputs is not submitted.
 func TestStoredInputs(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

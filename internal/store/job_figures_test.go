@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestExecuting: a lane executes only the first of the chunks that it has
-// claimed, as many tasks of it as there are threads.
+// TestExecuting checks that a lane executes only the first of its claimed chunks, as
+// many tasks of it as there are threads.
 func TestExecuting(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -65,8 +65,8 @@ func TestExecuting(t *testing.T) {
 	expect("paused", 0, 0, 0)
 }
 
-// TestRateStandsStill: what does nothing has a rate of 0, whatever the clock says,
-// and time that stood still does not count later.
+// TestRateStandsStill checks that an idle job has a rate of 0, whatever the clock
+// says, and that idle time does not count later.
 func TestRateStandsStill(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -100,8 +100,8 @@ func TestRateStandsStill(t *testing.T) {
 	}
 }
 
-// TestCreatedInOrder: the list is in the order of created_at, also where a job's
-// inputs came slowly.
+// TestCreatedInOrder checks that the list is in the order of created_at, also where a
+// job's inputs arrived slowly.
 func TestCreatedInOrder(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -132,7 +132,7 @@ func TestCreatedInOrder(t *testing.T) {
 	}
 }
 
-// TestPolicyAsGiven: what was left out of a policy stays out of it.
+// TestPolicyAsGiven checks that values left out of a policy stay out of it.
 func TestPolicyAsGiven(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

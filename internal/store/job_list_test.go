@@ -83,8 +83,8 @@ func TestSearchJobs(t *testing.T) {
 	}
 }
 
-// TestOrdersOfJobs: each order lists every job once, forwards and backwards, with any
-// size of pages.
+// TestOrdersOfJobs checks that each order lists every job once, forwards and
+// backwards, with any size of pages.
 func TestOrdersOfJobs(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// everything is all that is kept of a job, as text by table.
+// everything returns all rows of a job, as text by table.
 func everything(t *testing.T, s *store.Store, id string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -34,9 +34,9 @@ func everything(t *testing.T, s *store.Store, id string) map[string]string {
 	return all
 }
 
-// full is a record that writes to every table that a record may write to: of
-// the lease's tasks the first failed for good, the second is to be tried again,
-// the others succeeded.
+// full returns a record that writes to every table that a record may write to: the
+// lease's first task failed for good, the second is tried again, the others
+// succeeded.
 func full(job string, l *store.Lease) store.Record {
 	bad := &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "late"}
 	return store.Record{
@@ -103,8 +103,8 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 	}
 }
 
-// waysToLose are the ways in which a lease of the first tasks of a job ends before
-// its record.
+// waysToLose returns the ways in which a lease of the first tasks of a job ends
+// before its record.
 func waysToLose(s *store.Store, admin *jobs.User) map[string]func(t *testing.T, id string, l *store.Lease) {
 	return map[string]func(t *testing.T, id string, l *store.Lease){
 		"its node is dead": func(t *testing.T, id string, l *store.Lease) {
@@ -174,8 +174,8 @@ func waysToLose(s *store.Store, admin *jobs.User) map[string]func(t *testing.T, 
 	}
 }
 
-// What a chunk was lost before does not count for one of its tasks that is alone
-// from now on: it may be the innocent one.
+// TestLossesOfTheLast checks that a chunk's losses do not count for a task that is
+// alone from then on: it may be the innocent one.
 func TestLossesOfTheLast(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -208,8 +208,8 @@ func TestLossesOfTheLast(t *testing.T) {
 	}
 }
 
-// TestRecordedOnceAtOnce reports one chunk from many connections at the same
-// moment: one of them wins, and its outcomes stand once.
+// TestRecordedOnceAtOnce records one chunk from many connections at the same moment.
+// One of them wins, and its outcomes are stored once.
 func TestRecordedOnceAtOnce(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -246,8 +246,8 @@ func TestRecordedOnceAtOnce(t *testing.T) {
 	}
 }
 
-// TestRecordAfterCancelKeepsWhatWasDone: who holds a lease when the job is
-// cancelled may record it, and what would be tried again is not.
+// TestRecordAfterCancelKeepsWhatWasDone checks that the holder of a lease may record
+// it after its job was cancelled, and that no task is tried again.
 func TestRecordAfterCancelKeepsWhatWasDone(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -273,8 +273,8 @@ func TestRecordAfterCancelKeepsWhatWasDone(t *testing.T) {
 	}
 }
 
-// TestRetriedJobForgetsEarlierLeases: after a retry the tasks are claimed under
-// new leases, and only they count.
+// TestRetriedJobForgetsEarlierLeases checks that after a retry tasks are claimed
+// under new leases, and that only those count.
 func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -306,9 +306,9 @@ func TestRetriedJobForgetsEarlierLeases(t *testing.T) {
 	}
 }
 
-// TestDeadNodesLateWorkIsTakenBack: a node that was stopped for long goes on
-// where it was before it hears that it is dead. What it takes then must not
-// stay with it when it dies for good.
+// TestDeadNodesLateWorkIsTakenBack checks work that a dead node claims late: a node
+// that was paused for long continues before it learns that it is dead. Its claims
+// must be taken back once it dies for good.
 func TestDeadNodesLateWorkIsTakenBack(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -338,8 +338,8 @@ func TestDeadNodesLateWorkIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestStoppedNodesTurnsAreTakenBack: a node that has stopped in order may have
-// been given turns in an answer that it never got, even after it said so.
+// TestStoppedNodesTurnsAreTakenBack checks turns of a stopped node: it may have
+// fetched turns in an answer that it never received, even after it reported its stop.
 func TestStoppedNodesTurnsAreTakenBack(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

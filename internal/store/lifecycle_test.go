@@ -88,7 +88,7 @@ func TestFairShare(t *testing.T) {
 		}
 		got = append(got, c.Lease.Count)
 	}
-	// A quarter of what is left each time: two lanes, twice.
+	// Each claim gets a quarter of what is left: two lanes, twice.
 	if diff := cmp.Diff([]int{250, 188, 141, 106}, got); diff != "" {
 		t.Errorf("shares (-want +got):\n%s", diff)
 	}
@@ -187,8 +187,8 @@ func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
 	}
 }
 
-// A claim that waits for an append to end gets the inputs that it brought, as
-// does one that is made together with a record.
+// TestClaimDuringAppend checks that a claim that waits for an append gets its inputs,
+// as does a claim that is made together with a record.
 func TestClaimDuringAppend(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

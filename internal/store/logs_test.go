@@ -12,7 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Of what a talkative job prints, the beginning and the end are kept.
+// TestLogsOfATalkativeJob checks that the beginning and the end of long logs are
+// kept.
 func TestLogsOfATalkativeJob(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -63,7 +64,7 @@ func TestLogsOfATalkativeJob(t *testing.T) {
 	if n := kept(); n > 18<<20 || n < 12<<20 {
 		t.Errorf("%d bytes are kept", n)
 	}
-	// The middle goes when the end grows.
+	// The middle is removed when the end grows.
 	for range 14 {
 		if err := s.AppendLogs(t.Context(), id, lease, []jobs.LogLine{line(40, strings.Repeat("y", 1<<20))}); err != nil {
 			t.Fatal(err)
@@ -102,7 +103,7 @@ func TestLogs(t *testing.T) {
 	if err != nil || err2 != nil || len(tail.Lines) != 2 || !cut {
 		t.Errorf("the tail has %d lines, cut %v, %v, %v", len(tail.Lines), cut, err, err2)
 	}
-	// All lines once, page by page on both sides.
+	// Pages in both directions have all lines once.
 	id = insert(t, s, admin, pythonSpec(rangeOf(10)))
 	lease = claim(t, s, id, 10).ID
 	var want []string

@@ -6,8 +6,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A database whose server crashed may have forgotten how many migrations it has
-// counted.
+// TestMigrateCountsOn checks that Migrate mends the sequence of migrations: a crashed
+// server may have lost its last values.
 func TestMigrateCountsOn(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)

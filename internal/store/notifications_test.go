@@ -38,7 +38,8 @@ func TestFeedWakesOtherNodes(t *testing.T) {
 	}
 }
 
-// Who waits for a job's end is not woken by its progress.
+// TestFeedOfStates checks that a job's progress does not wake those that wait for its
+// end.
 func TestFeedOfStates(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
@@ -60,8 +61,8 @@ func TestFeedOfStates(t *testing.T) {
 			t.Fatalf("no notification of %s", what)
 		}
 	}
-	// Until the feed listens nothing that the database says is heard. The news
-	// of a job of its own comes after all that was said before.
+	// settle waits until the feed listens. The notification of a new job arrives after
+	// all earlier ones.
 	settle := func() {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; {

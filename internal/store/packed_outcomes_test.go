@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// What is stored packed is read as if it were not.
+// TestPackedOutcomes checks that packed outcomes read as if they were not packed.
 func TestPackedOutcomes(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -85,7 +85,8 @@ func TestPackedOutcomes(t *testing.T) {
 	}
 }
 
-// What succeeded beside failures keeps its durations when they are run again.
+// TestRetryOfPackedDurations checks that successes keep their durations when the
+// failures beside them run again.
 func TestRetryOfPackedDurations(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

@@ -13,10 +13,10 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestEveryTaskIsCoveredOnce does whatever lanes and nodes may do to a job, in
-// any order: claim, record in full or in part, give back, lose a node, record
-// late. In any order each task gets exactly one outcome, no two held leases
-// overlap, and the counts always add up.
+// TestEveryTaskIsCoveredOnce does what lanes and nodes may do to a job, in any
+// order: claim, record in full or in part, give back, lose a node, record late. Each
+// task must get exactly one outcome, no two held leases may overlap, and the counts
+// must always add up.
 func TestEveryTaskIsCoveredOnce(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -41,7 +41,7 @@ func TestEveryTaskIsCoveredOnce(t *testing.T) {
 	})
 }
 
-// faults is a job to which anything happens, and what must be true of it.
+// faults is a job under random faults, and the expected state.
 type faults struct {
 	t     *testing.T
 	rt    *rapid.T
@@ -160,7 +160,7 @@ func (f *faults) loseNode() {
 	if err := f.store.Expire(ctx, f.nodes[i]); err != nil {
 		f.rt.Fatal(err)
 	}
-	// Nodes of this test do not beat, so others may be taken for dead too.
+	// Nodes of this test send no heartbeats, so others may be taken for dead too.
 	for expired := f.nodes[i]; slices.Contains(f.nodes, expired); {
 		var dead *store.Lost
 		err := f.store.Tx(ctx, func(tx pgx.Tx) (err error) { dead, err = f.store.TakeBack(ctx, tx); return err })

@@ -64,8 +64,8 @@ func none(int64) bool { return false }
 
 func below(n int64) func(int64) bool { return func(i int64) bool { return i < n } }
 
-// TestRuns retries a job twice. The job's times and rate are of its newest run
-// alone, and what was said of earlier runs stays as it was.
+// TestRuns retries a job twice. The job's times and rate are those of its newest run,
+// and the figures of earlier runs do not change.
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -142,8 +142,8 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// TestRetryOnly runs some failures of a job again, whose other failures and
-// cancelled tasks stay as they are.
+// TestRetryOnly retries some failures of a job. Its other failures and cancelled
+// tasks do not change.
 func TestRetryOnly(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -185,7 +185,7 @@ func TestRetryOnly(t *testing.T) {
 	if runs := runsOf(t, s, j); len(runs) != 2 || runs[1].Counts != (jobs.Counts{Total: 3, Succeeded: 2, Failed: 1}) {
 		t.Errorf("%+v", runs)
 	}
-	// All that is left, of which nothing fails.
+	// All tasks that are left run and succeed.
 	if err := s.Retry(t.Context(), store.As(admin), id, nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestRetryOnly(t *testing.T) {
 	if runs := runsOf(t, s, j); j.State != jobs.Succeeded || len(runs) != 3 || runs[2].Counts != (jobs.Counts{Total: 96, Succeeded: 96}) {
 		t.Errorf("%+v, %+v", j, runs)
 	}
-	// A job of which tasks are left cancelled has not succeeded.
+	// A job with cancelled tasks left has not succeeded.
 	id = insert(t, s, admin, spec)
 	runAll(t, s, id, below(8))
 	if err := s.Retry(t.Context(), store.As(admin), id, nil, func(int64, *jobs.TaskError) bool { return true }); err != nil {
@@ -208,8 +208,8 @@ func TestRetryOnly(t *testing.T) {
 	}
 }
 
-// TestRetryOfAnOpenJob: a job that was cancelled before it was sealed takes inputs
-// again.
+// TestRetryOfAnOpenJob checks that a job that was cancelled before it was sealed
+// takes inputs again.
 func TestRetryOfAnOpenJob(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -250,8 +250,8 @@ func TestRetryOfAnOpenJob(t *testing.T) {
 	}
 }
 
-// TestRunsOfAnOldDatabase brings a database of the version before runs up to date:
-// a job that was never retried has one run, one that was has its newest apart.
+// TestRunsOfAnOldDatabase migrates a database of the version before runs: a job that
+// was never retried has one run, a retried job has its newest run apart.
 func TestRunsOfAnOldDatabase(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)

@@ -15,7 +15,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// lasting is outcomes of tasks that took as long as given.
+// lasting returns outcomes of tasks that took as long as given.
 func lasting(first int64, took ...time.Duration) outcomes.Encoded {
 	run := outcomesOf(first, len(took))
 	run.Durations = nil
@@ -67,7 +67,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("before it starts: %+v", r)
 	}
 
-	// The first lane has two chunks, the second one after a turn in the line.
+	// The first lane has two chunks, the second has one after a queued turn.
 	ms := time.Millisecond
 	l := claimOn(t, s, id, node, 0, 1, true, 0)
 	record(t, s, store.Record{Job: id, Lease: l.ID, Count: 5, Outcomes: []outcomes.Encoded{lasting(0, 100*ms, 100*ms, 100*ms, 100*ms, 600*ms)},
@@ -163,8 +163,9 @@ func TestReportOfRetry(t *testing.T) {
 	}
 }
 
-// TestReportAtScale makes the report of a million tasks in 25,000 chunks. It says how long that takes; it fails where it takes more than any
-// machine should need, or holds what it reads.
+// TestReportAtScale makes the report of a million tasks in 25,000 chunks. It logs the
+// time, and fails where the report takes more than any machine should need, or holds
+// the rows that it reads.
 func TestReportAtScale(t *testing.T) {
 	s, admin := open(t)
 	register(t, s, node)

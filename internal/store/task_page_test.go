@@ -13,7 +13,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestTaskPages: pages forwards and backwards have every selected task once.
+// TestTaskPages checks that pages forwards and backwards have every selected task
+// once.
 func TestTaskPages(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

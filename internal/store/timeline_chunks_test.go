@@ -18,9 +18,9 @@ import (
 // streamed is when the chunks of these tests begin.
 var streamed = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fill writes n chunks of a job as a run would have left them: on each of
-// lanes pinned cores one after the other, 200 ms each with 5 ms between them,
-// 10 tasks each, of which one failed in each hundredth chunk.
+// fill writes n chunks of a run: on each of lanes pinned cores one after the other,
+// 200 ms each with 5 ms between them, 10 tasks each. One task failed in each
+// hundredth chunk.
 func fill(t testing.TB, s *store.Store, job string, n, lanes int) {
 	t.Helper()
 	_, err := s.Pool.Exec(t.Context(), `
@@ -58,7 +58,7 @@ func (c chunk) write(t testing.TB, s *store.Store) {
 	}
 }
 
-// A rect is a rectangle of a task stream with its row and job spelled out, in
+// A rect is a rectangle of a timeline with the names of its row and job, in
 // microseconds after streamed.
 type rect struct {
 	row, job                           string
@@ -94,9 +94,9 @@ func stream(t testing.TB, s *store.Store, u *jobs.User, q timeline.Query) *timel
 	return got
 }
 
-// merge does slowly and by the book what a task stream promises: chunks that
-// were in hand within [from, to), merged where they are of one job, one state
-// and one row and begin within the same unit.
+// merge makes the rectangles of a timeline in the plain way: chunks that were leased
+// within [from, to), merged where they are of one job, one state and one row and
+// begin within the same unit.
 func merge(chunks []chunk, row func(chunk) string, from, to, now time.Time, unit time.Duration) []rect {
 	type key struct {
 		row, job, state string

@@ -17,9 +17,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestTimelineIsExact compares the rectangles of jobs that lanes did in any
-// way, short chunks and such as last for minutes, in any window and at any
-// width, with what merging by the book gives.
+// TestTimelineIsExact compares the rectangles with those of merge, for lanes with any
+// chunks from short to minutes long, in any window and at any width.
 func TestTimelineIsExact(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -76,8 +75,8 @@ func TestTimelineIsExact(t *testing.T) {
 	})
 }
 
-// drawChunks draws what a few lanes did: one chunk after the other, done or lost,
-// from a moment to minutes long.
+// drawChunks draws the chunks of a few lanes: one after the other, done or lost, from
+// a moment to minutes long.
 func drawChunks(rt *rapid.T, ids, nodes []string, pinned bool) []chunk {
 	var chunks []chunk
 	for lane := range rapid.IntRange(1, 4).Draw(rt, "lanes") {
@@ -133,8 +132,8 @@ func checkTotals(rt *rapid.T, s *store.Store, admin *jobs.User, q timeline.Query
 	}
 }
 
-// TestTimelineGrows asks only for what is new, as a page does that is watched,
-// and compares what it then has with what one question for all answers.
+// TestTimelineGrows reads only what is new, as an open page does, and compares the
+// sum with one answer for the whole.
 func TestTimelineGrows(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -156,7 +155,7 @@ func TestTimelineGrows(t *testing.T) {
 	first := stream(t, s, admin, q)
 	have := rects(first)
 
-	// Another 100 end, one is in hand, and so is the one that comes after it.
+	// Another 100 end. The next two are claimed.
 	for i := range 102 {
 		at := 10500*time.Millisecond - time.Duration(i)*100*time.Millisecond
 		core, lane := 4, 1
@@ -192,7 +191,7 @@ func TestTimelineGrows(t *testing.T) {
 	if sum := sums(want); sum[fmt.Sprint(id, timeline.Done)].chunks != 401 || sum[fmt.Sprint(id, timeline.Leased)].chunks != 1 {
 		t.Errorf("%+v", sum)
 	}
-	// Nobody waits for the straggler any more, so the next answer is short.
+	// No answer waits for the straggler any more, so the next one is short.
 	q.Since = more.Base.Add(time.Duration(more.NextSinceMS * float64(time.Millisecond)))
 	last := stream(t, s, admin, q)
 	if n := len(last.Rects.Row); n < 1 || n > len(want)/2 {
@@ -230,15 +229,15 @@ func TestTimelineInHand(t *testing.T) {
 	got = rects(stream(t, s, admin, timeline.Query{Job: read(t, s, admin, id), Width: 100}))
 	done := sums(got)[fmt.Sprint(id, timeline.Done)]
 	if len(got) != 2 || done.count != 10 || done.chunks != 1 || done.failed != 1 || done.busy < 15_000 || done.busy > 16_000 {
-		t.Errorf("one is done, the other in hand: %+v", got)
+		t.Errorf("want one done and one claimed: %+v", got)
 	}
 	if sums(got)[fmt.Sprint(id, timeline.Leased)].count != int64(second.Count) {
 		t.Errorf("%+v", got)
 	}
 }
 
-// TestTimelineOfVeryManyChunks looks at one row after the other at 100,000
-// chunks, and at a sample of more than are looked at one by one.
+// TestTimelineOfVeryManyChunks reads one row after the other of 100,000 chunks, and a
+// sample of more chunks than are read one by one.
 func TestTimelineOfVeryManyChunks(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -271,8 +270,8 @@ func TestTimelineOfVeryManyChunks(t *testing.T) {
 	}
 }
 
-// TestTimelineOfAll has what the viewer may see, on cores that live though
-// they are idle, and on slots that no two lanes have at once.
+// TestTimelineOfAll checks the chunks that the viewer may see, on cores that live
+// though they are idle, and on slots that no two lanes have at once.
 func TestTimelineOfAll(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

@@ -55,7 +55,7 @@ func TestSamples(t *testing.T) {
 		t.Errorf("%+v, %v", later, err)
 	}
 
-	// What is older than an hour is gone, in bounded steps.
+	// Samples older than an hour are removed, in bounded steps.
 	for _, table := range []string{"node_samples", "queue_samples"} {
 		if _, err := s.Pool.Exec(t.Context(), `update `+table+` set at = at - interval '61 minutes' where node_id = $1`, node); err != nil {
 			t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// TestUsersBy: one call finds the users of many valid credentials, and leaves out
-// those that are invalid or have expired.
+// TestUsersBy checks that one call finds the users of many valid credentials, and
+// leaves out those that are invalid or have expired.
 func TestUsersBy(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)

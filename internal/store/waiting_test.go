@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// why is what holds a job back; of no kind where nothing does.
+// why returns why a job waits. The kind is empty where it does not wait.
 func why(t *testing.T, s *store.Store, u *jobs.User, id string) jobs.Waiting {
 	t.Helper()
 	w, err := s.Waiting(t.Context(), read(t, s, u, id))
@@ -70,7 +70,7 @@ func TestWhyAJobWaits(t *testing.T) {
 	if w := why(t, s, admin, third); w.Kind != jobs.WaitBusy || w.JobsBefore != 2 || w.Position != 2 || w.StartsIn == nil || *w.StartsIn != 1.5 {
 		t.Errorf("second in line: %+v", w)
 	}
-	// A turn that stands at a slot is before all that are in River's line.
+	// A turn that waits at a slot precedes all turns in River's line.
 	fetch(t, s, third)
 	if w := why(t, s, admin, third); w.JobsBefore != 1 || w.Position != 1 {
 		t.Errorf("at the slot: %+v", w)
@@ -90,7 +90,7 @@ func TestWhyAJobWaits(t *testing.T) {
 			t.Errorf("without places: %+v", w)
 		}
 	}
-	// A more urgent job goes before.
+	// A more urgent job precedes it.
 	spec := pythonSpec(rangeOf(100))
 	spec.Priority = 1
 	if w := why(t, s, admin, insert(t, s, admin, spec)); w.Position != 2 || w.JobsBefore != 2 {

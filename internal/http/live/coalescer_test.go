@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Fifty pages that look whenever they may cost as much as one, and each gets what
-// was read after it asked.
+// TestSharedReads checks that fifty pages that read at any time cost as much as one,
+// and that each gets a value read after its call.
 func TestSharedReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,8 +57,8 @@ func TestSharedReads(t *testing.T) {
 	})
 }
 
-// The caller that reads may leave: the others get its value all the same. Those
-// that wait may leave, too.
+// TestSharedReadsWithoutTheirLeader checks that the others get the value when the
+// caller that reads has left, and that a waiting caller may leave too.
 func TestSharedReadsWithoutTheirLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -77,13 +77,13 @@ func TestSharedReadsWithoutTheirLeader(t *testing.T) {
 		synctest.Wait()
 		all.Go(func() {
 			if got, err := lists.Get(t.Context(), "k", time.Second, read); got != 2 || err != nil {
-				t.Errorf("told %d, %v", got, err)
+				t.Errorf("got %d, %v", got, err)
 			}
 		})
 		gone, quit := context.WithCancel(t.Context())
 		all.Go(func() {
 			if _, err := lists.Get(gone, "k", time.Second, read); !errors.Is(err, context.Canceled) {
-				t.Errorf("who left is told %v", err)
+				t.Errorf("the caller that left got %v", err)
 			}
 		})
 		synctest.Wait()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// However many hubs there are, all of them together look 40 times a second, and a
-// few of them as often as they may.
+// TestPaceOfManyHubs checks that all hubs together look 40 times a second, however
+// many there are, and that a few look as often as each may.
 func TestPaceOfManyHubs(t *testing.T) {
 	t.Parallel()
 	h := &hubs{all: map[string]*hub{}, looking: make(chan struct{}, maxLooking)}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A panic in a stream is an error of that stream.
+// TestStreamOutlivesAPanic checks that a panic in a stream is an error of that
+// stream.
 func TestStreamOutlivesAPanic(t *testing.T) {
 	t.Parallel()
 	client, server := net.Pipe()

@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// Submit refuses a program that no node has. Another node may have what this one
-// lacks.
+// TestMissingProgramIsRefused checks that a program that the node lacks is refused,
+// unless another node that serves the queue may have it.
 func TestMissingProgramIsRefused(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -198,8 +198,8 @@ func (p *tap) take() [][]string {
 }
 
 // TestCostOfAChunk counts every statement and transaction that a node sends for
-// a long job. A chunk may cost four statements and one commit, in one round trip; a
-// task nothing. Statements that an idle node sends too do not count.
+// a long job. A chunk may cost four statements and one commit, in one round trip. A
+// task may cost none. Statements that an idle node sends too do not count.
 func TestCostOfAChunk(t *testing.T) {
 	t.Parallel()
 	database := template.New(t)

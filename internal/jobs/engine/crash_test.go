@@ -114,8 +114,8 @@ func TestCancelEndsGrandchildren(t *testing.T) {
 	}
 }
 
-// A task that breaks its process, which ends only later, is found among those that ran
-// before the end, and fails alone.
+// TestBreakingTaskFailsAlone checks that a task that breaks its process, which ends
+// only later, is found among those that ran before the end, and fails alone.
 func TestBreakingTaskFailsAlone(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -96,7 +96,7 @@ func (n *node) end(t testing.TB, id string, atMost time.Duration) *jobs.Job {
 	return j
 }
 
-// outputs reads every output of a job in the order of the tasks, failures as "!".
+// outputs reads the outputs of a job in the order of the tasks, with "!" for failures.
 func (n *node) outputs(t testing.TB, id string) []string {
 	t.Helper()
 	var all []string

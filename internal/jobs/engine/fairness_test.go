@@ -69,7 +69,7 @@ func (n *node) cancelAll(t testing.TB, ids ...string) {
 	}
 }
 
-// startedAfter is how long a job waited for its first task to start.
+// startedAfter returns how long a job waited for its first task to start.
 func (n *node) startedAfter(t testing.TB, id string, atMost time.Duration) time.Duration {
 	t.Helper()
 	deadline := time.Now().Add(atMost)

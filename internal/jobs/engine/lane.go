@@ -25,8 +25,7 @@ type lane struct {
 	snapshot atomic.Pointer[laneSnapshot]
 }
 
-// A laneSnapshot is what a lane's loop last published of itself. It is never
-// changed.
+// A laneSnapshot is the state that a lane's loop last published. It is immutable.
 type laneSnapshot struct {
 	leases []heldSpan
 	rest   executor.Rest // if it is not halted

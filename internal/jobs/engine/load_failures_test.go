@@ -38,9 +38,9 @@ func (r *records) Handle(_ context.Context, rec slog.Record) error {
 	return nil
 }
 
-// A failed load is an attempt: the lane tries again as the policy says, other lanes run
-// its tasks, and the job ends when no lane could load the program. The node logs no
-// error.
+// TestFailedLoadIsAnAttempt checks that a failed load is an attempt: the lane retries
+// as the policy says, other lanes run its tasks, and the job ends when no lane could
+// load the program. The node logs no error.
 func TestFailedLoadIsAnAttempt(t *testing.T) {
 	t.Parallel()
 	logged := &records{level: slog.LevelWarn}
@@ -122,7 +122,8 @@ def f(x):
 	}
 }
 
-// A lane on a node that cannot load the program leaves the tasks to the others.
+// TestOneNodeCannotLoad checks that a lane on a node that cannot load the program
+// leaves the tasks to the others.
 func TestOneNodeCannotLoad(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -159,8 +160,8 @@ func (lacking) Run(ctx context.Context, l executor.Lane, in <-chan executor.Chun
 	return &executor.LoadError{TaskError: jobs.TaskError{Kind: jobs.KindException, Type: "ModuleNotFoundError", Message: "no numpy here"}}
 }
 
-// A task that writes messages in the runner's place is found among its neighbours and
-// fails alone.
+// TestForgingTaskFailsAlone checks that a task that writes messages in the runner's
+// name is found among its neighbours and fails alone.
 func TestForgingTaskFailsAlone(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

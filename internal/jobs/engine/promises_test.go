@@ -89,8 +89,8 @@ func TestLongTask(t *testing.T) {
 	}
 }
 
-// TestChunkSizeIsKept: a policy's chunk_size is the size of every chunk but the last and
-// those that begin at tasks given back.
+// TestChunkSizeIsKept checks that a policy's chunk_size is the size of every chunk
+// but the last and those that begin at tasks given back.
 func TestChunkSizeIsKept(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -263,8 +263,8 @@ def f(x):
 	}
 }
 
-// TestNoTaskWaitsBehindALongOne: a process that runs a long task holds no task that
-// another process could run.
+// TestNoTaskWaitsBehindALongOne checks that a process that runs a long task holds no
+// task that another process could run.
 func TestNoTaskWaitsBehindALongOne(t *testing.T) {
 	t.Parallel()
 	url := template.New(t)
@@ -282,8 +282,8 @@ func TestNoTaskWaitsBehindALongOne(t *testing.T) {
 	n.cancelAll(t, id)
 }
 
-// A job that only waits for its next attempt gets a turn when that is due, not at the
-// next round of recovery.
+// TestRetriesAreOnTime checks that a job that only waits for its next attempt gets a
+// turn when it is due, not at the next round of recovery.
 func TestRetriesAreOnTime(t *testing.T) {
 	t.Parallel()
 	n := startOn(t, template.New(t), 0)

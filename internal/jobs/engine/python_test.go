@@ -116,8 +116,9 @@ def f(x):
 	}
 }
 
-// A retried job, and another one of the same program, find the module in the state
-// right after its source ran, though the process may be the same.
+// TestRetryLoadsTheModuleAnew checks that a retried job, and another one of the same
+// program, find the module in the state right after its source ran, even in the same
+// process.
 func TestRetryLoadsTheModuleAnew(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -177,8 +178,8 @@ func TestSourceIsCompiledAtSubmit(t *testing.T) {
 	}
 }
 
-// Long tasks that come last are spread over the cores: at the end no core idles for
-// longer than a few of them take.
+// TestSkewedTasksAreBalanced checks that long tasks at the end are spread over the
+// cores: no core idles for longer than a few of them take.
 func TestSkewedTasksAreBalanced(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

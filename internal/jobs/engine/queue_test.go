@@ -118,7 +118,7 @@ func atOnce(all []sighting, after float64) int {
 }
 
 // TestLimitsWhileTheyChange changes a queue's limit while its tasks run, and
-// looks from inside the tasks at how many run at once and where.
+// checks from inside the tasks how many run at once and where.
 func TestLimitsWhileTheyChange(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -21,7 +21,8 @@ import (
 	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A task that exceeds the memory limit fails alone, with a control group and without.
+// TestMemoryLimitFailsOneTask checks that a task that exceeds the memory limit fails
+// alone, with a control group and without.
 func TestMemoryLimitFailsOneTask(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -55,7 +56,8 @@ func TestMemoryLimitFailsOneTask(t *testing.T) {
 	}
 }
 
-// The tasks of a killed worker process run again within a second.
+// TestTasksOfAKilledProcessRunAgainSoon checks that the tasks of a killed worker
+// process run again within a second.
 func TestTasksOfAKilledProcessRunAgainSoon(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))
@@ -92,8 +94,9 @@ def f(x):
 	}
 }
 
-// A process is pinned to as many cores as its policy says, and its environment names
-// them to libraries; where the queue is not pinned it has their number alone.
+// TestCoresPerProcess checks that a process is pinned to as many cores as its policy
+// says, and that its environment names them to libraries. If the queue is not pinned
+// the environment has their number alone.
 func TestCoresPerProcess(t *testing.T) {
 	t.Parallel()
 	n := startReal(t, template.New(t))

@@ -101,7 +101,8 @@ func TestTakeRetries(t *testing.T) {
 	}
 }
 
-// TestLossesCountFromWhenATaskIsAlone: losses together with other tasks do not count.
+// TestLossesCountFromWhenATaskIsAlone checks that losses together with other tasks do
+// not count.
 func TestLossesCountFromWhenATaskIsAlone(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ of, count, losses, more, want int }{
@@ -114,7 +115,7 @@ func TestLossesCountFromWhenATaskIsAlone(t *testing.T) {
 	}
 }
 
-// TestThirdDeathFails: the third death of a task that ran alone is its failure.
+// TestThirdDeathFails checks that a task fails at its third death alone.
 func TestThirdDeathFails(t *testing.T) {
 	t.Parallel()
 	alone := outcomes.Encoded{First: 7, Count: 1, Failed: []int32{0}, Outputs: outcomes.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindCrash}), Durations: []byte{0, 0}}

@@ -48,9 +48,9 @@ func churned() []jobs.Spec {
 const looks = 12
 
 // TestSoak submits, runs and deletes jobs all the time and measures the tables on disk.
-// In a long run no table may be larger in the second half than one and a half times what
-// it was in the first. River keeps ended jobs for longer than such a run: of its table
-// the size of a row counts.
+// In a long run no table may be larger in the second half than one and a half times its
+// size in the first. River keeps ended jobs for longer than such a run, so the size of a
+// row of its table counts.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	url, _ := ownPostgres(t)

@@ -71,7 +71,7 @@ func TestHistogramBorders(t *testing.T) {
 	} {
 		d := NewDurations()
 		for _, v := range []time.Duration{c.least, c.most} {
-			// So that rounding to a code cannot cross a border.
+			// Rounding to a code must not cross a border.
 			d.Add(0, binary.LittleEndian.AppendUint16(nil, outcomes.EncodeDuration(v+v/500)))
 		}
 		var got []float64

@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// codes are durations as a run has them.
+// codes returns durations as a run stores them.
 func codes(durations ...time.Duration) []byte {
 	var out []byte
 	for _, d := range durations {
@@ -116,7 +116,7 @@ func TestQueueHistory(t *testing.T) {
 	if coarse != h.Succeeded || len(h.Coarse) != 13 {
 		t.Errorf("%d coarse points with %d", len(h.Coarse), coarse)
 	}
-	// An hour later nothing of it is left, and memory is free again.
+	// An hour later the history is empty, and memory is free again.
 	h = s.History(now.Add(HistoryKept))
 	if h.Succeeded+h.Failed != 0 || h.Rate != 0 || h.Run != nil || len(s.steps)+len(s.recent)+len(s.seen) != 0 {
 		t.Errorf("%+v and %d steps are left", h, len(s.steps))
@@ -143,7 +143,7 @@ func TestNodeHistory(t *testing.T) {
 	}
 }
 
-// BenchmarkAddCodes is what counting the run times of a million tasks costs.
+// BenchmarkAddCodes counts the run times of a million tasks.
 func BenchmarkAddCodes(b *testing.B) {
 	var durations []time.Duration
 	for range 1_000_000 {

@@ -12,8 +12,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// A made is a job as it might have been: lanes that ran one chunk each, from
-// the beginning on, in seconds.
+// A made is an invented job: lanes that ran one chunk each, from the beginning on, in
+// seconds.
 type made struct {
 	wall    float64
 	ends    []float64 // of the lanes' chunks
@@ -97,15 +97,14 @@ func TestReportFigures(t *testing.T) {
 	if r := (made{wall: 10, ends: []float64{2, 10}, tasks: 11, longest: 9}).facts().Report(); !near(r.IdealSeconds, 9) {
 		t.Errorf("ideal with a long task: %v", r.IdealSeconds)
 	}
-	// Lanes that do not run, while there is something to claim, stand in the line
-	// or have to pause.
+	// Lanes without a chunk wait in line or pause while tasks can be claimed.
 	waits := made{wall: 10, ends: []float64{2, 2}, tasks: 4, running: true, left: true, total: 1000}
 	pauses := waits
 	pauses.paused = true
 	if w, p := waits.facts().Report(), pauses.facts().Report(); !near(w.Shares.Waiting, .8) || !near(p.Shares.Idle, .8) || p.Shares.Waiting != 0 {
 		t.Errorf("one that waits: %+v; one that pauses: %+v", w.Shares, p.Shares)
 	}
-	// There are no more places than tasks.
+	// No more places count than there are tasks.
 	if r := (made{wall: 10, ends: []float64{10, 10}, tasks: 29, threads: 8, count: 3}).facts().Report(); r.AtOnce != 3 || !near(r.Efficiency, 29./30) || !near(r.Shares.Tasks, 29./30) {
 		t.Errorf("three tasks on 16 places: %+v", r)
 	}
@@ -123,11 +122,11 @@ func TestReportOfNothing(t *testing.T) {
 			t.Errorf("%s: %+v", what, r)
 		}
 	}
-	// A chunk is in hand, but no task has ended.
+	// A chunk is claimed, but no task has ended.
 	f := ReportFacts{Wall: time.Second, Total: 5, Threads: 1, Lanes: NewLaneTimes(time.Second), Durations: NewDurations()}
 	f.Lanes.Add(ChunkTime{Count: 5, InHand: true, Leased: 100 * time.Millisecond})
 	if r := f.Report(); r.Verdict != nil || r.Longest != nil || !near(r.SpeedUp, .9) || !near(r.Shares.Tasks, .9) || !near(r.Shares.Idle, .1) {
-		t.Errorf("in hand: %+v", r)
+		t.Errorf("claimed: %+v", r)
 	}
 }
 
@@ -143,11 +142,11 @@ func TestReportInHand(t *testing.T) {
 	if r.Verdict == nil || r.Verdict.Kind != OneLongTask || !strings.Contains(r.Verdict.Sentence, "Task 100 has run for 8.0 s, 80 % of the wall time") {
 		t.Errorf("%+v", r.Verdict)
 	}
-	// Which of many tasks in hand runs is not known.
+	// It is not known which of many claimed tasks run.
 	f.Lanes.Add(ChunkTime{Lane: 0, Leased: 1800 * time.Millisecond, First: 200, Count: 2, InHand: true})
 	f.Lanes.Add(ChunkTime{Lane: 5, Leased: 1 * time.Second, First: 300, Count: 2, InHand: true})
 	if long := f.Report().Longest; long.Index != 100 {
-		t.Errorf("with two chunks in hand the longest is %+v", long)
+		t.Errorf("with two claimed chunks the longest is %+v", long)
 	}
 	if !near(r.TaskSeconds, 12) || !near(r.Shares.Tail, .4) || r.Longest.Index != 100 || !r.Longest.Running {
 		t.Errorf("%+v", r)

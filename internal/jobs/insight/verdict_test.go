@@ -49,7 +49,7 @@ func TestVerdicts(t *testing.T) {
 		{"a short tail", made{wall: 10, ends: []float64{6.2, 10}, tasks: 16, cpu: 16, longest: 5}, WellSpread, ""},
 		{"a long tail", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 5}, OneLongTask, "Task 99 took 5.0 s, 50 % of the wall time; lanes without work were idle for 21 % of all lanes' time."},
 		{"a long tail of waiting", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: .1, longest: 5}, OneLongTask, "Task 99"},
-		{"a long tail of which one task explains half", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2.2}, OneLongTask, "Task 99 took 2.2 s"},
+		{"a long tail, half of it explained by one task", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2.2}, OneLongTask, "Task 99 took 2.2 s"},
 		{"a long tail that no task explains", made{wall: 10, ends: []float64{5.8, 10}, tasks: 15.6, cpu: 15.6, longest: 2}, IdleTail, "Lanes that had no work left were idle for 21 % of all lanes' time, while the last tasks ran; none of them was long: the longest task took 2.0 s."},
 		{"a long tail, and a long task that ended before it", made{wall: 10, ends: []float64{10, 5.8}, tasks: 15.6, cpu: 15.6, longest: 5}, IdleTail, "the longest task took 5.0 s"},
 		{"nothing but a tail", made{wall: 10, ends: []float64{1, 1, 1, 10}, tasks: 12, cpu: 12, longest: 9.5}, OneLongTask, "95 % of the wall time"},
@@ -76,7 +76,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestTooShort: what is over within a second is not judged.
+// TestTooShort checks that a run that is too short is not judged.
 func TestTooShort(t *testing.T) {
 	t.Parallel()
 	two := func(wall float64) []float64 { return []float64{wall, wall} }

@@ -89,7 +89,7 @@ type wordingTest struct {
 	short  string
 }
 
-// run lets the job of f run with so many claimed tasks.
+// run makes the job of f run with a number of claimed tasks.
 func run(f *insight.WaitFacts, claimed int64) {
 	f.Job.State, f.Job.StartedAt = jobs.Running, &jobs.Time{Time: noon}
 	f.Job.Counts.Running, f.Job.Counts.Waiting = claimed, f.Job.Counts.Total-claimed

@@ -7,7 +7,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// The outcomes of three tasks, of which the second failed.
+// The outcomes of three tasks. The second failed.
 func ExampleLines() {
 	lines := []byte("1\n")
 	lines = outcomes.AppendFailure(lines, &jobs.TaskError{Kind: jobs.KindException, Type: "ValueError", Message: "too large"})

@@ -119,7 +119,7 @@ func appendFloat(dst []byte, f float64) []byte {
 
 // PackDurations returns duration codes (see Encoded.Durations) as pairs of 16 bits,
 // little endian: the number of tasks minus one, and their code. Where that is not
-// shorter it returns the codes themselves; [UnpackDurations] tells them apart by
+// shorter it returns the codes themselves; [UnpackDurations] distinguishes them by
 // the length.
 func PackDurations(codes []byte) []byte {
 	var packed []byte

@@ -40,7 +40,7 @@ func TestPackedInts(t *testing.T) {
 	})
 }
 
-// Floats are written as Python writes them.
+// TestPackedFloats checks that floats are written as Python writes them.
 func TestPackedFloats(t *testing.T) {
 	t.Parallel()
 	values := []float64{

@@ -104,8 +104,8 @@ func (w *Window) nextSince() time.Time {
 	return time.UnixMicro(floor(next.UnixMicro(), w.Unit.Microseconds()))
 }
 
-// Unit returns the least power of two of microseconds of which a window has no
-// more than width.
+// Unit returns the least power of two of microseconds that divides a window into no
+// more than width units.
 func Unit(window time.Duration, width int) time.Duration {
 	least := max(window.Microseconds()/int64(max(width, 1)), 1)
 	if least*int64(max(width, 1)) < window.Microseconds() {

@@ -64,7 +64,7 @@ func TestMissingProgramsOfAnOldCluster(t *testing.T) {
 	}
 }
 
-// fakePrograms makes a folder with programs that say they are a version.
+// fakePrograms makes a folder with programs that print a version.
 func fakePrograms(t *testing.T, dir, version string) string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -19,8 +19,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// childEnv makes the test binary a process that uses a private server: its
-// value says how, childDir which one.
+// childEnv makes the test binary a process that uses a private server. Its value
+// says how, childDir says which.
 const (
 	childEnv = "ALLCORES_PGLOCAL_CHILD"
 	childDir = "ALLCORES_PGLOCAL_DIR"
@@ -48,8 +48,8 @@ func (w withReused) Run() int {
 	return w.m.Run()
 }
 
-// newCluster returns a data directory with a cluster in it, in which other
-// tests have been, but no server.
+// newCluster returns a data directory with a cluster, which other tests have used,
+// and without a server.
 func newCluster(t *testing.T) string {
 	t.Helper()
 	if reused == "" {
@@ -125,8 +125,8 @@ func childCommand(what, dir string) *exec.Cmd {
 
 var unsafeButFast = map[string]string{"fsync": "off"}
 
-// newDir returns a data directory that the server's account can enter, and
-// sees to it that no server is left in it.
+// newDir returns a data directory that the server's account can enter. A clean-up
+// stops its server.
 func newDir(t *testing.T) string {
 	t.Helper()
 	dir, err := makeDir()
@@ -150,7 +150,7 @@ func makeDir() (string, error) {
 	return dir, err
 }
 
-// stopLeftServer stops the server that a failed test has left.
+// stopLeftServer stops the server of a failed test.
 func stopLeftServer(dir string) {
 	if postmaster(dir) == 0 {
 		return

@@ -36,8 +36,9 @@ func TestKilledServerComesBack(t *testing.T) {
 	}
 }
 
-// A backend in the middle of a statement outlives its killed server, and no
-// server can start while it does.
+// TestKilledServerComesBackDespiteBusyBackend checks that a server starts although a
+// backend outlives the killed one. No server can start while such a backend executes
+// a statement.
 func TestKilledServerComesBackDespiteBusyBackend(t *testing.T) {
 	if _, err := os.Stat("/proc/self/cwd"); err != nil {
 		t.Skip("needs /proc to find the backend")

@@ -70,8 +70,9 @@ func TestProcessesStartAtOnce(t *testing.T) {
 	}
 }
 
-// A server whose users were killed is found again. That CombinedOutput returns
-// at all shows that the server keeps no stream of ours.
+// TestAbandonedServerIsReused checks that the server of killed processes is used
+// again. CombinedOutput returns only if the server has closed the streams that it
+// inherited.
 func TestAbandonedServerIsReused(t *testing.T) {
 	dir := newCluster(t)
 	if out, err := childCommand("abandon", dir).CombinedOutput(); err != nil {

@@ -73,7 +73,8 @@ func TestServerIsDurableAndPrivate(t *testing.T) {
 	}
 }
 
-// Peer authentication stands even where the folder's mode does not.
+// TestOtherAccountsAreRefused checks that peer authentication refuses other accounts,
+// even if the folder's mode admits them.
 func TestOtherAccountsAreRefused(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another account")
@@ -121,7 +122,8 @@ func TestSocketPathTooLong(t *testing.T) {
 	}
 }
 
-// A stranger who was first to make the short folder gets nothing.
+// TestSocketFolderOfAStranger checks that Start fails where another account has made
+// the short folder.
 func TestSocketFolderOfAStranger(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another account")
@@ -225,8 +227,8 @@ func TestWrongSettingIsReported(t *testing.T) {
 	}
 }
 
-// A sequence goes on after a crash where it was, also one that was used in the
-// transaction that made it.
+// TestSequencesSurviveACrash checks that a sequence does not go back in a crash, also
+// if the transaction that created it has used it.
 func TestSequencesSurviveACrash(t *testing.T) {
 	dir := newCluster(t)
 	s := start(t, Options{Dir: dir})
@@ -243,7 +245,7 @@ func TestSequencesSurviveACrash(t *testing.T) {
 	mustExec(t, s.URL(), add)
 }
 
-// An ordinary user gets the same.
+// TestOrdinaryUser runs other tests as an ordinary user.
 func TestOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can act as another account")

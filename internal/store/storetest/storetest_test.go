@@ -16,8 +16,8 @@ import (
 	"github.com/allcores/allcores/internal/store/storetest"
 )
 
-// childEnv makes the test binary another test process: it prints what it finds
-// in a database of the template with this fingerprint.
+// childEnv makes the test binary another test process. It prints the contents of a
+// database of the template with this fingerprint.
 const childEnv = "ALLCORES_STORETEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -117,8 +117,8 @@ func TestAnotherFingerprintIsAnotherTemplate(t *testing.T) {
 	}
 }
 
-// However many templates come and go, one in use stays, and the unused ones do
-// not pile up.
+// TestUnusedTemplatesAreDropped checks that a template in use stays, and that unused
+// ones are dropped.
 func TestUnusedTemplatesAreDropped(t *testing.T) {
 	const stage = "ALLCORES_STORETEST_PILE"
 	var runs atomic.Int32
@@ -185,7 +185,8 @@ func (p *probeTB) run(f func()) {
 	f()
 }
 
-// Several processes share the template, and none drops another's databases.
+// TestProcessesShareTheServer checks that several processes share the template, and
+// that none drops another's databases.
 func TestProcessesShareTheServer(t *testing.T) {
 	if fingerprint := os.Getenv(childEnv); fingerprint != "" {
 		var runs atomic.Int32
@@ -217,7 +218,8 @@ func TestProcessesShareTheServer(t *testing.T) {
 	}
 }
 
-// What a killed process leaves behind, the next one drops.
+// TestDatabasesOfKilledProcessesAreDropped checks that the next process drops the
+// databases of a killed one.
 func TestDatabasesOfKilledProcessesAreDropped(t *testing.T) {
 	const stage = "ALLCORES_STORETEST_KILLED"
 	tpl := counted("constant", new(atomic.Int32))
@@ -261,7 +263,7 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// cleanupTB runs the clean-up when told, so that it is measured.
+// cleanupTB runs the clean-up on request, so that it can be measured.
 type cleanupTB struct {
 	testing.TB
 	cleanup func()

@@ -110,7 +110,8 @@ func TestGroup(t *testing.T) {
 	}
 }
 
-// Closing a group ends what is in it, also in groups that a task made below.
+// TestCloseKills checks that closing a group ends its processes, also those in groups
+// that a task made below it.
 func TestCloseKills(t *testing.T) {
 	t.Parallel()
 	tree := open(t)
@@ -159,7 +160,8 @@ func own() {
 	time.Sleep(time.Minute)
 }
 
-// The next server removes the groups of one that died, but not those of a living one.
+// TestTidy checks that the next server removes the groups of a dead one, but not
+// those of a living one.
 func TestTidy(t *testing.T) {
 	t.Parallel()
 	tree := open(t)
@@ -201,7 +203,8 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-// Where no group can be made any more Make returns nil, not an error.
+// TestMakeFails checks that Make returns nil, and no error, where it cannot make
+// groups any more.
 func TestMakeFails(t *testing.T) {
 	t.Parallel()
 	var none *Tree

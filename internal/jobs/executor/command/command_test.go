@@ -118,7 +118,8 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// A lone surrogate that stands for a byte becomes that byte, as argument and on stdin.
+// TestBytesOfSurrogates checks that a lone surrogate that stands for a byte becomes
+// that byte, as argument and on stdin.
 func TestBytesOfSurrogates(t *testing.T) {
 	t.Parallel()
 	const input = `"d\udcff.x/\ud83d\ude00\udc80y\udce9.\udce9"`
@@ -141,7 +142,7 @@ func TestBytesOfSurrogates(t *testing.T) {
 			t.Errorf("%q: %v %v, want %s", test.argv, r.Outputs, r.Failed, test.want)
 		}
 	}
-	// In an object or an array they stay escapes, as it is passed on as JSON.
+	// In an object or an array they stay escapes, because it is passed as JSON.
 	if r := must(t, lane("echo", "{}"), executortest.Values(1, 0, `["\udce9"]`)); r.Outputs[0] != `"[\"\\udce9\"]"` {
 		t.Errorf("%v", r.Outputs)
 	}
@@ -178,7 +179,8 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// What a command leaves running ends with it, and does not delay its end.
+// TestLeftovers checks that processes that a command leaves end with it, and do not
+// delay its end.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -70,7 +70,8 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// All that a command starts counts, in every session, and all of it ends.
+// TestMemoryLimitOfChildren checks that every process that a command starts counts,
+// in every session, and that all of them end.
 func TestMemoryLimitOfChildren(t *testing.T) {
 	t.Parallel()
 	groups := executortest.Groups(t)[0]
@@ -94,7 +95,7 @@ func TestMemoryLimitOfChildren(t *testing.T) {
 			t.Errorf("%s: %v, %+v", script, r.Outputs, r.Failed)
 		}
 	}
-	// One that is killed for another reason has not reached the limit.
+	// A process killed for another reason has not reached the limit.
 	l := lane("sh", "-c", "kill -KILL $$")
 	l.MemoryLimit = 60 << 20
 	r, err := executortest.Run(t, e, l, executortest.Numbers(1, 0, 1))
@@ -133,7 +134,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A command that handles TERM has time for it.
+// TestCancelIsGentle checks that a command has time to handle SIGTERM.
 func TestCancelIsGentle(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "said")

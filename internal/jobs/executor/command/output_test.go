@@ -39,7 +39,7 @@ func TestOutputs(t *testing.T) {
 	}
 }
 
-// An output is whole, or the task fails.
+// TestOutputTooLarge checks that an output is whole, or the task fails.
 func TestOutputTooLarge(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{jobs.OutputText, jobs.OutputLines, jobs.OutputJSON} {
@@ -102,14 +102,15 @@ func TestLogs(t *testing.T) {
 	if e := b.Failed[7]; !strings.HasPrefix(e.Message, "it failed\n\nbefore it:\nxxx") || !strings.HasSuffix(e.Message, "x\nthe cause") || len(e.Message) > 2100 {
 		t.Errorf("%+v", e)
 	}
-	// One line without end: nothing of it is lost, and its end is the message.
+	// A line without a newline is kept whole, and its end is the message.
 	r := must(t, lane("sh", "-c", `head -c 150000 /dev/zero | tr '\0' x >&2; printf '\r10 %%\r\342\202\254 is missing' >&2; exit 3`, "{}"), executortest.Numbers(1, 0, 1))
 	if whole := strings.ReplaceAll(strings.Join(r.Text(), ""), "0 stderr ", ""); r.Failed[0].Message != "€ is missing" || whole != strings.Repeat("x", 150000)+"\r10 %\r€ is missing" {
 		t.Errorf("%+v, %d bytes", r.Failed[0], len(whole))
 	}
 }
 
-// The log names what is removed after a task.
+// TestLeftoverFiles checks that the log names the files that are removed after a
+// task.
 func TestLeftoverFiles(t *testing.T) {
 	t.Parallel()
 	r := must(t, lane("sh", "-c", `[ "$1" = 1 ] || { head -c 12288 /dev/zero > a.txt; mkdir d; ln -s / l; touch 'b c' "$(printf 'x\ny')" z1 z2; }`, "sh", "{}"), executortest.Numbers(1, 0, 2))

@@ -8,7 +8,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// A command that reads its own output from the pipe cannot block its runner.
+// TestOutputIsTaken checks that a command that reads its own output from the pipe
+// cannot block its runner.
 func TestOutputIsTaken(t *testing.T) {
 	t.Parallel()
 	l := lane("sh", "-c", `exec 3>&1

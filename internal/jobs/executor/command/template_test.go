@@ -56,7 +56,7 @@ func FuzzTemplate(f *testing.F) {
 		if !placeholder && argv[1] != arg {
 			t.Fatalf("%q became %q", arg, argv[1])
 		}
-		// What an input contains is never a placeholder itself.
+		// The contents of an input are never placeholders.
 		if arg == "{}" && argv[1] != input {
 			t.Fatalf("%q became %q", input, argv[1])
 		}
@@ -72,7 +72,7 @@ func FuzzValue(f *testing.F) {
 		if failure == nil && (len(line) == 0 || slices.Contains(line, '\n') || !json.Valid(line)) {
 			t.Fatalf("%q of %q is not a line of JSON: %q", kind, stdout, line)
 		}
-		// What succeeds is what was printed.
+		// The printed text is the output.
 		var got string
 		if kind == "text" && failure == nil && (json.Unmarshal(line, &got) != nil || got != strings.TrimSuffix(string(stdout), "\n")) {
 			t.Fatalf("%q became %s", stdout, line)
@@ -80,8 +80,8 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-// The values are those of GNU parallel 20221122 with -q -0, and of dirname(1)
-// and basename(1) where they agree with it.
+// TestPaths compares the values with those of GNU parallel 20221122 with -q -0, and
+// with those of dirname(1) and basename(1) where they agree with it.
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	for _, row := range [][5]string{ // input, {.}, {/}, {//}, {/.}

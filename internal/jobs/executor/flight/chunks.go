@@ -78,8 +78,8 @@ func (f *Chunks[C]) Spent(now time.Time) int {
 }
 
 // ToCut returns the chunks that a cut from chunk i on concerns: that one, and the
-// later ones of which no task has begun. A later one that has begun has a budget
-// of its own. A stopped session cuts all of them.
+// later ones without a begun task. A later one that has begun has a budget of its
+// own. A stopped session cuts all of them.
 func (f *Chunks[C]) ToCut(i int, begun func(C) bool) []C {
 	var cut []C
 	for j, c := range f.List[i:] {

@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/cgroup"
 )
 
-// All that a process started in its control group has ended when it is reaped, and the
-// group is gone.
+// TestGroup checks that the processes that a process started in its control group
+// have ended when it is reaped, and that the group is removed.
 func TestGroup(t *testing.T) {
 	t.Parallel()
 	groups, err := cgroup.Open()

@@ -49,7 +49,8 @@ func TestExit(t *testing.T) {
 	p.Terminate()
 }
 
-// A peak is of the program itself, not of the one that started it.
+// TestPeak checks that a peak is that of the program itself, not of the one that
+// started it.
 func TestPeak(t *testing.T) {
 	t.Parallel()
 	const size = 200 << 20
@@ -68,7 +69,8 @@ func TestPeak(t *testing.T) {
 	}
 }
 
-// Stop waits for processes that handle SIGTERM, and no longer than they take.
+// TestStop checks that Stop waits for processes that handle SIGTERM, and no longer
+// than they take.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	p := start(t, "sleep", "100")
@@ -138,7 +140,7 @@ func TestEnviron(t *testing.T) {
 	}
 }
 
-// A guard that is killed is replaced.
+// TestGuardIsReplaced checks that a guard that is killed is replaced.
 func TestGuardIsReplaced(t *testing.T) {
 	start(t, "true").Wait()
 	sentry.Lock()

@@ -12,7 +12,7 @@ import (
 // An asyncTest is an async function that meddles with asyncio.
 type asyncTest struct {
 	source string
-	free   string // the input of the task of whose outcome nothing is promised
+	free   string // the input of the task whose outcome may be anything
 }
 
 var asyncTests = map[string]asyncTest{
@@ -102,8 +102,8 @@ var asyncTests = map[string]asyncTest{
     return "ok"`, free: "5"},
 }
 
-// What an async task does to its asyncio task, its context or the event loop affects
-// no other task, at the same time or later.
+// TestAsyncTasksApart checks that changes of an async task to its asyncio task, its
+// context or the event loop affect no other task, at the same time or later.
 func TestAsyncTasksApart(t *testing.T) {
 	t.Parallel()
 	for name, test := range asyncTests {
@@ -129,7 +129,8 @@ func TestAsyncTasksApart(t *testing.T) {
 	}
 }
 
-// A task that is cancelled from a thread before it began fails, and its slot runs others.
+// TestAsyncCancelledEarly checks that a task that is cancelled from a thread before
+// it began fails, and its slot runs others.
 func TestAsyncCancelledEarly(t *testing.T) {
 	t.Parallel()
 	l := lane(`
@@ -151,7 +152,8 @@ async def f(x):
 	}
 }
 
-// The next task on a thread does not see a context variable that a task set.
+// TestContextsOfThreads checks that the next task on a thread does not see a context
+// variable that a task set.
 func TestContextsOfThreads(t *testing.T) {
 	t.Parallel()
 	l := lane(`

@@ -34,8 +34,8 @@ func open(t *testing.T, file string) {
 	}
 }
 
-// A long task does not delay its neighbours: past the budget the tail and the waiting
-// chunk are given back while it runs.
+// TestBudgetGivesTailBack checks that a long task does not delay its neighbours: past
+// the budget the tail and the waiting chunk are given back while it runs.
 func TestBudgetGivesTailBack(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {
@@ -75,7 +75,8 @@ func TestBudgetGivesTailBack(t *testing.T) {
 	}
 }
 
-// The same for a task that holds the interpreter lock: what certainly does not start is
+// TestBudgetUnderInterpreterLock checks that a task that holds the interpreter lock
+// does not delay its neighbours either: the tasks that certainly do not start are
 // given back without the process's help.
 func TestBudgetUnderInterpreterLock(t *testing.T) {
 	t.Parallel()
@@ -107,7 +108,7 @@ def f(x):
 	}
 }
 
-// After a cut the process goes on with the next chunk.
+// TestBudgetThenMore checks that the process runs the next chunk after a cut.
 func TestBudgetThenMore(t *testing.T) {
 	t.Parallel()
 	b := executortest.Begin(t, shared, lane("import time\ndef f(x):\n    time.sleep(0.004)\n    return x"))
@@ -150,8 +151,8 @@ func TestHalt(t *testing.T) {
 	}
 }
 
-// Skewed work: the long tasks at the end of a chunk do not stay with one lane
-// when each chunk has a budget.
+// TestSkewed checks that the long tasks at the end of a chunk do not stay with one
+// lane when each chunk has a budget.
 func TestSkewed(t *testing.T) {
 	t.Parallel()
 	b := executortest.Begin(t, shared, lane("import time\ndef f(x):\n    time.sleep(0.03 if x >= 200 else 0)\n    return x"))
@@ -186,8 +187,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// Outcomes arrive while a later task of the same chunk runs, so that a crash loses
-// few.
+// TestFlushed checks that outcomes arrive while a later task of the same chunk runs,
+// so that a crash loses few.
 func TestFlushed(t *testing.T) {
 	t.Parallel()
 	b := executortest.Begin(t, shared, lane(`
@@ -255,7 +256,8 @@ def f(x):
 	}
 }
 
-// The caller may block in an update; the process goes on with the next chunk.
+// TestSlowReports checks that the process runs the next chunk while the caller blocks
+// in an update.
 func TestSlowReports(t *testing.T) {
 	t.Parallel()
 	in := make(chan executor.Chunk)

@@ -15,7 +15,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A task that kills its process fails alone, and is the only one that does.
+// TestCrash checks that a task that kills its process fails alone, and is the only
+// one that does.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	const here = "Stack (most recent call first):\n  File \"program.py\", line 3 in f\n"
@@ -25,7 +26,7 @@ func TestCrash(t *testing.T) {
 		{"ctypes.string_at(0)", "SIGSEGV", " in string_at\n  File \"program.py\", line 3 in f\n"},
 		{"os.abort()", "SIGABRT", here},
 		{"os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL", ""},
-		// A child's crash is not taken for its parent's.
+		// A child's crash is not its parent's.
 		{"os.fork() or os.abort(); os.wait(); os._exit(7)", "exit 7", ""},
 		{"os.fork() or ctypes.string_at(0); os.wait(); os.abort()", "SIGABRT", here},
 	} {
@@ -47,7 +48,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// Where several tasks ran, those are suspects; the others are not to blame.
+// TestCrashWithThreads checks that all tasks that ran in a dead process are suspects,
+// and that the others are not blamed.
 func TestCrashWithThreads(t *testing.T) {
 	t.Parallel()
 	l := lane(`
@@ -68,7 +70,8 @@ def f(x):
 	}
 }
 
-// A process that is killed from outside while no task runs is replaced.
+// TestKilledBetweenChunks checks that a process that is killed from outside while no
+// task runs is replaced.
 func TestKilledBetweenChunks(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -91,8 +94,9 @@ func TestKilledBetweenChunks(t *testing.T) {
 	}
 }
 
-// What a killed process had not begun is back, or runs in another process, within a
-// second, even when a process that it started lives on.
+// TestKilledFromOutside checks that tasks that a killed process had not begun are
+// given back, or run in another process, within a second, even when a process that it
+// started lives on.
 func TestKilledFromOutside(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {
@@ -135,7 +139,8 @@ def f(x):
 	}
 }
 
-// When a process ends by itself between tasks, a task that had begun is the cause.
+// TestDeathBetweenTasks checks that when a process ends by itself between tasks, a
+// task that had begun is the cause.
 func TestDeathBetweenTasks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -156,7 +161,8 @@ func TestDeathBetweenTasks(t *testing.T) {
 	}
 }
 
-// When a process dies, each line that a task printed is kept, once.
+// TestPrintedBeforeDeath checks that each line that a task printed is kept once when
+// its process dies.
 func TestPrintedBeforeDeath(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {

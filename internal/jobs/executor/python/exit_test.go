@@ -13,9 +13,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// What a process wrote before it died is read before its exit is judged, however late
-// that is: its load had succeeded, the tasks that had ended keep their outcomes, and
-// only the running task fails.
+// TestExitIsJudgedByAllThatWasWritten checks that the output of a dead process is
+// read before its exit is judged, however late that is: its load had succeeded, the
+// tasks that had ended keep their outcomes, and only the running task fails.
 func TestExitIsJudgedByAllThatWasWritten(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {

@@ -2,7 +2,7 @@ package python
 
 import "time"
 
-// OnRead makes f be called before each frame of a process is read.
+// OnRead makes the server call f before it reads each frame of a process.
 func (e *Executor) OnRead(f func()) { e.onRead = f }
 
 // Bound sets how long a frame may take, how long a process may run none of its

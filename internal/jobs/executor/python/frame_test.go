@@ -92,7 +92,8 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// A long task among short ones that were timed together gets its own time.
+// TestDurationsOfABatch checks that a long task among short ones that were timed
+// together gets its own time.
 func TestDurationsOfABatch(t *testing.T) {
 	t.Parallel()
 	pair := func(n, each float64) []byte {

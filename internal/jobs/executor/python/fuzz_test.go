@@ -17,8 +17,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// FuzzProtocol has a process say anything at all, with anything in its memory,
-// until it breaks the protocol or dies. Each task must come out once.
+// FuzzProtocol has a process send arbitrary bytes, with arbitrary shared memory, until
+// it breaks the protocol or dies. Each task must be returned once.
 func FuzzProtocol(f *testing.F) {
 	u64 := binary.LittleEndian.AppendUint64
 	ending := func(base, done uint64) []byte {
@@ -82,7 +82,7 @@ func FuzzProtocol(f *testing.F) {
 	})
 }
 
-// fuzzSession is a session with two chunks of ten tasks in flight, from 100 on.
+// fuzzSession returns a session with two chunks of ten tasks in flight, from 100 on.
 func fuzzSession(memory *sharedMemory, loaded bool, queue *updates.Queue) *session {
 	s := &session{
 		pool: &pool{launcher: &launcher{bounds: usualBounds}}, ctx: context.Background(),
@@ -101,7 +101,7 @@ func fuzzSession(memory *sharedMemory, loaded bool, queue *updates.Queue) *sessi
 	return s
 }
 
-// countTasks adds how often each task comes out.
+// countTasks adds how often each task is returned.
 func countTasks(count map[int64]int, r executor.Update) {
 	for _, run := range r.Outcomes {
 		lines := 0

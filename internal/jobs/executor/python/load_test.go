@@ -15,7 +15,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// The timeout of its tasks bounds a program that never finishes loading.
+// TestEndlessLoad checks that the timeout of tasks also bounds the loading of their
+// program.
 func TestEndlessLoad(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -46,8 +47,8 @@ func TestEndlessLoad(t *testing.T) {
 	}
 }
 
-// A process whose session ends while it loads its program serves the next session,
-// which knows that the program is loaded.
+// TestTurnEndsWhileLoading checks that a process whose session ends while it loads
+// its program serves the next session, which knows that the program is loaded.
 func TestTurnEndsWhileLoading(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -91,8 +92,8 @@ def f(x):
 	}
 }
 
-// A process that is killed from outside while it loads the program is replaced; one
-// whose program kills it each time is not.
+// TestKilledWhileLoading checks that a process killed from outside while it loads the
+// program is replaced. A process that its program kills each time is not.
 func TestKilledWhileLoading(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "loads")

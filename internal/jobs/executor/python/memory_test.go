@@ -16,8 +16,8 @@ import (
 
 const limit = 100 << 20
 
-// limited runs tasks 0 to 19 of the source under the limit, and again what comes back,
-// as the engine would. Suspects run alone.
+// limited runs tasks 0 to 19 of the source under the limit, and reruns those given
+// back, as the engine does. Suspects run alone.
 func limited(t *testing.T, groups *cgroup.Tree, threads int, source string) *executortest.Record {
 	t.Helper()
 	e := python.New(python.Options{Groups: groups})
@@ -44,7 +44,8 @@ func limited(t *testing.T, groups *cgroup.Tree, threads int, source string) *exe
 	return all
 }
 
-// A task that takes too much fails alone. Its message has the limit and what holds it.
+// TestMemoryLimit checks that a task that exceeds the limit fails alone. Its message
+// has the limit and what it applies to.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -58,7 +59,8 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// In a control group what a task starts counts too.
+// TestMemoryLimitOfChildren checks that processes that a task starts count in a
+// control group.
 func TestMemoryLimitOfChildren(t *testing.T) {
 	t.Parallel()
 	groups := executortest.Groups(t)[0]
@@ -79,7 +81,8 @@ func TestMemoryLimitOfChildren(t *testing.T) {
 	}
 }
 
-// Python's and the system's own errors of too little memory have the same kind.
+// TestMemoryErrors checks that the memory errors of Python and of the system have the
+// same kind.
 func TestMemoryErrors(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -102,8 +105,8 @@ func TestMemoryErrors(t *testing.T) {
 	}
 }
 
-// A process that dies by itself has not reached the limit, however large the program
-// that started it is.
+// TestCrashUnderMemoryLimit checks that a process that dies for another reason has
+// not reached the limit, however large the program that started it is.
 func TestCrashUnderMemoryLimit(t *testing.T) {
 	t.Parallel()
 	mine := bytes.Repeat([]byte{1}, 2*limit)
@@ -116,7 +119,8 @@ func TestCrashUnderMemoryLimit(t *testing.T) {
 	}
 }
 
-// A program that takes too much while it loads fails with that message.
+// TestMemoryLimitWhileLoading checks that a program that exceeds the limit while it
+// loads fails with the same message.
 func TestMemoryLimitWhileLoading(t *testing.T) {
 	t.Parallel()
 	for _, groups := range executortest.Groups(t) {
@@ -129,7 +133,7 @@ func TestMemoryLimitWhileLoading(t *testing.T) {
 		if !errors.As(err, &load) || load.Kind != jobs.KindMemory || !strings.Contains(load.Message, "the memory limit of 100MiB "+executortest.Held(groups)) {
 			t.Errorf("%v", err)
 		}
-		// One that does not even let Python start.
+		// This limit does not let Python start.
 		l.MemoryLimit = 4 << 20
 		_, err = executortest.Run(t, e, l, executortest.Numbers(1, 0, 10))
 		if load = nil; !errors.As(err, &load) || load.Kind != jobs.KindMemory || !strings.Contains(load.Message, "Python itself needs more than the memory limit of 4MiB "+executortest.Held(groups)) {

@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// Processes that tasks start in any way can import the program's module by its name,
-// and the module looks like one from a file.
+// TestModule checks that processes that tasks start in any way can import the
+// program's module by its name, and that the module looks like one from a file.
 func TestModule(t *testing.T) {
 	t.Parallel()
 	const head = `# -*- coding: latin-1 -*-
@@ -88,7 +88,7 @@ if __name__ == "__main__":
 	}
 }
 
-// The module's file is removed with its process.
+// TestModuleVanishes checks that the module's file is removed with its process.
 func TestModuleVanishes(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -100,8 +100,8 @@ func TestModuleVanishes(t *testing.T) {
 	}
 }
 
-// The source line in a traceback is the one at its number, even after characters that
-// other languages take for the end of a line.
+// TestTracebackLines checks the source lines of a traceback, even after characters
+// that end a line in other languages.
 func TestTracebackLines(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"\f\n", "# \v \x1c \x1d \x1e \u0085 \u2028 \u2029\n", "s = '\u2028'\n", "x = 1\r\n\r\n", "x = 1\ry = 2\r"} {
@@ -112,7 +112,8 @@ func TestTracebackLines(t *testing.T) {
 	}
 }
 
-// All processes of a job hash text alike, unless its environment says otherwise.
+// TestHashSeed checks that all processes of a job hash text alike, unless its
+// environment says otherwise.
 func TestHashSeed(t *testing.T) {
 	t.Parallel()
 	hash := func(env map[string]string) (h []int64) {

@@ -98,8 +98,7 @@ func (s *outputSpan) stored() []byte {
 // text is the outputs as lines.
 func (s *outputSpan) text() []byte { return outcomes.Text(s.stored()) }
 
-// encoded returns the outcomes, of which received came, of the tasks from index
-// first on.
+// encoded returns the received outcomes of the tasks from index first on.
 func (o *ordered) encoded(first int64, received int) []outcomes.Encoded {
 	codes := o.durations
 	if lack := 2*received - len(codes); lack > 0 {

@@ -11,8 +11,9 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/executortest"
 )
 
-// An output that JSON cannot represent fails its task, and the message names the place
-// and the type; the task's log names keys that become text.
+// TestPlacesInOutputs checks that an output that JSON cannot represent fails its
+// task, and that the message names the place and the type. The task's log names keys
+// that become text.
 func TestPlacesInOutputs(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -14,7 +14,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
-// How many frames outputs come in depends on timing; their form must not.
+// TestFormsDoNotDependOnFrames checks that the form of outputs does not depend on the
+// number of their frames, which depends on timing.
 func TestFormsDoNotDependOnFrames(t *testing.T) {
 	t.Parallel()
 	type part struct {

@@ -49,7 +49,8 @@ def f(x):
 	}
 }
 
-// The last state is kept of a line that carriage returns overwrite.
+// TestPrintsOfProgress checks that the last state of a line overwritten by carriage
+// returns is kept.
 func TestPrintsOfProgress(t *testing.T) {
 	t.Parallel()
 	r := must(t, lane("\ufeff"+`
@@ -97,7 +98,7 @@ def f(x):
 	}
 }
 
-// Lines arrive while their task still runs.
+// TestPrintsAreLive checks that lines arrive while their task still runs.
 func TestPrintsAreLive(t *testing.T) {
 	t.Parallel()
 	source, file := gate(t)
@@ -146,7 +147,7 @@ def f(x):
 	}
 }
 
-// Many small prints of many small tasks are cheap.
+// TestManyPrints checks that many small prints of many small tasks are cheap.
 func TestManyPrints(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

@@ -11,7 +11,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// forging is what a program needs that speaks to the server in the runner's place.
+// forging is the top of a program that writes to the server in the runner's place.
 const forging = `
 import fcntl, mmap, os, signal, struct, sys, threading, time
 
@@ -50,16 +50,16 @@ def noise(*values, words_of=(0, 1, 2, 3, 4, 5, 16, 24, 32)):
 own = 0
 `
 
-// A forgery is what the body of one task does to the process that it shares with
-// the server's runner.
+// A forgery is the body of a task that attacks the process that it shares with the
+// server's runner.
 type forgery struct {
 	body    string
 	message string // of its failure, where it must fail
 	may     string // "succeed" where nothing can be held against it, "fail" as an exception
 }
 
-// forgeries are written by a task that is the only one of its chunk. x is its
-// number in the process, too.
+// forgeries are the bodies of tasks that are alone in their chunks. x is also the
+// task's number in the process.
 var forgeries = []forgery{
 	{`say(b"\x05")`, "", ""},
 	{`say(frame("O", b"12", size=100))`, "", ""},
@@ -129,9 +129,9 @@ var forgeries = []forgery{
 	{`threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGSTOP)).start(); time.sleep(0.3)`, "", "hang"},
 }
 
-// A task that forges the runner's frames, or breaks what the process shares with the
-// server, fails for it, or harms only itself. Nothing outlasts the bounds, with a
-// timeout or without.
+// TestForgeries checks that a task that forges the runner's frames, or breaks what
+// the process shares with the server, fails for it or harms only itself. None lasts
+// beyond the bounds, with or without a timeout.
 func TestForgeries(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []struct {
@@ -171,7 +171,7 @@ func TestForgeries(t *testing.T) {
 					t.Errorf("%s: failed %v, outputs %v, back %v", f.body, r.Failed, r.Outputs, r.Back)
 				}
 			}
-			// The server and its processes are well.
+			// The server and its processes still work.
 			r, err := executortest.Run(t, e, lane("def f(x): return x"), executortest.Numbers(1, 0, 10))
 			if err != nil || len(r.Outputs) != 10 {
 				t.Errorf("%v, %v", r.Outputs, err)

@@ -56,7 +56,8 @@ func TestSquares(t *testing.T) {
 	}
 }
 
-// A process is used again, but not for ever: it grows a little with each job.
+// TestUsesOfAProcess checks that a process is used again a bounded number of times:
+// it grows a little with each job.
 func TestUsesOfAProcess(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{MaxUses: 3})

@@ -11,8 +11,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A job finds nothing of an earlier job with the same program, even in the same
-// process.
+// TestRenewal checks that a job does not see the state of an earlier job with the
+// same program, even in the same process.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	const restored = `
@@ -89,7 +89,8 @@ open("of the module", "w").close()`, restored, false},
 	}
 }
 
-// The same with an async function; what it left in the event loop needs another process.
+// TestRenewalOfAsync checks the same for an async function. State in the event loop
+// requires another process.
 func TestRenewalOfAsync(t *testing.T) {
 	t.Parallel()
 	for _, left := range []bool{false, true} {
@@ -124,8 +125,9 @@ async def f(x):
 	}
 }
 
-// A job whose sessions alternate with those of another keeps its process and module;
-// one that has ended, or runs again after its end, does not.
+// TestAlternation checks that a job whose sessions alternate with those of another
+// keeps its process and module. A job that has ended, or runs again after its end,
+// does not.
 func TestAlternation(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -157,8 +159,8 @@ func TestAlternation(t *testing.T) {
 	}
 }
 
-// What a task leaves in its directory is removed and named in its log; tasks that run
-// at once share a directory.
+// TestFilesLeft checks that files left in a task's directory are removed and named in
+// its log. Tasks that run at once share a directory.
 func TestFilesLeft(t *testing.T) {
 	t.Parallel()
 	const source = `

@@ -15,7 +15,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/python"
 )
 
-// A cancellation also ends what the task started, however that tried to escape.
+// TestCancelKillsGrandchildren checks that a cancellation also ends processes that
+// the task started, however they tried to escape.
 func TestCancelKillsGrandchildren(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -126,7 +127,8 @@ def f(x):
 	t.Fatal("no child found")
 }
 
-// A server that is killed leaves no process or directory.
+// TestKilledServer checks that a server that is killed leaves no process or
+// directory.
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	server := osexec.Command(os.Args[0], "-test.run=^TestServer$", "-test.v")

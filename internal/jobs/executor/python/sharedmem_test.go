@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// A process that cuts the shared file does not crash this program: the file is
-// sealed, and where it cannot be, it is read without a mapping.
+// TestCutMemory checks that a process that truncates the shared file does not crash
+// this program: the file is sealed, or read without a mapping where it cannot be
+// sealed.
 func TestCutMemory(t *testing.T) {
 	t.Parallel()
 	for _, sealed := range []bool{true, false} {

@@ -104,8 +104,8 @@ sys.stderr = codecs.getwriter("utf-8")(sys.stderr.detach())`, `
     for thread in threads: thread.join()`, nil},
 }
 
-// sys.stdout and sys.stderr are what programs expect them to be, whatever a task
-// before did to them.
+// TestStreams checks that sys.stdout and sys.stderr behave as programs expect,
+// whatever an earlier task did to them.
 func TestStreams(t *testing.T) {
 	t.Parallel()
 	for name, test := range streamTests {
@@ -158,7 +158,8 @@ func checkStream(t *testing.T, name string, i int64, stream string, lines []stri
 	}
 }
 
-// The streams are text files over descriptors 1 and 2.
+// TestStreamAttributes checks that the streams are text files over descriptors 1 and
+// 2.
 func TestStreamAttributes(t *testing.T) {
 	t.Parallel()
 	var out []any

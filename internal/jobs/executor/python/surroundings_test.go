@@ -69,7 +69,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// A task and what it starts have no descriptor of this program.
+// TestDescriptors checks that a task and its children inherit no descriptor of this
+// program.
 func TestDescriptors(t *testing.T) {
 	t.Parallel()
 	var out [2][]string
@@ -126,7 +127,7 @@ def f(x):
 			}
 		}
 	}
-	// Nothing of it is left where nothing is pinned.
+	// No variable is left where no process is pinned.
 	l := lane(`
 import os
 def f(x):
@@ -146,7 +147,7 @@ func allowed(t *testing.T) []int {
 	return cores
 }
 
-// A process is used again only for the same program and owner.
+// TestReuse checks that a process is used again only for the same program and owner.
 func TestReuse(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -190,7 +191,8 @@ func TestIdleProcessesEnd(t *testing.T) {
 	executortest.Eventually(t, "it has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 }
 
-// Tasks start in a directory of their process, which is removed with the process.
+// TestDirectory checks that tasks start in a directory of their process, which is
+// removed with the process.
 func TestDirectory(t *testing.T) {
 	t.Parallel()
 	e := python.New(python.Options{})
@@ -257,7 +259,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A check runs nothing of the source.
+// TestCheckRunsNothing checks that a check executes none of the source.
 func TestCheckRunsNothing(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/ran"
@@ -269,7 +271,8 @@ func TestCheckRunsNothing(t *testing.T) {
 	}
 }
 
-// The error of an interpreter that is too old names its version.
+// TestOldInterpreter checks that the error of an interpreter that is too old names
+// its version.
 func TestOldInterpreter(t *testing.T) {
 	t.Parallel()
 	old := t.TempDir() + "/python3"

@@ -147,7 +147,8 @@ async def f(x):
 	}
 }
 
-// A plain function that returns a coroutine is awaited too.
+// TestReturnedCoroutine checks that a plain function that returns a coroutine is
+// awaited too.
 func TestReturnedCoroutine(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {

@@ -47,8 +47,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A task that could not end because another holds the interpreter lock, or the event
-// loop, is not blamed: running them alone shows the culprit.
+// TestTimeoutOfAnother checks that a task delayed by one that holds the interpreter
+// lock, or the event loop, is not blamed: running them alone finds the cause.
 func TestTimeoutOfAnother(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]string{
@@ -85,7 +85,7 @@ async def f(x):
 			t.Errorf("%s: it took %v", name, d)
 		}
 	}
-	// One that cannot but be the cause is.
+	// A task that must be the cause is blamed.
 	l := lane("import ctypes\ndef f(x): ctypes.PyDLL(None).sleep(60)")
 	l.Threads, l.Timeout = 2, 200*time.Millisecond
 	r := must(t, l, executortest.Numbers(1, 0, 1))
@@ -94,7 +94,8 @@ async def f(x):
 	}
 }
 
-// All that a task started ends with it when it runs out of time.
+// TestTimeoutKillsGrandchildren checks that processes that a task started end with it
+// when it times out.
 func TestTimeoutKillsGrandchildren(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 3} {

@@ -85,7 +85,8 @@ def f(x):
 	}
 }
 
-// An output that a later task changes is kept as it was.
+// TestMutableOutputs checks that an output that a later task changes is kept as it
+// was.
 func TestMutableOutputs(t *testing.T) {
 	t.Parallel()
 	for _, threads := range []int{1, 2} {
@@ -107,7 +108,8 @@ func TestMutableOutputs(t *testing.T) {
 	}
 }
 
-// Numbers come as they would one by one, whatever is between them.
+// TestNumbers checks that numbers arrive as they would one by one, whatever is
+// between them.
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	const n = 180_000
@@ -157,7 +159,7 @@ def g(x):
 	}
 }
 
-// An input that Python cannot read fails alone.
+// TestUndecodableInputs checks that an input that Python cannot read fails alone.
 func TestUndecodableInputs(t *testing.T) {
 	t.Parallel()
 	huge := strings.Repeat("9", 5000)
