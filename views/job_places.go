@@ -20,7 +20,7 @@ func placesOf(id string, nodes []jobs.Node) []jobPlace {
 	for _, n := range nodes {
 		place := jobPlace{node: nodeLabel(n, nodes)}
 		others := func(t jobs.CoreTurn) bool { return t.Job != id }
-		for turn := range n.InHand() {
+		for turn := range n.RunningTurns() {
 			if turn.Job == id {
 				place.turns++
 			}

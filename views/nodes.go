@@ -73,7 +73,7 @@ type runningJob struct {
 func (p NodesPage) runningJobs() []runningJob {
 	var turns []jobs.CoreTurn
 	for _, n := range p.Nodes {
-		turns = slices.AppendSeq(turns, n.InHand())
+		turns = slices.AppendSeq(turns, n.RunningTurns())
 	}
 	return byJob(turns)
 }
@@ -163,7 +163,7 @@ func busyOf(n jobs.Node) string {
 }
 
 func turnsInHand(n jobs.Node) (turns int64) {
-	for range n.InHand() {
+	for range n.RunningTurns() {
 		turns++
 	}
 	return turns

@@ -66,7 +66,7 @@ func (c *clusterReader) label(ctx context.Context, v *clusterView, known map[str
 	v.labels = make(map[string]store.JobLabel)
 	var missing []string
 	for _, n := range v.nodes {
-		for turn := range n.InHand() {
+		for turn := range n.RunningTurns() {
 			if _, done := v.labels[turn.Job]; done {
 				continue
 			}

@@ -214,8 +214,8 @@ func TestNodeForms(t *testing.T) {
 	}
 }
 
-// TestOthersJobsInHand reads a node of 128 cores that runs jobs of two users.
-func TestOthersJobsInHand(t *testing.T) {
+// TestRunningTurnsOfOthers reads a node of 128 cores that runs jobs of two users.
+func TestRunningTurnsOfOthers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, true)
 	ann, bob := s.user("ann", jobs.Submitter), s.user("bob", jobs.Submitter)

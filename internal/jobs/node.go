@@ -27,8 +27,8 @@ type Node struct {
 	TakenBack TakenBack          `json:"taken_back"`
 }
 
-// InHand returns the turns that a living node runs, each once.
-func (n *Node) InHand() iter.Seq[CoreTurn] {
+// RunningTurns returns the turns that a living node runs, each once.
+func (n *Node) RunningTurns() iter.Seq[CoreTurn] {
 	return func(yield func(CoreTurn) bool) {
 		if !n.Alive {
 			return

@@ -86,7 +86,7 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (la
 	)
 	us := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 	_, err = pgx.ForEachRow(rows, []any{&c.Lane, &node, &core, &c.First, &c.Count, &leased, &started, &finished,
-		&c.InHand, &user, &system, &tasks, &moving, &waiting, &c.PeakMemory}, func() error {
+		&c.Claimed, &user, &system, &tasks, &moving, &waiting, &c.PeakMemory}, func() error {
 		if r.nodes[node] == nil {
 			r.nodes[node] = make(map[int32]bool)
 		}

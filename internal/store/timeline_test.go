@@ -211,7 +211,7 @@ func TestTimelineGrows(t *testing.T) {
 	}
 }
 
-func TestTimelineInHand(t *testing.T) {
+func TestTimelineOfClaimed(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
 	register(t, s, node)

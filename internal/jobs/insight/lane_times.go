@@ -7,10 +7,10 @@ import (
 
 // A ChunkTime is when a chunk ran. Times count from the job's start.
 type ChunkTime struct {
-	Lane   int
-	First  int64
-	Count  int
-	InHand bool // it has not ended: of the fields below only Leased and Waited are known
+	Lane    int
+	First   int64
+	Count   int
+	Claimed bool // it has not ended: of the fields below only Leased and Waited are known
 
 	Leased, Started, Finished   time.Duration
 	Waited                      time.Duration // of its turn for a slot; positive only on the first chunk of a turn
@@ -34,7 +34,7 @@ type LaneTimes struct {
 	user, system  time.Duration
 	tasks, moving time.Duration
 	waited        time.Duration
-	ran, inHand   time.Duration // of all lanes; inHand includes chunks that have not ended
+	ran, claimed  time.Duration // of all lanes; claimed includes chunks that have not ended
 	starting      time.Duration // from the claim of a turn's first chunk to its first task
 	lastClaim     time.Duration
 	peakMemory    int64
@@ -62,7 +62,7 @@ func NewLaneTimes(wall time.Duration) *LaneTimes {
 func (l *LaneTimes) Add(c ChunkTime) {
 	within := func(d time.Duration) time.Duration { return min(max(d, 0), l.wall) }
 	c.Leased, c.Started, c.Finished = within(c.Leased), within(c.Started), within(c.Finished)
-	if c.InHand {
+	if c.Claimed {
 		c.Finished = l.wall
 	}
 	t, fresh := l.track(c)
@@ -70,7 +70,7 @@ func (l *LaneTimes) Add(c ChunkTime) {
 	if fresh || c.Waited > 0 {
 		begin = max(c.Leased, t.until)
 		l.waited += min(c.Waited, begin-t.until)
-		if !c.InHand {
+		if !c.Claimed {
 			l.starting += max(c.Started-begin, 0)
 		}
 	}
@@ -78,9 +78,9 @@ func (l *LaneTimes) Add(c ChunkTime) {
 	l.ran += end - begin
 	l.change[l.moment(begin)]++
 	l.change[l.moment(end)]--
-	if c.InHand {
+	if c.Claimed {
 		from := max(begin, c.Leased)
-		l.inHand += end - from
+		l.claimed += end - from
 		if c.Count == 1 && end-from > l.alone {
 			l.alone, l.aloneIndex = end-from, c.First
 		}
@@ -167,7 +167,7 @@ func (l *LaneTimes) lineSoFar() time.Duration {
 func (l *LaneTimes) threadsIdle(threads, longest float64) (seconds float64) {
 	for _, tracks := range l.lanes {
 		for _, t := range tracks {
-			if t.until >= l.lastClaim && !t.last.InHand {
+			if t.until >= l.lastClaim && !t.last.Claimed {
 				idle := t.ran.Seconds()*threads - t.last.Tasks.Seconds() - t.last.Moving.Seconds()
 				seconds += max(min(idle, (threads-1)*longest), 0)
 			}

@@ -86,7 +86,7 @@ func TestNoMoreThanThereIs(t *testing.T) {
 			leased := within.Draw(t, "leased")
 			c := ChunkTime{
 				Lane: rapid.IntRange(0, 3).Draw(t, "lane"), First: rapid.Int64Range(0, 50).Draw(t, "first"), Count: rapid.IntRange(1, 9).Draw(t, "count"),
-				InHand: !f.Ended && rapid.Bool().Draw(t, "claimed"), Leased: leased, Started: leased + within.Draw(t, "start")/8,
+				Claimed: !f.Ended && rapid.Bool().Draw(t, "claimed"), Leased: leased, Started: leased + within.Draw(t, "start")/8,
 				Finished: leased + within.Draw(t, "took")/8, Waited: within.Draw(t, "waited") / 4,
 			}
 			c.Tasks = max(c.Finished-c.Leased, 0) * time.Duration(rapid.IntRange(0, f.Threads+1).Draw(t, "at once"))

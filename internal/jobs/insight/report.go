@@ -105,7 +105,7 @@ func (f ReportFacts) Report() *Report {
 	}
 	// The most lanes at once come from samples, and the average cannot exceed them.
 	// A small excess over a whole number is measuring error.
-	average := (l.tasks.Seconds()/float64(r.Threads) + l.inHand.Seconds()) / r.WallSeconds
+	average := (l.tasks.Seconds()/float64(r.Threads) + l.claimed.Seconds()) / r.WallSeconds
 	r.Lanes = max(l.atOnce(), int(math.Ceil(average-0.05)), 1)
 	if f.MostLanes > 0 {
 		r.Lanes = min(r.Lanes, f.MostLanes)
@@ -154,7 +154,7 @@ func (f ReportFacts) split(r *Report) times {
 	t := times{measured: l.tasks.Seconds(), all: r.WallSeconds * float64(r.AtOnce)}
 	// Errors of the clocks of several machines must not make the sum of the parts
 	// exceed the time.
-	t.tasks = min(t.measured+l.inHand.Seconds()*places, t.all)
+	t.tasks = min(t.measured+l.claimed.Seconds()*places, t.all)
 	t.moving = min(l.moving.Seconds(), t.all-t.tasks)
 	waited := l.waited
 	switch {

@@ -124,27 +124,27 @@ func TestReportOfNothing(t *testing.T) {
 	}
 	// A chunk is claimed, but no task has ended.
 	f := ReportFacts{Wall: time.Second, Total: 5, Threads: 1, Lanes: NewLaneTimes(time.Second), Durations: NewDurations()}
-	f.Lanes.Add(ChunkTime{Count: 5, InHand: true, Leased: 100 * time.Millisecond})
+	f.Lanes.Add(ChunkTime{Count: 5, Claimed: true, Leased: 100 * time.Millisecond})
 	if r := f.Report(); r.Verdict != nil || r.Longest != nil || !near(r.SpeedUp, .9) || !near(r.Shares.Tasks, .9) || !near(r.Shares.Idle, .1) {
 		t.Errorf("claimed: %+v", r)
 	}
 }
 
-// TestReportInHand follows a long task at the end while it runs.
-func TestReportInHand(t *testing.T) {
+// TestReportOfClaimed follows a long task at the end while it runs.
+func TestReportOfClaimed(t *testing.T) {
 	t.Parallel()
 	f := ReportFacts{Wall: 10 * time.Second, Total: 101, Threads: 1, Cores: 2, Lanes: NewLaneTimes(10 * time.Second), Durations: NewDurations()}
 	f.Lanes.Add(ChunkTime{Lane: 0, Finished: 2 * time.Second, Tasks: 2 * time.Second, Count: 50})
 	f.Lanes.Add(ChunkTime{Lane: 1, Finished: 2 * time.Second, Tasks: 2 * time.Second, Count: 50, First: 50})
-	f.Lanes.Add(ChunkTime{Lane: 1, Leased: 1900 * time.Millisecond, First: 100, Count: 1, InHand: true})
+	f.Lanes.Add(ChunkTime{Lane: 1, Leased: 1900 * time.Millisecond, First: 100, Count: 1, Claimed: true})
 	f.Durations.Add(0, slices.Repeat([]byte{0, 100}, 100))
 	r := f.Report()
 	if r.Verdict == nil || r.Verdict.Kind != OneLongTask || !strings.Contains(r.Verdict.Sentence, "Task 100 has run for 8.0 s, 80 % of the wall time") {
 		t.Errorf("%+v", r.Verdict)
 	}
 	// It is not known which of many claimed tasks run.
-	f.Lanes.Add(ChunkTime{Lane: 0, Leased: 1800 * time.Millisecond, First: 200, Count: 2, InHand: true})
-	f.Lanes.Add(ChunkTime{Lane: 5, Leased: 1 * time.Second, First: 300, Count: 2, InHand: true})
+	f.Lanes.Add(ChunkTime{Lane: 0, Leased: 1800 * time.Millisecond, First: 200, Count: 2, Claimed: true})
+	f.Lanes.Add(ChunkTime{Lane: 5, Leased: 1 * time.Second, First: 300, Count: 2, Claimed: true})
 	if long := f.Report().Longest; long.Index != 100 {
 		t.Errorf("with two claimed chunks the longest is %+v", long)
 	}

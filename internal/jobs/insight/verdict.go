@@ -182,7 +182,7 @@ func (f ReportFacts) lost(r *Report, t times, tail, handling float64) *Verdict {
 
 // locked reports whether processes with several places keep one core busy.
 func (f ReportFacts) locked(r *Report, cpu float64) bool {
-	ran := (f.Lanes.ran - f.Lanes.inHand).Seconds()
+	ran := (f.Lanes.ran - f.Lanes.claimed).Seconds()
 	if !f.Interpreter || r.AtOnce <= r.Lanes || ran <= 0 {
 		return false
 	}
@@ -190,7 +190,7 @@ func (f ReportFacts) locked(r *Report, cpu float64) bool {
 }
 
 func (f ReportFacts) lockBound(r *Report, cpu float64) *Verdict {
-	used := cpu / (f.Lanes.ran - f.Lanes.inHand).Seconds()
+	used := cpu / (f.Lanes.ran - f.Lanes.claimed).Seconds()
 	if r.Cores > 0 {
 		used = min(used, float64(r.Cores))
 	}
