@@ -85,7 +85,7 @@ func TestResultsOfAJobThatGoes(t *testing.T) {
 				t.Errorf("%s, %s: the stream ended in order after %d bytes: …%q", how, query, len(rest), rest[max(len(rest)-200, 0):])
 			}
 			if n := bytes.Count(rest, []byte("cancelled")) + bytes.Count(rest, []byte("null,null")); err != nil && n > 0 {
-				t.Errorf("%s, %s: %d tasks are said to be cancelled", how, query, n)
+				t.Errorf("%s, %s: %d tasks are reported as cancelled", how, query, n)
 			}
 		}
 		if how == "retried" {
@@ -115,10 +115,10 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(a.text)
 	}
 	if task, err := s.store.Task(t.Context(), job, 1); err == nil {
-		t.Errorf("a retried task was said to be %s", task.State)
+		t.Errorf("a retried task was reported as %s", task.State)
 	}
 	if cells, err := s.store.Strip(t.Context(), job, 2); err == nil {
-		t.Errorf("a retried job was said to be %+v", cells)
+		t.Errorf("a retried job was reported as %+v", cells)
 	}
 	s.record(id, s.lease(id, 1))
 	if job, err = s.store.Job(t.Context(), viewer, id); err != nil {
@@ -128,9 +128,9 @@ func TestUnchanged(t *testing.T) {
 		t.Fatal(a.text)
 	}
 	if task, err := s.store.Task(t.Context(), job, 1); err == nil {
-		t.Errorf("a deleted task was said to be %s", task.State)
+		t.Errorf("a deleted task was reported as %s", task.State)
 	}
 	if cells, err := s.store.Strip(t.Context(), job, 2); err == nil {
-		t.Errorf("a deleted job was said to be %+v", cells)
+		t.Errorf("a deleted job was reported as %+v", cells)
 	}
 }

@@ -227,7 +227,7 @@ func TestResultsCutByDrain(t *testing.T) {
 			t.Errorf("%d %s", a.StatusCode, a.text)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("who waits for the job still waits")
+		t.Error("the wait for the job goes on")
 	}
 	if a := s.get("/readyz"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", a.StatusCode, a.text)

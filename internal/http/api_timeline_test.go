@@ -247,7 +247,7 @@ func TestTimelineInBrowser(t *testing.T) {
 		}
 	}
 	if seconds := eval[float64](b, `performance.now() / 1000`); news < 3 || float64(len(asked)) > 2*seconds+3 {
-		t.Errorf("in %.1f s it asked %d times, %d of them for news: %v", seconds, len(asked), news, asked)
+		t.Errorf("in %.1f s it read %d times, %d of them only what is new: %v", seconds, len(asked), news, asked)
 	}
 
 	// The same, replayed.
@@ -271,7 +271,7 @@ func TestTimelineInBrowser(t *testing.T) {
 		title := fmt.Sprintf("tasks %d to %d\n1 chunk, 4 tasks, on lane 0\ntook 50 ms", 4*i, 4*i+3)
 		await(t, title, func() bool { return strings.HasPrefix(text("timeline-tip"), title) })
 		if failed := strings.Contains(text("timeline-tip"), "✕ 1 failed"); failed != (i%2 == 1) || !strings.HasPrefix(text("timeline-said"), fmt.Sprintf("tasks %d to", 4*i)) {
-			t.Errorf("chunk %d: the tip says %q, and it is said %q", i, text("timeline-tip"), text("timeline-said"))
+			t.Errorf("chunk %d: the tip says %q, and the announcement %q", i, text("timeline-tip"), text("timeline-said"))
 		}
 	}
 	eval[bool](b, `(press("+"), press("+"), press("+"), true)`)

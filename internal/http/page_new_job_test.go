@@ -41,7 +41,7 @@ func TestNewJobForm(t *testing.T) {
 		}
 	}
 	if doc.Find("#name").AttrOr("value", "") != "kept" || !strings.Contains(doc.Find("#source").Text(), "def work(x:") {
-		t.Error("what was typed is gone")
+		t.Error("the typed text is gone")
 	}
 	for _, odd := range []string{"+5", "007", "1e3", "NaN%", "0x5", "5 %", "\u0665"} {
 		if a := s.post("/jobs/new", with(views.FieldMaxFailures, odd)); a.StatusCode != 422 && a.StatusCode != 303 {

@@ -62,7 +62,7 @@ func TestCoresInTheBrowser(t *testing.T) {
 		return len(seen) >= 3
 	})
 	if got := at("#in-hand"); !strings.Contains(got, "many naps") || !strings.Contains(got, "2 turns") {
-		t.Errorf("in hand: %q", got)
+		t.Errorf("the key of running turns: %q", got)
 	}
 	colour := eval[string](b, `getComputedStyle(document.querySelector("#nodes .cores .swatch")).fill`)
 	if same := eval[string](b, `getComputedStyle(document.querySelector("#in-hand .swatch")).fill`); colour != same || colour == "rgb(0, 0, 0)" {

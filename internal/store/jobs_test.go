@@ -27,7 +27,7 @@ func TestOthersJobsAreNotFound(t *testing.T) {
 	if list, err := s.Jobs(t.Context(), stranger, store.Filter{Limit: 10}); err != nil || len(list.Jobs) != 0 {
 		t.Errorf("list: %v, %v", list, err)
 	}
-	// Who may look may still change nothing.
+	// A user with the role viewer reads all jobs and changes none.
 	viewer := store.As(&jobs.User{ID: store.NewID(), Role: jobs.Viewer})
 	if list, err := s.Jobs(t.Context(), viewer, store.Filter{Limit: 10}); err != nil || len(list.Jobs) != 1 {
 		t.Errorf("a viewer's list: %v, %v", list, err)

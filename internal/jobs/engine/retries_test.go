@@ -95,7 +95,7 @@ func TestTakeRetries(t *testing.T) {
 		}
 		for _, a := range attempts {
 			if after := time.Duration(a.Index-100) * time.Second; a.After.Round(10*time.Millisecond) != after || a.Took.Round(10*time.Millisecond) != time.Second {
-				t.Errorf("%s: the attempt at %d is said to begin after %v and to take %v", test.name, a.Index, a.After, a.Took)
+				t.Errorf("%s: the attempt at %d is recorded to begin after %v and to take %v", test.name, a.Index, a.After, a.Took)
 			}
 		}
 	}

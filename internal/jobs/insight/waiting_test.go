@@ -107,7 +107,7 @@ var wordings = map[string]wordingTest{
 	}, jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed.", "needs inputs"},
 	"queue paused with claimed tasks": {func(f *insight.WaitFacts) { f.Queue.Paused = true; run(f, 7) }, jobs.WaitQueuePaused,
 		"Queue cpu is paused; 7 claimed tasks still run.", "queue paused"},
-	"nobody serves": {func(f *insight.WaitFacts) {
+	"no node serves the queue": {func(f *insight.WaitFacts) {
 		f.Nodes = nil
 		for _, host := range []string{"a", "b", "c", "d", "e"} {
 			f.Nodes = append(f.Nodes, insight.WaitNode{Host: host, Cores: 1, Serves: []string{"io", "gpu"}})

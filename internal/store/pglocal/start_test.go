@@ -90,7 +90,7 @@ func TestOtherAccountsAreRefused(t *testing.T) {
 	cmd := asNobody(t, childCommand("connect", s.URL()))
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "Peer authentication failed") {
-		t.Errorf("nobody connected with %v: %s", err, out)
+		t.Errorf("the account nobody connected with %v: %s", err, out)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestInterruptedInitdb(t *testing.T) {
 	if pid := postmaster(dir); pid == 0 {
 		t.Error("no server")
 	}
-	// One that the killed process's initdb was still writing to may be left.
+	// A folder may be left if the killed process's initdb was still writing to it.
 	if found, _ := filepath.Glob(filepath.Join(base, "initdb-*")); len(found) > 1 {
 		t.Errorf("left: %v", found)
 	}

@@ -23,7 +23,7 @@ func TestTimeout(t *testing.T) {
 		"trap '' TERM; sleep 100",
 		"trap '' TERM; while :; do :; done",
 		"trap '' TERM; setsid sleep 100",
-		// Of another session, deaf, and with none of the command's files.
+		// In another session, ignoring signals, and without the command's files.
 		"setsid sh -c \"trap '' TERM; exec sleep 100\" <&- >&- 2>&- & sleep 100",
 	} {
 		l := lane("sh", "-c", `echo before; if [ "$1" = 1 ]; then `+script+"; fi", "sh", "{}")

@@ -134,7 +134,7 @@ func TestPatienceEnds(t *testing.T) {
 		cancel()
 	}()
 	if _, err := table.AcquireWithin(ctx, 2, 2, time.Millisecond); !errors.Is(err, context.Canceled) || table.Waiting() != 0 {
-		t.Errorf("who was cancelled got %v, and %d wait", err, table.Waiting())
+		t.Errorf("the cancelled caller got %v, and %d wait", err, table.Waiting())
 	}
 }
 
