@@ -53,7 +53,7 @@ func (p *process) stop() {
 // end cleans up after a process that has ended.
 func (p *process) end(err error) error {
 	p.cancel()
-	// What a program leaves behind in its group; most leave nothing.
+	// End the processes that a program left in its group. Most leave none.
 	if leftover := syscall.Kill(-p.Process.Pid, syscall.SIGKILL); leftover != nil && !errors.Is(leftover, syscall.ESRCH) {
 		err = errors.Join(err, fmt.Errorf("end what it left behind: %w", leftover))
 	}

@@ -81,7 +81,7 @@ func (g *gathering) idleStreams(ctx context.Context, n int) (err error) {
 	}
 	one := func(int) string { return "/api/v1/jobs/" + g.watched + "/events" }
 	another := func(i int) string { return "/api/v1/jobs/" + others[i%len(others)] + "/events" }
-	// What the first streams bring with them is the server's, not theirs.
+	// The server, not the streams, uses the memory that the first streams add.
 	if err := errors.Join(g.audience.open(ctx, new(group), 100, one), g.audience.open(ctx, new(group), 100, another)); err != nil {
 		return err
 	}

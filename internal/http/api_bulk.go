@@ -106,7 +106,7 @@ func (s *Site) getBulk(ctx context.Context, in *struct {
 	return &struct{ Body jobs.Bulk }{*b}, nil
 }
 
-// readBulk reads the body of a bulk operation. found is what is wrong with it.
+// readBulk reads the body of a bulk operation. found lists its violations.
 func readBulk(text []byte) (n store.NewBulk, found jobs.Invalid) {
 	if v := malformed(text); v != nil {
 		return n, jobs.Invalid{*v}

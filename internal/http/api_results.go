@@ -272,7 +272,7 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 }
 
 // block writes the outcomes of b from next on. In order of completion next is 0.
-// Of a large block it holds a part at a time.
+// It holds a part of a large block at a time.
 func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 	index, data, read := b.First, b.Outputs, int64(len(b.Outputs))
 	groups := b.Groups

@@ -59,7 +59,7 @@ func (s *Site) submitJob(ctx context.Context, in *submitInput) (*submitOutput, e
 }
 
 // newKey returns the key of a request that may be repeated, or nil if none was
-// given. request is what must be equal for the key to be the same. The error is
+// given. Submissions with the same key must have the same request. The error is
 // jobs.Invalid.
 func newKey(given string, user *jobs.User, request []byte) (*store.Key, error) {
 	switch {

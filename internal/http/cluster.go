@@ -39,7 +39,7 @@ type cluster struct {
 	stop    func() // ends the goroutine and waits for it; nil without watches
 }
 
-// A clusterView is what was true at one time. It does not change.
+// A clusterView is the state of queues and nodes at one time. It is immutable.
 type clusterView struct {
 	queues []jobs.Queue
 	nodes  []jobs.Node
@@ -57,7 +57,7 @@ type jobLabels struct {
 	inks   map[string]string
 }
 
-// histories are what queues, by name, and nodes, by id, did within the last hour.
+// histories cover the last hour of queues, by name, and of nodes, by id.
 type histories struct {
 	queueHistory map[string]insight.QueueHistory
 	nodeHistory  map[string]insight.NodeHistory

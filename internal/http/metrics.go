@@ -36,7 +36,7 @@ type metrics struct {
 	read    time.Time
 }
 
-// counters are what the site itself counts.
+// counters count events of the site itself.
 type counters struct {
 	responses [6]atomic.Int64 // by the first digit of the status
 }

@@ -60,7 +60,7 @@ func (s *Site) createJob(w http.ResponseWriter, r *http.Request) error {
 	return s.submitForm(w, r, f, found)
 }
 
-// readForm reads the rest of the form. found is what is wrong with its fields.
+// readForm reads the rest of the form. found lists the violations of its fields.
 func (s *Site) readForm(r *http.Request, sent *postedForm, up *upload) (f *newJobForm, found jobs.Invalid, err error) {
 	if err := sent.rest(); err != nil {
 		return nil, nil, err

@@ -80,9 +80,9 @@ func outputLine(dst []byte, _ int64, state jobs.TaskState, value []byte) []byte 
 	return jobs.AppendUnicode(dst, value)
 }
 
-// csvLine writes a text output as the text itself, which is what a spreadsheet
-// or a data frame expects, and any other value as JSON, a text that is not
-// Unicode for a lone surrogate, too. The exact form is NDJSON.
+// csvLine writes a text output as the text itself, as a spreadsheet or a data frame
+// expects, and any other value as JSON, also a text that a lone surrogate keeps from
+// being Unicode. The exact form is NDJSON.
 func csvLine(dst []byte, index int64, state jobs.TaskState, value []byte) []byte {
 	dst = strconv.AppendInt(dst, index, 10)
 	dst = append(dst, ',')

@@ -40,7 +40,7 @@ type Site struct {
 	bodyTimeout time.Duration // for a whole body to arrive
 }
 
-// caches are what requests share of earlier reads.
+// caches hold earlier reads that requests share.
 type caches struct {
 	tokens    knownTokens
 	lines     knownLines

@@ -41,7 +41,7 @@ func readJSON(r *http.Request) ([]byte, error) {
 
 const specSchema = "#/components/schemas/Spec"
 
-// parseSpec reads a submission. found is what is wrong with its form; spec is as
+// parseSpec reads a submission. found lists the violations of its form; spec is as
 // much of the submission as could be read, so that it can be checked too. The error
 // is ctx's.
 func parseSpec(ctx context.Context, schemas huma.Registry, text []byte) (spec jobs.Spec, found jobs.Invalid, err error) {

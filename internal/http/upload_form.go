@@ -135,7 +135,7 @@ type uploadText struct {
 	column   int           // of a CSV file that has the inputs, from 0; -1 before it is known
 }
 
-// uploadInputs are what has been read of the file.
+// uploadInputs are the inputs read from the file so far.
 type uploadInputs struct {
 	count   int64
 	first   []json.RawMessage // inputs, at most previewed

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Program is what a job runs for each input: exactly one of its fields is set.
+// A Program runs for each input of a job. Exactly one of its fields is set.
 type Program struct {
 	Python  *Python  `json:"python,omitempty"`
 	Command *Command `json:"command,omitempty"`

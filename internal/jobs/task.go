@@ -27,7 +27,7 @@ type TaskError struct {
 	Type      string    `json:"type" doc:"The exception's class, exit 3, SIGSEGV and the like."`
 	Message   string    `json:"message"`
 	Traceback string    `json:"traceback,omitempty" doc:"Trimmed to the frames of the user's source."`
-	// Output is what a command printed before it failed.
+	// Output is the text that a command printed before it failed.
 	Output string `json:"output,omitempty" doc:"What a command printed, shortened."`
 }
 

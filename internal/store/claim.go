@@ -51,7 +51,7 @@ const claimable = ` b.due_at <= clock_timestamp() and (b.losses < 2 or not exist
 
 // claimStatement claims a span of the backlog that is due, else tasks at the
 // cursor. It locks the progress row first, so claims of one job run one after the
-// other. The fair share is what is left over twice the lanes that have turns (guided
+// other. The fair share is the rest divided by twice the lanes that have turns (guided
 // self-scheduling, Polychronopoulos and Kuck 1987), so that no lane is left with a
 // long tail. A single turn need not share.
 //

@@ -56,7 +56,7 @@ func isOutage(err error) bool {
 		isClosedConn(err)
 }
 
-// isClosedConn reports whether err is what pgx returns for a connection that broke in
+// isClosedConn reports whether err is an error of pgx for a connection that broke in
 // the middle of an answer: mostly bare I/O errors.
 func isClosedConn(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -173,7 +173,7 @@ on conflict (job_id, id) do update set
 	param[groupRows]{"other_failures", func(*groupRows) any { return otherFailures }},
 )
 
-// groupRows are what addGroups takes of the failures of a record.
+// groupRows are the parameters of addGroups for the failures of a record.
 type groupRows struct {
 	job    string
 	groups []byte // JSON

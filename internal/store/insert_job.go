@@ -113,7 +113,7 @@ var (
 	)
 )
 
-// A jobRow is what insertJob and insertProgress take of a NewJob.
+// A jobRow holds the parameters of insertJob and insertProgress for a NewJob.
 type jobRow struct {
 	*NewJob
 	encodedSpec

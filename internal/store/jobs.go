@@ -221,8 +221,8 @@ func (s *Store) DeleteOld(ctx context.Context, keep time.Duration, limit int) (n
 	return n, err
 }
 
-// A Work is what a node needs to know of a job to run its tasks. Only the number of
-// inputs of an open job changes.
+// A Work holds the facts of a job that a node needs to run its tasks. Only the number
+// of inputs of an open job changes.
 type Work struct {
 	Job      string
 	OwnerID  string

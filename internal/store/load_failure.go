@@ -24,7 +24,7 @@ type LoadFailure struct {
 	Last func(Others) bool
 }
 
-// Others is what Last needs to know of the other lanes of the job.
+// Others are the facts about the other lanes of the job that Last needs.
 type Others struct {
 	Working bool // one holds a lease: it has loaded the program, or is about to
 	Ran     bool // a task of the job has an outcome, so that the program could be loaded

@@ -16,7 +16,7 @@ import (
 // NodeLease is how long a node lives on one heartbeat, by the database's clock.
 const NodeLease = 6 * time.Second
 
-// A NewNode is what a node reports once, when it starts.
+// A NewNode is a node's report at its start.
 type NewNode struct {
 	ID, Host string
 	Machine  string // one boot of one machine or container; pids are comparable within it
@@ -27,7 +27,7 @@ type NewNode struct {
 	Serves   []string // the queues that it serves; nil for all
 }
 
-// A NodeStatus is what a node reports with each heartbeat.
+// A NodeStatus is a node's report with each heartbeat.
 type NodeStatus struct {
 	Cores     []jobs.Core             `json:"cores"`
 	Memory    jobs.Memory             `json:"memory"`
@@ -185,7 +185,7 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 	return nodes, wrap("list nodes", err)
 }
 
-// A Lost is what was taken back from a dead node.
+// A Lost is the work that was taken back from a dead node.
 type Lost struct {
 	Node   string
 	Chunks int

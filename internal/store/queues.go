@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// QueueNews is what a Feed's subscribers watch, instead of a job's id, for changes of
+// QueueNews replaces a job's id for subscribers of a Feed that watch for changes of
 // queues and of the nodes that may take turns.
 const QueueNews = "queues"
 
@@ -48,7 +48,7 @@ func (s *Store) Queues(ctx context.Context) ([]jobs.Queue, error) {
 	return queues, wrap("list queues", err)
 }
 
-// A Plan is what nodes need to know to share the work of the queues.
+// A Plan holds the facts that nodes need to share the work of the queues.
 type Plan struct {
 	Queues []jobs.Queue // without what waits and runs
 	Nodes  []Server     // in the order of their ids

@@ -37,7 +37,7 @@ type Record struct {
 	Notify bool   // notify every node, though the job goes on
 }
 
-// Usage is what was measured of a chunk.
+// Usage holds the measurements of a chunk.
 type Usage struct {
 	StartedAt, FinishedAt time.Duration // before now, on this node's monotonic clock
 	User, System          time.Duration // CPU time
@@ -62,7 +62,7 @@ type TaskCounts struct {
 	Failed, FailuresAllowed             int64 // in the job's newest run
 }
 
-// progressColumns are what Progress.columns scans from progress.
+// progressColumns are the columns of progress that Progress.columns scans.
 const progressColumns = `coalesce(halt, ''), total, succeeded, failed - earlier_failed, leased, total - cursor, failures_allowed, turns, lanes`
 
 func (p *Progress) columns() []any {
@@ -141,7 +141,7 @@ select `+progressColumns+` from p`,
 	param[recordRow]{"outputs", func(r *recordRow) any { return r.outcomes.outputs }},
 )
 
-// A recordRow is what recordStatement takes of a Record.
+// A recordRow holds the parameters of recordStatement for a Record.
 type recordRow struct {
 	*Record
 	succeeded, failed int // tasks

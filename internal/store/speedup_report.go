@@ -60,7 +60,7 @@ func (s *Store) Report(ctx context.Context, job *jobs.Job) (*insight.Report, err
 	return facts.Report(), nil
 }
 
-// lanes is what the chunks of a job's newest run say of its lanes.
+// lanes holds the lane times and the cores of the chunks of a job's newest run.
 type lanes struct {
 	times *insight.LaneTimes
 	nodes map[[16]byte]map[int32]bool // the cores that chunks were pinned to, by node; -1 for none

@@ -11,7 +11,7 @@ import (
 // TurnKind is the kind of the River jobs that are turns.
 const TurnKind = "turn"
 
-// A Turn is what a River job of TurnKind carries.
+// A Turn holds the arguments of a River job of TurnKind.
 type Turn struct {
 	Job      string
 	Lane     int

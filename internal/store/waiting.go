@@ -209,7 +209,7 @@ func addFailing(b *pgx.Batch, f *insight.WaitFacts) {
 		})
 }
 
-// Lines is what may limit jobs, as far as it is known without reading each of them:
+// Lines are the limits of jobs, as far as they are known without reading each job:
 // queues, nodes, and the first turns of each queue.
 type Lines struct {
 	At     time.Time // when it was read, by this process's clock

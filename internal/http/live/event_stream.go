@@ -19,8 +19,8 @@ const EventGap = 250 * time.Millisecond
 // silence is the greatest time without a byte, so that no proxy closes a stream.
 const silence = 15 * time.Second
 
-// What keeps a silent stream open: a comment, which scripts in a page never see,
-// or for those an event.
+// These keep a silent stream open: a comment, which scripts in a page never see, or
+// for those an event.
 const (
 	comment = ":\n\n"
 	still   = "event: still\ndata:\n\n"
@@ -73,7 +73,7 @@ func (e *eventStream) sign(text string) error {
 	return e.Push()
 }
 
-// What a stream of pages sends beside the pages' fragments.
+// Events that a stream of pages sends beside the pages' fragments.
 var (
 	databaseAway = NewMessage("status", false, []byte("away"))
 	databaseBack = NewMessage("status", false, []byte("back"))

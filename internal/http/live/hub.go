@@ -27,8 +27,8 @@ const (
 	wideShare = 25 * time.Millisecond
 )
 
-// hubs are what all streams of a server watch. Streams that show the same share
-// one hub: it reads and encodes once for all of them, for two or ten thousand.
+// hubs serve all streams of a server. Streams that show the same share one hub: it
+// reads and encodes once for all of them, for two or ten thousand.
 type hubs struct {
 	streams *Streams
 	looking chan struct{} // holds a token for each hub that looks
@@ -58,7 +58,7 @@ type signals struct {
 	done  chan struct{} // closed when the goroutine has ended
 }
 
-// state is what a hub's goroutine and its readers share.
+// state is shared by a hub's goroutine and its readers.
 type state struct {
 	mu      sync.Mutex
 	readers map[*Reader]struct{}

@@ -8,7 +8,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// Options is what Streams need from the server.
+// Options connect Streams to their server.
 type Options struct {
 	// News subscribes to news of what is watched. A token is sent when there are
 	// some, until end is called.

@@ -28,8 +28,7 @@ func NewMessage(event string, numbered bool, data []byte) Message {
 	return Message{event, numbered, b.Bytes()}
 }
 
-// A View is what was true at one time, for all streams of a hub. It does not
-// change.
+// A View is the state at one time, for all streams of a hub. It is immutable.
 type View struct {
 	Version int64 // from 1 on, greater than that of every earlier view that differs
 	Last    bool  // nothing will change any more

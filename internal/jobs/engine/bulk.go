@@ -67,7 +67,7 @@ func (e *Engine) runBulk(ctx context.Context, id string) error {
 	for {
 		broken := e.bulkSome(ctx, w)
 		finished := broken == nil && len(w.Jobs) == 0
-		// What was done is recorded although the node stops.
+		// Record the finished part although the node stops.
 		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		mine, err := e.Store.RecordBulk(recording, e.node.ID, w, finished)
 		cancel()

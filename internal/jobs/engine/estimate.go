@@ -39,7 +39,7 @@ func nextClaim(w *store.Work, e *estimate, age time.Duration) store.Claim {
 	return c
 }
 
-// An estimate is what this node has measured of the tasks of a job or program. It
+// An estimate holds this node's measurements of the tasks of a job or program. It
 // only tunes: nothing depends on it.
 type estimate struct {
 	mu sync.Mutex

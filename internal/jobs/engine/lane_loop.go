@@ -32,7 +32,7 @@ type laneLoop struct {
 	failed  error // why the lane cannot go on
 }
 
-// jobProgress is what the store last said of a lane's job.
+// jobProgress is the progress of a lane's job that the store last reported.
 type jobProgress struct {
 	unclaimed int64 // tasks at the job's cursor
 	lanes     int   // that the job may have
@@ -57,7 +57,7 @@ func newLaneLoop(e *Engine, l *lane, job *localJob, waited time.Duration) *laneL
 }
 
 // run claims and executes until nothing can be claimed, the quantum is over or
-// the lane is halted. first is what was claimed for the lane already, or nil.
+// the lane is halted. first is the lease that was claimed for the lane already, or nil.
 func (l *laneLoop) run(ctx context.Context, first *store.Claimed) error {
 	if first == nil {
 		if l.isHalted() {
@@ -243,8 +243,8 @@ func (l *laneLoop) fill(ctx context.Context) {
 	for l.wantsMore() {
 		claimed, err := l.claim(ctx)
 		if err != nil {
-			// What is at the executor goes on. The turn fails after it and is
-			// tried again.
+			// Chunks at the executor still run. The turn fails after them and is
+			// retried.
 			if ctx.Err() == nil {
 				l.failed = err
 			}

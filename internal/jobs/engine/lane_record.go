@@ -25,8 +25,8 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 	case len(u.Back) > 0:
 		l.feed.overdue = true
 	}
-	// What was done is recorded although the lane was cancelled, unless the node
-	// has lost its leases.
+	// Record finished tasks although the lane was cancelled, unless the node has lost
+	// its leases.
 	lost := errors.Is(context.Cause(ctx), errLeaseLost)
 	if !u.Ended {
 		if !lost {

@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// A localJob is what the lanes of a job on this node share. It can be lost.
+// A localJob is the state that the lanes of a job on this node share. It can be lost.
 type localJob struct {
 	estimate
 	notifier

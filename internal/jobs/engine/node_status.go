@@ -9,7 +9,7 @@ import (
 	"github.com/allcores/allcores/internal/store"
 )
 
-// health is what this node measures of its machine, and what hinders its work.
+// health holds this node's measurements of its machine, and its last trouble.
 type health struct {
 	cores     coreTimes
 	lowMemory atomic.Bool // less than MemoryFloor is free

@@ -111,8 +111,8 @@ func (e *Engine) start(b store.Begun, w *store.Work, q *queue, slot *slots.Slot)
 }
 
 // run runs a lane, and after a detour another one of its turn, until nothing can be
-// claimed or the quantum is over. It releases the slot at its end. first is what was
-// claimed with the turn, or nil.
+// claimed or the quantum is over. It releases the slot at its end. first is the lease
+// that was claimed with the turn, or nil.
 func (e *Engine) run(ctx context.Context, on *lane, slot *slots.Slot, first *store.Claimed) error {
 	defer func() { slot.Release() }()
 	t, w, q := on.turn, on.work, on.queue

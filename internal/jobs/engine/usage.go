@@ -117,7 +117,7 @@ func (u *usageCounters) look(cores []jobs.Core) {
 	}
 }
 
-// Usage is what this node has done and measured since it started. All but the slots
+// Usage holds this node's counts and measurements since it started. All but the slots
 // only grow.
 type Usage struct {
 	Queues map[string]QueueUsage // those that this node serves, or took jobs for

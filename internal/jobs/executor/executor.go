@@ -77,8 +77,8 @@ type Limits struct {
 	MemoryLimit int64         // bytes of one process; 0 for none
 }
 
-// A Rest is what is left of a job at the end of a turn. It decides which job may
-// use the turn's process next.
+// A Rest says how much of a job is left at the end of a turn. It decides which job
+// may use the turn's process next.
 type Rest int
 
 const (

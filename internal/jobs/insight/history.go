@@ -19,7 +19,7 @@ const (
 	rateOver = 3 * SampleEvery
 )
 
-// A QueueSample is what one node did for a queue in SampleEvery.
+// A QueueSample measures one node's work for a queue in SampleEvery.
 type QueueSample struct {
 	Queue, Node       string
 	At                time.Time // its end
@@ -28,7 +28,7 @@ type QueueSample struct {
 	Runs              ClassSpan // times of runs of tasks
 }
 
-// A NodeSample is what a node's cores and memory did in SampleEvery.
+// A NodeSample measures a node's cores and memory in SampleEvery.
 type NodeSample struct {
 	Node                string
 	At                  time.Time // its end

@@ -7,7 +7,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// A VerdictKind is what bounded a job's speed-up.
+// A VerdictKind names the cause that bounded a job's speed-up.
 type VerdictKind string
 
 // The verdicts.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Total is what one core, lane or slot did within a window.
+// A Total adds up the chunks of one core, lane or slot within a window.
 type Total struct {
 	Row
 	Share                       float64 // of the window during which chunks ran that were not lost; more than 1 where several ran at once

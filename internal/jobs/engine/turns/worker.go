@@ -13,7 +13,7 @@ import (
 // its node's account.
 const LongestRetry = 15 * time.Second
 
-// args is what a turn carries in River.
+// args are the arguments of a turn's River job.
 type args struct {
 	Job  string `json:"job"`
 	Lane int    `json:"lane"`

@@ -257,7 +257,7 @@ func tidy(dir string) error {
 	return errors.Join(errs...)
 }
 
-// status is what /proc/PID/stat has, see proc_pid_stat(5).
+// status holds fields of /proc/PID/stat, see proc_pid_stat(5).
 type status struct {
 	dead    bool // a zombie
 	parent  int

@@ -44,7 +44,7 @@ func notFound(name string, err error) *jobs.TaskError {
 	return &jobs.TaskError{Kind: jobs.KindExit, Type: "not found", Message: name + ": no such command on this node; a file must be given by its absolute path"}
 }
 
-// A plan is what all commands of a session have in common.
+// A plan is shared by all commands of a session.
 type plan struct {
 	lane     executor.Lane
 	program  *jobs.Command

@@ -59,7 +59,7 @@ func (d *descriptors) closeOurs(stdin *input) {
 	}
 }
 
-// input is what remains to be written to a command's standard input.
+// input is the rest of a command's standard input.
 type input struct {
 	pipe int // our end, or -1
 	rest []byte

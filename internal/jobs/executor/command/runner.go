@@ -111,7 +111,7 @@ func (s *runner) cancelled() bool {
 	return s.ctx.Err() != nil
 }
 
-// printed is what a command printed, and what else of its end the outcome depends on.
+// printed holds a command's output and the other facts that decide its outcome.
 type printed struct {
 	stdout    []byte // the first MaxOutput bytes
 	size      int64  // bytes of stdout in all
@@ -313,8 +313,7 @@ func (s *runner) noMemory(kind, ended string, p printed) *jobs.TaskError {
 	}
 }
 
-// lacksMemory reports whether a line is what programs print when they get no more
-// memory.
+// lacksMemory reports whether a line is a message of programs that get no more memory.
 func lacksMemory(line string) bool {
 	for _, words := range []string{"annot allocate memory", "ut of memory", "MemoryError", "bad_alloc", "memory exhausted"} {
 		if strings.Contains(line, words) {

@@ -19,7 +19,7 @@ type part struct {
 	fill func(t task) string // nil for literal text
 }
 
-// A task is what replaces placeholders.
+// A task holds the values that replace placeholders.
 type task struct {
 	index int64
 	input string // as text

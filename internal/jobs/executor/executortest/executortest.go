@@ -47,8 +47,8 @@ func Values(id, first int64, inputs ...string) executor.Chunk {
 	return executor.Chunk{ID: id, First: first, Count: len(inputs), Inputs: []byte(strings.Join(inputs, "\n") + "\n"), Failures: -1}
 }
 
-// A Record is what a session's updates said, with every promise of
-// executor.Executor about updates checked.
+// A Record holds a session's updates, with every promise of executor.Executor about
+// updates checked.
 type Record struct {
 	Tasks
 	Order []int64 // chunks in the order of their end
@@ -61,7 +61,7 @@ type Record struct {
 	more   chan struct{} // closed and replaced at each update
 }
 
-// Tasks are what became of tasks, by index.
+// Tasks are the results of tasks, by index.
 type Tasks struct {
 	Outputs  map[int64]string         // of tasks that succeeded
 	Failed   map[int64]jobs.TaskError // of tasks that failed

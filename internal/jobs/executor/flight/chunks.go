@@ -9,8 +9,8 @@ import (
 	"github.com/allcores/allcores/internal/jobs/executor/updates"
 )
 
-// A Chunk is what every executor keeps of a chunk in flight. Offsets count its
-// tasks from its first.
+// A Chunk is the state of a chunk in flight that every executor keeps. Offsets count
+// its tasks from its first.
 type Chunk struct {
 	executor.Chunk
 	Begun time.Time // when its first task could start; zero before

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A row is what /proc/PID/stat has of a process, see proc_pid_stat(5).
+// A row holds fields of /proc/PID/stat of a process, see proc_pid_stat(5).
 type row struct{ pid, parent, group int }
 
 // table lists the living processes, without zombies, which cannot be killed any

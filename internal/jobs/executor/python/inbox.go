@@ -9,7 +9,7 @@ import (
 // maxQueued is how many bytes of frames an inbox takes before reading waits.
 const maxQueued = 64 << 20
 
-// An event is what a worker sent, or what was seen of it.
+// An event is a message of a worker, or an observation of it.
 type event struct {
 	frame           // kind is 0 for the other events
 	log   *logText  // written past sys.stdout

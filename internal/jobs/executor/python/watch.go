@@ -19,7 +19,7 @@ const (
 	flushTime = 5 * time.Millisecond
 )
 
-// A watch is what a session has seen of its process.
+// A watch holds a session's observations of its process.
 type watch struct {
 	seen     []seen // by thread
 	served   int64  // outcome frames when the last tick looked
@@ -35,13 +35,13 @@ type seen struct {
 	since  time.Time
 }
 
-// loading is what was seen of a program that loads.
+// loading is the observation of a program that loads.
 type loading struct {
 	late bool // it takes too long
 	slow bool // the process is being ended for that
 }
 
-// overdue is what was seen of a task past its timeout.
+// overdue is the observation of a task past its timeout.
 type overdue struct {
 	culprit int64     // number of the task that ran out of time, or -1
 	stuck   bool      // one did, but another may block it

@@ -33,7 +33,7 @@ type worker struct {
 	lines assembler
 }
 
-// life is what holds for the whole life of a worker.
+// life holds the facts that stay the same for the whole life of a worker.
 type life struct {
 	born        time.Time
 	dir         string // its working directory
@@ -42,7 +42,7 @@ type life struct {
 	version     string
 }
 
-// An assignment is what a worker works for.
+// An assignment is the job and program that a worker serves, and its state.
 type assignment struct {
 	key    key
 	job    string // that its module was loaded for; empty when that has ended

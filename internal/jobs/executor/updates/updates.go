@@ -47,7 +47,7 @@ func (q *Queue) Add(u executor.Update) {
 	signal(q.more)
 }
 
-// LineCost is what a log line takes besides its text, in bytes.
+// LineCost is the size of a log line besides its text, in bytes.
 const LineCost = 64
 
 func logBytes(u executor.Update) (n int) {
