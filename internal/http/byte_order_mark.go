@@ -19,8 +19,9 @@ func skipMark(text *bufio.Reader) bool {
 			_, _ = text.Discard(3)
 		}
 		return true
-	case 0xFE, 0xFF: // begins a mark, and never a character of UTF-8
-		return false
+	case 0xFE, 0xFF: // never a character of UTF-8; alone, the error names its line
+		mark, _ := text.Peek(2)
+		return string(mark) != "\xFE\xFF" && string(mark) != "\xFF\xFE"
 	}
 	// Without a mark, each Latin character is beside a NUL.
 	begin, _ := text.Peek(min(4, text.Buffered()))
