@@ -67,7 +67,7 @@ func newCluster(s *store.Store, streams *live.Streams, log *slog.Logger) *cluste
 	return &cluster{
 		store: s, streams: streams, log: log, watches: make(map[*clusterWatch]struct{}),
 		reader: clusterReader{
-			store: s, inks: make(map[string]ink),
+			exclusive: newExclusive(), store: s, inks: make(map[string]ink),
 			queues: make(map[string]*insight.QueueSeries), nodes: make(map[string]*insight.NodeSeries),
 		},
 	}
@@ -131,9 +131,11 @@ func (c *cluster) follow(ctx context.Context) {
 			c.changed()
 		case <-tick.C:
 		}
-		c.reader.Lock()
+		if c.reader.acquire(ctx) != nil {
+			return
+		}
 		v := c.read(ctx)
-		c.reader.Unlock()
+		c.reader.release()
 		if ctx.Err() != nil {
 			return
 		}
@@ -168,8 +170,10 @@ func (c *cluster) changed() { c.changes.Add(1) }
 func (c *cluster) now(ctx context.Context) (*clusterView, error) {
 	v := c.fresh()
 	if v == nil {
-		c.reader.Lock()
-		defer c.reader.Unlock()
+		if err := c.reader.acquire(ctx); err != nil {
+			return nil, err
+		}
+		defer c.reader.release()
 		if v = c.fresh(); v == nil {
 			v = c.read(context.WithoutCancel(ctx)) // others wait for it too
 		}
@@ -190,7 +194,7 @@ func (c *cluster) fresh() *clusterView {
 	return v
 }
 
-// read makes a new view. The reader must be locked.
+// read makes a new view. The caller must hold the reader.
 func (c *cluster) read(ctx context.Context) *clusterView {
 	within, cancel := c.streams.WhileAvailable(clusterTimeout)
 	defer cancel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/insight"
@@ -15,10 +14,10 @@ import (
 // sampleSlack is how late a sample may be seen after its time.
 const sampleSlack = 15 * time.Second
 
-// A clusterReader reads views and keeps what is carried from one view to the next.
-// It is locked for a whole read, so that callers that wait for it share the view.
+// A clusterReader reads views and keeps state from one view to the next. It is held
+// for a whole read, so that callers that wait for it share the view.
 type clusterReader struct {
-	sync.Mutex
+	exclusive
 	store   *store.Store
 	queues  map[string]*insight.QueueSeries
 	nodes   map[string]*insight.NodeSeries

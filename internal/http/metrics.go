@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,9 +30,9 @@ const (
 type metrics struct {
 	site *Site
 
-	mu      sync.Mutex
-	summary *store.Summary // nil if the database did not answer
-	read    time.Time
+	exclusive                // held while the summary is read
+	summary   *store.Summary // nil if the database did not answer
+	read      time.Time
 }
 
 // counters count events of the site itself.
@@ -87,7 +86,7 @@ var (
 // newMetrics makes the handler of /metrics, with a registry of its own.
 func (s *Site) newMetrics() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &metrics{site: s})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &metrics{site: s, exclusive: newExclusive()})
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ErrorHandling: promhttp.HTTPErrorOnError,
@@ -181,12 +180,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 // sum returns a summary of the work, at most summaryFor old, or nil if the database
 // did not answer.
 func (m *metrics) sum() *store.Summary {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	ctx := context.Background() // a scrape has none
+	if m.acquire(ctx) != nil {
+		return nil
+	}
+	defer m.release()
 	if time.Since(m.read) < summaryFor {
 		return m.summary
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), summaryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, summaryTimeout)
 	defer cancel()
 	sum, err := m.site.store.Summary(ctx)
 	m.read, m.summary = time.Now(), &sum

@@ -109,8 +109,11 @@ func (s *Site) queuesModel(ctx context.Context, r *http.Request) (views.QueuesPa
 	p := views.QueuesPage{Page: s.base(r)}
 	p.Live = "/queues/live"
 	now, err := s.cluster.now(ctx)
+	if err != nil {
+		return p, err
+	}
 	p.Queues, p.Nodes, p.History = now.queues, now.nodes, now.queueHistory
-	return p, err
+	return p, nil
 }
 
 func (s *Site) queuesPage(w http.ResponseWriter, r *http.Request) error {

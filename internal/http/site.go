@@ -63,6 +63,7 @@ func New(o Options) (*Site, error) {
 		return nil, errors.New("a site needs a store and an engine")
 	}
 	s := &Site{store: o.Store, engine: o.Engine, log: o.Logger, version: o.Version, bodyTimeout: bodyTimeout}
+	s.lines.exclusive = newExclusive()
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -41,7 +41,7 @@ type timelineTables struct {
 type sharedTimelineTable struct {
 	asked time.Time
 
-	mu sync.Mutex // held while the table is filled
+	exclusive // held while the table is filled
 	timelineTable
 }
 
@@ -61,12 +61,14 @@ func (t *timelineTables) fill(ctx context.Context, s *Site, v store.Viewer) (vie
 		if t.of == nil {
 			t.of = make(map[store.Viewer]*sharedTimelineTable)
 		}
-		table = new(sharedTimelineTable)
+		table = &sharedTimelineTable{exclusive: newExclusive()}
 		t.of[audience(v)] = table
 	}
 	table.asked = now
 	t.mu.Unlock()
-	table.mu.Lock()
-	defer table.mu.Unlock()
+	if err := table.acquire(ctx); err != nil {
+		return views.TimelineView{}, err
+	}
+	defer table.release()
 	return table.fill(ctx, s, v, nil)
 }

@@ -2,7 +2,6 @@ package http
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -15,8 +14,8 @@ const linesFor = time.Second
 
 // knownLines are the lines that were read last, for all lists and streams.
 type knownLines struct {
-	mu   sync.Mutex
-	last *store.Lines
+	exclusive // held while the lines are read
+	last      *store.Lines
 }
 
 // explain sets in a job why it waits, with its place in line.
@@ -48,8 +47,10 @@ func (s *Site) explainAll(ctx context.Context, list []*jobs.Job, place bool) err
 
 // read returns the lines, which it reads again if they are too old.
 func (k *knownLines) read(ctx context.Context, from *store.Store) (*store.Lines, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer k.release()
 	if k.last != nil && time.Since(k.last.At) < linesFor {
 		return k.last, nil
 	}
