@@ -35,7 +35,7 @@
 //
 // A stream needs little itself (event_server.go): a connection, taken over from
 // net/http so that nothing of the request is kept, a small buffer, and two
-// goroutines with small stacks, one of which waits for the client to leave; about
+// goroutines with small stacks, the second to notice when the client leaves; about
 // 15 KiB in all. A client that does not read for the write timeout is cut off; the
 // system holds little for it until then.
 //
