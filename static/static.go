@@ -1,6 +1,6 @@
 // Package static holds the pages' style sheet, scripts and images. It serves
 // them under names that change with their content, so that browsers may keep
-// them forever.
+// them forever. It serves the Python client under names that stay.
 package static
 
 import (
@@ -55,6 +55,7 @@ type file struct {
 	mime    string
 	plain   variant
 	zip     variant // empty if it is no smaller
+	cache   string  // its Cache-Control
 	imports []*file
 }
 
@@ -70,6 +71,7 @@ type set struct{ byName, byURL map[string]*file }
 
 var load = sync.OnceValue(func() *set {
 	s := &set{byName: map[string]*file{}, byURL: map[string]*file{}}
+	s.addPython()
 	s.add(appCSS, nil)
 	err := fs.WalkDir(files, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -123,6 +125,7 @@ func (s *set) add(name string, importers []string) *file {
 		mime:    mimes[ext],
 		plain:   variant{`"` + hash + `"`, content},
 		zip:     variant{`"` + hash + `-gzip"`, compress(content)},
+		cache:   "public, max-age=31536000, immutable",
 		imports: imports,
 	}
 	s.byName[name], s.byURL[f.url] = f, f
@@ -185,7 +188,8 @@ func Imports(names ...string) []string {
 	return urls
 }
 
-// Handler serves the files at the addresses that [URL] returns.
+// Handler serves the files at the addresses that [URL] returns, and the Python
+// client below [PythonPrefix].
 func Handler() http.Handler {
 	s := load()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -200,7 +204,7 @@ func Handler() http.Handler {
 			return
 		}
 		h := w.Header()
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		h.Set("Cache-Control", f.cache)
 		h.Set("Vary", "Accept-Encoding")
 		chosen, zipped := f.plain, false
 		if f.zip.body != nil && AcceptsGzip(r.Header.Get("Accept-Encoding")) {
