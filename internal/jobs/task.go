@@ -29,6 +29,10 @@ type TaskError struct {
 	Traceback string    `json:"traceback,omitempty" doc:"Trimmed to the frames of the user's source."`
 	// Output is the text that a command printed before it failed.
 	Output string `json:"output,omitempty" doc:"What a command printed, shortened."`
+	// Payload is the text in the exception's attribute __allcores_payload__. Nothing
+	// here reads it. It is at most 4 MiB of UTF-8; PayloadDropped marks a larger one.
+	PayloadDropped bool   `json:"payload_dropped,omitempty" doc:"The payload was larger than 4 MiB, or could not be read, and is not kept."`
+	Payload        string `json:"payload,omitempty" doc:"Text that the exception carries for who submitted the job, in its attribute __allcores_payload__: at most 4 MiB, not interpreted. Groups of failures and earlier attempts do not have it."`
 }
 
 func (e *TaskError) Error() string { return fmt.Sprintf("%s: %s: %s", e.Kind, e.Type, e.Message) }

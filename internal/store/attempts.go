@@ -30,6 +30,7 @@ func (r Record) addAttempts(b *pgx.Batch) {
 	for _, a := range r.Attempts {
 		short := *a.Error
 		short.Message, short.Traceback = cut(short.Message, maxGroupMessage), cut(short.Traceback, exampleTraceback)
+		short.Payload, short.PayloadDropped = "", false
 		a.Error, a.Chunk = &short, r.Lease
 		line, err := json.Marshal(a)
 		if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -74,6 +75,35 @@ func readFailure(line outcomes.Line) *jobs.TaskError {
 		return &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}
 	}
 	return &e
+}
+
+// readCutFailure decodes a line of a failed task that may be cut. It leaves the members
+// behind the cut empty.
+func readCutFailure(line outcomes.Line) *jobs.TaskError {
+	value := line.Value()
+	if json.Valid(value) {
+		return readFailure(line)
+	}
+	members := map[string]string{}
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	if _, err := decoder.Token(); err == nil {
+		for {
+			name, err := decoder.Token()
+			if err != nil {
+				break
+			}
+			text, err := decoder.Token()
+			if err != nil {
+				break
+			}
+			key, _ := name.(string)
+			members[key], _ = text.(string)
+		}
+	}
+	if members["kind"] == "" {
+		return readFailure(line)
+	}
+	return &jobs.TaskError{Kind: jobs.ErrorKind(members["kind"]), Type: members["type"], Message: members["message"], Traceback: members["traceback"]}
 }
 
 func (f *failures) count(e *jobs.TaskError, grouping jobs.Grouping, index int64) {

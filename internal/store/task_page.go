@@ -241,7 +241,8 @@ func (p *pageReader) row(b Block, index int64, l outcomes.Line, size int64) jobs
 		row.DurationMS = &ms
 	}
 	if l.Failed() {
-		row.State, row.Error = jobs.TaskFailed, readFailure(l)
+		row.State, row.Error = jobs.TaskFailed, readCutFailure(l)
+		row.Error.Payload = ""
 		return row
 	}
 	row.Output, row.OutputBytes = cutValue(l.Value()), size

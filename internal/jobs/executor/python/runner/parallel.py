@@ -9,7 +9,7 @@ from .outcomes import FRAME
 from .program import FORKED
 from .serial import CHUNK, MAX_CHUNK_OUTPUT
 from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
-from .values import Undecodable, checked, describe, encoded, parse
+from .values import Undecodable, checked, encoded, failed_line, parse
 
 OUTCOME = struct.Struct("<qdBI")  # number, seconds, 1 for a failure, bytes of the line
 
@@ -290,7 +290,7 @@ class Async(Parallel):
                 raise
             if r.forked:
                 os._exit(1)
-            line, failed = b"!" + describe(e, r.memory_limit).encode() + b"\n", True
+            line, failed = failed_line(e, r.memory_limit), True
             e = None
         else:
             if r.forked:
@@ -314,8 +314,7 @@ class Async(Parallel):
         """Takes the outcome of a task that was cancelled before it began."""
         if task.of >= 0 and not self.over:
             e = self.cancelled() if task.cancelled() else task.exception()
-            line = b"!" + describe(e, self.runner.memory_limit).encode() + b"\n"
-            self.leave(c, task.of, slot, 0.0, line, True, 0.0)
+            self.leave(c, task.of, slot, 0.0, failed_line(e, self.runner.memory_limit), True, 0.0)
 
 
 def own_task(asyncio, number):

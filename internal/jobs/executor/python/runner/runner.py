@@ -13,7 +13,7 @@ from .renewal import Baseline
 from .serial import Serial
 from .shared import DIRTY, RAW, ROOM, TRACE
 from .usage import Usage
-from .values import FILE, describe, encoded
+from .values import FILE, describe, encoded, failed_line
 
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
 zero = struct.pack("i", 0)
@@ -185,7 +185,7 @@ class Runner:
         except BaseException as e:
             if self.forked:
                 os._exit(1)
-            return b"!" + describe(e, self.memory_limit).encode() + b"\n", True, 0.0
+            return failed_line(e, self.memory_limit), True, 0.0
         if self.forked:
             os._exit(0)
         t = time.perf_counter()

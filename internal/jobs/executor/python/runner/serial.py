@@ -10,7 +10,7 @@ from .outcomes import FRAME, SCALARS, Outcomes
 from .program import await_coroutine, by_value
 from .shared import HIGH, MARK, RAW
 from .unencodable import text_keys
-from .values import BULK, MAX_OUTPUT, checked, describe, encoded, encoder, parse
+from .values import BULK, MAX_OUTPUT, checked, encoded, encoder, failed_line, parse
 
 MAX_CHUNK_OUTPUT = 8 << 20  # bytes of a chunk's outputs past which its tail goes back
 HEAVY = 1024                # characters of an output whose encoding is worth a look at the clock
@@ -171,11 +171,13 @@ class Serial:
                 if self.runner.forked:
                     os._exit(1)
                 n = words[MARK]
-                text = describe(e, self.runner.memory_limit)
+                line = failed_line(e, self.runner.memory_limit)
                 e = None
-                outcomes.piece(b"!" + text.encode() + b"\n", True)
+                outcomes.piece(line, True)
                 n += 1
-                if 0 <= failures < outcomes.failures:
+                if outcomes.size >= FRAME:
+                    outcomes.seal_and_send(FRAME)
+                if 0 <= failures < outcomes.failures or outcomes.sent > MAX_CHUNK_OUTPUT:
                     break
                 continue
             if self.runner.forked:

@@ -12,6 +12,7 @@ MODULE = "__allcores__"     # its module; not __main__, whose guarded block must
 
 MAX_OUTPUT = 32 << 20       # bytes of one output; larger is a failure
 MAX_MESSAGE, MAX_TRACEBACK = 8000, 32000  # characters
+MAX_PAYLOAD = 4 << 20       # bytes of UTF-8 of what an exception carries for the submitter
 
 BULK = 16384                # scalars encoded at once
 FEW = 64                    # fewer numbers are smaller as lines, unless others go before them
@@ -130,6 +131,29 @@ def lacks_memory(e):
         return isinstance(e, MemoryError) or isinstance(e, OSError) and e.errno == ENOMEM
     except BaseException:
         return False
+
+
+def failed_line(e, memory_limit):
+    """Returns the line of a task that raised e: its TaskError with the text that e carries for
+    the submitter, which nobody else reads."""
+    text, carried = describe(e, memory_limit), payload(e)
+    if carried:
+        text = text[:-1] + "," + carried + "}"
+    return b"!" + text.encode() + b"\n"
+
+
+def payload(e):
+    """Returns the members for e.__allcores_payload__, a str, in a TaskError; empty without one.
+    They go last, so that a reader may cut them off."""
+    try:
+        text = getattr(e, "__allcores_payload__", None)
+        if not isinstance(text, str):
+            return ""
+        if len(text) > MAX_PAYLOAD or not text.isascii() and len(text.encode("utf-8", "surrogatepass")) > MAX_PAYLOAD:
+            return '"payload_dropped":true'
+        return '"payload":' + encode_string(text)
+    except BaseException:
+        return '"payload_dropped":true'
 
 
 def describe(e, memory_limit=""):
