@@ -18,14 +18,15 @@ var arrows = map[string][]string{
 	"internal/jobs/outcomes":     {"internal/jobs"},
 	"internal/jobs/insight":      {"internal/jobs", "internal/jobs/outcomes"},
 	"internal/jobs/timeline":     {"internal/jobs"},
+	"internal/jobs/shared":       {},
 	"internal/jobs/executor":     {"internal/jobs", "internal/jobs/outcomes", "static/python"},
-	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/turns", "internal/jobs/executor", "internal/store"},
+	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/turns", "internal/jobs/shared", "internal/jobs/executor", "internal/store"},
 	"internal/jobs/engine/turns": {"internal/jobs", "internal/store"},
 	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "migrations"},
 	"internal/store/pglocal":     {},
 	"internal/store/storetest":   {"internal/store/pglocal"},
 	"internal/http/live":         {"internal/jobs"},
-	"internal/http":              {"internal/http/live", "internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/engine", "internal/store", "views", "static"},
+	"internal/http":              {"internal/http/live", "internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/shared", "internal/jobs/engine", "internal/store", "views", "static"},
 	"views":                      {"internal/jobs", "internal/jobs/insight", "internal/jobs/timeline", "static"},
 	"static":                     {"static/python"},
 	"static/python":              {},
@@ -36,7 +37,7 @@ var arrows = map[string][]string{
 }
 
 // pure rooms import the standard library and other pure rooms alone.
-var pure = []string{"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline"}
+var pure = []string{"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/shared"}
 
 // knowRiver are the rooms that import River: turns, the pages that River ships,
 // and the migrations of its tables.
