@@ -84,7 +84,7 @@ var inputRows = [][2]string{
 	{`{"range": {"start": 0, "stop": 1000000, "step": 1}}`, "Whole numbers, as in Python's range. They take no space, however many they are."},
 	{`{"items": [1, "two", {"three": 3}]}`, "Any JSON values, at most 10,000. The server refuses values that would change on the way: an object with two members of one name, and for Python a number outside its floats, such as 1e400."},
 	{`{"lines": "a.txt\nb.txt\n"}`, "Each line, without its LF or CRLF, is one text. At most 16 MiB."},
-	{`{"open": true}`, "Any number, added later: POST …/tasks takes one JSON value per line, and accepts all lines of a request or none. Tasks run meanwhile. ?seal=true or POST …/seal ends the inputs."},
+	{`{"open": true}`, "Any number, added later: POST …/tasks takes one JSON value per line, and accepts all lines of a request or none. Tasks run meanwhile. ?seal=true or POST …/seal ends the inputs. With \"idle_seal\": \"60s\" beside it the job is also sealed when for 60 seconds nothing was appended and nobody called POST …/keep-alive, so that it ends although its client has died."},
 }
 
 var fileRows = [][2]string{

@@ -204,8 +204,16 @@ func policyPairs(j *jobs.Job) []pair {
 		}
 		return *s
 	}
+	inputs := inputsWord(j)
+	switch idle := j.Inputs.IdleSeal; {
+	case idle == nil:
+	case j.Inputs.IdleSealed:
+		inputs += ", sealed after " + string(*idle) + " without input"
+	case j.Inputs.Open:
+		inputs += "; sealed after " + string(*idle) + " without input"
+	}
 	return []pair{
-		{"Inputs", inputsWord(j)},
+		{"Inputs", inputs},
 		{"Queue", fmt.Sprintf("%s, priority %d", j.Queue, j.Priority)},
 		{"Processes", count(p.Processes, slotsWord(j))},
 		{"Threads per process", count(p.Threads, "1")},

@@ -27,7 +27,7 @@ type wireInputs struct {
 	Lines *string           `json:"lines,omitempty"`
 	Open  bool              `json:"open,omitempty"`
 
-	Stored *jobs.Stored `json:"-"`
+	IdleSeal *jobs.Duration `json:"idle_seal,omitempty"`
 }
 
 type wirePolicy struct {
@@ -78,7 +78,7 @@ func essential(s jobs.Spec) jobs.Spec {
 // body formats s as the JSON of a request.
 func body(s jobs.Spec) string {
 	s = essential(s)
-	w := wireSpec{Name: s.Name, Program: s.Program, Inputs: wireInputs(s.Inputs), Queue: s.Queue, Priority: s.Priority, Tags: s.Tags}
+	w := wireSpec{Name: s.Name, Program: s.Program, Inputs: wireInputs{s.Inputs.Items, s.Inputs.Range, s.Inputs.Lines, s.Inputs.Open, s.Inputs.IdleSeal}, Queue: s.Queue, Priority: s.Priority, Tags: s.Tags}
 	if p := wirePolicy(s.Policy); p != (wirePolicy{}) {
 		w.Policy = &p
 	}

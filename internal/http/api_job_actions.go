@@ -47,6 +47,15 @@ func badGroup(given string) jobs.Invalid {
 	return jobs.Invalid{{Location: "query.group", Message: "must be the id of a group of the job's errors, of 16 hexadecimal digits", Value: given}}
 }
 
+// keepAlive begins the idle time of an open job again.
+func (s *Site) keepAlive(ctx context.Context, in *JobPath) (*struct{ Body jobAnswer }, error) {
+	job, err := s.engine.KeepAlive(ctx, store.As(callOf(ctx).user), in.ID)
+	if err != nil {
+		return nil, explained(err, jobs.ErrConflict, "The job takes no further inputs: it is sealed or has ended.")
+	}
+	return &struct{ Body jobAnswer }{jobAnswer{Job: *job}}, nil
+}
+
 type verbInput struct {
 	JobPath
 	Key string `header:"Idempotency-Key" doc:"Within 24 hours, a request with the same key is not repeated."`

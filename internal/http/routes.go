@@ -105,6 +105,7 @@ func (s *Site) routeAPI(r chi.Router) {
 	route(a, jobs.Submitter, "POST /jobs/{id}/cancel", "cancel-job", "Cancel a job", act.cancel)
 	route(a, jobs.Submitter, "POST /jobs/{id}/tasks", "append-tasks", "Append inputs to an open job, one JSON value per line", s.appendTasks)
 	route(a, jobs.Submitter, "POST /jobs/{id}/seal", "seal-job", "Close an open job to further inputs", s.verb("seal", s.engine.Seal, "The job has already ended."))
+	route(a, jobs.Submitter, "POST /jobs/{id}/keep-alive", "keep-job-alive", "Begin the idle time of an open job again", s.keepAlive)
 	route(a, jobs.Submitter, "POST /jobs/{id}/pause", "pause-job", "Pause a job: no further task starts", act.pause)
 	route(a, jobs.Submitter, "POST /jobs/{id}/resume", "resume-job", "Resume a paused job", act.resume)
 	route(a, jobs.Submitter, "POST /jobs/{id}/retry", "retry-job", "Run failed and cancelled tasks of an ended job again", s.retry)

@@ -6,20 +6,30 @@ import (
 	"math"
 	"math/bits"
 	"strings"
+	"time"
 )
 
 // MaxInlineItems is the most inputs in inputs.items.
 const MaxInlineItems = 10_000
 
+// Bounds of Inputs.IdleSeal.
+const (
+	MinIdleSeal = time.Second
+	MaxIdleSeal = 30 * 24 * time.Hour
+)
+
 // MaxTasks is the most tasks of a job.
 const MaxTasks = 1_000_000_000
 
-// Inputs are a job's inputs as submitted: exactly one of its fields is set.
+// Inputs are a job's inputs as submitted: exactly one of Items, Range, Lines, Open and
+// Stored is set.
 type Inputs struct {
 	Items []json.RawMessage `json:"items,omitempty" maxItems:"10000" doc:"JSON values, one per task; at most 10,000 inline. Names are unique in an object."`
 	Range *Range            `json:"range,omitempty" doc:"Whole numbers as Python's range; stored as three numbers."`
 	Lines *string           `json:"lines,omitempty" doc:"Text; each line, without its LF or CRLF, is an input. A byte order mark is skipped."`
 	Open  bool              `json:"open,omitempty" doc:"Inputs come later; the job ends only after it is sealed."`
+
+	IdleSeal *Duration `json:"idle_seal,omitempty" doc:"Of an open job: it is sealed when nothing was appended to it, nor was it kept alive, for that long; 1s to 720h."`
 
 	Stored *Stored `json:"-"` // the database already has them
 }
@@ -79,6 +89,9 @@ type InputsShape struct {
 	Count int64  `json:"count"`
 	Range *Range `json:"range,omitempty"`
 	Open  bool   `json:"open,omitempty" doc:"Still taking inputs."`
+
+	IdleSeal   *Duration `json:"idle_seal,omitempty" doc:"An open job is sealed after that long without inputs."`
+	IdleSealed bool      `json:"idle_sealed,omitempty" doc:"The job was sealed because no inputs came, nor was it kept alive, for idle_seal."`
 }
 
 // Kind returns "items", "range", "lines" or "open".
@@ -119,7 +132,7 @@ func (in Inputs) Count() int64 {
 
 // Shape returns in without its values.
 func (in Inputs) Shape() InputsShape {
-	return InputsShape{Kind: in.Kind(), Count: in.Count(), Range: in.Range, Open: in.Open}
+	return InputsShape{Kind: in.Kind(), Count: in.Count(), Range: in.Range, Open: in.Open, IdleSeal: in.IdleSeal}
 }
 
 // Values yields the inputs to store, each as one line of compact JSON without a

@@ -196,6 +196,17 @@ func (c *checker) inputs(in Inputs) {
 	if kinds != 1 {
 		c.add("inputs", fmt.Sprintf("must have exactly one of items, range, lines, open; it has %d", kinds), nil)
 	}
+	if in.IdleSeal != nil {
+		d, err := in.IdleSeal.Parse()
+		switch {
+		case !in.Open:
+			c.add("inputs.idle_seal", "requires open: true, as other inputs are complete", *in.IdleSeal)
+		case err != nil:
+			c.add("inputs.idle_seal", err.Error(), *in.IdleSeal)
+		case d < MinIdleSeal || d > MaxIdleSeal:
+			c.add("inputs.idle_seal", fmt.Sprintf("must be from %v to %v", MinIdleSeal, MaxIdleSeal), *in.IdleSeal)
+		}
+	}
 	if len(in.Items) > MaxInlineItems {
 		c.add("inputs.items", fmt.Sprintf("at most %d inline; send more as lines, a range, or to an open job", MaxInlineItems), len(in.Items))
 	}

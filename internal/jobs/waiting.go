@@ -60,6 +60,17 @@ func (j *Job) Explain(w *Waiting) {
 	}
 }
 
+// ExplainSeal adds to the reason of a job that was sealed because no inputs came.
+func (j *Job) ExplainSeal() {
+	switch {
+	case !j.Inputs.IdleSealed || j.Inputs.IdleSeal == nil || j.Waiting != nil:
+	case j.Reason == "":
+		j.Reason = "sealed after " + string(*j.Inputs.IdleSeal) + " without input"
+	default:
+		j.Reason += "; sealed after " + string(*j.Inputs.IdleSeal) + " without input"
+	}
+}
+
 // Place returns the job's place in line in words.
 func (w *Waiting) Place() string {
 	switch {

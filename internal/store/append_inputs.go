@@ -92,7 +92,7 @@ func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.
 		if err := openJob(ctx, tx, r.Viewer, r.Job, false); err != nil {
 			return err
 		}
-		if count, err = copyInputs(ctx, tx, staged, r.Values); err != nil {
+		if count, err = copyInputs(ctx, tx, staged, s.keepingAlive(ctx, r.Job, r.Values)); err != nil {
 			return err
 		}
 		if err := openJob(ctx, tx, r.Viewer, r.Job, true); err != nil {
@@ -209,7 +209,9 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 	}
 	var b pgx.Batch
 	b.Queue(`update input_blocks set job_id = $1, first = first + $3 where job_id = $2`, id, staged, first)
-	b.Queue(`update progress set total = $2, failures_allowed = $3 where job_id = $1`, id, total, w.Policy.FailuresAllowed(total, false))
+	b.Queue(`
+		update progress set total = $2, failures_allowed = $3, input_at = case when idle_us is not null then clock_timestamp() end
+		where job_id = $1`, id, total, w.Policy.FailuresAllowed(total, false))
 	b.Queue(`select pg_notify($1, $2)`, channel, id)
 	return first, wrap("append inputs", tx.SendBatch(ctx, &b).Close())
 }

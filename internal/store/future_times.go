@@ -28,6 +28,8 @@ var clamps = []string{
 		where not p.ended and j.started_at > clock_timestamp() + ` + clockSlack + ` limit $1)`,
 	`update progress set newer_at = clock_timestamp(), older_at = null where job_id in (
 		select job_id from progress where not ended and greatest(newer_at, older_at) > clock_timestamp() + ` + clockSlack + ` limit $1)`,
+	`update progress set input_at = clock_timestamp() where job_id in (
+		select job_id from progress where idle_us is not null and not sealed and not ended and input_at > clock_timestamp() + ` + clockSlack + ` limit $1)`,
 	`update idempotency_keys set created_at = now() where (user_id, key) in (
 		select user_id, key from idempotency_keys where created_at > now() + ` + clockSlack + ` limit $1)`,
 	clampTurns,

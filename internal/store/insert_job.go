@@ -96,9 +96,9 @@ var (
 		param[jobRow]{"folded_tags", func(r *jobRow) any { return jobs.FoldAll(r.Spec.Tags) }},
 	)
 	insertProgress = newStatement(`
-		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended, cursor, leased, newer_at)
+		insert into progress (job_id, total, sealed, lanes, lanes_auto, turns, failures_allowed, ended, cursor, leased, newer_at, idle_us, input_at)
 		values (@id, @total, @sealed, @lanes, @lanes_auto, @turns, @failures_allowed, @ended, @claimed::bigint, @claimed::bigint,
-			case when @claimed::bigint > 0 then now() end)`,
+			case when @claimed::bigint > 0 then now() end, @idle::bigint, case when @idle::bigint is not null then clock_timestamp() end)`,
 		param[jobRow]{"id", func(r *jobRow) any { return r.ID }},
 		param[jobRow]{"total", func(r *jobRow) any { return r.shape.Count }},
 		param[jobRow]{"sealed", func(r *jobRow) any { return !r.shape.Open }},
@@ -110,6 +110,12 @@ var (
 		}},
 		param[jobRow]{"ended", func(r *jobRow) any { return r.ended }},
 		param[jobRow]{"claimed", func(r *jobRow) any { return r.claimed }},
+		param[jobRow]{"idle", func(r *jobRow) any {
+			if r.shape.IdleSeal == nil {
+				return nil
+			}
+			return r.shape.IdleSeal.Value().Microseconds()
+		}},
 	)
 )
 

@@ -36,7 +36,7 @@ const jobColumns = `
 	j.id, j.name, j.state, j.queue, j.priority, j.tags, u.name, j.program, j.inputs, j.policy, j.given_policy, j.reason,
 	j.created_at, j.started_at, j.finished_at,
 	j.run, j.retried_at, j.run_after_chunk, j.earlier_succeeded, p.earlier_failed, j.earlier_cancelled, j.earlier_user_us + j.earlier_system_us,
-	p.lanes, p.total, p.sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
+	p.lanes, p.total, p.sealed, p.idle_sealed, p.leased, p.succeeded, p.failed, p.cancelled, p.user_us + p.system_us, p.halt,
 	coalesce(p.older_at, p.newer_at), case when p.older_at is null then p.newer_done else p.older_done end, clock_timestamp(),
 	x.processes, x.executing`
 
@@ -87,7 +87,7 @@ func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 	into := []any{&j.ID, &j.Name, &j.State, &j.Queue, &j.Priority, &j.Tags, &j.Owner, &program, &inputs, &policy, &given, &j.Reason,
 		&created, &started, &finished,
 		&j.Run, &retried, &e.LastChunk, &e.Succeeded, &e.Failed, &e.Cancelled, &earlierCPU,
-		&lanes, &c.Total, &sealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now,
+		&lanes, &c.Total, &sealed, &j.Inputs.IdleSealed, &c.Running, &c.Succeeded, &c.Failed, &c.Cancelled, &cpu, &halt, &since, &sinceDone, &now,
 		&j.ProcessesNow, &j.Executing}
 	if err := row.Scan(append(into, beside...)...); err != nil {
 		return nil, err
@@ -123,6 +123,7 @@ func scanJob(row pgx.Row, beside ...any) (*jobs.Job, error) {
 		facts.Halt = *halt
 	}
 	j.Explain(facts.Waiting())
+	j.ExplainSeal()
 	return &j, nil
 }
 

@@ -150,7 +150,8 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) e
 			failed = $2::bigint, earlier_failed = $2::bigint,
 			cancelled = case when $3 then total - succeeded - $2::bigint - $4::bigint else 0 end,
 			cursor = case when $3 then total else cursor end,
-			older_at = null, newer_at = null, newer_done = succeeded + $2::bigint
+			older_at = null, newer_at = null, newer_done = succeeded + $2::bigint,
+			input_at = case when idle_us is not null then clock_timestamp() end
 		where job_id = $1 and succeeded < total returning true`, id, r.keptFailures, r.selected, tasksIn(r.again)).
 		Query(func(rows pgx.Rows) error {
 			left = rows.Next()

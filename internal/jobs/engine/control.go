@@ -84,6 +84,14 @@ func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string, key *store
 	return e.Store.Job(ctx, v, id)
 }
 
+// KeepAlive begins the idle time of an open job again; see jobs.Inputs.IdleSeal.
+func (e *Engine) KeepAlive(ctx context.Context, v store.Viewer, id string) (*jobs.Job, error) {
+	if err := e.Store.KeepAlive(ctx, v, id); err != nil {
+		return nil, err
+	}
+	return e.Store.Job(ctx, v, id)
+}
+
 // Pause stops further claims of a job. Claimed tasks finish.
 func (e *Engine) Pause(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
 	if err := e.Store.Pause(ctx, v, id, key); err != nil {

@@ -59,6 +59,11 @@ func (e *Engine) recoverOnce(ctx context.Context, round int) error {
 	if err := e.takeBulks(ctx); err != nil {
 		return err
 	}
+	if ids, err := e.Store.SealIdle(ctx); err != nil {
+		return err
+	} else if len(ids) > 0 {
+		e.Logger.Info("sealed open jobs that got no input", "jobs", ids)
+	}
 	if err := e.Store.FollowSlots(ctx); err != nil {
 		return err
 	}

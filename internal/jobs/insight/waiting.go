@@ -88,9 +88,9 @@ func (f *WaitFacts) Waiting() *jobs.Waiting {
 		return waiting(jobs.WaitJobPaused, "The job is paused%s.", f.goOn())
 	case f.Job.Counts.Waiting > 0:
 	case f.Job.Inputs.Open && f.Job.Counts.Total == 0:
-		return waiting(jobs.WaitInputs, "The job waits for its first input.")
+		return waiting(jobs.WaitInputs, "The job waits for its first input%s.", f.idleSeal())
 	case f.Job.Inputs.Open && f.Job.Counts.Running == 0:
-		return waiting(jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed.")
+		return waiting(jobs.WaitInputs, "All inputs so far are done: the job waits for more, or to be sealed%s.", f.idleSeal())
 	default:
 		return nil // all that is left is claimed
 	}
@@ -116,6 +116,14 @@ func InLine(queue string, place int64) *jobs.Waiting {
 
 func waiting(kind jobs.WaitKind, message string, args ...any) *jobs.Waiting {
 	return &jobs.Waiting{Kind: kind, Message: fmt.Sprintf(message, args...)}
+}
+
+// idleSeal returns the end of a sentence about an open job that is sealed by itself.
+func (f *WaitFacts) idleSeal() string {
+	if idle := f.Job.Inputs.IdleSeal; idle != nil {
+		return "; it is sealed after " + string(*idle) + " without input"
+	}
+	return ""
 }
 
 // goOn returns the end of a sentence about a pause: claimed tasks still run.
