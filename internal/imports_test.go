@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"internal/jobs/timeline":     {"internal/jobs"},
 	"internal/jobs/shared":       {},
 	"internal/jobs/executor":     {"internal/jobs", "internal/jobs/outcomes", "static/python"},
-	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/turns", "internal/jobs/shared", "internal/jobs/executor", "internal/store"},
+	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/tasksocket", "internal/jobs/engine/turns", "internal/jobs/shared", "internal/jobs/executor", "internal/store"},
 	"internal/jobs/engine/turns": {"internal/jobs", "internal/store"},
 	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "migrations"},
 	"internal/store/pglocal":     {},
@@ -34,6 +34,8 @@ var arrows = map[string][]string{
 	"cmd/bench":                  {"internal/jobs/executor"},
 	"cmd/hold":                   {"internal/store/storetest"},
 	"cmd/web":                    {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
+
+	"internal/jobs/engine/tasksocket": {"internal/jobs", "internal/jobs/shared", "internal/store"},
 }
 
 // pure rooms import the standard library and other pure rooms alone.

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine/tasksocket"
 	"github.com/allcores/allcores/internal/jobs/engine/turns"
 	"github.com/allcores/allcores/internal/jobs/executor"
+	"github.com/allcores/allcores/internal/jobs/executor/process"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -56,6 +58,7 @@ type Engine struct {
 	Options
 	node  store.NewNode
 	turns *turns.Client
+	tasks *tasksocket.Server
 
 	queues  queues
 	jobs    localJobs
@@ -99,6 +102,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 			Version: o.Version, Role: o.Role, Cores: len(o.Cores), Serves: o.Queues,
 		},
 		health: health{cores: coreTimes{cores: o.Cores}},
+		tasks:  tasksocket.New(o.Logger),
 	}
 	e.draining = make(chan struct{})
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -153,13 +157,9 @@ func (e *Engine) Start(ctx context.Context) error {
 	run := e.running
 	if e.Role != RoleWeb {
 		e.checkMemory(memory()) // before the first turn may begin
-		if err := e.turns.Start(); err != nil {
+		if err := e.startTurns(ctx); err != nil {
 			e.stop()
 			return err
-		}
-		if err := e.serve(ctx); err != nil {
-			e.stop()
-			return errors.Join(err, e.turns.Stop(ctx))
 		}
 		e.background.Go(func() { e.heedHalts(run) })
 	}
@@ -170,6 +170,27 @@ func (e *Engine) Start(ctx context.Context) error {
 	e.background.Go(func() { e.retire(run) })
 	e.background.Go(func() { e.sampleUsage(run) })
 	e.inserting.open()
+	return nil
+}
+
+// startTurns begins to serve tasks and to fetch turns.
+func (e *Engine) startTurns(ctx context.Context) error {
+	dir, err := process.Root()
+	if err != nil {
+		return err
+	}
+	if err := e.tasks.Start(dir); err != nil {
+		return err
+	}
+	if err := e.turns.Start(); err != nil {
+		e.tasks.Close()
+		return err
+	}
+	if err := e.serve(ctx); err != nil {
+		err = errors.Join(err, e.turns.Stop(ctx))
+		e.tasks.Close()
+		return err
+	}
 	return nil
 }
 
@@ -184,6 +205,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 		force := time.AfterFunc(grace, func() { e.active.cancelAll(errDraining) })
 		defer force.Stop()
 		err = e.turns.Stop(ctx)
+		e.tasks.Close()
 	}
 	e.jobs.silence()
 	e.stop()

@@ -35,7 +35,33 @@ type laneSnapshot struct {
 type heldSpan struct {
 	lease int64
 	first int64
-	count int
+	count int             // tasks still under it
+	end   int64           // after the last task that was under it
+	back  []executor.Span // tasks that were given back
+}
+
+// has reports whether a task is under the lease.
+func (h heldSpan) has(task int64) bool {
+	if task < h.first || task >= h.end {
+		return false
+	}
+	for _, b := range h.back {
+		if task >= b.First && task < b.First+int64(b.Count) {
+			return false
+		}
+	}
+	return true
+}
+
+// leaseOf returns the lease under which the lane holds a task. Any goroutine may
+// call it.
+func (l *lane) leaseOf(task int64) (lease int64, ok bool) {
+	for _, h := range l.leases() {
+		if h.has(task) {
+			return h.lease, true
+		}
+	}
+	return 0, false
 }
 
 // leases returns the spans that the lane holds.

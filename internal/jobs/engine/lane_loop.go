@@ -43,8 +43,9 @@ type jobProgress struct {
 // A lease is a chunk that the lane has claimed and not yet recorded.
 type lease struct {
 	store.Lease
-	left int  // tasks still under the lease
-	cut  bool // part of it was given back
+	left int             // tasks still under the lease
+	cut  bool            // part of it was given back:
+	back []executor.Span // these tasks
 }
 
 func newLaneLoop(e *Engine, l *lane, job *localJob, waited time.Duration) *laneLoop {
@@ -94,7 +95,10 @@ func (l *laneLoop) run(ctx context.Context, first *store.Claimed) error {
 func (l *laneLoop) execute(ctx context.Context) (updates <-chan executor.Update, taken chan<- struct{}, executed <-chan error) {
 	sent, answered, ended := make(chan executor.Update), make(chan struct{}), make(chan error, 1)
 	run, order, in := l.engine.Executors[l.work.Program.Kind()].Run, l.order(), l.feed.in
+	session := l.engine.tasks.Open(l.work.Job, l.work.OwnerID, l.turn.Lane, l.leaseOf)
+	order.Socket, order.URL = l.engine.tasks.Path(), session.URL()
 	go func() {
+		defer session.Close()
 		ended <- run(ctx, order, in, func(u executor.Update) {
 			sent <- u
 			<-answered
@@ -157,7 +161,7 @@ func (l *laneLoop) returnUnread(ctx context.Context) {
 func (l *laneLoop) publish() {
 	s := &laneSnapshot{leases: make([]heldSpan, 0, len(l.leases))}
 	for id, h := range l.leases {
-		s.leases = append(s.leases, heldSpan{lease: id, first: h.First, count: h.left})
+		s.leases = append(s.leases, heldSpan{lease: id, first: h.First, count: h.left, end: h.First + int64(h.Count), back: h.back})
 	}
 	switch {
 	case l.known.ended:

@@ -51,7 +51,7 @@ func (l *laneLoop) giveBack(ctx context.Context, h *lease, back []executor.Span)
 	for _, span := range back {
 		h.left -= span.Count
 	}
-	h.cut = true
+	h.cut, h.back = true, append(h.back, back...)
 	l.publish()
 	p, err := retry(ctx, func(ctx context.Context) (store.Progress, error) {
 		return l.engine.Store.GiveBack(ctx, h.ID, h.left, back)

@@ -18,7 +18,9 @@
 //
 // Its environment is PATH, HOME, USER, LOGNAME, SHELL, LANG, LANGUAGE, LC_*, TZ
 // and TMPDIR of the server, the program's own variables, ALLCORES_JOB and
-// ALLCORES_LANE. A command has ALLCORES_TASK too. Where the queue pins its lanes,
+// ALLCORES_LANE. A command has ALLCORES_TASK too. ALLCORES_SOCKET has the path of the
+// Unix socket at which the node serves its tasks, and ALLCORES_TASK_URL the address
+// there: of the task in a command, of its session in Python. Where the queue pins its lanes,
 // ALLCORES_TASK_CORES has the numbers of the cores, such as 2,3. The variables by
 // which numerical libraries and runtimes size their pools of threads are the
 // number of cores of the lane unless the program sets them. PYTHONHASHSEED has

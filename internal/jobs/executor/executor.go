@@ -67,6 +67,9 @@ type Lane struct {
 	Cores     []int // cores to run on; empty where the queue is not pinned
 	CoreCount int   // cores that it may keep busy; len(Cores) where the queue is pinned
 
+	Socket string // path of the socket that serves the lane's tasks; empty for none
+	URL    string // address of this call of Run there; see TaskURL
+
 	Halt <-chan struct{} // closed when no further task may start
 	Rest func() Rest     // reports what is left of the job at the end of the turn; nil for Exhausted
 }
@@ -87,10 +90,22 @@ const (
 	Over                  // the job has ended; if it runs again, it starts anew
 )
 
-// Environ returns the variables that name the job and lane to a process, and its
-// cores where the queue is pinned.
+// TaskURLVariable is the variable that has the address at which a task reaches the
+// node: URL in a process of many tasks, TaskURL in one of a single task.
+const TaskURLVariable = "ALLCORES_TASK_URL"
+
+// TaskURL returns the address of a task at the lane's socket.
+func (l Lane) TaskURL(task int64) string {
+	return l.URL + "/tasks/" + strconv.FormatInt(task, 10)
+}
+
+// Environ returns the variables that name the job, the lane and its socket to a
+// process, and its cores where the queue is pinned.
 func (l Lane) Environ() map[string]string {
 	env := map[string]string{"ALLCORES_JOB": l.Job, "ALLCORES_LANE": strconv.Itoa(l.Number)}
+	if l.Socket != "" {
+		env["ALLCORES_SOCKET"] = l.Socket
+	}
 	if len(l.Cores) > 0 {
 		numbers := make([]string, len(l.Cores))
 		for i, core := range l.Cores {

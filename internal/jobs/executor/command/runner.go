@@ -135,7 +135,7 @@ func (s *runner) command(c *chunk, k task, path string, argv []string) (r result
 	}
 	child, err := process.Start(process.Spec{
 		Path: path, Argv: argv, Dir: s.dir,
-		Env:   append(s.env[:len(s.env):len(s.env)], "ALLCORES_TASK="+strconv.FormatInt(k.index, 10)),
+		Env:   s.environ(k),
 		Files: fds.theirs[:], Cores: s.lane.Cores, Memory: s.lane.MemoryLimit, Groups: s.groups,
 	})
 	fds.closeTheirs(s.null)
@@ -169,6 +169,15 @@ func (s *runner) command(c *chunk, k task, path string, argv []string) (r result
 	lines.end()
 	p.message = lines.message()
 	return r, p
+}
+
+// environ returns the environment of a task.
+func (s *runner) environ(k task) []string {
+	env := append(s.env[:len(s.env):len(s.env)], "ALLCORES_TASK="+strconv.FormatInt(k.index, 10))
+	if s.lane.URL != "" {
+		env = append(env, executor.TaskURLVariable+"="+s.lane.TaskURL(k.index))
+	}
+	return env
 }
 
 // follow reads what the command prints until it has ended, and ends it when it
