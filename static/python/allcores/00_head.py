@@ -8,7 +8,11 @@ Settings are the arguments url and token, else the variables ALLCORES_URL and
 ALLCORES_TOKEN, else http://127.0.0.1:8080 and the token that a server on this
 machine keeps for its administrator.
 """
+import json
+import os
 import sys
+import threading
+import weakref
 
 __all__ = ["VERSION"]
 

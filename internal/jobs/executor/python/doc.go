@@ -41,6 +41,11 @@
 // gets a request when a tick passes with something unsent, so that it needs no clock
 // and short tasks pay nothing for it.
 //
+// The Python client lies in a directory of its own, which is the first of the program's
+// path. So import allcores gives each task, and each process that it starts by
+// spawn or forkserver, the client of this server, rather than one that is installed or
+// a module of the program of that name. A task that does not import it pays nothing.
+//
 // The program's source is a file in the process's directory too: processes that a
 // task starts by spawn or forkserver import the module from there. Tracebacks and
 // faulthandler name it program.py all the same.

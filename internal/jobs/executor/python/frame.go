@@ -146,7 +146,7 @@ func appendFrame(dst []byte, kind byte, body ...[]byte) []byte {
 }
 
 // chunkHeadSize is the length of a chunk's frame without its inputs.
-const chunkHeadSize = headSize + 6*8 + 1
+const chunkHeadSize = headSize + 7*8 + 1
 
 // appendChunk appends the head of a chunk's frame; the inputs follow.
 func appendChunk(dst []byte, c *chunk) []byte {
@@ -155,6 +155,7 @@ func appendChunk(dst []byte, c *chunk) []byte {
 	u64 := binary.LittleEndian.AppendUint64
 	dst = u64(dst, uint64(c.base))
 	dst = u64(dst, uint64(c.Count))
+	dst = u64(dst, uint64(c.First))
 	dst = u64(dst, uint64(wordLimit+c.limit))
 	dst = u64(dst, uint64(c.Failures))
 	if c.Range == nil {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/allcores/allcores/internal/jobs/executor/process"
+	client "github.com/allcores/allcores/static/python"
 )
 
 //go:embed runner/*.py
@@ -29,8 +30,13 @@ else:
     allcores_runner.main()
 `
 
-// install writes the runner below this program's directory, unless it is there,
-// and returns the directory to import it from.
+// clientDir is the folder of the installed runner that has the Python client and
+// nothing else. The runner puts it first on the path of its program.
+const clientDir = "client"
+
+// install writes the runner and the Python client below this program's directory,
+// unless they are there, and returns the directory to import the runner from. Each
+// interpreter compiles them only once, as it caches the result beside them.
 func install() (dir string, err error) {
 	defer func() {
 		if err != nil {
@@ -49,21 +55,32 @@ func install() (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	// Several goroutines may do this at once; the first to rename wins.
-	temporary, err := os.MkdirTemp(dir, "")
+	err = place(filepath.Join(dir, clientDir), func(temporary string) error {
+		return os.WriteFile(filepath.Join(temporary, client.FileName), client.Client(), 0o600)
+	})
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(temporary)
 	sources, err := fs.Sub(runner, "runner")
 	if err != nil {
 		return "", err
 	}
-	if err := os.CopyFS(temporary, sources); err != nil {
-		return "", err
+	return dir, place(final, func(temporary string) error { return os.CopyFS(temporary, sources) })
+}
+
+// place makes the directory final, filled. Several goroutines may do so at once; the
+// first to rename wins.
+func place(final string, fill func(temporary string) error) error {
+	temporary, err := os.MkdirTemp(filepath.Dir(final), "")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	if err := fill(temporary); err != nil {
+		return err
 	}
 	if err := os.Rename(temporary, final); err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, syscall.ENOTEMPTY) {
-		return "", err
+		return err
 	}
-	return dir, nil
+	return nil
 }

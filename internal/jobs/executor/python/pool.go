@@ -66,7 +66,7 @@ func (p *pool) acquire(ctx context.Context, lane executor.Lane) (*worker, error)
 			p.living.Go(w.retire)
 			return nil, err
 		}
-		if moved || w.job != lane.Job || w.lane != lane.Number {
+		if moved || w.job != lane.Job || w.lane != lane.Number || lane.URL != "" {
 			w.begin(lane)
 		}
 		return w, nil
@@ -100,7 +100,7 @@ func newProgram(lane executor.Lane, in *process.Process) program {
 	if env == nil {
 		env = make(map[string]string)
 	}
-	for _, entry := range process.Environ(lane.CoreCount, env, lane.Environ()) {
+	for _, entry := range process.Environ(lane.CoreCount, env, environ(lane)) {
 		name, value, _ := strings.Cut(entry, "=")
 		env[name] = value
 	}
@@ -123,6 +123,15 @@ func newProgram(lane executor.Lane, in *process.Process) program {
 type sessionFrame struct {
 	Env   map[string]string `json:"env"`
 	Fresh bool              `json:"fresh"` // load the module anew, in a process that is as new
+}
+
+// environ returns the variables of a process that change with its session.
+func environ(lane executor.Lane) map[string]string {
+	env := lane.Environ()
+	if lane.URL != "" {
+		env[executor.TaskURLVariable] = lane.URL
+	}
+	return env
 }
 
 func jsonFrame(kind byte, v any) []byte {
@@ -224,7 +233,7 @@ func (p *pool) bare(ctx context.Context, lane executor.Lane) (*worker, error) {
 		return nil, err
 	}
 	w, err := p.spawn(process.Spec{
-		Path: interpreter, Env: process.Environ(lane.CoreCount, program.Env, lane.Environ()),
+		Path: interpreter, Env: process.Environ(lane.CoreCount, program.Env, environ(lane)),
 		Cores: lane.Cores, Memory: lane.MemoryLimit,
 	})
 	if err != nil {

@@ -298,7 +298,7 @@ func (w *worker) begin(lane executor.Lane) {
 	}
 	w.job, w.lane = lane.Job, lane.Number
 	w.uses++
-	w.outbox.send(jsonFrame(frameSession, sessionFrame{Env: lane.Environ(), Fresh: fresh}))
+	w.outbox.send(jsonFrame(frameSession, sessionFrame{Env: environ(lane), Fresh: fresh}))
 }
 
 // pin binds the process to the cores unless it is already.

@@ -11,7 +11,9 @@ through four descriptors, which nothing that a task starts inherits:
   6  a byte here asks for a flush (see Runner.serve)
 
 A task has a number, which grows by one from task to task over the life of the
-process. The parent knows which task of which job it is.
+process. Its index in its job is computed from the number and its chunk when someone
+asks: the client, which `import allcores` gives a task, calls current_task. So a task
+that does not ask pays nothing.
 
 The words let the parent see and limit tasks without a message, even while a task
 or a C extension holds the interpreter lock:
@@ -30,6 +32,17 @@ or a C extension holds the interpreter lock:
   LIMIT   eight words, one of each chunk in flight: start nothing from there on
   MARK    one word per thread, a cache line apart: the number of the running task, or -1
 """
+
+running = None  # returns what current_task returns; set while tasks may run
+
+
+def current_task():
+    """Returns the index of the task in which the caller runs, or -1 outside of tasks.
+
+    A thread or asyncio task that a task started counts as that task as far as context
+    variables show it. Where tasks run at once and they do not, it raises RuntimeError. A
+    forked process keeps the task that forked it."""
+    return -1 if running is None else running()
 
 
 def main():

@@ -19,7 +19,7 @@ class Chunk:
 
     def __init__(self, body):
         t = perf_counter()
-        self.base, count, self.limit, self.failures, ranged, start, step = CHUNK.unpack_from(body)
+        self.base, count, self.first, self.limit, self.failures, ranged, start, step = CHUNK.unpack_from(body)
         if ranged:
             self.inputs = range(start, start + count * step, step)
         else:
@@ -41,6 +41,7 @@ class Parallel:
     def __init__(self, runner, f, call, threads):
         self.runner, self.f, self.call, self.threads = runner, f, call, threads
         self.chunks = []   # that still have tasks to start, in their order
+        self.begun = ()    # that still have tasks that run; replaced, never changed
         self.done = []     # outcomes that are not sent, packed
         self.size = 0      # their bytes
         self.left = ()     # asyncio tasks that go on after those of the job
@@ -56,6 +57,22 @@ class Parallel:
         words = self.runner.words
         return min((m for m in (words[MARK + i * MARK_STEP] for i in range(self.threads)) if m >= 0), default=-1)
 
+    def index(self):
+        """Returns the index of the caller's task, or -1."""
+        words, n = self.runner.words, self.number.get()
+        if n < 0:
+            marks = [m for m in (words[MARK + i * MARK_STEP] for i in range(self.threads)) if m >= 0]
+            if not marks:
+                return -1
+            if len(marks) > 1:
+                raise RuntimeError("several tasks run, and nothing shows to which this thread belongs; "
+                                   "start it with contextvars.copy_context().run")
+            n = marks[0]
+        for c in self.begun:
+            if c.base <= n < c.end:
+                return c.first + n - c.base
+        return -1
+
     def take(self, slot):
         """Returns the next task to start, as its chunk, number and input, or None when
         none can start now. The lock must be held."""
@@ -68,6 +85,7 @@ class Parallel:
                 if n < words[c.limit] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
                     if n == c.base:
                         c.began = time.time()
+                        self.begun += c,
                     c.next = n + 1
                     c.open += 1
                     words[MARK + slot * MARK_STEP] = n
@@ -111,6 +129,7 @@ class Parallel:
 
     def ended(self, c):
         self.send_of(c)
+        self.begun = tuple([b for b in self.begun if b is not c])
         if self.runner.directory.changed():
             self.note_files(c.next - 1)
         self.runner.end(c.base, c.next - c.base, c.began or time.time(), c.in_tasks, c.moving)

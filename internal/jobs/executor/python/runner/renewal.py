@@ -11,6 +11,7 @@ LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("
 ITIMERS = signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF
 LARGE = 64 << 20  # bytes that are freed before the next job needs as many
 MAIN = "__mp_main__"  # multiprocessing's name of __main__
+CLIENT = "allcores"   # the client, which holds what it knows of its job: the next job imports it anew
 
 
 class Baseline:
@@ -41,6 +42,9 @@ class Baseline:
     def clean(self):
         """Returns whether restore can restore the process: it has no additional thread,
         child, descriptor or module."""
+        leave = getattr(sys.modules.get(CLIENT), "_leave", None)
+        if leave is not None:
+            leave()
         if threading.active_count() != self.threads or has_children() or descriptors() != self.descriptors:
             return False
         if limits() != self.limits:
@@ -49,6 +53,8 @@ class Baseline:
         # changed, or be left by a task.
         library = os.path.dirname(os.__file__)
         for name in sorted(sys.modules.keys() - self.modules - {MODULE, MAIN}):
+            if of_client(name):
+                continue
             module = sys.modules[name]
             file = getattr(module, "__file__", None)
             if file is None and getattr(module, "__spec__", None) is None:
@@ -63,6 +69,8 @@ class Baseline:
         """Restores the process, with these environment variables changed."""
         # The module and its functions refer to each other.
         sys.modules.pop(MODULE, None)
+        for name in list(filter(of_client, sys.modules)):
+            del sys.modules[name]
         if resident() > self.resident + LARGE:
             gc.collect()
         restore_environ(self.environ, env)
@@ -116,6 +124,10 @@ class Baseline:
         if locale() != self.locale:
             import _locale
             _locale.setlocale(_locale.LC_ALL, self.locale)
+
+
+def of_client(name):
+    return name == CLIENT or name.startswith(CLIENT + ".")
 
 
 def restore_environ(environ, changes):

@@ -2,6 +2,7 @@
 import atexit, faulthandler, json, mmap, os, struct, sys, threading, time
 from contextvars import Context
 from fcntl import ioctl
+from functools import partial
 from types import CoroutineType
 
 from .directory import Directory
@@ -15,6 +16,8 @@ from .shared import DIRTY, RAW, ROOM, TRACE
 from .usage import Usage
 from .values import FILE, describe, encoded, failed_line
 
+CLIENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client")
+package = sys.modules[__package__]
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
 zero = struct.pack("i", 0)
 
@@ -99,6 +102,8 @@ class Runner:
         self.capture()
         os.register_at_fork(after_in_child=self.after_fork)
         sys.argv = [FILE]
+        # First, so that import allcores gives the client that fits this server.
+        sys.path.insert(0, CLIENT)
         home = os.getcwd()
         self.directory = Directory(os.path.join(home, "tasks"))
         try:
@@ -124,6 +129,7 @@ class Runner:
             stream.commit()
             stream.renew()
         self.mode, self.flush, self.notes = None, self.flush_logs, 0
+        package.running = None
         self.baseline.restore(self.environ)
         self.directory.fresh()
         faulthandler.cancel_dump_traceback_later()
@@ -146,6 +152,7 @@ class Runner:
         for stream in self.streams:
             stream.current, stream.several = self.mode.current, p["threads"] > 1
         self.flush = self.mode.flush
+        package.running = self.mode.index
         with self.lock:
             self.flush_logs()
             self.frames.write("L")
@@ -213,10 +220,18 @@ class Runner:
                 self.words[DIRTY] = 0
                 self.flush()
 
+    def task(self):
+        """Returns what current_task returns, or -1 where that is not known."""
+        try:
+            return package.current_task()
+        except RuntimeError:
+            return -1
+
     def after_fork(self):
         """In a process that a task forked: closes what belongs to the parent, and makes its
         output plain."""
         self.forked = True
+        package.running = partial(int, self.task())
         self.words.release()  # so that it ends if it ever comes back into a loop here
         try:
             os.dup2(2, 5, inheritable=False)  # faulthandler prints its report of this process

@@ -28,7 +28,7 @@ MAKES_FILE = 10e-6  # seconds in which no task makes a file
 
 NOTHING = 0, []
 
-CHUNK = struct.Struct("<qqqqBqq")  # base, count, word of the limit, failures, 1 for a range, start, step
+CHUNK = struct.Struct("<qqqqqBqq")  # base, count, first index, word of the limit, failures, 1 for a range, start, step
 
 
 class Serial:
@@ -44,11 +44,17 @@ class Serial:
         self.batch = 1         # tasks per batch
         self.part = NOTHING    # the batch that runs: its first number and its inputs,
         self.limit = 0         # and the word of its chunk's limit
+        self.offset = 0        # from numbers to indexes in its chunk
         self.raw = 0           # the RAW word as last seen
         self.careful = 0       # tasks that are still run one by one
         self.trimmed = -1      # the mark when a batch was cut short
 
     left = ()  # asyncio tasks that go on after those of the job
+
+    def index(self):
+        """Returns the index of the running task, or -1."""
+        n = self.current()
+        return n + self.offset if n >= 0 else -1
 
     def answer(self):
         pass  # the only running task blocks no other
@@ -69,7 +75,8 @@ class Serial:
         """Runs the tasks of a chunk in batches, until one must not start."""
         words, drain, directory, outcomes = self.runner.words, self.runner.drain, self.runner.directory, self.outcomes
         began, t = time.time(), perf_counter()
-        base, count, self.limit, failures, ranged, start, step = CHUNK.unpack_from(body)
+        base, count, first, self.limit, failures, ranged, start, step = CHUNK.unpack_from(body)
+        self.offset = first - base
         f, loop = self.f, self.loop
         if ranged:
             inputs = iter(range(start, start + count * step, step))
