@@ -36,10 +36,18 @@
 //	u8   status: 0 for a result, 1 for an error
 //	     the result as JSON, or {"kind": "…", "message": "…"}
 //
-// Operations, arguments, results and kinds of errors are those of package
-// internal/jobs/shared; the socket's HTTP calls have the same. One operation
-// belongs to the socket: progress, with the arguments of POST …/progress, and
-// null as its result.
+// Operations, their arguments and results, parameters and kinds of errors are those
+// of package internal/jobs/shared. The arguments of a request are
+//
+//	kind     text: of the object
+//	args     list: the operation's arguments; may be absent for none
+//	params   object: size, type, initial; absent for whatever the object has
+//	timeout  number: seconds, 0 to try only; absent or null to wait for ever
+//	thread   number: of the task's thread or process; absent for 0, the first
+//	company  bool: other threads of the task go on meanwhile
+//
+// One operation belongs to the socket: progress, with {"fraction": 0.5, "message":
+// "…"} as its arguments, no scope and no name, and null as its result.
 //
 // A client may send further requests before an answer, and answers come in any
 // order. Requests of one task on one connection are applied in the order in which
@@ -49,12 +57,12 @@
 // # Bounds
 //
 // A request has at most [MaxRequest] bytes after its length. A longer one is
-// answered with the error too_large: the server skips its bytes, and the
+// answered with the error bounds: the server skips its bytes, and the
 // connection goes on. A frame that breaks the format ends the connection.
 //
 // # Ends
 //
 // Closing the connection cancels its waiting requests, and nothing else: what they
 // did before stands. A request of a task that does not run, or runs elsewhere by
-// now, gets the error gone.
+// now, gets the error superseded.
 package frames
