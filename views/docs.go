@@ -2,7 +2,16 @@ package views
 
 import "fmt"
 
-var chapters = []struct{ id, title string }{
+// manualPages lists the pages of the manual in the order of its navigation.
+var manualPages = []struct{ path, title string }{
+	{"/docs", "Manual"},
+	{"/docs/examples", "Examples"},
+}
+
+// A chapterLink leads to a heading of a page of the manual.
+type chapterLink struct{ id, title string }
+
+var chapters = []chapterLink{
 	{"words", "Terms"},
 	{"curl", "Jobs with curl"},
 	{"python", "Jobs from Python"},

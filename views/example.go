@@ -1,90 +1,48 @@
 package views
 
 import (
+	"embed"
+	"fmt"
+	"strings"
+
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/insight"
 )
 
-// An example is a submission to start from.
+// An example is a submission to start from, and a section of the gallery.
 type example struct {
-	name  string // in the address
+	name  string // in addresses
 	title string
+	short string // its title in the navigation
 	about string // the Python or shell feature that it shows
 	spec  jobs.Spec
+	when  string // when to use the feature, in three sentences
+
+	// verdict is the kind of the verdict in the example's speed-up report; empty if
+	// the example is too short for one. why explains it.
+	verdict insight.VerdictKind
+	why     string
+
+	listed bool // on the page New job
 }
 
 func ptr[T any](v T) *T { return &v }
 
-// examples are in the page's order. The first one gains from every core, and
-// takes some seconds.
-var examples = []example{
-	{
-		name:  "primes",
-		title: "A process pool for computation",
-		about: "ProcessPoolExecutor().map(count_primes, …)",
-		spec: jobs.Spec{
-			Name: "primes",
-			Program: jobs.Program{Python: &jobs.Python{Function: "count_primes", Source: `def is_prime(n):
-    if n < 2:
-        return False
-    d = 2
-    while d * d <= n:
-        if n % d == 0:
-            return False
-        d += 1
-    return True
+//go:embed examples/*.py
+var exampleFiles embed.FS
 
-
-def count_primes(start):
-    """The number of primes from start to start + 2,500."""
-    return sum(is_prime(n) for n in range(start, start + 2_500))
-`}},
-			Inputs: jobs.Inputs{Range: &jobs.Range{Stop: 500_000, Step: 2_500}},
-			Tags:   []string{"example"},
-		},
-	},
-	{
-		name:  "squares",
-		title: "Squares over a range",
-		about: "Pool().map(square, range(1000))",
-		spec: jobs.Spec{
-			Name:    "squares",
-			Program: jobs.Program{Python: &jobs.Python{Function: "square", Source: "def square(x):\n    return x * x\n"}},
-			Inputs:  jobs.Inputs{Range: &jobs.Range{Stop: 1000, Step: 1}},
-			Tags:    []string{"example"},
-		},
-	},
-	{
-		name:  "threads",
-		title: "A thread pool for waiting",
-		about: "ThreadPoolExecutor(8).map(fetch, range(200))",
-		spec: jobs.Spec{
-			Name: "slow requests",
-			Program: jobs.Program{Python: &jobs.Python{Function: "fetch", Source: `import time
-
-
-def fetch(n):
-    """Stands for a slow request: it waits and uses no CPU."""
-    time.sleep(0.25)
-    return {"page": n, "status": 200}
-`}},
-			Inputs: jobs.Inputs{Range: &jobs.Range{Stop: 200, Step: 1}},
-			Queue:  "io",
-			Policy: jobs.Policy{Threads: ptr(8)},
-			Tags:   []string{"example"},
-		},
-	},
-	{
-		name:  "files",
-		title: "A command over files",
-		about: "parallel sha256sum {} ::: /etc/hosts …",
-		spec: jobs.Spec{
-			Name:    "checksums",
-			Program: jobs.Program{Command: &jobs.Command{Argv: []string{"sha256sum", "{}"}}},
-			Inputs:  jobs.Inputs{Lines: ptr("/etc/hosts\n/etc/passwd\n/etc/group\n/etc/os-release\n")},
-			Tags:    []string{"example"},
-		},
-	},
+// pythonExample returns the program of an example: a function of a file in the
+// folder examples.
+func pythonExample(file, function string) jobs.Program {
+	source, err := exampleFiles.ReadFile("examples/" + file + ".py")
+	if err != nil {
+		panic(err)
+	}
+	return jobs.Program{Python: &jobs.Python{Source: string(source), Function: function}}
 }
+
+// rangeOf returns the numbers from 0 to stop as inputs.
+func rangeOf(stop int64) jobs.Inputs { return jobs.Inputs{Range: &jobs.Range{Stop: stop, Step: 1}} }
 
 // Example returns the form with the values of the named example.
 func Example(name string) (NewJobForm, bool) {
@@ -94,4 +52,75 @@ func Example(name string) (NewJobForm, bool) {
 		}
 	}
 	return NewJobForm{}, false
+}
+
+// listed returns the examples that the page New job offers.
+func listed() []example {
+	var list []example
+	for _, e := range examples {
+		if e.listed {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// exampleChapters returns the chapters of the gallery.
+func exampleChapters() []chapterLink {
+	links := make([]chapterLink, len(examples))
+	for i, e := range examples {
+		links[i] = chapterLink{e.name, e.short}
+	}
+	return links
+}
+
+// An ExamplesPage holds the gallery of examples at /docs/examples. [Examples]
+// renders it.
+type ExamplesPage struct{ Page }
+
+// A GalleryExample is what tests check of an example: its form, and the kind of
+// the verdict that the gallery promises.
+type GalleryExample struct {
+	Name    string
+	Spec    jobs.Spec
+	Verdict insight.VerdictKind
+}
+
+// Gallery lists the examples of the page at /docs/examples.
+func Gallery() []GalleryExample {
+	list := make([]GalleryExample, len(examples))
+	for i, e := range examples {
+		list[i] = GalleryExample{Name: e.name, Spec: e.spec, Verdict: e.verdict}
+	}
+	return list
+}
+
+// program returns the text of the example's program.
+func (e *example) program() string {
+	if e.spec.Program.Python != nil {
+		return e.spec.Program.Python.Source
+	}
+	return joinWords(e.spec.Program.Command.Argv)
+}
+
+// conditions returns the number of tasks, the inputs, the queue and the policy.
+func (e *example) conditions() string {
+	parts := []string{plural(e.spec.Inputs.Count(), "task", "tasks")}
+	if r := e.spec.Inputs.Range; r != nil && r.Step == 1 {
+		parts = append(parts, fmt.Sprintf("inputs from %s to %s", thousands(r.Start), thousands(r.Stop-1)))
+	} else if r != nil {
+		parts = append(parts, fmt.Sprintf("inputs %s, %s, %s, …", thousands(r.Start), thousands(r.Start+r.Step), thousands(r.Start+2*r.Step)))
+	}
+	if e.spec.Queue != "" {
+		parts = append(parts, "queue "+e.spec.Queue)
+	}
+	for _, set := range []struct {
+		name  string
+		value *int
+	}{{"processes", e.spec.Policy.Processes}, {"threads", e.spec.Policy.Threads}, {"chunk_size", e.spec.Policy.ChunkSize}} {
+		if set.value != nil {
+			parts = append(parts, fmt.Sprintf("%s %d", set.name, *set.value))
+		}
+	}
+	return strings.Join(parts, " · ")
 }

@@ -11,16 +11,23 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
+// firstSource is the program of an empty form. Its tasks take some milliseconds
+// each, so that its job gains from every core.
+const firstSource = `def work(x):
+    """Sum the squares of the numbers below 1,000 x."""
+    return sum(n * n for n in range(1_000 * x))
+`
+
 // NewForm returns the form with its first values.
 func NewForm() NewJobForm {
 	return NewJobForm{
 		JobFields:     JobFields{Queue: "cpu", Priority: "2"},
 		Kind:          KindPython,
-		PythonFields:  PythonFields{Source: "def work(x):\n    return x * x\n", Function: "work", Call: jobs.CallValue},
+		PythonFields:  PythonFields{Source: firstSource, Function: "work", Call: jobs.CallValue},
 		CommandFields: CommandFields{Output: jobs.OutputText},
 		InputFields: InputFields{
 			Inputs:      InputsRange,
-			RangeFields: RangeFields{RangeStart: "0", RangeStop: "1000", RangeStep: "1"},
+			RangeFields: RangeFields{RangeStart: "0", RangeStop: "300", RangeStep: "1"},
 			FileFields:  FileFields{FileFormat: FormatAuto, CSVColumn: "1", CSVHeader: "on"},
 		},
 	}

@@ -63,7 +63,7 @@ func TestBrowserUpload(t *testing.T) {
 	if got := eval[string](b, `[document.activeElement.id, document.getElementById("name").value, document.getElementById("file").files.length, window.stayed, document.getElementById("upload").hidden].join()`); got != "file,typed,1,true,true" {
 		t.Errorf("focus, name, files, same page, hidden: %s", got)
 	}
-	if got := eval[string](b, `document.querySelector(".gutter").textContent`); got != "123" {
+	if got := eval[string](b, `document.querySelector(".gutter").textContent`); got != "1234" {
 		t.Errorf("the lines of the source are numbered %q", got)
 	}
 	if got := eval[string](b, `document.getElementById("file-hint").textContent`); !strings.HasPrefix(got, "bad.ndjson, 4.0 MiB") {

@@ -84,6 +84,7 @@ func (s *Site) routePages(r chi.Router) {
 	r.Post("/nodes/{id}/resume", s.page(s.onNode(s.drainNode(false))))
 	r.Get("/pages/live", s.page(s.pagesLive))
 	r.Get("/docs", s.page(s.docsPage))
+	r.Get("/docs/examples", s.page(s.examplesPage))
 
 	r.HandleFunc(riverPrefix, s.river.page)
 	r.HandleFunc(riverPrefix+"/*", s.river.page)
