@@ -37,6 +37,7 @@ import base64
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -49,10 +50,17 @@ import sys
 import threading
 import time
 import types
+import warnings
 import weakref
 from concurrent.futures import Future
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
-__all__ = ["ApiError", "Error", "Executor", "TimeoutError", "Unreachable", "VERSION", "WorkerDied"]
+__all__ = ["ApiError", "Error", "Executor", "Job", "Outcome", "Pool", "TimeoutError", "Unreachable", "VERSION", "WorkerDied"]
 
 VERSION = "0.1.0"
+
+_AS_SCRIPT = __name__ == "__main__"
+if _AS_SCRIPT:
+    # What is defined below belongs to the module allcores, which tasks import too.
+    __name__ = "allcores"
+    sys.modules[__name__] = sys.modules["__main__"]

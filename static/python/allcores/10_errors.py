@@ -30,9 +30,9 @@ class ApiError(Error):
 
 
 class TaskError(Error):
-    """A task failed, and the worker could not send its exception.
+    """A task failed, and the worker could not send its exception, or it was a command.
 
-    `type` is the name of the exception's class, `kind` the server's word for the
+    `type` is the name of the exception's class or "exit STATUS", `kind` the server's word for the
     failure, and `traceback` the text of the traceback, or empty.
     """
 
@@ -101,7 +101,7 @@ def _failure(error, blobs):
     kind, message = error.get("kind", ""), error.get("message", "")
     if kind == "timeout":
         return TimeoutError(message or "the task took too long")
-    if kind == "exception":
+    if kind == "exception" or kind == "exit":
         e = TaskError(
             "{0}: {1}".format(error.get("type", ""), message), kind, error.get("type", ""), error.get("traceback", "")
         )

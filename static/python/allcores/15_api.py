@@ -66,6 +66,10 @@ class Api:
     def __repr__(self):
         return "Api({0!r})".format(self.url)
 
+    def __del__(self):
+        for connection in self.__dict__.get("_idle", ()):
+            connection.close()
+
     def json(self, method: str, path: str, value: Any = None, **options: Any) -> Any:
         """Send value and return the value that comes back. Options are those of request.
 

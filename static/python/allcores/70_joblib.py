@@ -1,0 +1,201 @@
+
+
+class _CallableModule(types.ModuleType):
+    """A module that is made with allcores, and does its work when it is imported or called."""
+
+    def __init__(self, name, doc, run):
+        super().__init__(name, doc)
+        self._run = run
+
+    def __call__(self):
+        return self._run()
+
+
+class _SubmoduleFinder:
+    """Imports allcores.NAME for the names that are not files."""
+
+    def __init__(self, modules):
+        self._modules = modules
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self._modules:
+            import importlib.machinery
+
+            return importlib.machinery.ModuleSpec(name, self)
+        return None
+
+    def create_module(self, spec):
+        return self._modules[spec.name]
+
+    def exec_module(self, module):
+        module()
+
+
+def _register_joblib() -> None:
+    """Make "allcores" a backend of joblib.
+
+        from joblib import Parallel, delayed, parallel_config
+        import allcores.joblib
+
+        with parallel_config(backend="allcores"):       # joblib 1.2: parallel_backend("allcores")
+            squares = Parallel(n_jobs=4)(delayed(pow)(x, 2) for x in range(10))
+
+    Each call of Parallel is one job, whose tasks are joblib's batches. n_jobs=-1 takes as many
+    processes as the server's nodes have cores. Further keywords of parallel_config are those of
+    Executor: url, token, queue, name, tags and the policy. Workers need joblib too.
+    """
+    try:
+        from joblib.parallel import register_parallel_backend
+    except ImportError as missing:
+        raise ImportError("allcores.joblib needs joblib, which cannot be imported: {0}".format(missing)) from missing
+    register_parallel_backend("allcores", _joblib_backend())
+
+
+def _joblib_backend():
+    """Return the class of the backend. It derives from joblib's own, so it is made when it is needed."""
+    from joblib import _parallel_backends as bases
+
+    made = globals().get("_JoblibBackend")
+    if made is not None:
+        return made
+
+    class _JoblibBackend(_JoblibMethods, bases.AutoBatchingMixin, bases.ParallelBackendBase):
+        def __init__(self, nesting_level=None, inner_max_num_threads=None, **options):
+            super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
+            self._options = options
+            self._workers = None
+
+        def __reduce__(self):
+            # A backend may travel with a task, and is a new one there.
+            return _joblib_again, (self.nesting_level, self.inner_max_num_threads, self._options)
+
+    _JoblibBackend.__qualname__ = "_JoblibBackend"
+    globals()["_JoblibBackend"] = _JoblibBackend
+    return _JoblibBackend
+
+
+def _joblib_again(nesting_level, inner_max_num_threads, options):
+    return _joblib_backend()(nesting_level, inner_max_num_threads, **options)
+
+
+class _JoblibMethods:
+    """What the backend does, apart from what it inherits from joblib."""
+
+    supports_timeout = True
+    supports_inner_max_num_threads = True
+    supports_retrieve_callback = True  # return_as="generator", from joblib 1.3 on
+    supports_return_generator = True
+
+    def effective_n_jobs(self, n_jobs):
+        """Return how many processes n_jobs asks for."""
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if n_jobs is None:
+            return 1
+        if _inside_task() and n_jobs != 1:
+            warnings.warn("allcores-backed parallel loops cannot be nested, setting n_jobs=1", stacklevel=3)
+            return 1
+        if n_jobs < 0:
+            return max(self._cores() + 1 + n_jobs, 1)
+        return n_jobs
+
+    def _cores(self):
+        """Return the number of cores of all nodes."""
+        if getattr(self, "_all_cores", None) is None:
+            api = Api(self._options.get("url"), self._options.get("token"))
+            try:
+                nodes = api.json("GET", "/api/v1/nodes?limit=1000")["items"]
+                self._all_cores = sum(len(node.get("cores") or ()) for node in nodes)
+            except ApiError:  # the user may not see the nodes
+                self._all_cores = 0
+        return self._all_cores or os.cpu_count() or 1
+
+    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **ignored):
+        """Start an executor and return the number of its processes."""
+        n_jobs = self.effective_n_jobs(n_jobs)
+        if n_jobs == 1:
+            from joblib._parallel_backends import FallbackToBackend, SequentialBackend
+
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        self.parallel = parallel
+        self._n_jobs = n_jobs
+        self._open = set()
+        self._workers = self._executor()
+        return n_jobs
+
+    def _executor(self):
+        options = dict({"name": "joblib"}, **self._options)
+        options["env"] = dict(self._prepare_worker_env(self._n_jobs), **options.get("env") or {})
+        return Executor(self._n_jobs, **options)
+
+    def submit(self, func, callback=None):
+        """Run a batch of calls as a task."""
+        future = _submit_pickled(self._workers, func)
+        future.get = functools.partial(_joblib_get, future)
+        self._open.add(future)
+        future.add_done_callback(self._open.discard)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    apply_async = submit
+
+    def retrieve_result_callback(self, out):
+        """Return the values of a batch that has ended."""
+        return pickle.loads(out.result())
+
+    def terminate(self):
+        """End the job. Tasks that have not ended are cancelled."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            if self._open:
+                _abort(workers)
+            else:
+                workers.shutdown(wait=False)
+        self.reset_batch_stats()
+
+    def abort_everything(self, ensure_ready=True):
+        """Cancel the job, and with ensure_ready begin another."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            _abort(workers)
+        if ensure_ready:
+            self._open = set()
+            self._workers = self._executor()
+
+
+def _joblib_get(future, timeout=None):
+    """Return the values of a batch, waiting at most timeout seconds."""
+    try:
+        return pickle.loads(future.result(timeout))
+    except concurrent.futures.TimeoutError:
+        if future.done():
+            raise  # the task's own
+        raise TimeoutError("no result within {0} seconds".format(timeout)) from None
+
+
+def _submit_pickled(executor, func):
+    """Submit func as joblib's own process backends do: functions of __main__ and closures by value."""
+    from joblib.externals import cloudpickle
+
+    return executor.submit(_joblib_call, cloudpickle.dumps(func))
+
+
+def _joblib_call(pickled):
+    """Run a batch inside a task and return its pickled values."""
+    from joblib.externals import cloudpickle
+
+    try:
+        return cloudpickle.dumps(pickle.loads(pickled)())
+    except KeyboardInterrupt as interrupt:
+        raise RuntimeError("a task raised KeyboardInterrupt") from interrupt
+
+
+def _inside_task():
+    """Report whether this is a task's process without access to a server."""
+    return "ALLCORES_TASK_URL" in os.environ and not os.environ.get("ALLCORES_TOKEN")
+
+
+__path__ = []  # lets the import system ask _SubmoduleFinder
+joblib = _CallableModule("allcores.joblib", _register_joblib.__doc__, _register_joblib)
+sys.meta_path.append(_SubmoduleFinder({"allcores.joblib": joblib}))
