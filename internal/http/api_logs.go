@@ -113,28 +113,28 @@ func (q *logsQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer) 
 	}
 	ended := false
 	last := time.Now()
-	look := func() error {
+	look := func() (int, error) {
 		job, err := q.site.store.Job(ctx, v, q.job)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		n, err := q.forward(ctx) // after the job: what ended it came with its last lines
 		if err != nil {
-			return err
+			return n, err
 		}
 		if job.State.Ended() {
 			ended = true
-			return live.ErrDone
+			return n, live.ErrDone
 		}
 		if n == 0 && time.Since(last) < logsStill {
-			return nil
+			return 0, nil
 		}
 		if last = time.Now(); n == 0 {
 			if err := w.WriteByte('\n'); err != nil {
-				return err
+				return 0, err
 			}
 		}
-		return w.Push()
+		return n, w.Push()
 	}
 	if err := q.site.streams.Follow(ctx, live.Watch{Job: q.job, Gap: 50 * time.Millisecond, Tick: time.Second}, look); err != nil {
 		return err

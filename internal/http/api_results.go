@@ -110,6 +110,7 @@ type resultPlace struct {
 	next    int64         // index of the next task, in index order
 	seq     int64         // of the last block, in order of completion
 	blocked bool          // the task at next had no outcome when last seen
+	found   int           // blocks written since it was set to 0
 }
 
 // pick narrows the query to the failures of a group.
@@ -155,12 +156,12 @@ func (q *resultQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer
 		return err
 	}
 	ended := false
-	look := func() error {
+	look := func() (found int, err error) {
 		job, err := q.site.store.Job(ctx, v, q.job)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		q.seen, q.verified = job, false
+		q.seen, q.verified, q.found = job, false, 0
 		if byCompletion {
 			err = q.completed(ctx)
 			if err == nil && job.State.Ended() {
@@ -170,15 +171,15 @@ func (q *resultQuery) follow(ctx context.Context, w *live.Writer, v store.Viewer
 			err = q.forward(ctx, job, true)
 		}
 		if err != nil {
-			return err
+			return q.found, err
 		}
 		if job.State.Ended() {
 			ended = true
-			return live.ErrDone
+			return q.found, live.ErrDone
 		}
-		return w.Push()
+		return q.found, w.Push()
 	}
-	if err := q.site.streams.Follow(ctx, live.Watch{Job: q.job, Gap: 5 * time.Millisecond, Tick: time.Second}, look); err != nil {
+	if err := q.site.streams.Follow(ctx, live.Watch{Job: q.job, Outcomes: true, Gap: 2 * time.Millisecond, Tick: time.Second}, look); err != nil {
 		return err
 	}
 	if !ended {
@@ -274,6 +275,7 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 // block writes the outcomes of b from next on. In order of completion next is 0.
 // It holds a part of a large block at a time.
 func (q *resultQuery) block(ctx context.Context, b store.Block) error {
+	q.found++
 	index, data, read := b.First, b.Outputs, int64(len(b.Outputs))
 	groups := b.Groups
 	var begun []byte // a line whose end is in the next part

@@ -24,7 +24,11 @@ func (s *Site) newStreams() *live.Streams {
 				watch := s.cluster.watch()
 				return watch.C, watch.close
 			}
-			sub := s.store.Feed.Watch(w.Job)
+			watch := s.store.Feed.Watch
+			if w.Outcomes {
+				watch = s.store.Feed.WatchOutcomes
+			}
+			sub := watch(w.Job)
 			return sub.C, sub.Close
 		},
 		Ready:  s.store.Ready,

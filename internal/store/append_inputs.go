@@ -111,8 +111,16 @@ func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.
 	if err != nil {
 		return 0, 0, err
 	}
-	s.Feed.Wake(r.Job)
+	s.Feed.wake(r.Job, appended(r.Seal))
 	return first, count, nil
+}
+
+// appended is what an append is news of. One that seals may end the job.
+func appended(seal bool) news {
+	if seal {
+		return stateNews
+	}
+	return inputNews
 }
 
 // InsertStreamed writes a job whose inputs come from values, in one transaction:
@@ -212,7 +220,7 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 	b.Queue(`
 		update progress set total = $2, failures_allowed = $3, input_at = case when idle_us is not null then clock_timestamp() end
 		where job_id = $1`, id, total, w.Policy.FailuresAllowed(total, false))
-	b.Queue(`select pg_notify($1, $2)`, channel, id)
+	b.Queue(`select pg_notify($1, $2)`, channel, s.Feed.payload(id, inputNews))
 	return first, wrap("append inputs", tx.SendBatch(ctx, &b).Close())
 }
 

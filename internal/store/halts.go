@@ -127,9 +127,8 @@ func (s *Store) Halts(ctx context.Context, ids []string) (map[string]string, err
 	return halts, wrap("read halts", err)
 }
 
-// NotifyProgress notifies every node that more tasks of a job have ended.
+// NotifyProgress notifies the other nodes that more tasks of a job have ended.
 func (s *Store) NotifyProgress(ctx context.Context, job string) error {
-	_, err := s.Pool.Exec(ctx, `select pg_notify($1, $2)`, channel, progressMark+job)
-	s.Feed.wake(job, false)
+	_, err := s.Pool.Exec(ctx, `select pg_notify($1, $2)`, channel, s.Feed.payload(job, outcomeNews))
 	return wrap("notify progress", err)
 }

@@ -10,11 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is the channel on which jobs' ids are notified. progressMark before an id
-// means that only more of the tasks have ended.
+// channel is the channel on which jobs' ids are notified. A mark before an id means
+// that the state of the job is as it was: outcomeMark that more of its tasks have
+// ended, inputMark that it has more inputs. A slash and the tag of a feed may follow
+// the id: that feed has woken its subscribers already.
 const (
-	channel      = "allcores"
-	progressMark = "+"
+	channel     = "allcores"
+	outcomeMark = "+"
+	inputMark   = "*"
 )
 
 // A Feed wakes subscribers when a job changes. It does not say what changed:
@@ -22,6 +25,7 @@ const (
 type Feed struct {
 	cancel context.CancelFunc
 	done   chan struct{}
+	tag    string // of this feed's own notifications
 
 	mu   sync.Mutex
 	subs map[topic]map[*Sub]struct{}
@@ -29,8 +33,43 @@ type Feed struct {
 
 // A topic selects the notifications of a subscription.
 type topic struct {
-	job    string // "" for every job
-	states bool   // changes of state only, without the progress of a job that goes on
+	job   string // "" for every job
+	least news
+}
+
+// news is what a notification is about. A subscription has its own kind and those
+// after it.
+type news int
+
+const (
+	inputNews   news = iota // the job has more inputs
+	outcomeNews             // more of its tasks have ended
+	stateNews               // its state has changed
+)
+
+// newsOf returns what the payload of a notification is about.
+func newsOf(payload string) (job string, about news, tag string) {
+	about = stateNews
+	if rest, ok := strings.CutPrefix(payload, outcomeMark); ok {
+		payload, about = rest, outcomeNews
+	} else if rest, ok := strings.CutPrefix(payload, inputMark); ok {
+		payload, about = rest, inputNews
+	}
+	job, tag, _ = strings.Cut(payload, "/")
+	return job, about, tag
+}
+
+// payload is the payload of a notification that comes with a wake of f.
+func (f *Feed) payload(job string, about news) string {
+	mark := ""
+	switch about {
+	case inputNews:
+		mark = inputMark
+	case outcomeNews:
+		mark = outcomeMark
+	case stateNews:
+	}
+	return mark + job + "/" + f.tag
 }
 
 // A Sub is one subscription to a Feed. It must be closed.
@@ -42,11 +81,14 @@ type Sub struct {
 }
 
 // Watch subscribes to changes of the job, or of every job when job is empty.
-func (f *Feed) Watch(job string) *Sub { return f.watch(topic{job: job}) }
+func (f *Feed) Watch(job string) *Sub { return f.watch(topic{job, inputNews}) }
+
+// WatchOutcomes is Watch without the inputs that are appended to an open job.
+func (f *Feed) WatchOutcomes(job string) *Sub { return f.watch(topic{job, outcomeNews}) }
 
 // WatchStates is Watch without the progress of a job that goes on, which is most of
 // the notifications.
-func (f *Feed) WatchStates(job string) *Sub { return f.watch(topic{job: job, states: true}) }
+func (f *Feed) WatchStates(job string) *Sub { return f.watch(topic{job, stateNews}) }
 
 func (f *Feed) watch(t topic) *Sub {
 	c := make(chan struct{}, 1)
@@ -72,19 +114,16 @@ func (s *Sub) Close() {
 
 // Wake notifies this node's subscribers of a change that was committed here, without
 // the detour through the database.
-func (f *Feed) Wake(job string) { f.wake(job, true) }
+func (f *Feed) Wake(job string) { f.wake(job, stateNews) }
 
-// wake wakes the subscribers of Watch, and with states those of WatchStates.
-func (f *Feed) wake(job string, states bool) {
+// wake wakes the subscribers of that kind of news.
+func (f *Feed) wake(job string, about news) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, about := range []string{job, ""} {
-		wake(f.subs[topic{job: about}])
-		if states {
-			wake(f.subs[topic{job: about, states: true}])
-		}
-		if about == "" {
-			return
+	for least := inputNews; least <= about; least++ {
+		wake(f.subs[topic{job, least}])
+		if job != "" {
+			wake(f.subs[topic{"", least}])
 		}
 	}
 }
@@ -109,7 +148,7 @@ func wake(subs map[*Sub]struct{}) {
 
 func listen(config *pgx.ConnConfig, logger *slog.Logger) *Feed {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &Feed{cancel: cancel, done: make(chan struct{}), subs: make(map[topic]map[*Sub]struct{})}
+	f := &Feed{cancel: cancel, done: make(chan struct{}), tag: NewID(), subs: make(map[topic]map[*Sub]struct{})}
 	go func() {
 		defer close(f.done)
 		logged := false // the present interruption
@@ -145,8 +184,9 @@ func (f *Feed) receive(ctx context.Context, config *pgx.ConnConfig, connected fu
 		if err != nil {
 			return err
 		}
-		job, progress := strings.CutPrefix(notification.Payload, progressMark)
-		f.wake(job, !progress)
+		if job, about, tag := newsOf(notification.Payload); tag != f.tag {
+			f.wake(job, about)
+		}
 	}
 }
 

@@ -39,13 +39,15 @@ func TestFeedWakesOtherNodes(t *testing.T) {
 }
 
 // TestFeedOfStates checks that a job's progress does not wake those that wait for its
-// end.
+// end, that more inputs do not wake those that wait for outcomes, and that a feed is
+// not woken by its own notifications.
 func TestFeedOfStates(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	job := store.NewID()
-	all, states := s.Feed.Watch(job), s.Feed.WatchStates(job)
+	all, outcomes, states := s.Feed.Watch(job), s.Feed.WatchOutcomes(job), s.Feed.WatchStates(job)
 	defer all.Close()
+	defer outcomes.Close()
 	defer states.Close()
 	notify := func(payload string) {
 		t.Helper()
@@ -82,23 +84,37 @@ func TestFeedOfStates(t *testing.T) {
 		}
 	}
 	settle()
-	for _, sub := range []*store.Sub{all, states} {
+	for _, sub := range []*store.Sub{all, outcomes, states} {
 		select {
 		case <-sub.C: // it began to listen
+		default:
+		}
+	}
+	silent := func(sub *store.Sub, what string) {
+		t.Helper()
+		select {
+		case <-sub.C:
+			t.Errorf("woken by %s", what)
 		default:
 		}
 	}
 	if err := s.NotifyProgress(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
-	hear(all, "progress")
 	settle()
-	select {
-	case <-states.C:
-		t.Error("woken by progress")
-	default:
-	}
+	silent(all, "what it has notified itself")
+	notify("+" + job)
+	hear(all, "progress")
+	hear(outcomes, "progress")
+	settle()
+	silent(states, "progress")
+	notify("*" + job)
+	hear(all, "more inputs")
+	settle()
+	silent(states, "more inputs")
+	silent(outcomes, "more inputs")
 	notify(job)
 	hear(states, "the job's state")
+	hear(outcomes, "the job's state")
 	hear(all, "the job's state")
 }

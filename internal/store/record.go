@@ -34,7 +34,7 @@ type Record struct {
 	Usage    Usage
 
 	Halt   string // reason to stop the whole job as failed; empty for none
-	Notify bool   // notify every node, though the job goes on
+	Notify bool   // notify the other nodes, though the job goes on
 }
 
 // Usage holds the measurements of a chunk.
@@ -208,13 +208,12 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	}
 	var ended bool
 	s.addFinish(&b, r.Job, &ended)
-	// A failure may be the one that stops the job.
-	failed := len(failures) > 0
-	switch {
-	case r.Notify && failed:
-		b.Queue(`select pg_notify($1, $2)`, channel, r.Job)
-	case r.Notify:
-		b.Queue(`select pg_notify($1, $2)`, channel, progressMark+r.Job)
+	about := outcomeNews
+	if r.Notify {
+		if len(failures) > 0 { // one of them may stop the job
+			about = stateNews
+		}
+		b.Queue(`select pg_notify($1, $2)`, channel, s.Feed.payload(r.Job, about))
 	}
 	if next != nil {
 		next.addTo(&b, &claimed)
@@ -226,9 +225,10 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 	if p.Held {
 		s.counter.recorded(succeeded, failures)
 	}
-	if ended || r.Notify {
-		s.Feed.wake(r.Job, ended || failed)
+	if ended {
+		about = stateNews
 	}
+	s.Feed.wake(r.Job, about)
 	if next != nil && claimed.Lease != nil {
 		p.Unclaimed = claimed.Unclaimed
 		if err := s.complete(ctx, next, &claimed); err != nil {

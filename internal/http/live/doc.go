@@ -17,8 +17,8 @@
 // A hub (hub.go) belongs to all streams that show the same to the same kind of
 // viewer. One goroutine runs it. On news, and every now and then because news are
 // lost while the database is away, the hub looks: it reads and encodes once, keeps
-// the result as its [View], and wakes its streams. Looks of one hub are at least a
-// gap apart, and few hubs look at the same time.
+// the result as its [View], and wakes its streams. After a silence it looks at once;
+// under load its looks are a gap apart (pace.go). Few hubs look at the same time.
 //
 // A [Reader] is one stream's part of a hub (reader.go). It knows the version that
 // its stream has sent, and asks the view for what is newer, which most streams get
@@ -40,8 +40,9 @@
 // system holds little for it until then.
 //
 // Answers that are no events, such as results, run in their handler (writer.go).
-// [Streams.Follow] calls them on news; each reads up to a place of its own and
-// holds no transaction in between.
+// [Streams.Follow] calls them on news, with a gap that grows while each look
+// finds much; each reads up to a place of its own and holds no transaction in
+// between.
 //
 // A [Coalescer] merges concurrent reads that have the same key (coalescer.go).
 package live

@@ -12,7 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 )
 
-// EventGap is the least time between changes that a stream of events sends: at
+// EventGap is the time between changes that a stream of events sends under load: at
 // most 4 a second.
 const EventGap = 250 * time.Millisecond
 
@@ -113,7 +113,8 @@ func (s *Streams) WritePages(readers ...*Reader) WriteFunc {
 func (s *Streams) sendAll(ctx context.Context, e *eventStream, pages bool, readers ...*Reader) error {
 	silent := time.NewTimer(silence)
 	defer silent.Stop()
-	away := false
+	var sends pace
+	away, held := false, false
 	for {
 		wrote := false
 		if now := s.database.isAway(); pages && now != away {
@@ -146,11 +147,16 @@ func (s *Streams) sendAll(ctx context.Context, e *eventStream, pages bool, reade
 		}
 		if wrote {
 			// A stream that was held up sends no more in a second than others.
+			sends.done(e.sent, EventGap, held)
 			select {
-			case <-time.After(EventGap):
+			case <-time.After(time.Until(sends.next(EventGap))):
 			case <-ctx.Done():
 			}
+			if held = wanted(e.Wake, nil); held {
+				continue
+			}
 		}
+		held = false
 		silent.Reset(max(silence-time.Since(e.sent), 0))
 		select {
 		case <-ctx.Done():

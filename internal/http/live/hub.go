@@ -153,7 +153,7 @@ func (h *hubs) remove(old *hub) {
 	}
 }
 
-// pace returns how long a hub waits between looks, at least and, without news, at
+// pace returns how long a hub waits between looks under load and, without news, at
 // most. Very many hubs share a bounded rate of queries.
 func (h *hubs) pace(w Watch) (gap, tick time.Duration) {
 	h.mu.Lock()
@@ -172,7 +172,8 @@ func (h *hub) run() {
 	defer end()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	var looks pace
+	for held := false; ; {
 		select {
 		case h.hubs.looking <- struct{}{}:
 		case <-h.stop:
@@ -184,11 +185,15 @@ func (h *hub) run() {
 			return
 		}
 		gap, tick := h.hubs.pace(h.watch)
-		timer.Reset(gap)
+		looks.done(time.Now(), gap, held)
+		timer.Reset(time.Until(looks.next(gap)))
 		select {
 		case <-timer.C:
 		case <-h.stop:
 			return
+		}
+		if held = wanted(news, h.asked); held {
+			continue
 		}
 		timer.Reset(max(tick-gap, 0))
 		select {
@@ -198,6 +203,18 @@ func (h *hub) run() {
 		case <-h.stop:
 			return
 		}
+	}
+}
+
+// wanted reports whether a look is wanted already.
+func wanted(news, asked <-chan struct{}) bool {
+	select {
+	case <-news:
+		return true
+	case <-asked:
+		return true
+	default:
+		return false
 	}
 }
 

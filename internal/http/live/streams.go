@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -41,6 +42,7 @@ type Streams struct {
 	hubs        hubs
 	subscribers subscribers
 	database    availability
+	following   atomic.Int64 // calls of Follow
 
 	//lint:ignore containedctx the streams outlive every call
 	draining context.Context

@@ -66,10 +66,11 @@ type LookFunc func(ctx context.Context) (*View, error)
 
 // A Watch says when to look again.
 type Watch struct {
-	Job     string        // whose news count; empty for any job's
-	Cluster bool          // news of queues and nodes count instead
-	Gap     time.Duration // least time between looks
-	Tick    time.Duration // greatest time between looks: news are lost while the database is away
+	Job      string        // whose news count; empty for any job's
+	Outcomes bool          // but not that it has more inputs
+	Cluster  bool          // news of queues and nodes count instead
+	Gap      time.Duration // between looks under load
+	Tick     time.Duration // greatest time between looks: news are lost while the database is away
 }
 
 // A Hub describes the hub that a stream joins.

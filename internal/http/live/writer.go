@@ -85,16 +85,21 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, sub Subscriber, 
 var ErrDone = errors.New("nothing further will happen")
 
 // Follow calls look at once and then on news, until look returns ErrDone, another
-// error, or ctx ends. While the database is away it goes on trying. It is for
-// streams that each have read up to a place of their own; streams that show the
-// same share a hub.
-func (s *Streams) Follow(ctx context.Context, watch Watch, look func() error) error {
+// error, or ctx ends. look returns how much it has found. News after a silence make it
+// look at once; under load its looks get further apart, so that each finds more. While
+// the database is away it goes on trying. It is for streams that each have read up to
+// a place of their own; streams that show the same share a hub.
+func (s *Streams) Follow(ctx context.Context, watch Watch, look func() (found int, err error)) error {
 	news, end := s.options.News(watch)
 	defer end()
+	s.following.Add(1)
+	defer s.following.Add(-1)
 	tick := time.NewTicker(watch.Tick)
 	defer tick.Stop()
+	var gap loadGap
 	for {
-		err := look()
+		began := time.Now()
+		found, err := look()
 		switch {
 		case errors.Is(err, ErrDone):
 			return nil
@@ -105,10 +110,11 @@ func (s *Streams) Follow(ctx context.Context, watch Watch, look func() error) er
 		case err != nil:
 			return err
 		}
+		least := max(watch.Gap, time.Since(began), s.followGap())
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(watch.Gap):
+		case <-time.After(gap.after(found, least)):
 		}
 		select {
 		case <-ctx.Done():
@@ -117,4 +123,9 @@ func (s *Streams) Follow(ctx context.Context, watch Watch, look func() error) er
 		case <-tick.C:
 		}
 	}
+}
+
+// followGap is the least gap of streams that share the database.
+func (s *Streams) followGap() time.Duration {
+	return min(time.Duration(s.following.Load())*followShare, maxShare)
 }

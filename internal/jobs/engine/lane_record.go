@@ -158,7 +158,7 @@ func (l *laneLoop) heed(ctx context.Context, p store.Progress, gaveBack bool) {
 	}
 }
 
-// notifyProgress notifies every node of the job's progress.
+// notifyProgress notifies the other nodes of the job's progress.
 func (l *laneLoop) notifyProgress() {
 	ctx, cancel := context.WithTimeout(context.Background(), bookkeeping)
 	defer cancel()

@@ -5,27 +5,38 @@ import (
 	"time"
 )
 
-// A notifier throttles the notifications of a job's progress by one node.
+// A notifier throttles the notifications of a job's progress to the other nodes. The
+// first one after a silence goes out at once. While records are faster than
+// notifications, those get further and further apart.
 type notifier struct {
 	mu       sync.Mutex
 	notified time.Time
+	gap      time.Duration // until the next one; 0 before the first
 	trailing *time.Timer   // calls later; nil when none is due
 	sent     chan struct{} // closed when the newest call of later has returned
 	silent   bool
 }
 
-// notifyEvery is the shortest time between two notifications of a job's
-// progress by one node.
-const notifyEvery = 250 * time.Millisecond
+// A notification costs each node a look at the job, and commits that carry one wait
+// for each other.
+const (
+	notifyGap   = 5 * time.Millisecond   // between two notifications, at least
+	notifyEvery = 250 * time.Millisecond // the same, of a job that records all the time
+)
 
 // notify reports whether a record made now should notify. When not, later is called
 // after a while, unless another record comes first.
 func (n *notifier) notify(later func()) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	wait := notifyEvery - time.Since(n.notified)
+	now := time.Now()
+	since := now.Sub(n.notified)
+	if since >= 2*n.gap {
+		n.gap = notifyGap
+	}
+	wait := n.gap - since
 	if wait <= 0 {
-		n.notified = time.Now()
+		n.notified = now
 		n.dropLater()
 		return true
 	}
@@ -44,6 +55,7 @@ func (n *notifier) send(later func()) {
 	}
 	before, sent := n.sent, make(chan struct{})
 	n.trailing, n.notified, n.sent = nil, time.Now(), sent
+	n.gap = min(2*n.gap, notifyEvery)
 	n.mu.Unlock()
 	defer close(sent)
 	if before != nil {
