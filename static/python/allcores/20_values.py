@@ -26,6 +26,16 @@ def _is_atom(value, kind):
     return kind is not float or value - value == 0.0  # neither NaN nor infinite
 
 
+def _atom_text(value):
+    """Return the JSON of a value that is no container, or None if JSON would change it."""
+    kind = type(value)
+    if kind is int:
+        return "%d" % value if -_JSON_INT < value < _JSON_INT else None
+    if kind in _ATOMS and _is_atom(value, kind):
+        return _to_json(value)
+    return None
+
+
 def _is_text(text):
     """Return whether a text has no lone surrogates."""
     if text.isascii():

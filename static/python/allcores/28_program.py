@@ -92,15 +92,17 @@ class ClientProgram:
             if known is None:
                 known = self._know(name)
             if not kwargs:
+                texts = []
                 for x in args:
-                    kind = type(x)
-                    if kind not in _ATOMS or not _is_atom(x, kind):
+                    text = _atom_text(x)
+                    if text is None:
                         break
+                    texts.append(text)
                 else:
-                    return known[0] + _to_json(args).encode() + b"}", known[1]
+                    return ("%s[%s]}" % (known[0], ",".join(texts))).encode(), known[1]
             if _is_json(list(args)) and (not kwargs or _is_json([list(args), kwargs])):
-                line = known[0] + _to_json(args).encode()
-                return line + (b',"kwargs":' + _to_json(kwargs).encode() if kwargs else b"") + b"}", known[1]
+                line = known[0] + _to_json(args) + (',"kwargs":' + _to_json(kwargs) if kwargs else "") + "}"
+                return line.encode(), known[1]
         return self._pickled_input(name, fn, args, kwargs)
 
     def _pickled_input(self, name, fn, args, kwargs):
@@ -145,7 +147,7 @@ class ClientProgram:
 
     def _know(self, name):
         """Return the start of the inputs of a function and what they need."""
-        known = ('{"fn":' + _to_json(name) + ',"args":').encode(), self._need({name.partition(":")[0]})
+        known = '{"fn":' + _to_json(name) + ',"args":', self._need({name.partition(":")[0]})
         self._needs[name] = known
         return known
 

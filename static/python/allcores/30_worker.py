@@ -301,14 +301,3 @@ class _Finder:
 def _importing_main():
     """Return whether this process is a worker that runs the client's __main__."""
     return _worker is not None and _worker.finder.loading_main
-
-
-# Blobs, as a task reaches them.
-
-
-def _task_get(sha):
-    raise Error("the worker cannot fetch the blob " + sha)
-
-
-def _task_put(data):
-    raise Error("the result of {0} bytes is too large for this server".format(len(data)))

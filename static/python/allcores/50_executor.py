@@ -11,6 +11,7 @@
 _BATCH = 4 << 20  # bytes of inputs in one request
 _sessions = set()  # of which a thread runs
 _exiting = False
+_forks = 0  # how many forks lie between the first process and this one
 
 
 class _Future(Future):
@@ -251,18 +252,21 @@ def _results(futures, deadline, more, session):
     """Yield the results of futures in their order, and cancel the rest when that ends early."""
     try:
         while futures:
-            future = futures.popleft()
-            if more is not None:
-                more()
-            try:
-                result = future.result(None if deadline is None else deadline - time.monotonic())
-            except concurrent.futures.TimeoutError:
-                if not future.done():
-                    futures.append(future)
-                raise
-            finally:
-                del future
-            yield result
-            del result
+            yield _next_result(futures, deadline, more)  # no name of a result is kept here
     finally:
         session.cancel_all(futures)
+
+
+def _next_result(futures, deadline, more):
+    """Return the result of the first future. One that does not come in time is left to be cancelled."""
+    future = futures.popleft()
+    if more is not None:
+        more()
+    try:
+        return future.result(None if deadline is None else deadline - time.monotonic())
+    except concurrent.futures.TimeoutError:
+        if not future.done():
+            futures.append(future)
+        raise
+    finally:
+        del future

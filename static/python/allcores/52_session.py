@@ -27,7 +27,8 @@ class _Session:
     def __init__(self, program, workers, open_job):
         self.program, self.workers, self._open_job = program, workers, open_job
         self.api = program._api
-        self.changed = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self.outbox = _Outbox()
         self.futures = {}  # by index: those that are sent
         self.orders = []  # futures to cancel on the server, or None for all that wait there
@@ -35,13 +36,13 @@ class _Session:
         self.threads = []
         self.closed = self.sealed = self.left = False
         self.broken = None  # why no further call is taken
-        self.pid = os.getpid()
+        self.forks = _forks
 
     # What the executor calls.
 
     def check_open(self):
         """Raise what the standard library raises if no call can be taken."""
-        if self.pid != os.getpid():
+        if self.forks != _forks:
             raise RuntimeError("this executor was made before a fork; make another one in this process")
         if self.broken is not None:
             raise _lazy_class("WorkerDied")(self.broken)
@@ -57,12 +58,15 @@ class _Session:
 
     def put(self, future, line):
         """Take a call."""
-        with self.changed:
-            self.check_open()
-            self.outbox.waiting.append((future, line))
-            if not self.threads:
-                self._start()
-            self.changed.notify_all()
+        waiting = self.outbox.waiting
+        with self.lock:
+            if self.closed or self.broken is not None:
+                self.check_open()
+            waiting.append((future, line))
+            if len(waiting) == 1:
+                if not self.threads:
+                    self._start()
+                self.changed.notify_all()
 
     def opened(self):
         """Return the job, making it if need be."""
@@ -78,7 +82,7 @@ class _Session:
 
     def close(self, cancel=False):
         """Take no further calls; with cancel, cancel those that have not started."""
-        if self.pid != os.getpid():
+        if self.forks != _forks:
             return
         with self.changed:
             self.closed = True
@@ -96,7 +100,7 @@ class _Session:
 
     def join(self):
         """Wait until all calls have ended."""
-        if self.pid != os.getpid():
+        if self.forks != _forks:
             return
         me = threading.current_thread()
         for thread in list(self.threads):
@@ -315,13 +319,15 @@ def _deliver(session, data):
     lines = json.loads(b"[" + data.replace(b"\n", b",") + b"]")
     del data
     get = session.program._get
-    lines.reverse()
-    while lines:
-        line = lines.pop()
-        with session.changed:
-            future = session.futures.pop(line["index"], None)
+    with session.lock:
+        # None of one that was delivered before the stream broke, or cancelled.
+        found = [(session.futures.pop(line["index"], None), line) for line in lines]
+    del lines
+    found.reverse()
+    while found:
+        future, line = found.pop()
         if future is None:
-            continue  # delivered before the stream broke, or cancelled
+            continue
         state = line["state"]
         if state == "cancelled":
             future._end_cancelled()
@@ -334,7 +340,7 @@ def _deliver(session, data):
                     value = _decode(value, get)
             else:
                 error = _failure(line["error"], get)
-        except Exception as e:
+        except BaseException as e:
             error = _lazy_class("WorkerDied")("the result cannot be unpickled here: {0}: {1}".format(type(e).__name__, e))
             error.__cause__ = e
         line = None
@@ -395,6 +401,8 @@ else:
 
 
 def _after_fork():
+    global _forks
+    _forks += 1
     _sessions.clear()  # their threads are the parent's
 
 
