@@ -78,6 +78,8 @@ type logsQuery struct {
 	after   int64
 	cut     bool
 	encoder *json.Encoder
+
+	amongResults bool // each line is the member log of an object, in a stream of outcomes
 }
 
 // forward writes the stored lines, and returns how many.
@@ -93,7 +95,7 @@ func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 			if i == len(page.Lines)-1 {
 				seq = page.Seq
 			}
-			if err := q.encoder.Encode(logLine{line, seq}); err != nil {
+			if err := q.write(logLine{line, seq}); err != nil {
 				return n, err
 			}
 		}
@@ -103,6 +105,15 @@ func (q *logsQuery) forward(ctx context.Context) (n int, err error) {
 			return n, nil
 		}
 	}
+}
+
+func (q *logsQuery) write(line logLine) error {
+	if q.amongResults {
+		return q.encoder.Encode(struct {
+			Log logLine `json:"log"`
+		}{line})
+	}
+	return q.encoder.Encode(line)
 }
 
 // follow writes lines as they come until the job has ended. It fails if the job is

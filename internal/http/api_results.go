@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,7 @@ type resultsInput struct {
 	Order  string   `query:"order" enum:"index,completion" default:"index" doc:"completion: the order in which tasks ended."`
 	After  int64    `query:"after" minimum:"-1" maximum:"1000000000" default:"-1" doc:"Only tasks after this index, to continue a stream that broke; only with order=index."`
 	State  []string `query:"state,explode" doc:"Only tasks in one of these states: succeeded, failed, cancelled; repeated or separated by commas."`
+	Logs   int64    `query:"logs" minimum:"-1" default:"-1" doc:"Also the lines that tasks printed after this seq, each as {\"log\": {…, \"seq\": …}} before the outcome of its task; 0 for all. Only with follow, order=completion and format=ndjson. To continue a stream that broke, the seq of the last line; some lines may be repeated."`
 	Group  string   `query:"group" doc:"Only tasks that failed in this group, the id of one of the job's errors."`
 
 	group jobs.GroupID
@@ -49,6 +51,9 @@ func (in *resultsInput) Resolve(huma.Context) []error {
 	}
 	if in.Order == orderCompletion && in.After >= 0 {
 		found = append(found, jobs.Violation{Location: "query.after", Message: "requires order=index: tasks do not end in the order of their indexes", Value: in.After})
+	}
+	if in.Logs >= 0 && (!in.Follow || in.Order != orderCompletion || in.Format != "ndjson") {
+		found = append(found, jobs.Violation{Location: "query.logs", Message: "requires follow=true, order=completion and format=ndjson", Value: in.Logs})
 	}
 	return unresolved(found)
 }
@@ -77,6 +82,10 @@ func (s *Site) results(ctx context.Context, in *resultsInput) (live.WriteFunc, e
 	return func(ctx context.Context, w *live.Writer) error {
 		w.Header.Set("Content-Type", q.format.mime)
 		q.write = func(p []byte) error { _, err := w.Write(p); return err }
+		if in.Logs >= 0 {
+			q.logs = &logsQuery{site: s, job: q.job, after: in.Logs, encoder: json.NewEncoder(w), amongResults: true}
+			q.logs.encoder.SetEscapeHTML(false)
+		}
 		if !in.Follow {
 			if byCompletion {
 				return q.completedWhole(ctx, job)
@@ -94,6 +103,7 @@ type resultQuery struct {
 	job   string
 	only  []jobs.TaskState // empty for all
 	group *store.GroupPick // nil for all
+	logs  *logsQuery       // writes log lines before outcomes; nil for none
 
 	// seen is the job as it was last read. Conclusions from a missing outcome hold
 	// only while it is unchanged: see verify.
@@ -243,13 +253,22 @@ func (q *resultQuery) forward(ctx context.Context, job *jobs.Job, strict bool) e
 	return nil
 }
 
-// completed writes outcomes in the order of their completion.
+// completed writes outcomes in the order of their completion. Log lines are read after
+// the outcomes, with which they are committed, and written before them.
 func (q *resultQuery) completed(ctx context.Context) error {
-	for {
+	for first := true; ; first = false {
 		q.verified = false
 		blocks, err := q.site.store.Completed(ctx, q.job, q.seq)
-		if err != nil || len(blocks) == 0 {
+		if err != nil {
 			return err
+		}
+		if q.logs != nil && (first || len(blocks) > 0) {
+			if _, err := q.logs.forward(ctx); err != nil {
+				return err
+			}
+		}
+		if len(blocks) == 0 {
+			return nil
 		}
 		for _, b := range blocks {
 			if err := q.block(ctx, b); err != nil {

@@ -107,7 +107,8 @@ class Executor(concurrent.futures.Executor):
     so many calls. mp_context is accepted and has no effect: processes start as under spawn.
 
     url and token name the server (see the module). threads is the number of calls at once
-    in one process. queue, name, tags and priority are the job's. Further keywords are its
+    in one process. queue, name, tags and priority are the job's. What calls print appears on
+    this program's standard output and error too, unless output is False. Further keywords are its
     policy: timeout (seconds per call, or "30s"), memory_limit ("512MiB"), max_attempts,
     retry_backoff, max_failures, chunk_size, cores_per_process; and interpreter and env, the
     Python and the environment variables of the processes.
@@ -133,6 +134,7 @@ class Executor(concurrent.futures.Executor):
         name: Optional[str] = None,
         tags: Iterable[str] = (),
         priority: Optional[int] = None,
+        output: bool = True,
         **policy: Any,
     ):
         _check_executor(max_workers, mp_context, initializer, max_tasks_per_child, policy)
@@ -142,7 +144,7 @@ class Executor(concurrent.futures.Executor):
         sys.modules.setdefault("__mp_main__", sys.modules["__main__"])  # the module of its classes in results
         program = ClientProgram(Api(url, token), initializer, initargs)
         options = dict(name=name, queue=queue, tags=(tags,) if isinstance(tags, str) else tuple(tags), priority=priority)
-        self._session = _Session(program, max_workers or 1, lambda: program.open_job(policy=policy, keep_alive=True, **options))
+        self._session = _Session(program, max_workers or 1, lambda: program.open_job(policy=policy, keep_alive=True, **options), output)
         weakref.finalize(self, self._session.close).atexit = False
 
     @property

@@ -21,10 +21,47 @@ class _Outbox:
         return futures, inputs, first
 
 
+class _Printer:
+    """Prints what tasks print, as their processes would on this terminal."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+        self.seq = 0  # of the last line,
+        self.since = 0  # how many lines came after the last one with a greater seq,
+        self.skip = 0  # and how many of them come again after a stream broke
+
+    def query(self):
+        """Return what asks for the lines that were not printed yet."""
+        self.skip = self.since
+        return "&logs={0}".format(self.seq) if self.wanted else ""
+
+    def print(self, lines):
+        """Print the log lines among lines of results, and return the others.
+
+        A line counts as printed before the outcomes behind it are delivered.
+        """
+        others = []
+        for line in lines:
+            log = line.get("log")
+            if log is None:
+                others.append(line)
+                continue
+            self.since += 1
+            if log["seq"] > self.seq:
+                self.seq, self.since = log["seq"], 0
+            if self.skip:
+                self.skip -= 1
+                continue
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
+                print(log["line"], file=sys.stderr if log["stream"] == "stderr" else sys.stdout)
+        return others
+
+
 class _Session:
     """The open job of an executor: its calls on their way there and back."""
 
-    def __init__(self, program, workers, open_job):
+    def __init__(self, program, workers, open_job, output=True):
+        self.printer = _Printer(output)
         self.program, self.workers, self._open_job = program, workers, open_job
         self.api = program._api
         self.lock = threading.RLock()
@@ -106,6 +143,7 @@ class _Session:
         for thread in list(self.threads):
             if thread is not me:
                 thread.join()
+                self.threads.remove(thread)
 
     def leave(self):
         """Leave the job running after an interrupt, once what was submitted is sent, and print how to go on."""
@@ -283,7 +321,7 @@ def _receive(session):
                 session.changed.wait()
         path = "/api/v1/jobs/{0}/results?follow=true&order=completion".format(session.job.id)
         while session.broken is None:
-            if _read_results(session, path):
+            if _read_results(session, path + session.printer.query()):
                 break
         _finish_rest(session)
     except BaseException as e:
@@ -317,6 +355,8 @@ def _read_results(session, path):
 def _deliver(session, data):
     """Complete the futures of lines of results."""
     lines = json.loads(b"[" + data.replace(b"\n", b",") + b"]")
+    if b'{"log":' in data:
+        lines = session.printer.print(lines)
     del data
     get = session.program._get
     with session.lock:
