@@ -33,7 +33,7 @@ const (
 // bodyLimit returns how many bytes r's body may have; 0 for any number.
 func bodyLimit(r *http.Request) int64 {
 	switch path := r.URL.Path; {
-	case takesStream(r):
+	case takesStream(r), takesBlob(r):
 		return 0
 	case path == "/login" || path == "/logout":
 		return maxLoginBytes

@@ -124,6 +124,9 @@ func (s *Site) routeAPI(r chi.Router) {
 	stream(a, jobs.Viewer, "GET /jobs/{id}/logs", "get-logs", "What tasks printed, streamed", s.logs, ndjson)
 	stream(a, jobs.Viewer, "GET /jobs/{id}/events", "job-events", "A job as it changes", s.jobEvents, live.EventType)
 	stream(a, jobs.Viewer, "GET /events", "events", "All jobs as they change; for admins also queues and nodes", s.allEvents, live.EventType)
+	route(a, jobs.Submitter, "PUT /blobs/{sha256}", "put-blob", "Store bytes under their SHA-256", s.putBlob)
+	stream(a, jobs.Viewer, "GET /blobs/{sha256}", "get-blob", "The bytes with a SHA-256", s.getBlob, blobType)
+	route(a, jobs.Submitter, "POST /jobs/{id}/blobs", "reference-blobs", "Keep blobs as long as a job", s.referenceBlobs)
 	route(a, jobs.Viewer, "GET /queues", "list-queues", "Queues", s.listQueues)
 	route(a, jobs.Viewer, "GET /queues/{name}", "get-queue", "A queue", s.getQueue)
 	route(a, jobs.Admin, "PUT /queues/{name}", "put-queue", "Add a queue or change it; fields that the body leaves out keep their values", s.putQueue)
@@ -137,6 +140,7 @@ func (s *Site) routeAPI(r chi.Router) {
 	route(a, jobs.Admin, "POST /nodes/{id}/resume", "resume-node", "Resume a drained node", s.drainNode(false))
 	a.documentBody("/jobs", specSchema)
 	a.documentTasksBody()
+	a.documentBlobBody()
 	a.documentQueueBody()
 	a.documentBulk()
 }

@@ -163,6 +163,7 @@ func addStored(b *pgx.Batch, id string, in jobs.Stored) {
 		b.Queue(`
 			insert into input_blocks (job_id, first, count, data)
 			select $1, first, count, data from input_blocks where job_id = $2 and first < $3`, id, in.From, in.Count)
+		addBlobRefs(b, id, in.From)
 	}
 	b.Queue(`select coalesce(sum(count), 0) from input_blocks where job_id = $1`, id).QueryRow(func(row pgx.Row) error {
 		var count int64

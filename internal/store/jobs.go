@@ -190,6 +190,7 @@ func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
 		return err
 	}
 	var b pgx.Batch
+	releaseBlobs(&b, ids)
 	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "progress"} {
 		b.Queue(`delete from `+table+` where job_id = any($1)`, ids)
 	}

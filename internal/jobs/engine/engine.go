@@ -104,6 +104,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		health: health{cores: coreTimes{cores: o.Cores}},
 		tasks:  tasksocket.New(o.Logger),
 	}
+	e.tasks.ServeBlobs(o.Store)
 	e.draining = make(chan struct{})
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.lanes = make(map[*lane]struct{})

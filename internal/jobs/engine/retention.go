@@ -11,11 +11,12 @@ import (
 
 const (
 	deleteBatch = 50                    // old jobs that one transaction removes
+	sweepBatch  = 20                    // blobs that one transaction looks at
 	deletePause = 50 * time.Millisecond // between two full batches, for other statements
 )
 
-// retire removes ended jobs, bulk operations and nodes after their retention, and
-// expired idempotency keys. It runs apart from recover, which must not wait until
+// retire removes ended jobs, bulk operations and nodes after their retention, expired
+// idempotency keys, and blobs that nothing needs. It runs apart from recover, which must not wait until
 // millions of rows are gone.
 func (e *Engine) retire(ctx context.Context) {
 	for {
@@ -40,6 +41,11 @@ func (e *Engine) retireOnce(ctx context.Context) (wait time.Duration, err error)
 	}
 	if _, err := e.Store.ForgetBulks(ctx, deleteBatch); err != nil {
 		return wait, err
+	}
+	if n, err := e.Store.SweepBlobs(ctx, sweepBatch); err != nil {
+		return wait, err
+	} else if n == sweepBatch {
+		wait = deletePause
 	}
 	if e.Retention == 0 {
 		return wait, nil

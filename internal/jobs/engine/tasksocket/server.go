@@ -32,6 +32,7 @@ type Server struct {
 	handlers        map[string]Handler
 	sessionHandlers map[string]SessionHandler
 	sessions        registry
+	blobs           *blobs // nil where it serves none
 
 	path string
 	own  string // a directory made for the socket alone; empty where it lies in a directory of others
@@ -54,11 +55,19 @@ var sockets atomic.Int64
 // serves until Close. Where the path of dir is too long for a socket, a directory of
 // its own is made below /tmp.
 func (s *Server) Start(dir string) error {
+	if s.blobs != nil {
+		cache, err := newBlobCache(dir)
+		if err != nil {
+			return err
+		}
+		s.blobs.cache = cache
+	}
 	name := fmt.Sprintf("tasks%d", sockets.Add(1))
 	s.path = filepath.Join(dir, name)
 	if len(s.path) > maxPath {
 		own, err := os.MkdirTemp("/tmp", "allcores-")
 		if err != nil {
+			s.remove()
 			return fmt.Errorf("listen for tasks: %w", err)
 		}
 		s.own, s.path = own, filepath.Join(own, name)
@@ -83,7 +92,7 @@ func (s *Server) Start(dir string) error {
 // Path returns the path of the socket.
 func (s *Server) Path() string { return s.path }
 
-// Close ends all requests and removes the socket. Sessions must have been closed.
+// Close ends all requests, and removes the socket and the cache of blobs. Sessions must have been closed.
 func (s *Server) Close() {
 	s.http.Close()
 	s.done.Wait()
@@ -92,6 +101,9 @@ func (s *Server) Close() {
 }
 
 func (s *Server) remove() {
+	if s.blobs != nil {
+		s.blobs.cache.close()
+	}
 	os.Remove(s.path)
 	if s.own != "" {
 		os.Remove(s.own)
