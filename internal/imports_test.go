@@ -20,13 +20,13 @@ var arrows = map[string][]string{
 	"internal/jobs/timeline":     {"internal/jobs"},
 	"internal/jobs/shared":       {},
 	"internal/jobs/executor":     {"internal/jobs", "internal/jobs/outcomes", "static/python"},
-	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/tasksocket", "internal/jobs/engine/turns", "internal/jobs/shared", "internal/jobs/executor", "internal/store"},
+	"internal/jobs/engine":       {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/engine/tasksocket", "internal/jobs/engine/turns", "internal/jobs/engine/scopes", "internal/jobs/shared", "internal/jobs/executor", "internal/store"},
 	"internal/jobs/engine/turns": {"internal/jobs", "internal/store"},
 	"internal/store":             {"internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "migrations"},
 	"internal/store/pglocal":     {},
 	"internal/store/storetest":   {"internal/store/pglocal"},
 	"internal/http/live":         {"internal/jobs"},
-	"internal/http":              {"internal/http/live", "internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/shared", "internal/jobs/engine", "internal/store", "views", "static"},
+	"internal/http":              {"internal/http/live", "internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/shared", "internal/jobs/engine", "internal/jobs/engine/scopes", "internal/store", "views", "static"},
 	"views":                      {"internal/jobs", "internal/jobs/insight", "internal/jobs/timeline", "static"},
 	"static":                     {"static/python"},
 	"static/python":              {},
@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"cmd/hold":                   {"internal/store/storetest"},
 	"cmd/web":                    {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
 
+	"internal/jobs/engine/scopes":     {"internal/jobs", "internal/jobs/shared", "internal/store"},
 	"internal/jobs/engine/tasksocket": {"internal/jobs", "internal/jobs/shared", "internal/store"},
 }
 

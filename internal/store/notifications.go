@@ -128,6 +128,13 @@ func (f *Feed) wake(job string, about news) {
 	}
 }
 
+// wakeShared wakes the subscribers of WatchShared.
+func (f *Feed) wakeShared(payload string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wake(f.subs[topic{job: payload}])
+}
+
 // wakeAll wakes everyone, after notifications may have been missed.
 func (f *Feed) wakeAll() {
 	f.mu.Lock()
@@ -183,6 +190,10 @@ func (f *Feed) receive(ctx context.Context, config *pgx.ConnConfig, connected fu
 		notification, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(notification.Payload, sharedMark) {
+			f.wakeShared(notification.Payload)
+			continue
 		}
 		if job, about, tag := newsOf(notification.Payload); tag != f.tag {
 			f.wake(job, about)

@@ -71,9 +71,9 @@ const (
 // OpMake creates the object, or checks its kind and parameters. It has no ordinal.
 const OpMake = "make"
 
-// OpRemove removes the object. It is for outside clients only; who waits for the
+// OpRemove removes the object (a list has an operation remove). It is for outside clients only; who waits for the
 // object gets an error of kind removed.
-const OpRemove = "remove"
+const OpRemove = "destroy"
 
 // Params are the parameters of an object.
 type Params struct {

@@ -11,7 +11,8 @@
 // of them JSON documents. An object is created by the first call that names it, with
 // the call's [Params] or else the kind's defaults. A later call with another kind, or
 // with other parameters, is refused with an error that names both; a call without
-// parameters takes the object as it is. The operation make only creates or checks.
+// parameters takes the object as it is. The operation make only creates or checks; destroy, of outside clients only, removes
+// the object.
 //
 //	kind       operation(arguments) → answer                          parameters
 //	queue      put(item)* → null; get()* → item; size() → n;           size: most items, 0 for any
@@ -52,8 +53,8 @@
 // Operations with * wait: for ever without a timeout, not at all with 0. A call whose
 // time is up answers false where the answer is a bool, else it is an error of kind
 // empty, full, timeout or broken. Indexes count from the end where they are negative.
-// start, stop and step are as in Python's slices; null leaves one out. Items and keys are equal where
-// their JSON texts are.
+// start, stop and step are as in Python's slices; null leaves one out. Items and keys are
+// equal where their JSON texts are.
 //
 // # Who calls
 //
@@ -62,7 +63,7 @@
 // The journal of a task has its answers until its outcome is recorded. When the task
 // runs again, the call with a known ordinal gets the answer from then and changes
 // nothing, and a call that differs from the one of that ordinal is refused with kind
-// differs. Make and the locks' operations are outside of this, see below.
+// differs. Operations of locks are really made each time; make has no ordinal.
 // The calls of an outside client are known by their keys: a key that was used before
 // gets the answer from then.
 //

@@ -1,0 +1,505 @@
+package shared
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// neverWaits has the methods of objects without operations that wait.
+type neverWaits struct{}
+
+func (neverWaits) park(*Space, *Wait)        {}
+func (neverWaits) dropped(*Space, *Wait)     {}
+func (neverWaits) late(*Space, *Wait) result { return fails(ErrTimeout, "time is up") }
+
+// A value is one JSON document.
+type value struct {
+	common
+	neverWaits
+	v json.RawMessage
+}
+
+func (v *value) fill(s *Space, initial json.RawMessage) *Error {
+	if initial == nil {
+		initial = json.RawMessage("0")
+	}
+	return v.set(s, bytes.Clone(initial))
+}
+
+func (v *value) set(s *Space, to json.RawMessage) *Error {
+	if err := s.fits(to); err != nil {
+		return err
+	}
+	if err := s.grow(&v.common, int64(len(to)-len(v.v)), 0); err != nil {
+		return err
+	}
+	v.v = to
+	return nil
+}
+
+func (v *value) do(a *act) result {
+	args := a.call.Args
+	switch a.call.Op {
+	case "get":
+		return result{value: v.v}
+	case "set":
+		if err := v.set(a.s, bytes.Clone(args[0])); err != nil {
+			return refuses(err)
+		}
+		return done
+	case "add":
+		total, err := sum(v.v, args[0])
+		if err == nil {
+			err = v.set(a.s, total)
+		}
+		if err != nil {
+			return refuses(err)
+		}
+		return result{value: total}
+	default: // compare_exchange
+		if !bytes.Equal(v.v, args[0]) {
+			return result{value: no, read: true}
+		}
+		if err := v.set(a.s, bytes.Clone(args[1])); err != nil {
+			return refuses(err)
+		}
+		return boolean(true)
+	}
+}
+
+func (v *value) show() json.RawMessage { return v.v }
+
+// An array has a fixed number of elements of one of Python's typecodes, each as the
+// bits of a float64, an integer in two's complement, or a code point.
+type array struct {
+	common
+	neverWaits
+	elements []uint64
+}
+
+// An elementType is a typecode of Python's array module.
+type elementType struct {
+	size     int64 // bytes that Python takes for it
+	low      int64
+	high     uint64
+	float    bool
+	text     bool
+	unsigned bool
+}
+
+var elementTypes = map[string]elementType{
+	"b": {size: 1, low: math.MinInt8, high: math.MaxInt8}, "B": {size: 1, high: math.MaxUint8, unsigned: true},
+	"h": {size: 2, low: math.MinInt16, high: math.MaxInt16}, "H": {size: 2, high: math.MaxUint16, unsigned: true},
+	"i": {size: 4, low: math.MinInt32, high: math.MaxInt32}, "I": {size: 4, high: math.MaxUint32, unsigned: true},
+	"l": {size: 8, low: math.MinInt64, high: math.MaxInt64}, "L": {size: 8, high: math.MaxUint64, unsigned: true},
+	"q": {size: 8, low: math.MinInt64, high: math.MaxInt64}, "Q": {size: 8, high: math.MaxUint64, unsigned: true},
+	"f": {size: 4, float: true}, "d": {size: 8, float: true}, "u": {size: 4, text: true}, "w": {size: 4, text: true},
+}
+
+const typecodes = "b, B, h, H, i, I, l, L, q, Q, f, d, u, w"
+
+func (a *array) fill(s *Space, initial json.RawMessage) *Error {
+	t, ok := elementTypes[a.params.Type]
+	if !ok {
+		return errorf(ErrArgument, "there is no typecode %.40q; typecodes are %s", a.params.Type, typecodes)
+	}
+	var items []json.RawMessage
+	if initial != nil {
+		if err := json.Unmarshal(initial, &items); err != nil {
+			return errorf(ErrArgument, "an array's initial value is a list")
+		}
+		if a.params.Size == 0 {
+			a.params.Size = int64(len(items))
+		}
+		if a.params.Size != int64(len(items)) {
+			return errorf(ErrArgument, "an array of size %d cannot begin with %d items", a.params.Size, len(items))
+		}
+	}
+	if a.params.Size < 0 || a.params.Size > s.bounds.Bytes {
+		return errorf(ErrBounds, "an array of size %d", a.params.Size)
+	}
+	if err := s.grow(&a.common, t.size*a.params.Size, 0); err != nil {
+		return err
+	}
+	a.elements = make([]uint64, a.params.Size)
+	for i, item := range items {
+		var err *Error
+		if a.elements[i], err = t.parse(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parse reads an element.
+func (t elementType) parse(item json.RawMessage) (uint64, *Error) {
+	switch {
+	case t.text:
+		var text string
+		if json.Unmarshal(item, &text) != nil || utf8.RuneCountInString(text) != 1 {
+			return 0, errorf(ErrType, "%.40s is not a single character", item)
+		}
+		r, _ := utf8.DecodeRuneInString(text)
+		return uint64(r), nil
+	case t.float:
+		f, err := strconv.ParseFloat(strings.Trim(string(item), `"`), 64)
+		if err != nil && !math.IsInf(f, 0) {
+			return 0, errorf(ErrType, "%.40s is not a number", item)
+		}
+		if t.size == 4 {
+			f = float64(float32(f))
+		}
+		return math.Float64bits(f), nil
+	case t.unsigned:
+		n, err := strconv.ParseUint(string(item), 10, 64)
+		if err != nil && !isInteger(item) {
+			return 0, errorf(ErrType, "%.40s is not an integer", item)
+		}
+		if err != nil || n > t.high {
+			return 0, errorf(ErrOverflow, "%.40s is not in 0 to %d", item, t.high)
+		}
+		return n, nil
+	}
+	n, err := strconv.ParseInt(string(item), 10, 64)
+	if err != nil && !isInteger(item) {
+		return 0, errorf(ErrType, "%.40s is not an integer", item)
+	}
+	if err != nil || n < t.low || n > int64(t.high) {
+		return 0, errorf(ErrOverflow, "%.40s is not in %d to %d", item, t.low, t.high)
+	}
+	return uint64(n), nil
+}
+
+// isInteger reports whether a JSON document is an integer of any size.
+func isInteger(item json.RawMessage) bool {
+	digits := strings.TrimPrefix(string(item), "-")
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
+}
+
+// append appends an element as JSON. A float that JSON lacks is a text.
+func (t elementType) append(b []byte, bits uint64) []byte {
+	switch {
+	case t.text:
+		text, _ := json.Marshal(string(rune(bits)))
+		return append(b, text...)
+	case t.float:
+		switch f := math.Float64frombits(bits); {
+		case math.IsNaN(f):
+			return append(b, `"NaN"`...)
+		case math.IsInf(f, 1):
+			return append(b, `"Infinity"`...)
+		case math.IsInf(f, -1):
+			return append(b, `"-Infinity"`...)
+		default:
+			return appendFloat(b, f)
+		}
+	case t.unsigned:
+		return strconv.AppendUint(b, bits, 10)
+	}
+	return strconv.AppendInt(b, int64(bits), 10)
+}
+
+func (a *array) do(act *act) result {
+	args, t := act.call.Args, elementTypes[a.params.Type]
+	switch act.call.Op {
+	case "len":
+		return number(int64(len(a.elements)))
+	case "slice":
+		p, err := sliceOf(args, len(a.elements))
+		if err != nil {
+			return refuses(err)
+		}
+		return result{value: a.list(t, p)}
+	case "set_slice":
+		return a.setSlice(t, args)
+	}
+	i, err := index(args[0], len(a.elements))
+	if err != nil {
+		return refuses(err)
+	}
+	switch act.call.Op {
+	case "set":
+		bits, err := t.parse(args[1])
+		if err != nil {
+			return refuses(err)
+		}
+		a.elements[i] = bits
+		return done
+	case "add":
+		if t.text {
+			return fails(ErrType, "an array of characters has no add")
+		}
+		total, err := sum(t.append(nil, a.elements[i]), args[1])
+		if err != nil {
+			return refuses(err)
+		}
+		bits, err := t.parse(total)
+		if err != nil {
+			return refuses(err)
+		}
+		a.elements[i] = bits
+	}
+	return result{value: t.append(nil, a.elements[i])}
+}
+
+func (a *array) list(t elementType, p slice) json.RawMessage {
+	b := []byte{'['}
+	for i := range p.count {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = t.append(b, a.elements[p.at(i)])
+	}
+	return append(b, ']')
+}
+
+func (a *array) setSlice(t elementType, args []json.RawMessage) result {
+	p, err := sliceOf(args[:3], len(a.elements))
+	if err != nil {
+		return refuses(err)
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(args[3], &items) != nil {
+		return fails(ErrType, "a slice is set to a list")
+	}
+	if len(items) != p.count {
+		return fails(ErrValue, "a slice of %d elements cannot be set to %d: an array's size is fixed", p.count, len(items))
+	}
+	parsed := make([]uint64, len(items))
+	for i, item := range items {
+		if parsed[i], err = t.parse(item); err != nil {
+			return refuses(err)
+		}
+	}
+	for i, bits := range parsed {
+		a.elements[p.at(i)] = bits
+	}
+	return done
+}
+
+func (a *array) show() json.RawMessage {
+	return a.list(elementTypes[a.params.Type], slice{step: 1, count: len(a.elements)})
+}
+
+// A list is a list of JSON documents.
+type list struct {
+	common
+	neverWaits
+	items []json.RawMessage
+}
+
+func (l *list) fill(s *Space, initial json.RawMessage) *Error {
+	if initial == nil {
+		return nil
+	}
+	items, err := itemsOf(initial)
+	if err != nil {
+		return err
+	}
+	return l.splice(s, 0, 0, items)
+}
+
+// itemsOf returns the items of a JSON list.
+func itemsOf(text json.RawMessage) ([]json.RawMessage, *Error) {
+	var items []json.RawMessage
+	if json.Unmarshal(text, &items) != nil || items == nil {
+		return nil, errorf(ErrType, "%.40s is not a list", text)
+	}
+	return items, nil
+}
+
+func sizeOf(items []json.RawMessage) (n int64) {
+	for _, item := range items {
+		n += int64(len(item))
+	}
+	return n
+}
+
+// splice replaces n items from at on.
+func (l *list) splice(s *Space, at, n int, with []json.RawMessage) *Error {
+	if err := s.fits(with...); err != nil {
+		return err
+	}
+	if err := s.grow(&l.common, sizeOf(with)-sizeOf(l.items[at:at+n]), int64(len(with)-n)); err != nil {
+		return err
+	}
+	own := make([]json.RawMessage, len(with))
+	for i, item := range with {
+		own[i] = bytes.Clone(item)
+	}
+	if n == 0 && at == len(l.items) {
+		l.items = append(l.items, own...)
+	} else {
+		l.items = slices.Replace(l.items, at, at+n, own...)
+	}
+	return nil
+}
+
+func (l *list) do(a *act) result {
+	args := a.call.Args
+	spliced := func(at, n int, with ...json.RawMessage) result {
+		if err := l.splice(a.s, at, n, with); err != nil {
+			return refuses(err)
+		}
+		return done
+	}
+	switch a.call.Op {
+	case "append":
+		return spliced(len(l.items), 0, args[0])
+	case "extend", "assign":
+		items, err := itemsOf(args[0])
+		if err != nil {
+			return refuses(err)
+		}
+		if a.call.Op == "assign" {
+			return spliced(0, len(l.items), items...)
+		}
+		return spliced(len(l.items), 0, items...)
+	case "insert":
+		i, err := integer(args[0])
+		if err != nil {
+			return refuses(err)
+		}
+		if n := int64(len(l.items)); i < 0 {
+			i = max(i+n, 0)
+		} else {
+			i = min(i, n)
+		}
+		return spliced(int(i), 0, args[1])
+	case "clear":
+		return spliced(0, len(l.items))
+	case "reverse":
+		slices.Reverse(l.items)
+		return done
+	case "len":
+		return number(int64(len(l.items)))
+	case "slice", "set_slice", "del_slice":
+		return l.slice(a)
+	case "index", "count", "contains", "remove":
+		return l.find(a)
+	}
+	at := json.RawMessage("-1")
+	if len(args) > 0 {
+		at = args[0]
+	}
+	i, err := index(at, len(l.items))
+	if err != nil {
+		return refuses(err)
+	}
+	item := l.items[i]
+	switch a.call.Op {
+	case "set":
+		return spliced(i, 1, args[1])
+	case "delete":
+		return spliced(i, 1)
+	case "pop":
+		spliced(i, 1)
+	}
+	return result{value: item}
+}
+
+// find makes the operations that look for an item.
+func (l *list) find(a *act) result {
+	args := a.call.Args
+	from := slice{step: 1, count: len(l.items)}
+	if a.call.Op == "index" && len(args) > 1 {
+		var err *Error
+		if from, err = sliceOf(args[1:], len(l.items)); err != nil {
+			return refuses(err)
+		}
+	}
+	at, n := -1, int64(0)
+	for i := range from.count {
+		if bytes.Equal(l.items[from.at(i)], args[0]) {
+			if n++; at < 0 {
+				at = from.at(i)
+			}
+		}
+	}
+	switch a.call.Op {
+	case "count":
+		return number(n)
+	case "contains":
+		return boolean(n > 0)
+	}
+	if at < 0 {
+		return fails(ErrValue, "%.80s is not in the list %q", args[0], l.name)
+	}
+	if a.call.Op == "index" {
+		return number(int64(at))
+	}
+	if err := l.splice(a.s, at, 1, nil); err != nil {
+		return refuses(err)
+	}
+	return done
+}
+
+// slice makes the operations on slices.
+func (l *list) slice(a *act) result {
+	args := a.call.Args
+	p, err := sliceOf(args[:min(len(args), 3)], len(l.items))
+	if err != nil {
+		return refuses(err)
+	}
+	picked := make([]json.RawMessage, p.count)
+	for i := range picked {
+		picked[i] = l.items[p.at(i)]
+	}
+	switch a.call.Op {
+	case "slice":
+		return result{value: listOf(picked)}
+	case "del_slice":
+		gone := make(map[int]bool, p.count)
+		for i := range p.count {
+			gone[p.at(i)] = true
+		}
+		_ = a.s.grow(&l.common, -sizeOf(picked), -int64(p.count))
+		kept := l.items[:0]
+		for i, item := range l.items {
+			if !gone[i] {
+				kept = append(kept, item)
+			}
+		}
+		clear(l.items[len(kept):])
+		l.items = kept
+		return done
+	}
+	with, err := itemsOf(args[3])
+	if err == nil && p.step == 1 {
+		err = l.splice(a.s, p.start, p.count, with)
+	} else if err == nil {
+		err = l.replace(a.s, p, with)
+	}
+	if err != nil {
+		return refuses(err)
+	}
+	return done
+}
+
+// replace sets the items of a slice with a step.
+func (l *list) replace(s *Space, p slice, with []json.RawMessage) *Error {
+	if len(with) != p.count {
+		return errorf(ErrValue, "a slice of %d items with a step cannot be set to %d", p.count, len(with))
+	}
+	if err := s.fits(with...); err != nil {
+		return err
+	}
+	change := sizeOf(with)
+	for i := range p.count {
+		change -= int64(len(l.items[p.at(i)]))
+	}
+	if err := s.grow(&l.common, change, 0); err != nil {
+		return err
+	}
+	for i, item := range with {
+		l.items[p.at(i)] = bytes.Clone(item)
+	}
+	return nil
+}
+
+func (l *list) show() json.RawMessage { return listOf(l.items) }
