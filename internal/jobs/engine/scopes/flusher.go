@@ -236,12 +236,13 @@ func (h *home) fenced(ctx context.Context) error {
 func (h *home) abandon() {
 	s := h.place.service
 	h.end(lost, &shared.Error{Kind: shared.ErrUnavailable, Message: "the node has lost the shared objects; the task runs again"})
-	h.place.lose(h)
+	// Before a Flush can find another backend, which knows nothing of what was lost.
 	for job := range h.jobs {
 		if s.Lost != nil {
 			s.Lost(job)
 		}
 	}
+	h.place.lose(h)
 }
 
 // unload writes everything and gives the scope up. It does nothing where the home is
