@@ -60,13 +60,20 @@ LEFT_OUT = {
     "ExecutorDeadlockTest.test_shutdown_deadlock_pickle": PRIVATE,
 }
 
-# Goes before a script of the suite, which imports the executor from the library. Some
-# scripts rely on a module that only the class's own tests import.
+# Goes before a script of the suite, which imports the executor from the library: that
+# finds ours, imported no sooner than the library's would be. Some scripts rely on a module
+# that only the suite imports.
 PREFIX = """
 import multiprocessing, sys
 sys.path.insert(0, {path!r})
-import concurrent.futures, allcores
-concurrent.futures.Executor = allcores.Executor
+import concurrent.futures
+def ours(name):
+    concurrent.futures.Executor = concurrent.futures._base.Executor
+    import allcores
+    concurrent.futures.Executor = allcores.Executor
+    return allcores.Executor
+del concurrent.futures.Executor
+concurrent.futures.__getattr__ = ours
 """
 
 
@@ -102,10 +109,10 @@ def cases():
             continue
         if hasattr(module, "assert_python_ok"):
             module.assert_python_ok = with_ours(module.assert_python_ok)
-        util = module
-        if not hasattr(module, "ExecutorMixin"):
-            with contextlib.suppress(ImportError):
-                util = importlib.import_module("test.test_concurrent_futures.util")
+        try:
+            util = importlib.import_module("test.test_concurrent_futures.util")
+        except ImportError:
+            util = module  # before Python 3.13 the suite is one module
         for template in TEMPLATES:
             base = vars(module).get(template)
             if base is None or base in seen or base.__module__.endswith((".util", ".executor")):
@@ -116,7 +123,14 @@ def cases():
             bases = (base, adapted(util), util.BaseTestCase)
             if template == "FailingInitializerMixin":
                 bases = (WithoutLogQueue,) + bases
-            made.append(type(template, bases, {"module": name}))
+            made.append(type(template, bases, {"module": name, "__module__": __name__}))
+    return made
+
+
+def importable(made):
+    """Make the test cases members of this module, in which workers look for them."""
+    for case in made:
+        globals()[case.__name__] = case
     return made
 
 
@@ -133,7 +147,7 @@ def with_ours(run):
 def suite(patterns):
     """Return the selected tests, and the names of those left out."""
     chosen, left = unittest.TestSuite(), []
-    for case in cases():
+    for case in CASES:
         for method in unittest.defaultTestLoader.getTestCaseNames(case):
             name = "{0}.{1}".format(case.__name__, method)
             if patterns and not any(fnmatch.fnmatch(name, p) for p in patterns):
@@ -144,6 +158,8 @@ def suite(patterns):
                 chosen.addTest(case(method))
     return chosen, left
 
+
+CASES = importable(cases())
 
 if __name__ == "__main__":
     tests, left = suite(sys.argv[1:])

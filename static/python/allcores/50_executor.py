@@ -174,6 +174,17 @@ class Executor(concurrent.futures.Executor):
         session.put(future, line)
         return future
 
+    if sys.version_info < (3, 9):  # fn may be a keyword there
+        _submit = submit
+
+        def submit(*args, **kwargs):
+            if len(args) == 1 and "fn" in kwargs:
+                warnings.warn("Passing 'fn' as keyword argument is deprecated", DeprecationWarning, stacklevel=2)
+                args = (args[0], kwargs.pop("fn"))
+            return Executor._submit(*args, **kwargs)
+
+        submit.__doc__ = _submit.__doc__
+
     def map(
         self,
         fn: Callable[..., Any],

@@ -9,16 +9,16 @@ class _Outbox:
         self.appended = 0  # how many inputs the server has
 
     def take(self, session):
-        """Return the inputs of one request, which now have indexes, their futures, and the first index."""
-        futures, inputs, size, first = [], [], 0, self.next
+        """Return the inputs of one request and the index of the first. Their futures become the session's."""
+        inputs, size, first = [], 0, self.next
         while self.waiting and size < _BATCH:
             future, line = self.waiting.popleft()
             if future._append_as(session, self.next):
-                futures.append(future)
+                session.futures[self.next] = future
                 inputs.append(line)
                 size += len(line[0]) + 1
                 self.next += 1
-        return futures, inputs, first
+        return inputs, first
 
 
 class _Printer:
@@ -240,11 +240,13 @@ def _send(session):
             session.changed.notify_all()
         while _send_next(session):
             pass
-        session.api.json("POST", "/api/v1/jobs/{0}/seal".format(job.id))
-    except ApiError as e:
-        # The seal of a job that has ended meanwhile, perhaps because it was cancelled.
-        if not (session.closed and e.status in (404, 409) and not session.outbox.waiting):
-            session.fail(e)
+    except BaseException as e:
+        session.fail(e)
+    try:
+        if session.job is not None:
+            patience = None if session.broken is None else 0.0
+            path = "/api/v1/jobs/{0}/seal".format(session.job.id)
+            session.api.request("POST", path, accept=(404, 409), patience=patience)  # it may have ended
     except BaseException as e:
         session.fail(e)
     finally:
@@ -254,34 +256,34 @@ def _send(session):
 
 
 def _send_next(session):
-    """Send what there is, or wait. Returns False once the session is closed and all is sent."""
-    futures = inputs = None
+    """Send what there is, or wait. Returns False once the session is closed and all is sent.
+
+    It keeps no future: one that is completed is the caller's alone.
+    """
     with session.changed:
         if not (session.outbox.waiting or session.orders or session.closed):
             session.changed.wait(_KEEP_ALIVE)
         if session.broken is not None:
             return False
         orders, session.orders = session.orders, []
-        futures, inputs, first = session.outbox.take(session)
-        session.futures.update(zip(itertools.count(first), futures))
+        inputs, first = session.outbox.take(session)
         closed = session.closed
-        idle = not (futures or orders or closed)
-    if futures:
+    if inputs:
         lines = [session.program._finish(*line) for line in inputs]
         session.program.upload(session.job)
-        _append_all(session, futures, lines, first)
-    for order in orders:
-        _obey(session, order)
-    if idle:
+        _append_inputs(session, lines, first)
+    while orders:
+        _obey(session, orders.pop(0))
+        inputs = True
+    if not inputs and not closed:
         session.api.request("POST", "/api/v1/jobs/{0}/keep-alive".format(session.job.id), accept=(404, 405, 409))
-    return bool(futures or orders) or not closed
+    return bool(inputs) or not closed
 
 
-def _append_all(session, futures, lines, first):
-    """Append inputs. One that the server refuses fails, and the others are appended without it."""
-    path = "/api/v1/jobs/{0}/tasks".format(session.job.id)
-    body = b"\n".join(lines)
-    answer = session.api.json("POST", path, body, content_type="application/x-ndjson", key="{0}-{1}".format(session.job.id, first))
+def _append_inputs(session, lines, first):
+    """Append inputs to the job, of which the first gets an index."""
+    path, key = "/api/v1/jobs/{0}/tasks".format(session.job.id), "{0}-{1}".format(session.job.id, first)
+    answer = session.api.json("POST", path, b"\n".join(lines), content_type="application/x-ndjson", key=key)
     if answer["first"] != first:
         raise Error("the job has {0} inputs where {1} were sent: another client appends to it".format(answer["first"], first))
     with session.changed:
