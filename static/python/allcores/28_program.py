@@ -69,18 +69,20 @@ class ClientProgram:
         return self._finish(*self._input(fn, args, kwargs or {}))
 
     def upload(self, job: "Job") -> None:
-        """Send the blobs that the inputs made so far need and the job does not have."""
+        """Send the blobs that the inputs made so far need and the server does not have."""
         with self._lock:
             blobs, self._blobs = self._blobs, {}
+        if not blobs:
+            return
         try:
-            for sha, data in list(blobs.items()):
+            path = "/api/v1/jobs/{0}/blobs".format(job.id)
+            for sha in self._api.json("POST", path, {"sha256": list(blobs)})["missing"]:
                 path = "/api/v1/blobs/{0}?job={1}".format(sha, job.id)
-                self._api.request("PUT", path, data, content_type="application/octet-stream")
-                del blobs[sha]
-        finally:
-            if blobs:
-                with self._lock:
-                    self._blobs.update(blobs)
+                self._api.request("PUT", path, blobs[sha], content_type="application/octet-stream", timeout=600.0)
+        except BaseException:
+            with self._lock:
+                self._blobs.update(blobs)
+            raise
 
     # The work.
 
@@ -182,17 +184,13 @@ class ClientProgram:
         if roots & {"__main__", "__mp_main__"}:
             main = _sources.main()
         found = _sources.closure(roots - {"__main__", "__mp_main__"} | set(main.imports if main else ()))
-        texts = {}
         for name, source in sorted(found.items()):
-            sources[name] = [_sha256(source.data), source.path, source.kind]
-            texts[sources[name][0]] = source.data.decode("utf-8", "replace")
+            sources[name] = [self._put(source.data) if source.data else "", source.path, source.kind]
         manifest = {"modules": sources}
         if main is not None:
-            manifest["main"] = [_sha256(main.data), main.path, main.name, list(sys.argv)]
-            texts[manifest["main"][0]] = main.data.decode("utf-8", "replace")
+            manifest["main"] = [self._put(main.data), main.path, main.name, list(sys.argv)]
         if not sources and main is None:
             return ""
-        manifest["texts"] = texts
         return _to_json(manifest)
 
     def _source(self):

@@ -204,14 +204,13 @@ class _Finder:
     def __init__(self):
         self.modules = {}  # by name: sha256, path, kind
         self.main = None  # sha256, path, name under which -m ran it, sys.argv
-        self.texts = {}  # sources that came with the manifest, by sha256
+        self.texts = {}  # by sha256: sources that were fetched
         self.before = sys.modules.get("__main__")
         self.loading_main = False
         self.main_loaded = False
 
     def add(self, sources):
         if sources:
-            self.texts.update(sources.get("texts", ()))
             self.modules.update(sources.get("modules", ()))
             if self.main is None:
                 self.main = sources.get("main")
@@ -261,8 +260,9 @@ class _Finder:
     def text(self, sha):
         from importlib.util import decode_source
 
-        text = self.texts.get(sha)
-        return text if text is not None else decode_source(_task_get(sha))
+        if sha not in self.texts:
+            self.texts[sha] = decode_source(_task_get(sha))
+        return self.texts[sha]
 
     def compiled(self, name, path):
         import linecache
