@@ -60,15 +60,12 @@ class Api:
         self._parts, self.url, self.token = _settings(url, token)
         self._lock = threading.Lock()
         self._idle = []
+        weakref.finalize(self, _close_all, self._idle)  # earlier than the sockets complain
         self._pid = os.getpid()
         self._reached = False
 
     def __repr__(self):
         return "Api({0!r})".format(self.url)
-
-    def __del__(self):
-        for connection in self.__dict__.get("_idle", ()):
-            connection.close()
 
     def json(self, method: str, path: str, value: Any = None, **options: Any) -> Any:
         """Send value and return the value that comes back. Options are those of request.
@@ -170,7 +167,9 @@ class Api:
         except BaseException:
             connection.close()
             raise
-        response._allcores_connection = connection
+        if connection.sock is not None:
+            connection.sock.close()  # once the response is
+            connection.sock = None
         return response
 
     def _connection(self, timeout):
@@ -203,6 +202,11 @@ class Api:
 # Set when nothing shall wait for the server any longer, as the user has interrupted
 # the wait for the end of the program.
 _abandoned = threading.Event()
+
+
+def _close_all(connections):
+    while connections:
+        connections.pop().close()
 
 
 class _Busy(Exception):

@@ -330,6 +330,7 @@ def _receive(session):
         session.fail(e)
     finally:
         _sessions.discard(session)
+        _close_all(session.api._idle)
 
 
 def _read_results(session, path):

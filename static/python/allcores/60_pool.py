@@ -8,8 +8,6 @@ class _PoolExecutor:
     collected. Its methods may be called from any thread.
     """
 
-    WINDOW = 1000  # tasks of one iterable that wait or run at once, so that an endless one may be read
-
     def __init__(self, executor):
         self.executor = executor
         self.terminated = False
@@ -66,12 +64,49 @@ class _PoolExecutor:
 
     def drop(self):
         """Terminate, as multiprocessing does with a pool that was forgotten, or leave the job after Ctrl-C."""
-        if self.terminated or self.executor._session.pid != os.getpid():
+        if self.terminated or self.executor._session.forks != _forks:
             return
         if getattr(sys, "last_type", None) is KeyboardInterrupt:
             self.leave()
         else:
             self.terminate()
+
+
+class _Window:
+    """Bounds the tasks of one iterable that wait or run at once, so that an endless one may be read.
+
+    The bound follows the tasks: it is about what they do in half a second to two seconds.
+    """
+
+    LEAST, MOST = 32, 4096
+
+    def __init__(self):
+        self._cond = threading.Condition()
+        self._size = self.LEAST
+        self._open = self._ended = 0  # tasks that have not ended; that have since _began
+        self._began = time.monotonic()
+
+    def enter(self, timeout):
+        """Wait for room for a task, at most timeout seconds, and report whether there is."""
+        with self._cond:
+            if not self._cond.wait_for(lambda: self._open < self._size, timeout):
+                return False
+            self._open += 1
+            return True
+
+    def leave(self):
+        """Note that a task has ended."""
+        with self._cond:
+            self._open -= 1
+            self._ended += 1
+            if self._ended >= self._size:
+                took, self._began = time.monotonic() - self._began, time.monotonic()
+                self._ended = 0
+                if took < 0.5:
+                    self._size = min(2 * self._size, self.MOST)
+                elif took > 2:
+                    self._size = max(self._size // 2, self.LEAST)
+            self._cond.notify()
 
 
 _pools = weakref.WeakSet()  # of what is not collected
@@ -94,7 +129,7 @@ else:
 def _abort(executor):
     """Cancel an executor's job with its running tasks. A job whose tasks have all ended is sealed instead."""
     session = executor._session
-    if session.pid != os.getpid():
+    if session.forks != _forks:
         return
     with session.changed:
         session.closed = True

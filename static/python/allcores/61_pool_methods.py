@@ -188,16 +188,16 @@ def _submit_map(core, result, func, star, iterable, chunksize):
 
 def _submit_imap(core, result, func, iterable, chunksize):
     """Submit the tasks of an imap as others end, until the iterable does."""
-    window = threading.Semaphore(core.WINDOW)
+    window = _Window()
     tasks = 0
 
     def arrived(at, future):
-        window.release()
+        window.leave()
         result._set(at, _pool_outcome(future))
 
     try:
         for chunk in _chunks(iterable, chunksize):
-            while not window.acquire(timeout=1):
+            while not window.enter(1):
                 if core.terminated:
                     break
             if core.terminated:

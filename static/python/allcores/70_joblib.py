@@ -185,6 +185,7 @@ def _joblib_call(pickled):
     """Run a batch inside a task and return its pickled values."""
     from joblib.externals import cloudpickle
 
+    _register_joblib()  # a call inside the batch may name the backend
     try:
         return cloudpickle.dumps(pickle.loads(pickled)())
     except KeyboardInterrupt as interrupt:
