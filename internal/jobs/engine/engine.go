@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/engine/scopes"
 	"github.com/allcores/allcores/internal/jobs/engine/tasksocket"
 	"github.com/allcores/allcores/internal/jobs/engine/turns"
 	"github.com/allcores/allcores/internal/jobs/executor"
@@ -56,9 +57,10 @@ type Checks struct {
 // called at any time; Start begins to execute.
 type Engine struct {
 	Options
-	node  store.NewNode
-	turns *turns.Client
-	tasks *tasksocket.Server
+	node   store.NewNode
+	turns  *turns.Client
+	tasks  *tasksocket.Server
+	shared *scopes.Service
 
 	queues  queues
 	jobs    localJobs
@@ -108,6 +110,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e.draining = make(chan struct{})
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.lanes = make(map[*lane]struct{})
+	e.shared = e.newShared(e.running)
 	if o.Role == RoleWeb {
 		e.node.Cores = 0
 	}
@@ -156,6 +159,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		return err
 	}
 	run := e.running
+	e.shared.Start()
 	if e.Role != RoleWeb {
 		e.checkMemory(memory()) // before the first turn may begin
 		if err := e.startTurns(ctx); err != nil {
@@ -209,6 +213,7 @@ func (e *Engine) Stop(ctx context.Context, grace time.Duration) error {
 		e.tasks.Close()
 	}
 	e.jobs.silence()
+	e.shared.Close(ctx)
 	e.stop()
 	e.background.Wait()
 	if err != nil {

@@ -73,6 +73,9 @@ func (l *laneLoop) recruit(ctx context.Context, p store.Progress) {
 // record writes what became of a chunk and claims the next one with it.
 func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	defer delete(l.leases, h.ID)
+	if !l.flushShared(ctx) {
+		return
+	}
 	rec, again := newRecord(l.work, h, u, time.Now())
 	l.job.learn(h, u, len(rec.Back)-len(again) > 0)
 	rec.Logs = l.logs.lines
@@ -96,6 +99,7 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	}
 	l.logs.clear()
 	if answer.Held {
+		l.endShared(h.ID, rec.Outcomes, rec.Back)
 		l.engine.usage.ran(l.work.Queue, u, rec.Outcomes)
 		l.engine.wakeForRetry(l.work.Job, again)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/engine"
+	"github.com/allcores/allcores/internal/jobs/engine/scopes"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	pyexec "github.com/allcores/allcores/internal/jobs/executor/python"
 	"github.com/allcores/allcores/internal/store"
@@ -43,11 +44,19 @@ func serveNode(url string) error {
 	defer s.Close()
 	py := pyexec.New(pyexec.Options{Logger: logger})
 	defer py.Close()
-	e, err := engine.New(ctx, engine.Options{
+	o := engine.Options{
 		Store: s, Logger: logger, Role: engine.RoleWorker, Cores: []int{0, 1},
 		Executors: map[string]executor.Executor{"python": py}, Checks: engine.Checks{Python: py.Check},
-	})
-	if err != nil {
+	}
+	var e *engine.Engine
+	if shares := os.Getenv(nodeShares); shares != "" {
+		x := &sharing{task: leavesEffects, service: func() *scopes.Service { return e.Shared() }}
+		if shares == "2" {
+			x.task = holdsLock
+		}
+		o.Executors["python"], o.Checks = x, engine.Checks{}
+	}
+	if e, err = engine.New(ctx, o); err != nil {
 		return err
 	}
 	if err := e.Start(ctx); err != nil {

@@ -17,10 +17,10 @@ import (
 )
 
 // startProcess starts a node in its own process, which the test may kill or stop.
-func startProcess(t *testing.T, url string) *os.Process {
+func startProcess(t *testing.T, url string, env ...string) *os.Process {
 	t.Helper()
 	cmd := osexec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), nodeURL+"="+url)
+	cmd.Env = append(append(os.Environ(), nodeURL+"="+url), env...)
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,9 @@ type Caller struct {
 	Task   int64  // index
 	Lease  int64  // number of the chunk's lease
 	Thread uint32 // 0 for the task's first thread or process; each has ordinals of its own
+	// Alone says that the lane runs one task at a time: the first call of a task then
+	// ends the executions of other tasks under the same lease.
+	Alone bool
 
 	// An outside client.
 	Client string // names it, within the user; its locks fall when it has not called for ClientIdle

@@ -69,8 +69,16 @@ func (s *Space) execution(c *Caller) (*execution, *Error) {
 	if p != nil && c.Job != "" && c.Lease <= p.lease {
 		return nil, errorf(ErrSuperseded, "task %d runs elsewhere by now, or has ended", c.Task)
 	}
+	if before := s.alone[c.Lease]; c.Alone && c.Job != "" && before != nil && s.execs[before.number] == before {
+		s.logNumber(eventLeave, before.number)
+		s.end(before, false)
+	}
 	s.logOpen(key, c.Lease)
-	return s.open(key, c.Lease), nil
+	e := s.open(key, c.Lease)
+	if c.Alone && c.Job != "" {
+		s.alone[c.Lease] = e
+	}
+	return e, nil
 }
 
 // open begins an execution and ends the one before it.
@@ -185,6 +193,9 @@ func (s *Space) sayLife(c *Caller, op string) Answer {
 // breaks. A task without an outcome forgets what it only read since its last change.
 func (s *Space) end(e *execution, died bool) {
 	delete(s.execs, e.number)
+	if s.alone[e.lease] == e {
+		delete(s.alone, e.lease)
+	}
 	e.party.exec = nil
 	for _, w := range slices.Clone(e.parked) {
 		s.take(w)

@@ -18,6 +18,7 @@ type Space struct {
 	parties  map[partyKey]*party
 	execs    map[uint64]*execution
 	waits    map[uint64]*Wait
+	alone    map[int64]*execution // by lease: the one that runs, where its lane runs one at a time
 	keys     keyedAnswers
 
 	bytes, items int64 // of the objects
@@ -98,7 +99,7 @@ func refuses(err *Error) result { return result{err: err, read: true} }
 func New(b Bounds) *Space {
 	return &Space{
 		bounds: b, objects: make(map[string]object), parties: make(map[partyKey]*party),
-		execs: make(map[uint64]*execution), waits: make(map[uint64]*Wait), keys: newKeyedAnswers(),
+		execs: make(map[uint64]*execution), waits: make(map[uint64]*Wait), alone: make(map[int64]*execution), keys: newKeyedAnswers(),
 	}
 }
 

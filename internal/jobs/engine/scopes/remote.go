@@ -103,7 +103,7 @@ func (r *remote) call(ctx context.Context, caller *shared.Caller, call *shared.C
 	if len(call.Kind) > 255 || len(call.Op) > 255 || len(call.Name) > r.place.service.Bounds.Name || len(call.Args) > 255 {
 		return shared.Answer{Err: &shared.Error{Kind: shared.ErrBounds, Message: fmt.Sprintf("the name of a shared object has at most %d bytes", r.place.service.Bounds.Name)}}, nil
 	}
-	m := message{Type: messageCall, Caller: &shared.Caller{Job: caller.Job, Task: caller.Task, Lease: caller.Lease, Thread: caller.Thread, Client: caller.Client, Key: caller.Key},
+	m := message{Type: messageCall, Caller: &shared.Caller{Job: caller.Job, Task: caller.Task, Lease: caller.Lease, Thread: caller.Thread, Alone: caller.Alone, Client: caller.Client, Key: caller.Key},
 		Ordinal: shared.NextOrdinal, Call: call.Append(nil)}
 	counted := caller.Job != "" && call.Op != shared.OpMake && call.Op != shared.OpEnd
 	var t *thread

@@ -47,13 +47,13 @@ type Service struct {
 }
 
 // New makes the service of a node that is registered, or will be before the first call.
-// Close must be called.
+// The service ends with Close, or in disorder with the context.
 func New(ctx context.Context, o Options) *Service {
 	if o.Bounds == (shared.Bounds{}) {
 		o.Bounds = shared.DefaultBounds
 	}
 	s := &Service{Options: o, places: make(map[shared.Scope]*place), more: make(chan struct{}, 1)}
-	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.running, s.stop = context.WithCancel(ctx)
 	return s
 }
 
