@@ -40,8 +40,8 @@ def _register_joblib() -> None:
         with parallel_config(backend="allcores"):       # joblib 1.2: parallel_backend("allcores")
             squares = Parallel(n_jobs=4)(delayed(pow)(x, 2) for x in range(10))
 
-    Each call of Parallel is one job, whose tasks are joblib's batches. n_jobs=-1 takes as many
-    processes as the server's nodes have cores. Further keywords of parallel_config are those of
+    Each call of Parallel is one job, whose tasks are joblib's batches. n_jobs=-1 takes all
+    slots that its queue has on the server's nodes. Further keywords of parallel_config are those of
     Executor: url, token, queue, name, tags and the policy. Workers need joblib too.
     """
     try:
@@ -92,23 +92,36 @@ class _JoblibMethods:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         if n_jobs is None:
             return 1
-        if _inside_task() and n_jobs != 1:
-            warnings.warn("allcores-backed parallel loops cannot be nested, setting n_jobs=1", stacklevel=3)
+        why = self._nested_below()
+        if why:
+            if n_jobs != 1:
+                message = "allcores-backed parallel loops cannot be nested below {0}, setting n_jobs=1"
+                warnings.warn(message.format(why), stacklevel=3)
             return 1
         if n_jobs < 0:
-            return max(self._cores() + 1 + n_jobs, 1)
+            return max(self._slots() + 1 + n_jobs, 1)
         return n_jobs
 
-    def _cores(self):
-        """Return the number of cores of all nodes."""
-        if getattr(self, "_all_cores", None) is None:
+    def _nested_below(self):
+        """Return what this thread is part of that must not start another parallel loop, or an empty text."""
+        if multiprocessing.current_process().daemon:
+            return "multiprocessing"
+        if "ALLCORES_TASK_URL" in os.environ and not os.environ.get("ALLCORES_TOKEN"):
+            return "a task"
+        return "" if self.in_main_thread() or self.nesting_level == 0 else "threads"
+
+    def _slots(self):
+        """Return how many processes the queue runs at once on all nodes."""
+        if getattr(self, "_all_slots", None) is None:
             api = Api(self._options.get("url"), self._options.get("token"))
+            queue = self._options.get("queue") or "cpu"
             try:
                 nodes = api.json("GET", "/api/v1/nodes?limit=1000")["items"]
-                self._all_cores = sum(len(node.get("cores") or ()) for node in nodes)
+                alive = [node for node in nodes if node["alive"] and not node["draining"]]
+                self._all_slots = sum((node["slots"] or {}).get(queue, {}).get("total", 0) for node in alive)
             except ApiError:  # the user may not see the nodes
-                self._all_cores = 0
-        return self._all_cores or os.cpu_count() or 1
+                self._all_slots = 0
+        return self._all_slots or os.cpu_count() or 1
 
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **ignored):
         """Start an executor and return the number of its processes."""
@@ -184,17 +197,17 @@ def _submit_pickled(executor, func):
 def _joblib_call(pickled):
     """Run a batch inside a task and return its pickled values."""
     from joblib.externals import cloudpickle
+    from joblib.externals.loky import process_executor
 
     _register_joblib()  # a call inside the batch may name the backend
+    depth = process_executor._CURRENT_DEPTH
     try:
+        process_executor._CURRENT_DEPTH = max(1, depth)  # so that joblib's own backends nest as below loky
         return cloudpickle.dumps(pickle.loads(pickled)())
     except KeyboardInterrupt as interrupt:
         raise RuntimeError("a task raised KeyboardInterrupt") from interrupt
-
-
-def _inside_task():
-    """Report whether this is a task's process without access to a server."""
-    return "ALLCORES_TASK_URL" in os.environ and not os.environ.get("ALLCORES_TOKEN")
+    finally:
+        process_executor._CURRENT_DEPTH = depth
 
 
 __path__ = []  # lets the import system ask _SubmoduleFinder
