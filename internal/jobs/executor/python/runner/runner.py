@@ -16,6 +16,7 @@ from .shared import DIRTY, RAW, ROOM, TRACE
 from .usage import Usage
 from .values import FILE, describe, encoded, failed_line
 
+EXIT_GRACE = 0.5  # seconds
 CLIENT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "client")
 package = sys.modules[__package__]
 FIONREAD = 0x541B if sys.platform == "linux" else 0x4004667F
@@ -172,7 +173,10 @@ class Runner:
         return False
 
     def replace(self):
-        """Ends the process, as it cannot be as new for the next job."""
+        """Ends the process, as it cannot be as new for the next job. That job waits: a
+        function that runs at exit may take EXIT_GRACE, as multiprocessing's waits for
+        the children that a library keeps."""
+        threading.Thread(target=lambda: (time.sleep(EXIT_GRACE), os._exit(71)), daemon=True).start()
         with self.lock:
             try:
                 atexit._run_exitfuncs()
