@@ -41,7 +41,7 @@ func (r Record) addAttempts(b *pgx.Batch) {
 	}
 	b.Queue(`
 		insert into attempts (job_id, first, last, data) select $1, $2, $3, $4
-		where exists (select from chunks c where c.id = $5 and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)`,
+		where exists (select from chunks c where c.id = $5 and c.xmin = pg_current_xact_id()::xid)`,
 		r.Job, first, last, data, r.Lease)
 }
 

@@ -13,11 +13,11 @@ import (
 // chunk behind the one numbered after on.
 func (s *Store) Bars(ctx context.Context, job string, after int64, limit int) ([]jobs.Bar, error) {
 	rows, err := s.Pool.Query(ctx, `
-		select c.id, c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.first, c.count, c.state, c.failed,
+		select c.id, c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.first, c.count + c.recorded, c.state, c.failed,
 			coalesce(c.started_at, c.leased_at), c.finished_at,
 			c.user_us, c.system_us, c.tasks_us, c.moving_us, c.waiting_us, c.peak_memory
 		from chunks c left join nodes n on n.id = c.node_id
-		where c.job_id = $1 and c.id > $2 and c.count > 0 order by c.id limit $3`, job, after, limit)
+		where c.job_id = $1 and c.id > $2 and c.count + c.recorded > 0 order by c.id limit $3`, job, after, limit)
 	if err != nil {
 		return nil, wrap("read bars", err)
 	}

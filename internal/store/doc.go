@@ -18,7 +18,9 @@
 // [Store.Claim] takes tasks from the backlog, else from the cursor, and writes
 // a new row into chunks: its id is the lease's number. [Store.Record] moves
 // that row from leased to done and writes the outcomes in the same statement.
-// When the row is not leased any more it writes nothing. So a task may run
+// Outcomes of a chunk that goes on are recorded the same way while the row stays
+// leased: it knows the spans that are left, and a node's loss puts back exactly those.
+// When the row is not leased any more Record writes nothing. So a task may run
 // twice, but its outcome is recorded once, even when a record comes late.
 //
 // Locks are taken in one order: chunk, then progress, then anything else. A

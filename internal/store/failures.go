@@ -152,7 +152,7 @@ with have as (
 	select f.*, f.id >> 32 as place, g.id is not null as known
 	from jsonb_to_recordset(@groups::jsonb) as f (id bigint, pattern text, frame jsonb, count bigint, first_index bigint, example jsonb, messages jsonb)
 	left join failure_groups g on g.job_id = @job and g.id = f.id
-	where @lease::bigint = 0 or exists (select from chunks c where c.id = @lease::bigint and c.state = 'done' and c.xmin = pg_current_xact_id()::xid)
+	where @lease::bigint = 0 or exists (select from chunks c where c.id = @lease::bigint and c.xmin = pg_current_xact_id()::xid)
 ), numbered as (
 	select f.*, coalesce(h.patterns, 0) as patterns, coalesce(h.other, false) as other, h.place is null as new_place,
 		row_number() over (partition by f.place, f.known order by f.example is null, f.first_index) as pattern_number,

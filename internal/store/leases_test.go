@@ -93,7 +93,7 @@ func TestLostLeaseWritesNothing(t *testing.T) {
 			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
 				t.Errorf("a late record wrote (-before +after):\n%s", diff)
 			}
-			if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: lease.First + 4, Count: 6}}); err != nil || p.Held {
+			if p, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{First: lease.First, Count: 4}}, []jobs.Span{{First: lease.First + 4, Count: 6}}); err != nil || p.Held {
 				t.Errorf("giving back late was answered with %+v, %v", p, err)
 			}
 			if diff := cmp.Diff(before, everything(t, s, id)); diff != "" {
@@ -194,13 +194,13 @@ func TestLossesOfTheLast(t *testing.T) {
 		}
 		return chunk, backlog
 	}
-	if p, err := s.GiveBack(t.Context(), lease.ID, 4, []jobs.Span{{First: 4, Count: 5}, {First: 9, Count: 1}}); err != nil || !p.Held {
+	if p, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{Count: 4}}, []jobs.Span{{First: 4, Count: 5}, {First: 9, Count: 1}}); err != nil || !p.Held {
 		t.Fatal(p, err)
 	}
 	if chunk, backlog := losses(); chunk != 2 || !slices.Equal(backlog, []int{2, 0}) {
 		t.Errorf("the chunk has %d losses, what was given back %v", chunk, backlog)
 	}
-	if p, err := s.GiveBack(t.Context(), lease.ID, 1, []jobs.Span{{First: 1, Count: 3}}); err != nil || !p.Held {
+	if p, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{Count: 1}}, []jobs.Span{{First: 1, Count: 3}}); err != nil || !p.Held {
 		t.Fatal(p, err)
 	}
 	if chunk, backlog := losses(); chunk != 0 || !slices.Equal(backlog, []int{2, 2, 0}) {
@@ -256,7 +256,7 @@ func TestRecordAfterCancelKeepsWhatWasDone(t *testing.T) {
 	if err := s.Cancel(t.Context(), store.As(admin), id, nil); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := s.GiveBack(t.Context(), lease.ID, 8, []jobs.Span{{First: 8, Count: 2}}); err != nil || !p.Held || p.Halted != "cancelled" {
+	if p, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{Count: 8}}, []jobs.Span{{First: 8, Count: 2}}); err != nil || !p.Held || p.Halted != "cancelled" {
 		t.Errorf("given back: %+v, %v", p, err)
 	}
 	lease.Count = 8

@@ -116,7 +116,7 @@ func TestLateRecordAfterLeaseMoved(t *testing.T) {
 	if p := record(t, s, store.Record{Job: id, Lease: late.ID, Count: 10, Outcomes: []outcomes.Encoded{wrong}}); p.Held || p.Ended {
 		t.Errorf("a late record was taken: %+v", p)
 	}
-	if p, err := s.GiveBack(t.Context(), late.ID, 5, []jobs.Span{{First: 5, Count: 5}}); err != nil || p.Held {
+	if p, err := s.GiveBack(t.Context(), late.ID, []jobs.Span{{Count: 5}}, []jobs.Span{{First: 5, Count: 5}}); err != nil || p.Held {
 		t.Errorf("a late return was taken: %+v, %v", p, err)
 	}
 	if j := read(t, s, admin, id); j.Counts.Running != 10 || j.Counts.Succeeded != 0 {
@@ -138,7 +138,7 @@ func TestGivenBackTasksAreClaimedFirst(t *testing.T) {
 	s, admin := open(t)
 	id := insert(t, s, admin, pythonSpec(rangeOf(100)))
 	lease := claim(t, s, id, 40)
-	p, err := s.GiveBack(t.Context(), lease.ID, 15, []jobs.Span{{First: 15, Count: 25}})
+	p, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{Count: 15}}, []jobs.Span{{First: 15, Count: 25}})
 	if err != nil || !p.Held {
 		t.Fatal(p, err)
 	}
@@ -170,7 +170,7 @@ func TestLeaveSeesWhatWasGivenBack(t *testing.T) {
 	if !leave() {
 		t.Error("a turn with nothing to claim stayed")
 	}
-	if _, err := s.GiveBack(t.Context(), lease.ID, 9, []jobs.Span{{First: 9, Count: 1}}); err != nil {
+	if _, err := s.GiveBack(t.Context(), lease.ID, []jobs.Span{{Count: 9}}, []jobs.Span{{First: 9, Count: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	if leave() {

@@ -265,18 +265,20 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, node string, all bool, know
 	rows, err := tx.Query(ctx, `
 		update chunks set state = 'lost', finished_at = clock_timestamp()
 		where node_id = $1 and state = 'leased' and ($2 or leased_at < clock_timestamp() - interval '5 seconds' and id <> all($3::bigint[]))
-		returning job_id, first, count, attempt, losses`, node, all, known)
+		returning job_id, first, count, attempt, losses, recorded > 0, rest`, node, all, known)
 	if err != nil {
 		return 0, 0, wrap("lose chunks", err)
 	}
 	lost := make(map[string][]BacklogSpan)
 	var job string
 	var p BacklogSpan
-	_, err = pgx.ForEachRow(rows, []any{&job, &p.First, &p.Count, &p.Attempt, &p.Losses}, func() error {
+	var others bool // of the chunk have ended
+	var rest []int64
+	_, err = pgx.ForEachRow(rows, []any{&job, &p.First, &p.Count, &p.Attempt, &p.Losses, &others, &rest}, func() error {
 		chunks++
 		tasks += p.Count
 		p.Losses++
-		lost[job] = append(lost[job], p)
+		lost[job] = append(lost[job], lostSpans(p, rest, others || p.Count > 1)...)
 		return nil
 	})
 	if err != nil {
@@ -302,6 +304,25 @@ func (s *Store) lose(ctx context.Context, tx pgx.Tx, node string, all bool, know
 		}
 	}
 	return chunks, tasks, nil
+}
+
+// lostSpans returns what was left of a lost chunk: a span, or those in rest. The losses
+// of a task count from when it is alone: others says that more tasks ran in the chunk,
+// and one of them may have left behind what ended the node.
+func lostSpans(whole BacklogSpan, rest []int64, others bool) []BacklogSpan {
+	if rest == nil {
+		rest = []int64{whole.First, int64(whole.Count)}
+	}
+	spans := make([]BacklogSpan, 0, len(rest)/2)
+	for ; len(rest) > 1; rest = rest[2:] {
+		p := whole
+		p.First, p.Count = rest[0], int(rest[1])
+		if p.Count == 1 && others {
+			p.Losses = 0
+		}
+		spans = append(spans, p)
+	}
+	return spans
 }
 
 // sortedJobs returns the keys of m in the order in which progress rows are locked.

@@ -76,7 +76,8 @@ func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error)
 		}
 		return cells, nil
 	}
-	rows, err = s.Pool.Query(ctx, `select first, count from chunks where job_id = $1 and state = 'leased' limit 10000`, job.ID)
+	rows, err = s.Pool.Query(ctx, `
+		select span.first, span.count from chunks c `+spansLeft+` where c.job_id = $1 and c.state = 'leased' limit 10000`, job.ID)
 	if err != nil {
 		return nil, wrap("read strip", err)
 	}

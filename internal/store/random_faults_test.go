@@ -9,14 +9,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/allcores/allcores/internal/jobs"
-	"github.com/allcores/allcores/internal/jobs/outcomes"
 	"github.com/allcores/allcores/internal/store"
 )
 
 // TestEveryTaskIsCoveredOnce does what lanes and nodes may do to a job, in any
-// order: claim, record in full or in part, give back, lose a node, record late. Each
-// task must get exactly one outcome, no two held leases may overlap, and the counts
-// must always add up.
+// order: claim, record some tasks while the others run on, once more where the answer
+// was lost, record in full or in part, give back, lose a node, record late. Each task
+// must get exactly one outcome, no two held leases may overlap, and the counts must
+// always add up.
 func TestEveryTaskIsCoveredOnce(t *testing.T) {
 	t.Parallel()
 	s, admin := open(t)
@@ -30,12 +30,13 @@ func TestEveryTaskIsCoveredOnce(t *testing.T) {
 			register(t, s, node)
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"":            func(*rapid.T) { f.check() },
-			"claim":       func(*rapid.T) { f.claim(rapid.SampledFrom(f.nodes).Draw(rt, "node")) },
-			"record":      func(*rapid.T) { f.recordSome() },
-			"give back":   func(*rapid.T) { f.giveBack() },
-			"lose a node": func(*rapid.T) { f.loseNode() },
-			"report late": func(*rapid.T) { f.recordLate() },
+			"":             func(*rapid.T) { f.check() },
+			"claim":        func(*rapid.T) { f.claim(rapid.SampledFrom(f.nodes).Draw(rt, "node")) },
+			"record early": func(*rapid.T) { f.recordEarly() },
+			"record":       func(*rapid.T) { f.recordSome() },
+			"give back":    func(*rapid.T) { f.giveBack() },
+			"lose a node":  func(*rapid.T) { f.loseNode() },
+			"report late":  func(*rapid.T) { f.recordLate() },
 		})
 		f.finish(total)
 	})
@@ -58,7 +59,7 @@ type faults struct {
 type lease struct {
 	*store.Lease
 	node string
-	left int // tasks that it was not given back
+	left []jobs.Span // tasks that have no outcome and were not given back
 }
 
 func (f *faults) check() {
@@ -75,11 +76,11 @@ func (f *faults) check() {
 	}
 	covered := make(map[int64]bool)
 	for _, l := range f.held {
-		for i := range int64(l.left) {
-			if index := l.First + i; covered[index] || f.outcome[index] > 0 {
+		for _, index := range indexes(l.left) {
+			if covered[index] || f.outcome[index] > 0 {
 				f.rt.Fatalf("task %d is leased twice, or again after its outcome", index)
 			}
-			covered[l.First+i] = true
+			covered[index] = true
 		}
 	}
 }
@@ -91,31 +92,76 @@ func (f *faults) claim(node string) bool {
 		f.rt.Fatal(err)
 	}
 	if c.Lease != nil {
-		f.held = append(f.held, lease{c.Lease, node, c.Lease.Count})
+		f.held = append(f.held, lease{c.Lease, node, []jobs.Span{{First: c.Lease.First, Count: c.Lease.Count}}})
 	}
 	return c.Lease != nil
 }
 
-// record records n of the lease's tasks and gives back the others. It reports
-// whether the lease was held.
-func (f *faults) record(l lease, n int) bool {
-	r := store.Record{Job: f.job, Lease: l.ID, Count: l.left}
-	if n > 0 {
-		r.Outcomes = []outcomes.Encoded{outcomesOf(l.First, n)}
+// indexes returns the tasks of spans.
+func indexes(spans []jobs.Span) (all []int64) {
+	for _, s := range spans {
+		for i := range int64(s.Count) {
+			all = append(all, s.First+i)
+		}
 	}
-	if n < l.left {
-		r.Back = []store.BacklogSpan{{First: l.First + int64(n), Count: l.left - n, Attempt: l.Attempt, Losses: l.Losses}}
+	return all
+}
+
+// spansOf returns the spans of ascending tasks.
+func spansOf(tasks []int64) (spans []jobs.Span) {
+	for _, index := range tasks {
+		if n := len(spans); n > 0 && spans[n-1].First+int64(spans[n-1].Count) == index {
+			spans[n-1].Count++
+			continue
+		}
+		spans = append(spans, jobs.Span{First: index, Count: 1})
+	}
+	return spans
+}
+
+// divide assigns each of the lease's tasks to one of n parts. In half of the cases
+// these are neighbours, as of a process that runs one task at a time.
+func (f *faults) divide(l lease, n int) [][]int64 {
+	parts, tasks := make([][]int64, n), indexes(l.left)
+	if rapid.Bool().Draw(f.rt, "neighbours") {
+		for i := range n - 1 {
+			k := rapid.IntRange(0, len(tasks)).Draw(f.rt, "part")
+			parts[i], tasks = tasks[:k], tasks[k:]
+		}
+		parts[n-1] = tasks
+		return parts
+	}
+	for _, index := range tasks {
+		i := rapid.IntRange(0, n-1).Draw(f.rt, "part")
+		parts[i] = append(parts[i], index)
+	}
+	return parts
+}
+
+// record records the outcomes of tasks of the lease, gives some back and leaves the
+// others to it. It reports whether the lease was held.
+func (f *faults) record(l lease, done, back, left []int64) bool {
+	r := store.Record{Job: f.job, Lease: l.ID, Count: len(done) + len(back), Left: spansOf(left)}
+	for _, s := range spansOf(done) {
+		r.Outcomes = append(r.Outcomes, outcomesOf(s.First, s.Count))
+	}
+	for _, s := range spansOf(back) {
+		r.Back = append(r.Back, store.BacklogSpan{First: s.First, Count: s.Count, Attempt: l.Attempt, Losses: l.Losses})
 	}
 	p, _, err := f.store.Record(f.t.Context(), r, nil)
 	if err != nil {
 		f.rt.Fatal(err)
 	}
-	if p.Held {
-		for i := range int64(n) {
-			f.outcome[l.First+i]++
-		}
+	if !p.Held {
+		return false
 	}
-	return p.Held
+	for _, index := range done {
+		f.outcome[index]++
+	}
+	if again, _, err := f.store.Record(f.t.Context(), r, nil); err != nil || again.Held {
+		f.rt.Fatalf("a record is taken twice: %+v, %v", again, err)
+	}
+	return true
 }
 
 // take removes one of the leases.
@@ -131,10 +177,26 @@ func (f *faults) take(from *[]lease, name string) (lease, bool) {
 
 func (f *faults) recordSome() {
 	if l, ok := f.take(&f.held, "lease"); ok {
-		if !f.record(l, rapid.IntRange(0, l.left).Draw(f.rt, "done")) {
+		parts := f.divide(l, 2)
+		if !f.record(l, parts[0], parts[1], nil) {
 			f.rt.Fatalf("lease %d was not held", l.ID)
 		}
 	}
+}
+
+func (f *faults) recordEarly() {
+	l, ok := f.take(&f.held, "lease")
+	if !ok {
+		return
+	}
+	parts := f.divide(l, 3)
+	if done, back, left := parts[0], parts[1], parts[2]; len(done) > 0 && len(left) > 0 {
+		if !f.record(l, done, back, left) {
+			f.rt.Fatalf("lease %d was not held", l.ID)
+		}
+		l.left = spansOf(left)
+	}
+	f.held = append(f.held, l)
 }
 
 func (f *faults) giveBack() {
@@ -142,14 +204,18 @@ func (f *faults) giveBack() {
 	if !ok {
 		return
 	}
-	keep := rapid.IntRange(0, l.left).Draw(f.rt, "keep")
-	if keep < l.left {
-		p, err := f.store.GiveBack(f.t.Context(), l.ID, keep, []jobs.Span{{First: l.First + int64(keep), Count: l.left - keep}})
+	parts := f.divide(l, 2)
+	left, back := spansOf(parts[0]), spansOf(parts[1])
+	if len(back) > 0 {
+		p, err := f.store.GiveBack(f.t.Context(), l.ID, left, back)
 		if err != nil || !p.Held {
 			f.rt.Fatal(p, err)
 		}
+		if p, err := f.store.GiveBack(f.t.Context(), l.ID, left, back); err != nil || p.Held {
+			f.rt.Fatal("given back twice: ", p, err)
+		}
 	}
-	l.left = keep
+	l.left = left
 	f.held = append(f.held, l)
 }
 
@@ -184,7 +250,13 @@ func (f *faults) loseNode() {
 }
 
 func (f *faults) recordLate() {
-	if l, ok := f.take(&f.lost, "late"); ok && l.left > 0 && f.record(l, l.left) {
+	l, ok := f.take(&f.lost, "late")
+	if !ok || len(l.left) == 0 {
+		return
+	}
+	tasks := indexes(l.left)
+	k := rapid.IntRange(0, len(tasks)-1).Draw(f.rt, "early")
+	if f.record(l, tasks[:k], nil, tasks[k:]) || f.record(l, tasks, nil, nil) {
 		f.rt.Fatalf("a late record of lease %d was taken", l.ID)
 	}
 }
@@ -194,7 +266,7 @@ func (f *faults) finish(total int64) {
 	for len(f.held) > 0 || f.claim(f.nodes[0]) {
 		l := f.held[0]
 		f.held = f.held[1:]
-		if !f.record(l, l.left) {
+		if !f.record(l, indexes(l.left), nil, nil) {
 			f.rt.Fatalf("lease %d was not held", l.ID)
 		}
 	}

@@ -21,15 +21,19 @@ type BacklogSpan struct {
 	Wait    time.Duration // before they may be claimed
 }
 
-// A Record is the result of a lease.
+// A Record is the result of a lease, or of a part of it.
 type Record struct {
 	Job   string
 	Lease int64
-	Count int // tasks under the lease now: as claimed, without those given back
+	Count int // tasks that leave the lease: those of Outcomes and Back together
+
+	// Left are the tasks that stay under the lease, ascending, where its chunk goes on;
+	// there must be one. Without Left the chunk has ended.
+	Left []jobs.Span
 
 	Outcomes []outcomes.Encoded
-	Back     []BacklogSpan // the rest: Outcomes and Back together have Count tasks
-	Attempts []Attempt     // failed ones of the tasks in Back
+	Back     []BacklogSpan
+	Attempts []Attempt // failed ones of the tasks in Back
 	Logs     []jobs.LogLine
 	Usage    Usage
 
@@ -69,9 +73,10 @@ func (p *Progress) columns() []any {
 	return []any{&p.Halted, &p.Total, &p.Succeeded, &p.Failed, &p.Leased, &p.Unclaimed, &p.FailuresAllowed, &p.Turns, &p.Lanes}
 }
 
-// recordStatement moves a lease from leased to done, and only then writes its
-// outcomes, its backlog spans and the job's progress. The clock is read once, before
-// the statement waits for a lock.
+// recordStatement moves a lease from leased to done, or lowers what is left of it, and
+// only then writes its outcomes, its backlog spans and the job's progress. A part is
+// recorded only while as much is left as its holder knows, so that a repeated record of
+// it changes nothing. The clock is read once, before the statement waits for a lock.
 //
 // A job's rate is measured from older_at on. Every two seconds newer_at, with the
 // number of tasks ended by then, becomes older_at, and newer_at the present.
@@ -79,12 +84,15 @@ var recordStatement = newStatement(`
 with now as materialized (
 	select clock_timestamp() as at
 ), c as (
-	update chunks set state = 'done', count = @done, failed = @failed,
+	update chunks set state = case when @part then 'leased' else 'done' end, failed = failed + @failed,
+		count = case when @part then @left::int else recorded + @done::int end, recorded = case when @part then recorded + @done else 0 end,
+		rest = case when @part then nullif(@rest::bigint[], array[first, @left::bigint]) end,
+		losses = case when @part and @left = 1 then 0 else losses end,
 		leased_at = least(leased_at, now.at - @started::bigint * interval '1 microsecond'),
-		started_at = now.at - @started::bigint * interval '1 microsecond',
-		finished_at = now.at - @finished::bigint * interval '1 microsecond',
+		started_at = case when @part and @started = 0 then started_at else now.at - @started::bigint * interval '1 microsecond' end,
+		finished_at = case when not @part then now.at - @finished::bigint * interval '1 microsecond' end,
 		user_us = @user, system_us = @system, tasks_us = @tasks, moving_us = @moving, peak_memory = @peak_memory
-	from now where id = @lease and state = 'leased' returning job_id, now.at
+	from now where id = @lease and state = 'leased' and (not @part or count = @left::int + @leased::int) returning job_id, now.at
 ), p as (
 	update progress set
 		leased = leased - @leased,
@@ -116,6 +124,9 @@ with now as materialized (
 select `+progressColumns+` from p`,
 	param[recordRow]{"lease", func(r *recordRow) any { return r.Lease }},
 	param[recordRow]{"leased", func(r *recordRow) any { return r.Count }},
+	param[recordRow]{"part", func(r *recordRow) any { return len(r.Left) > 0 }},
+	param[recordRow]{"left", func(r *recordRow) any { return tasksIn(r.Left) }},
+	param[recordRow]{"rest", func(r *recordRow) any { return flat(r.Left) }},
 	param[recordRow]{"done", func(r *recordRow) any { return r.succeeded + r.failed }},
 	param[recordRow]{"succeeded", func(r *recordRow) any { return r.succeeded }},
 	param[recordRow]{"failed", func(r *recordRow) any { return r.failed }},
@@ -190,9 +201,25 @@ func newRecordRow(r *Record, failing *failures) *recordRow {
 	return row
 }
 
-// Record writes the outcomes of a lease, ends the job when that was its last one, and
-// claims the lane's next chunk if next is not nil: one round trip, one commit. When
-// the lease is not held any more nothing of it is written and Progress.Held is false.
+// flat returns spans as first, count, first, count, …
+func flat(spans []jobs.Span) []int64 {
+	rest := make([]int64, 0, 2*len(spans))
+	for _, s := range spans {
+		rest = append(rest, s.First, int64(s.Count))
+	}
+	return rest
+}
+
+// spansLeft has the spans that are left under a leased chunk c, as rows of span.
+const spansLeft = ` cross join lateral (
+	select c.first, c.count where c.rest is null
+	union all
+	select c.rest[i], c.rest[i + 1]::int from generate_subscripts(c.rest, 1) i where i % 2 = 1) span `
+
+// Record writes the outcomes of a lease, or of a part of it, ends the job when that was
+// its last one, and claims the lane's next chunk if next is not nil: one round trip,
+// one commit. When the lease is not held any more nothing of it is written and
+// Progress.Held is false.
 func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Claimed, error) {
 	var b pgx.Batch
 	var p Progress
@@ -265,22 +292,21 @@ func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map
 	return row.succeeded, failing.kinds, nil
 }
 
-// GiveBack returns part of a lease to the backlog while the rest of it runs on.
-// count is the number of tasks that the lease keeps. Progress.Held reports whether
-// the lease was held. The losses of a task count from when it is alone.
-func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []jobs.Span) (Progress, error) {
+// GiveBack returns part of a lease to the backlog while the rest of it, left, runs on.
+// Progress.Held reports whether the lease was held with as many tasks. The losses of a
+// task count from when it is alone.
+func (s *Store) GiveBack(ctx context.Context, lease int64, left, back []jobs.Span) (Progress, error) {
 	firsts, counts := make([]int64, len(back)), make([]int32, len(back))
-	given := 0
 	for i, span := range back {
 		firsts[i], counts[i] = span.First, int32(span.Count)
-		given += span.Count
 	}
 	var p Progress
 	err := s.Pool.QueryRow(ctx, `
 		with c as (
-			update chunks set count = $2, losses = case when $2::int = 1 and $3::int > 0 then 0 else s.losses end
+			update chunks set count = $2, losses = case when $2::int = 1 and $3::int > 0 then 0 else s.losses end,
+				rest = nullif($6::bigint[], array[first, $2::bigint])
 			from (select losses from chunks where id = $1) s
-			where id = $1 and state = 'leased' returning job_id, attempt, s.losses
+			where id = $1 and state = 'leased' and count = $2::int + $3::int returning job_id, attempt, s.losses
 		), p as (
 			update progress set leased = leased - $3 from c where progress.job_id = c.job_id returning progress.*
 		), b as (
@@ -289,7 +315,7 @@ func (s *Store) GiveBack(ctx context.Context, lease int64, count int, back []job
 			from c, unnest($4::bigint[], $5::int[]) as b (first, count)
 		)
 		select `+progressColumns+` from p`,
-		lease, count, given, firsts, counts).
+		lease, tasksIn(left), tasksIn(back), firsts, counts, flat(left)).
 		Scan(p.columns()...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Progress{}, nil

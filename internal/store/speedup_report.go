@@ -70,7 +70,7 @@ func (s *Store) laneTimes(ctx context.Context, job *jobs.Job, end time.Time) (la
 	start := job.StartedAt.Time
 	r := lanes{times: insight.NewLaneTimes(end.Sub(start)), nodes: make(map[[16]byte]map[int32]bool)}
 	rows, err := s.Pool.Query(ctx, `
-		select lane, node_id, coalesce(core, -1), first, count, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
+		select lane, node_id, coalesce(core, -1), first, count + recorded, leased_at, coalesce(started_at, leased_at), coalesce(finished_at, leased_at),
 			state = 'leased', user_us, system_us, tasks_us, moving_us, waiting_us, peak_memory
 		from chunks where job_id = $1 and state <> 'lost' and id > $2
 		order by id limit $3`, job.ID, job.Earlier.LastChunk, maxReportChunks)

@@ -37,7 +37,11 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		Scan(&first, &count, &outputs, &durations, &chunk, &attempt, &node, &host, &t.Core, &started, &finished)
 	switch {
 	case err == nil && index < first+int64(count):
-		outcome(t, int(index-first), outputs, outcomes.UnpackDurations(durations, count), started, finished)
+		before, err := s.ranBefore(ctx, job.ID, chunk, first)
+		if err != nil {
+			return nil, err
+		}
+		outcome(t, int(index-first), outputs, outcomes.UnpackDurations(durations, count), place{started: started, finished: finished}, before)
 		t.Attempts = 1
 		if attempt != nil {
 			t.Attempts = *attempt
@@ -73,9 +77,10 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 	return t, nil
 }
 
-// outcome fills in the outcome of the task at an offset of a block. Tasks of a chunk
-// run one after the other, so a task began when those before it had ended.
-func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finished *time.Time) {
+// outcome fills in the outcome of the task at an offset of a block of a chunk. Tasks of
+// a chunk run one after the other, so a task began when those before it had ended:
+// before is how long those before the block ran.
+func outcome(t *jobs.Task, offset int, outputs, durations []byte, chunk place, before time.Duration) {
 	for i, line := range outcomes.Lines(outputs) {
 		if i != offset {
 			continue
@@ -94,7 +99,6 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finis
 		break
 	}
 	block := outcomes.Encoded{Durations: durations}
-	var before time.Duration
 	for i := range offset {
 		took, _ := block.Duration(i)
 		before += took
@@ -105,7 +109,32 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, started, finis
 	}
 	ms := took.Seconds() * 1000
 	t.DurationMS = &ms
-	t.StartedAt = startedAt(started, finished, before, took)
+	t.StartedAt = startedAt(chunk.started, chunk.finished, before, took)
+}
+
+// maxRowsBefore bounds the rows of a chunk that are read to find when a task began.
+const maxRowsBefore = 1000
+
+// ranBefore returns how long the tasks of a chunk ran that are in rows before the one
+// that begins with the task first.
+func (s *Store) ranBefore(ctx context.Context, job string, chunk, first int64) (ran time.Duration, err error) {
+	rows, err := s.Pool.Query(ctx, `
+		select o.count, o.durations from chunks c join outcomes o on o.job_id = c.job_id and o.first >= c.first and o.first < $3
+		where c.id = $2 and c.job_id = $1 and o.chunk_id = $2 order by o.first desc limit $4`, job, chunk, first, maxRowsBefore)
+	if err != nil {
+		return 0, wrap("read durations", err)
+	}
+	var count int
+	var durations []byte
+	_, err = pgx.ForEachRow(rows, []any{&count, &durations}, func() error {
+		block := outcomes.Encoded{Durations: outcomes.UnpackDurations(durations, count)}
+		for i := range count {
+			took, _ := block.Duration(i)
+			ran += took
+		}
+		return nil
+	})
+	return ran, wrap("read durations", err)
 }
 
 func (s *Store) taskInput(ctx context.Context, job *jobs.Job, t *jobs.Task) error {
@@ -131,8 +160,8 @@ func (s *Store) leasedTask(ctx context.Context, t *jobs.Task) error {
 	var leased time.Time
 	err := s.Pool.QueryRow(ctx, `
 		select c.attempt, c.node_id::text, coalesce(n.host, ''), c.core, c.leased_at
-		from chunks c left join nodes n on n.id = c.node_id
-		where c.job_id = $1 and c.state = 'leased' and c.first <= $2 and c.first + c.count > $2 limit 1`, t.Job, t.Index).
+		from chunks c `+spansLeft+` left join nodes n on n.id = c.node_id
+		where c.job_id = $1 and c.state = 'leased' and span.first <= $2 and span.first + span.count > $2 limit 1`, t.Job, t.Index).
 		Scan(&t.Attempts, &t.NodeID, &t.Node, &t.Core, &leased)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil

@@ -183,7 +183,7 @@ func (s *Store) readChunks(ctx context.Context, c *chunkScan, ended string, read
 	var b pgx.Batch
 	b.Queue(customPlan)
 	b.Queue(`
-		select c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.job_id::text, c.leased_at, c.first, c.count, c.id
+		select c.node_id::text, coalesce(n.host, ''), c.core, c.lane, c.job_id::text, c.leased_at, c.first, c.count + c.recorded, c.id
 		from chunks c join jobs j on j.id = c.job_id left join nodes n on n.id = c.node_id
 		where c.state = 'leased' and (c.job_id = @job or @job::uuid is null and (@all or j.owner_id = @viewer))`, c.args()).
 		Query(func(rows pgx.Rows) error {

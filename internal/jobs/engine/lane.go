@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,22 +36,13 @@ type laneSnapshot struct {
 type heldSpan struct {
 	lease int64
 	first int64
-	count int             // tasks still under it
-	end   int64           // after the last task that was under it
-	back  []executor.Span // tasks that were given back
+	count int         // tasks still under it
+	spans []jobs.Span // these
 }
 
 // has reports whether a task is under the lease.
 func (h heldSpan) has(task int64) bool {
-	if task < h.first || task >= h.end {
-		return false
-	}
-	for _, b := range h.back {
-		if task >= b.First && task < b.First+int64(b.Count) {
-			return false
-		}
-	}
-	return true
+	return slices.ContainsFunc(h.spans, func(s jobs.Span) bool { return task >= s.First && task < s.First+int64(s.Count) })
 }
 
 // leaseOf returns the lease under which the lane holds a task. Any goroutine may

@@ -40,14 +40,6 @@ type jobProgress struct {
 	ended     bool
 }
 
-// A lease is a chunk that the lane has claimed and not yet recorded.
-type lease struct {
-	store.Lease
-	left int             // tasks still under the lease
-	cut  bool            // part of it was given back:
-	back []executor.Span // these tasks
-}
-
 func newLaneLoop(e *Engine, l *lane, job *localJob, waited time.Duration) *laneLoop {
 	loop := &laneLoop{lane: l, engine: e, job: job, waited: waited, leases: make(map[int64]*lease)}
 	loop.known.failures = -1
@@ -153,7 +145,7 @@ func (l *laneLoop) returnUnread(ctx context.Context) {
 		if h == nil || errors.Is(context.Cause(ctx), errLeaseLost) {
 			continue
 		}
-		l.record(ctx, h, executor.Update{Chunk: chunk.ID, Ended: true, Back: []executor.Span{{First: h.First, Count: h.left}}})
+		l.record(ctx, h, executor.Update{Chunk: chunk.ID, Ended: true, Back: h.left})
 	}
 }
 
@@ -161,7 +153,7 @@ func (l *laneLoop) returnUnread(ctx context.Context) {
 func (l *laneLoop) publish() {
 	s := &laneSnapshot{leases: make([]heldSpan, 0, len(l.leases))}
 	for id, h := range l.leases {
-		s.leases = append(s.leases, heldSpan{lease: id, first: h.First, count: h.left, end: h.First + int64(h.Count), back: h.back})
+		s.leases = append(s.leases, heldSpan{lease: id, first: h.First, count: h.count(), spans: h.left})
 	}
 	switch {
 	case l.known.ended:
@@ -197,7 +189,7 @@ func (l *laneLoop) nextClaim() store.Claim {
 // fill lets be at the executor, so it never blocks.
 func (l *laneLoop) push(ctx context.Context, c store.Claimed) {
 	l.known.unclaimed, l.known.lanes = c.Unclaimed, c.Lanes
-	h := &lease{Lease: *c.Lease, left: c.Lease.Count}
+	h := newLease(*c.Lease)
 	l.leases[h.ID] = h
 	l.publish()
 	if h.Count == 1 && h.Losses >= maxLosses {

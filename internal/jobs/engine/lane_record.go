@@ -18,10 +18,12 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 		return
 	}
 	l.keepLogs(ctx, u)
-	switch {
-	case len(u.Outcomes) > 0:
-		l.feed.overdue = false
+	if len(u.Outcomes) > 0 {
 		l.engine.retries.loads.succeeded(l.work.Job, l.turn.Lane)
+	}
+	switch {
+	case u.Ended && len(u.Outcomes) > 0:
+		l.feed.overdue = false
 	case len(u.Back) > 0:
 		l.feed.overdue = true
 	}
@@ -30,6 +32,7 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 	lost := errors.Is(context.Cause(ctx), errLeaseLost)
 	if !u.Ended {
 		if !lost {
+			l.recordEarly(ctx, h, u)
 			l.giveBack(ctx, h, u.Back)
 		}
 		return
@@ -49,9 +52,9 @@ func (l *laneLoop) giveBack(ctx context.Context, h *lease, back []executor.Span)
 		return
 	}
 	for _, span := range back {
-		h.left -= span.Count
+		h.leave(span)
 	}
-	h.cut, h.back = true, append(h.back, back...)
+	h.cut = true
 	l.publish()
 	p, err := retry(ctx, func(ctx context.Context) (store.Progress, error) {
 		return l.engine.Store.GiveBack(ctx, h.ID, h.left, back)
@@ -68,6 +71,39 @@ func (l *laneLoop) recruit(ctx context.Context, p store.Progress) {
 	if p.Held && p.Halted == "" && p.Turns < p.Lanes {
 		l.engine.dispatchSoon(ctx, l.work.Job)
 	}
+}
+
+// errAllEarly is the error of an executor that breaks its promise about updates.
+var errAllEarly = errors.New("the executor sent all outcomes of a chunk before its end")
+
+// recordEarly writes outcomes of a chunk that goes on. Where the lease is not held any
+// more nothing is written, now and at the end.
+func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update) {
+	if len(u.Outcomes) == 0 {
+		return
+	}
+	rec, again := newRecord(l.work, h, u, time.Now())
+	rec.Count = h.leaveEarly(u.Outcomes)
+	if rec.Left = h.left; len(rec.Left) == 0 {
+		l.failed = errAllEarly
+		return
+	}
+	rec.Logs = l.logs.lines
+	rec.Notify = l.job.notify(l.notifyProgress)
+	p, err := retry(ctx, func(ctx context.Context) (store.Progress, error) {
+		p, _, err := l.engine.Store.Record(ctx, rec, nil)
+		return p, err
+	})
+	if err != nil {
+		l.failed = err
+		return
+	}
+	l.logs.clear()
+	if p.Held {
+		l.engine.usage.ran(l.work.Queue, u, rec.Outcomes)
+		l.engine.wakeForRetry(l.work.Job, again)
+	}
+	l.heed(ctx, p, len(rec.Back) > 0)
 }
 
 // record writes what became of a chunk and claims the next one with it.
@@ -109,11 +145,11 @@ func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	l.heed(ctx, answer.Progress, len(rec.Back) > 0)
 }
 
-// newRecord builds what is recorded of a chunk from its last update. again are the
-// spans of it that run again because they failed.
+// newRecord builds what is recorded of a chunk from an update, which is the last one.
+// again are the spans of it that run again because they failed.
 func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec store.Record, again []store.BacklogSpan) {
 	rec = store.Record{
-		Job: w.Job, Lease: h.ID, Count: h.left,
+		Job: w.Job, Lease: h.ID, Count: h.count(),
 		Usage: store.Usage{
 			User: u.Usage.User, System: u.Usage.System, Tasks: u.Usage.InTasks, Moving: u.Usage.Moving,
 			PeakMemory: u.Usage.PeakMemory,
@@ -127,6 +163,9 @@ func newRecord(w *store.Work, h *lease, u executor.Update, now time.Time) (rec s
 	rec.Back = append(rec.Back, backlogSpans(h.Lease, u.Lost, 1)...)
 	rec.Outcomes, again, rec.Attempts = takeRetries(u.Outcomes, h.Lease, w.Policy)
 	rec.Back = append(rec.Back, again...)
+	for i := range rec.Attempts {
+		rec.Attempts[i].After += h.early.ran
+	}
 	return rec, again
 }
 

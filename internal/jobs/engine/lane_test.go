@@ -126,7 +126,8 @@ func TestNewRecord(t *testing.T) {
 	two, zero := 2, jobs.Duration("0s")
 	w := workOf(jobs.Inputs{}, jobs.Policy{MaxAttempts: &two, RetryBackoff: &zero})
 	now := time.Now()
-	h := &lease{Lease: store.Lease{ID: 7, First: 10, Count: 12, Attempt: 1, Losses: 1}, left: 10}
+	h := newLease(store.Lease{ID: 7, First: 10, Count: 12, Attempt: 1, Losses: 1})
+	h.leave(jobs.Span{First: 20, Count: 2})
 	failed := outcomes.Encoded{First: 10, Count: 1, Failed: []int32{0}, Durations: []byte{0, 0},
 		Outputs: outcomes.AppendFailure(nil, &jobs.TaskError{Kind: jobs.KindException})}
 	done := outcomes.Encoded{First: 11, Count: 1, Outputs: []byte("1\n"), Durations: []byte{0, 0}}
@@ -224,5 +225,35 @@ func TestWakesKeepTheEarliest(t *testing.T) {
 	}
 	if w.remove("job", now.Add(1)); len(w.due) != 0 {
 		t.Error("a wake stays")
+	}
+}
+
+// TestLeaseLeft checks that tasks leave a lease in any order, and which are left.
+func TestLeaseLeft(t *testing.T) {
+	t.Parallel()
+	h := newLease(store.Lease{ID: 1, First: 10, Count: 10})
+	run := func(first int64, count int) outcomes.Encoded {
+		return outcomes.Encoded{First: first, Count: count, Outputs: []byte("x\n"), Durations: make([]byte, 2*count)}
+	}
+	for _, step := range []struct {
+		runs []outcomes.Encoded
+		n    int
+		want []jobs.Span
+	}{
+		{nil, 0, []jobs.Span{{First: 10, Count: 10}}},
+		{[]outcomes.Encoded{run(10, 2)}, 2, []jobs.Span{{First: 12, Count: 8}}},
+		{[]outcomes.Encoded{run(14, 1), run(17, 2)}, 3, []jobs.Span{{First: 12, Count: 2}, {First: 15, Count: 2}, {First: 19, Count: 1}}},
+		{[]outcomes.Encoded{run(12, 2), run(15, 1)}, 3, []jobs.Span{{First: 16, Count: 1}, {First: 19, Count: 1}}},
+		{[]outcomes.Encoded{run(16, 1), run(19, 1)}, 2, []jobs.Span{}},
+	} {
+		if n := h.leaveEarly(step.runs); n != step.n {
+			t.Errorf("%d tasks left the lease, want %d", n, step.n)
+		}
+		if diff := cmp.Diff(step.want, h.left); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	if h.early.tasks != 10 || h.early.bytes != 14 || h.count() != 0 {
+		t.Errorf("%+v", h.early)
 	}
 }

@@ -22,7 +22,7 @@ type localJob struct {
 // learn adds a chunk that has ended to the estimate. cut says that not all of it
 // was run.
 func (j *localJob) learn(h *lease, u executor.Update, cut bool) {
-	done, out := 0, 0
+	done, out := h.early.tasks, h.early.bytes
 	for _, run := range u.Outcomes {
 		done += run.Count
 		out += len(run.Outputs)

@@ -78,8 +78,8 @@ func (u *usageCounters) tookBack() {
 	u.lost++
 }
 
-// ran counts a recorded chunk: the executor's update, and which of its outcomes are
-// final.
+// ran counts a recorded chunk, or a part of it: the executor's update, and which of its
+// outcomes are final.
 func (u *usageCounters) ran(queue string, update executor.Update, final []outcomes.Encoded) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -89,6 +89,8 @@ func (u *usageCounters) ran(queue string, update executor.Update, final []outcom
 		for _, run := range update.Outcomes {
 			now.runs.AddCodes(run.Durations)
 		}
+	}
+	if update.Ended && !update.Usage.StartedAt.IsZero() {
 		took := update.Usage.FinishedAt.Sub(update.Usage.StartedAt)
 		q.chunks.AddDuration(took)
 		q.worked += took

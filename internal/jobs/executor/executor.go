@@ -20,12 +20,16 @@ type Executor interface {
 	// is closed and every chunk has ended, or early with an error.
 	//
 	// Run calls send for each chunk, never concurrently: any number of times with
-	// Ended false (tasks given back, log lines), then once with Ended true, the
-	// last update of the chunk. Every task of a chunk is in exactly one of
+	// Ended false (outcomes, tasks given back, log lines), then once with Ended true,
+	// the last update of the chunk. Every task of a chunk is in exactly one of
 	// Outcomes, Back, Suspects or Lost over its updates. Run must read from in
 	// ahead of need: it holds one chunk that runs and one that waits, so that the
 	// process never idles while the caller records. It calls send on a goroutine
 	// that may block for a database round trip while the process goes on.
+	//
+	// An outcome is sent within about 50 ms of the task's end while the chunk goes on,
+	// unless the caller is slower. The last update has at least one task, or follows
+	// one that gave tasks back.
 	//
 	// Time budget: once a chunk has run for its Budget, only tasks that already
 	// run go on. The untouched tail, and a waiting chunk as a whole, is given back
@@ -147,12 +151,12 @@ type Update struct {
 	Chunk int64 // the chunk's ID
 	Ended bool  // the last update of the chunk
 
-	Outcomes []outcomes.Encoded // ascending; only with Ended
+	Outcomes []outcomes.Encoded // ascending, of tasks that no update before had
 	Back     []Span             // untouched; any lane may claim them
 	Suspects []int64            // ran when their process died; to be run again, alone
 	Lost     []Span             // had begun when their process ended by itself; to be run again, apart from others
 	Logs     []jobs.LogLine
-	Usage    Usage // of the whole chunk; only with Ended
+	Usage    Usage // of the whole chunk with Ended; with earlier Outcomes StartedAt alone, where it is known
 }
 
 // Usage is the time and memory that a chunk took.

@@ -17,14 +17,17 @@ type chunk struct {
 	open     int // tasks that run
 	failures int64
 	outcomes []outcome
+	reported int // outcomes that were sent before the end
+	complete int // outcomes
 	usage    executor.Usage
 }
 
 // An outcome is how a task ended; line is nil before.
 type outcome struct {
-	line   []byte
-	failed bool
-	spent  time.Duration
+	line     []byte
+	failed   bool
+	reported bool // it was sent, and line is empty
+	spent    time.Duration
 }
 
 func newChunk(c executor.Chunk) *chunk {
@@ -64,6 +67,7 @@ func (c *chunk) ended() bool { return c.open == 0 && c.next >= c.Cut }
 func (c *chunk) add(i int, r result) {
 	if r.err == nil && r.line != nil {
 		c.outcomes[i] = r.outcome
+		c.complete++
 		if r.failed {
 			c.failures++
 		}
@@ -84,23 +88,38 @@ func (c *chunk) last() executor.Update {
 	if !c.Begun.IsZero() {
 		u.Usage.StartedAt, u.Usage.FinishedAt = c.Begun, time.Now()
 	}
-	var run *outcomes.Encoded
 	var span *executor.Span
 	for i, o := range c.outcomes[:c.Cut] {
-		index := c.First + int64(i)
-		if o.line == nil {
-			run = nil
-			if span == nil {
-				u.Back = append(u.Back, executor.Span{First: index})
-				span = &u.Back[len(u.Back)-1]
-			}
-			span.Count++
+		if o.line != nil {
+			span = nil
 			continue
 		}
-		span = nil
+		if span == nil {
+			u.Back = append(u.Back, executor.Span{First: c.First + int64(i)})
+			span = &u.Back[len(u.Back)-1]
+		}
+		span.Count++
+	}
+	u.Outcomes = c.unreported()
+	return u
+}
+
+// reportable reports whether the chunk has outcomes to send while it goes on. Its last
+// ones come with its end.
+func (c *chunk) reportable() bool { return c.complete > c.reported && c.complete < c.Cut }
+
+// unreported returns the outcomes that were not sent yet. They count as sent then.
+func (c *chunk) unreported() (runs []outcomes.Encoded) {
+	var run *outcomes.Encoded
+	for i := range c.outcomes[:c.Cut] {
+		o := &c.outcomes[i]
+		if o.line == nil || o.reported {
+			run = nil
+			continue
+		}
 		if run == nil {
-			u.Outcomes = append(u.Outcomes, outcomes.Encoded{First: index})
-			run = &u.Outcomes[len(u.Outcomes)-1]
+			runs = append(runs, outcomes.Encoded{First: c.First + int64(i)})
+			run = &runs[len(runs)-1]
 		}
 		if o.failed {
 			run.Failed = append(run.Failed, int32(run.Count))
@@ -109,6 +128,8 @@ func (c *chunk) last() executor.Update {
 		run.Outputs = append(run.Outputs, o.line...)
 		code := outcomes.EncodeDuration(o.spent)
 		run.Durations = append(run.Durations, byte(code), byte(code>>8))
+		o.line, o.reported = []byte{}, true
 	}
-	return u
+	c.reported = c.complete
+	return runs
 }

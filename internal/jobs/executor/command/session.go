@@ -27,6 +27,7 @@ type session struct {
 	mu        sync.Mutex // guards what follows
 	more      sync.Cond  // a chunk came, or none will
 	chunks    flight.Chunks[*chunk]
+	reports   flight.Reports
 	exhausted bool // no chunk will come
 	processes processes
 	err       error
@@ -73,7 +74,7 @@ func (s *session) Status() flight.Status {
 	defer s.mu.Unlock()
 	return flight.Status{
 		InFlight: len(s.chunks.List), Over: s.chunks.Over(), Stopped: s.chunks.Stopped,
-		Failed: s.err != nil, Events: s.changed, Due: s.chunks.BudgetEnd(),
+		Failed: s.err != nil, Events: s.changed, Due: flight.Earliest(s.chunks.BudgetEnd(), s.reports.Due),
 	}
 }
 
@@ -109,10 +110,18 @@ func (s *session) Cancel() {
 // Handle has nothing to do: Status has what changed.
 func (s *session) Handle() {}
 
-// Due cuts the chunk whose time budget has ended.
+// Due cuts the chunk whose time budget has ended, and sends outcomes of chunks that go
+// on.
 func (s *session) Due() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.reports.Begin(s.chunks.Updates) {
+		for _, c := range s.chunks.List {
+			if c.reportable() {
+				s.chunks.Report(c, c.unreported())
+			}
+		}
+	}
 	if i := s.chunks.Spent(time.Now()); i >= 0 {
 		s.cut(i)
 	}
@@ -256,8 +265,12 @@ func (s *session) finish(c *chunk, i int, r result) {
 	if r.err != nil {
 		s.fail(r.err)
 	}
-	if c.ended() {
+	switch {
+	case c.ended():
 		s.end(c)
+	case c.reportable() && s.reports.Due.IsZero():
+		s.reports.Came()
+		s.wake()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/updates"
+	"github.com/allcores/allcores/internal/jobs/outcomes"
 )
 
 // A Chunk is the state of a chunk in flight that every executor keeps. Offsets count
@@ -110,6 +111,15 @@ func (f *Chunks[C]) SendLogs(bytes int) {
 			common.logs, common.logBytes = nil, 0
 		}
 	}
+}
+
+// Report sends outcomes of a chunk that goes on.
+func (f *Chunks[C]) Report(c C, runs []outcomes.Encoded) {
+	common := c.Common()
+	u := executor.Update{Chunk: common.ID, Outcomes: runs, Logs: common.logs}
+	u.Usage.StartedAt = common.Begun
+	common.logs, common.logBytes = nil, 0
+	f.Updates.Add(u)
 }
 
 // End removes a chunk and sends its last update, which lacks only the chunk's id

@@ -49,6 +49,16 @@ type Status struct {
 	Due      time.Time       // when Due must be called; zero for never
 }
 
+// Earliest returns the Earliest of the times that are not zero, or zero.
+func Earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}
+
 // Run serves the session until it fails, or in is closed and no chunk is in
 // flight. Where halt is closed or ctx done, it calls Halt or Cancel once.
 func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, queue *updates.Queue, s Session) {

@@ -22,15 +22,17 @@ type chunk struct {
 	limit     int       // which word has its limit
 
 	received int       // outcomes
+	reported int       // of them, those that were sent on while the chunk went on
 	ordered  ordered   // of a process that runs one task at a time
 	single   []outcome // of one that runs several, by offset; nil before the first
 }
 
 // ordered are outcomes that came in the order of their tasks.
 type ordered struct {
-	outputs   []outputSpan
+	outputs   []outputSpan // of the tasks that were not reported
 	failed    []int32
-	durations []byte
+	durations []byte        // the same
+	timed     int           // tasks whose durations have come
 	usual     time.Duration // of a task of the last batch
 	slow      int           // offset of the task last seen running for long, or -1
 }
@@ -69,48 +71,53 @@ func (c *chunk) add(o outcomesFrame) error {
 	for b := o.failed; len(b) > 0; b = b[4:] {
 		c.ordered.failed = append(c.ordered.failed, int32(c.received)+int32(binary.LittleEndian.Uint32(b)))
 	}
-	c.ordered.addDurations(o.durations, c.Count)
+	c.ordered.addDurations(o.durations, c.reported, c.Count)
 	c.received += o.count
 	return c.ordered.add(o)
 }
 
 // addDurations takes pairs of a number of tasks and the seconds that each took on
 // average, for at most count tasks in all. A task that was seen running for long
-// gets what it took beyond the usual, as short tasks are timed together.
-func (o *ordered) addDurations(pairs []byte, count int) {
+// gets what it took beyond the usual, as short tasks are timed together. The first
+// reported tasks have been sent on, with a duration of their own.
+func (o *ordered) addDurations(pairs []byte, reported, count int) {
 	for ; len(pairs) >= 16; pairs = pairs[16:] {
 		tasks := math.Float64frombits(binary.LittleEndian.Uint64(pairs))
 		each := seconds(math.Float64frombits(binary.LittleEndian.Uint64(pairs[8:])))
-		first := len(o.durations) / 2
-		n := int(min(max(tasks, 0), float64(count-first)))
-		slow := o.slow - first
+		n := int(min(max(tasks, 0), float64(count-o.timed)))
+		slow := o.slow - o.timed
 		if n < 2 || o.slow < 0 || slow < 0 || slow >= n {
 			o.usual = each
-			o.durations = appendCodes(o.durations, each, n)
+			o.appendCodes(each, n, reported)
 			continue
 		}
 		usual := min(o.usual, each)
-		o.durations = appendCodes(o.durations, usual, slow)
-		o.durations = appendCodes(o.durations, each*time.Duration(n)-usual*time.Duration(n-1), 1)
-		o.durations = appendCodes(o.durations, usual, n-slow-1)
+		o.appendCodes(usual, slow, reported)
+		o.appendCodes(each*time.Duration(n)-usual*time.Duration(n-1), 1, reported)
+		o.appendCodes(usual, n-slow-1, reported)
 	}
 }
 
-func appendCodes(dst []byte, d time.Duration, n int) []byte {
+// appendCodes appends the duration of the next n tasks, as far as they were not
+// reported.
+func (o *ordered) appendCodes(d time.Duration, n, reported int) {
 	code := outcomes.EncodeDuration(d)
-	for range n {
-		dst = binary.LittleEndian.AppendUint16(dst, code)
+	from := max(o.timed, reported)
+	for o.timed += n; from < o.timed; from++ {
+		o.durations = binary.LittleEndian.AppendUint16(o.durations, code)
 	}
-	return dst
+}
+
+// report forgets the outcomes of the tasks up to an offset, which are reported.
+func (o *ordered) report(reported, received int) {
+	o.outputs, o.failed = nil, nil
+	o.durations = append([]byte(nil), o.durations[min(2*(received-reported), len(o.durations)):]...)
 }
 
 // addOne takes the outcome of one task, in any order.
 func (c *chunk) addOne(o outcome) {
-	if c.ordered.outputs != nil && c.single == nil {
-		c.scatter()
-	}
 	if c.single == nil {
-		c.single = make([]outcome, c.Count)
+		c.scatter()
 	}
 	if slot := &c.single[o.number-c.base]; slot.line == nil {
 		*slot = o
@@ -122,11 +129,14 @@ func (c *chunk) addOne(o outcome) {
 func (c *chunk) scatter() {
 	o := &c.ordered
 	c.single = make([]outcome, c.Count)
+	for i := range c.reported {
+		c.single[i] = outcome{line: []byte{}, reported: true}
+	}
 	failed := make(map[int32]bool, len(o.failed))
 	for _, i := range o.failed {
 		failed[i] = true
 	}
-	i := 0
+	i := c.reported
 	for _, span := range o.outputs {
 		for text := span.text(); len(text) > 0; i++ {
 			end := bytes.IndexByte(text, '\n') + 1
@@ -134,8 +144,8 @@ func (c *chunk) scatter() {
 				break
 			}
 			one := outcome{number: c.base + int64(i), failed: failed[int32(i)], line: text[:end]}
-			if len(o.durations) >= 2*i+2 {
-				one.spent = outcomes.DecodeDuration(binary.LittleEndian.Uint16(o.durations[2*i:]))
+			if at := 2 * (i - c.reported); len(o.durations) >= at+2 {
+				one.spent = outcomes.DecodeDuration(binary.LittleEndian.Uint16(o.durations[at:]))
 			}
 			c.single[i] = one
 			text = text[end:]
@@ -143,23 +153,35 @@ func (c *chunk) scatter() {
 	}
 }
 
-// outcomes returns the outcomes that came, ascending. Those of tasks that were given
-// back are left out, even where the process just still ran them: another lane has
-// these tasks.
-func (c *chunk) outcomes() []outcomes.Encoded {
-	if c.received == 0 {
+// several reports whether more than one task of the chunk has no outcome: those that
+// end before the last one are reported before its end.
+func (c *chunk) several() bool { return c.Cut-c.received > 1 }
+
+// reportable reports whether there are outcomes to report while the chunk goes on. Its
+// last ones come with its end.
+func (c *chunk) reportable() bool { return c.received > c.reported && c.received < c.Cut }
+
+// outcomes returns the outcomes that came and were not reported, ascending. They count
+// as reported then. Those of tasks that were given back are left out, even where the
+// process just still ran them: another lane has these tasks.
+func (c *chunk) outcomes() (runs []outcomes.Encoded) {
+	if c.received == c.reported {
 		return nil
 	}
 	if c.received > c.Cut && c.single == nil {
 		c.scatter()
 	}
 	if c.single == nil {
-		return c.ordered.encoded(c.First, c.received)
+		runs = c.ordered.encoded(c.First, c.reported, c.received)
+		c.ordered.report(c.reported, c.received)
+		c.reported = c.received
+		return runs
 	}
-	var runs []outcomes.Encoded
+	c.reported = c.received
 	var run *outcomes.Encoded
-	for i, o := range c.single[:c.Cut] {
-		if o.line == nil {
+	for i := range c.single[:c.Cut] {
+		o := &c.single[i]
+		if o.line == nil || o.reported {
 			run = nil
 			continue
 		}
@@ -173,6 +195,7 @@ func (c *chunk) outcomes() []outcomes.Encoded {
 		run.Outputs = append(run.Outputs, o.line...)
 		run.Durations = binary.LittleEndian.AppendUint16(run.Durations, outcomes.EncodeDuration(o.spent))
 		run.Count++
+		o.line, o.reported = []byte{}, true
 	}
 	return runs
 }

@@ -304,6 +304,8 @@ type outcome struct {
 	spent  time.Duration
 	failed bool
 	line   []byte // with its end
+
+	reported bool // it was sent on, and line is empty
 }
 
 func (r *reader) outcome() (outcome, error) {

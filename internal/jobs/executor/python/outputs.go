@@ -2,6 +2,7 @@ package python
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/allcores/allcores/internal/jobs/outcomes"
@@ -98,20 +99,22 @@ func (s *outputSpan) stored() []byte {
 // text is the outputs as lines.
 func (s *outputSpan) text() []byte { return outcomes.Text(s.stored()) }
 
-// encoded returns the received outcomes of the tasks from index first on.
-func (o *ordered) encoded(first int64, received int) []outcomes.Encoded {
+// encoded returns the received outcomes of the tasks that were not reported, where
+// first is the index of the chunk's first task. Tasks whose durations have not come are
+// in a batch that still runs: they took the usual time.
+func (o *ordered) encoded(first int64, reported, received int) []outcomes.Encoded {
 	codes := o.durations
-	if lack := 2*received - len(codes); lack > 0 {
-		codes = append(codes, make([]byte, lack)...)
+	for usual := outcomes.EncodeDuration(o.usual); len(codes) < 2*(received-reported); {
+		codes = binary.LittleEndian.AppendUint16(codes, usual)
 	}
 	if n := len(o.outputs); n > 1 && o.outputs[n-2].kind == frameOutcomes {
 		o.closeNumbers()
 	}
-	runs, failed, at := make([]outcomes.Encoded, len(o.outputs)), o.failed, 0
+	runs, failed, at := make([]outcomes.Encoded, len(o.outputs)), o.failed, reported
 	for i := range o.outputs {
 		s := &o.outputs[i]
 		end := at + s.count
-		run := outcomes.Encoded{First: first + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*at : 2*end]}
+		run := outcomes.Encoded{First: first + int64(at), Count: s.count, Outputs: s.stored(), Durations: codes[2*(at-reported) : 2*(end-reported)]}
 		for len(failed) > 0 && int(failed[0]) < end {
 			run.Failed = append(run.Failed, failed[0]-int32(at))
 			failed = failed[1:]

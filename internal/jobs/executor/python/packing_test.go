@@ -67,7 +67,7 @@ func TestFormsDoNotDependOnFrames(t *testing.T) {
 					}
 				}
 				var forms, got []string
-				for _, run := range o.encoded(7, received) {
+				for _, run := range o.encoded(7, 0, received) {
 					form := "lines"
 					if outcomes.Packed(run.Outputs) {
 						form = "packed"

@@ -118,7 +118,7 @@ func (s *session) outcomes(body []byte) error {
 				return err
 			}
 			continue
-		case c.ordered.outputs != nil:
+		case c.received > 0 && c.single == nil:
 			return fmt.Errorf("%w: it has a single outcome after %d in their order", errFrame, c.received)
 		case c.has(o.number):
 			return fmt.Errorf("%w: task %d ends for the second time", errFrame, o.number)

@@ -17,8 +17,9 @@ const (
 	// tick is how often the marks are read, and how long log lines stay in the
 	// process.
 	tick = 50 * time.Millisecond
-	// calmTick is the tick of a session that has run for longer than settled:
-	// waking this program up costs more than the work of a tick.
+	// calmTick is the tick of a session that has run for longer than settled and has
+	// chunks of one task left: waking this program up costs more than the work of a
+	// tick.
 	calmTick = 2 * tick
 	settled  = time.Second
 	// settle is how long after a limit was lowered the process is sure to have
@@ -40,8 +41,9 @@ type session struct {
 	began  time.Time
 	chunks flight.Chunks[*chunk] // handed to the process, or to be handed to the next one
 
-	w        *worker   // nil when there is none
-	watch    watch     // of w
+	w        *worker // nil when there is none
+	watch    watch   // of w
+	reports  flight.Reports
 	settleAt time.Time // when a lowered limit holds; zero when none was lowered
 	deaths   int       // processes that ended one after the other with no task done
 	err      error
@@ -64,7 +66,7 @@ func run(ctx context.Context, p *pool, lane executor.Lane, in <-chan executor.Ch
 func (s *session) Status() flight.Status {
 	status := flight.Status{
 		InFlight: len(s.chunks.List), Over: s.chunks.Over(), Stopped: s.chunks.Stopped, Failed: s.err != nil,
-		Due: earliest(s.chunks.BudgetEnd(), s.settleAt, s.watch.overdue.killAt),
+		Due: flight.Earliest(s.chunks.BudgetEnd(), s.settleAt, s.watch.overdue.killAt, s.watch.look.due, s.reports.Due),
 	}
 	if s.w != nil {
 		status.Events = s.w.inbox.more
@@ -72,20 +74,11 @@ func (s *session) Status() flight.Status {
 	return status
 }
 
-// earliest returns the earliest of the times that are not zero, or zero.
-func earliest(times ...time.Time) (first time.Time) {
-	for _, t := range times {
-		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
-}
-
 // Take sends a chunk to the process, which is acquired for the first chunk.
 func (s *session) Take(given executor.Chunk) {
 	c := newChunk(given)
 	s.chunks.List = append(s.chunks.List, c)
+	s.watch.look.from(time.Now(), c)
 	if s.w == nil && !s.start() {
 		return
 	}
@@ -113,12 +106,30 @@ func (s *session) Handle() {
 		}
 	}
 	s.chunks.SendLogs(maxChunkLogs)
+	if s.w != nil && slices.ContainsFunc(s.chunks.List, (*chunk).reportable) {
+		s.reports.Came()
+		s.report()
+	}
 }
 
-// Due gives back what a cut chunk will not start, ends a process whose task is
-// overdue, and cuts a chunk whose time budget has ended.
+// report sends the outcomes of chunks that go on, where they are due.
+func (s *session) report() {
+	if s.watch.broke != "" || !s.reports.Begin(s.chunks.Updates) {
+		return
+	}
+	for _, c := range s.chunks.List {
+		if c.reportable() {
+			s.chunks.Report(c, c.outcomes())
+		}
+	}
+}
+
+// Due sends outcomes of chunks that go on, gives back what a cut chunk will not start,
+// ends a process whose task is overdue, and cuts a chunk whose time budget has ended.
 func (s *session) Due() {
 	now := time.Now()
+	s.report()
+	s.lookDue(now)
 	if !s.settleAt.IsZero() && !now.Before(s.settleAt) {
 		s.settle()
 	}
@@ -146,12 +157,8 @@ func (s *session) Tick() {
 		}
 	}
 	s.chunks.SendLogs(0)
-	if served := s.w.receiver.served.Load(); served == s.watch.served && s.unsent() {
-		s.w.flush()
-	} else {
-		s.watch.served = served
-	}
 	now := time.Now()
+	s.look(now)
 	s.watchTasks(now)
 	s.watchProgress(now)
 }
@@ -163,7 +170,7 @@ func (s *session) NextTick() time.Duration {
 	if s.lane.Timeout > 0 {
 		every = min(every, max(s.lane.Timeout/4, 5*time.Millisecond))
 	}
-	if every == tick && !s.chunks.Over() && time.Since(s.began) > settled {
+	if every == tick && !s.chunks.Over() && time.Since(s.began) > settled && !slices.ContainsFunc(s.chunks.List, (*chunk).several) {
 		every = calmTick
 	}
 	return every - time.Duration(time.Now().UnixNano())%every

@@ -22,7 +22,7 @@ const (
 // A watch holds a session's observations of its process.
 type watch struct {
 	seen     []seen // by thread
-	served   int64  // outcome frames when the last tick looked
+	look     look
 	broke    string // what the process did that no runner does, or empty
 	load     loading
 	overdue  overdue
@@ -61,7 +61,7 @@ type progress struct {
 
 // newWatch starts to watch a process of that many threads.
 func newWatch(threads int) watch {
-	return watch{seen: make([]seen, threads), served: -1, overdue: overdue{culprit: -1}, progress: progress{looked: time.Now()}}
+	return watch{seen: make([]seen, threads), overdue: overdue{culprit: -1}, progress: progress{looked: time.Now()}}
 }
 
 // decided reports whether the process is being ended for a task.

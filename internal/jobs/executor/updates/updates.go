@@ -17,6 +17,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	waiting []executor.Update
+	passing bool // updates that are not in waiting are not yet passed on
 	ended   int  // updates with Ended that are not yet passed on
 	logs    int  // bytes of log lines that are not yet passed on
 	closed  bool // no more will come
@@ -71,6 +72,13 @@ func (q *Queue) Backlog() int {
 	return q.ended
 }
 
+// Idle reports whether everything was passed on.
+func (q *Queue) Idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) == 0 && !q.passing
+}
+
 // Close returns when every queued update was passed on.
 func (q *Queue) Close() {
 	q.mu.Lock()
@@ -85,7 +93,7 @@ func (q *Queue) run(receive func(executor.Update)) {
 	for {
 		q.mu.Lock()
 		batch, closed := q.waiting, q.closed
-		q.waiting = nil
+		q.waiting, q.passing = nil, len(batch) > 0
 		q.mu.Unlock()
 		for _, u := range batch {
 			receive(u)

@@ -1,11 +1,13 @@
 """Outcomes of tasks that run one after the other, until they are sent."""
 import struct
 from array import array
+from time import perf_counter
 
 from .values import LINES, MAX_OUTPUT, encode_scalars, encoded, integers, packed, unpacked
 
 SCALARS = frozenset((int, float, str, bool, type(None)))
 MANY = 4096                 # numbers that are worth a frame
+AGE = 0.05                  # seconds that outcomes wait for more of them
 FRAME = 256 << 10           # bytes of outcomes that are worth a frame
 OUTCOMES = struct.Struct("<qIII")  # first, tasks, failures, pairs of durations
 
@@ -35,9 +37,11 @@ class Outcomes:
         self.failed = array("i")  # offsets in pieces
         self.failures = 0      # of the chunk
         self.durations = array("d")  # pairs: tasks, seconds each
+        self.since = 0.0       # the time from which on the outcomes wait that are not sent
 
-    def begin(self, base):
+    def begin(self, base, now):
         """Begins a chunk, whose first task has the number base."""
+        self.since = now
         self.first, self.sent, self.failures, self.before = base, 0, 0, LINES
 
     def took(self, tasks, seconds):
@@ -142,4 +146,5 @@ class Outcomes:
         taken = durations[:m]
         del durations[:m]
         form, self.form = self.form, LINES
+        self.since = perf_counter()
         self.runner.frames.write(form, head, failed.tobytes(), taken.tobytes(), *pieces)

@@ -5,7 +5,7 @@ from functools import partial
 from time import perf_counter
 
 from .directory import said
-from .outcomes import FRAME
+from .outcomes import AGE, FRAME
 from .program import FORKED
 from .serial import CHUNK, MAX_CHUNK_OUTPUT
 from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
@@ -44,6 +44,7 @@ class Parallel:
         self.begun = ()    # that still have tasks that run; replaced, never changed
         self.done = []     # outcomes that are not sent, packed
         self.size = 0      # their bytes
+        self.sent = 0.0    # when the last ones were sent, or could have been
         self.left = ()     # asyncio tasks that go on after those of the job
         self.over = False  # no more tasks come
         self.fresh = False  # another job comes
@@ -72,6 +73,12 @@ class Parallel:
             if c.base <= n < c.end:
                 return c.first + n - c.base
         return -1
+
+    def add_chunk(self, c):
+        """Takes a chunk; the lock must be held."""
+        if not self.done:
+            self.sent = perf_counter()
+        self.chunks.append(c)
 
     def take(self, slot):
         """Returns the next task to start, as its chunk, number and input, or None when
@@ -118,14 +125,15 @@ class Parallel:
                 if c in self.chunks:
                     self.chunks.remove(c)
                 self.ended(c)
-            elif self.size >= FRAME or len(self.done) >= 2048:
+            elif self.size >= FRAME or len(self.done) >= 2048 or perf_counter() - self.sent > AGE:
                 self.send_of(c)
 
     def send_of(self, c):
         """Sends what was collected, and counts the time for a chunk; the lock must be held."""
         t = perf_counter()
         self.send()
-        c.moving += perf_counter() - t
+        self.sent = perf_counter()
+        c.moving += self.sent - t
 
     def ended(self, c):
         self.send_of(c)
@@ -176,7 +184,7 @@ class Threads(Parallel):
             if kind == "C":
                 c = Chunk(body)
                 with r.lock:
-                    self.chunks.append(c)
+                    self.add_chunk(c)
                     self.free.notify_all()
             elif kind == "T" and r.session(body):
                 with r.lock:
@@ -278,7 +286,7 @@ class Async(Parallel):
 
     def add(self, c):
         with self.runner.lock:
-            self.chunks.append(c)
+            self.add_chunk(c)
         self.fill()
 
     def fill(self):

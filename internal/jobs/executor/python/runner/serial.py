@@ -6,7 +6,7 @@ from time import perf_counter
 from types import CoroutineType
 
 from .directory import said
-from .outcomes import FRAME, SCALARS, Outcomes
+from .outcomes import AGE, FRAME, SCALARS, Outcomes
 from .program import await_coroutine, by_value
 from .shared import HIGH, MARK, RAW
 from .unencodable import text_keys
@@ -86,7 +86,7 @@ class Serial:
             if bad:
                 f, loop = checked(lambda x, call=self.call, f=self.f: call(f, x)), by_value
         del body
-        outcomes.begin(base)
+        outcomes.begin(base, t)
         out = outcomes.out
         moving, in_tasks = perf_counter() - t, 0.0
         n, end = base, base + count
@@ -124,10 +124,11 @@ class Serial:
             if outcomes.strings:
                 held += sum([len(r) for r in out[-m:] if type(r) is str])
             self.pace(m, batch, spent)
-            if len(out) >= BULK - MAX_BATCH or held + outcomes.size >= FRAME or failures >= 0:
+            aged = t + spent - outcomes.since > AGE and n < end
+            if aged or len(out) >= BULK - MAX_BATCH or held + outcomes.size >= FRAME or failures >= 0:
                 held = 0
                 t = perf_counter()
-                outcomes.seal_and_send(FRAME)
+                outcomes.seal_and_send(1 if aged else FRAME)
                 moving += perf_counter() - t
                 if outcomes.sent + outcomes.size > MAX_CHUNK_OUTPUT or 0 <= failures < outcomes.failures:
                     break
