@@ -25,6 +25,10 @@
 // or of a more urgent one, preempts a lane that has run for a moment
 // (preemption.go).
 //
+// A lane whose tasks wait for shared objects (package scopes) lends its slot to others
+// until they go on (lending.go). Before it records, a lane waits until the log has the
+// calls of its tasks (shared.go).
+//
 // A failed task is tried again after a backoff (retries.go). A lane that cannot load
 // its program gives its tasks to the others and tries again later; the job ends when
 // no lane could load it (load_failures.go).

@@ -23,6 +23,7 @@ type lane struct {
 	began time.Time
 
 	brake
+	lending
 	snapshot atomic.Pointer[laneSnapshot]
 }
 

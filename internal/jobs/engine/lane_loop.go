@@ -88,6 +88,7 @@ func (l *laneLoop) execute(ctx context.Context) (updates <-chan executor.Update,
 	sent, answered, ended := make(chan executor.Update), make(chan struct{}), make(chan error, 1)
 	run, order, in := l.engine.Executors[l.work.Program.Kind()].Run, l.order(), l.feed.in
 	session := l.engine.tasks.Open(l.work.Job, l.work.OwnerID, l.turn.Lane, l.leaseOf)
+	session.Alone = *l.work.Policy.Threads == 1
 	order.Socket, order.URL = l.engine.tasks.Path(), session.URL()
 	go func() {
 		defer session.Close()

@@ -25,7 +25,7 @@ func (e *Engine) makeRoom(q *queue, t *turns.Turn) (stop func()) {
 		var longest *lane
 		soonest := insist
 		for _, l := range e.active.all() {
-			if l.queue != q || l.preempted.Load() || l.turn.Priority < t.Priority || l.turn.Priority == t.Priority && !fresh {
+			if l.queue != q || l.preempted.Load() || l.isLent() || l.turn.Priority < t.Priority || l.turn.Priority == t.Priority && !fresh {
 				continue
 			}
 			if ran := time.Since(l.began); ran < grant {

@@ -20,7 +20,7 @@ var errSharedLost = fmt.Errorf("the node lost the job's shared objects: %w", err
 // newShared makes the service of shared objects.
 func (e *Engine) newShared(ctx context.Context) *scopes.Service {
 	return scopes.New(ctx, scopes.Options{
-		Store: e.Store, Logger: e.Logger, Node: e.node.ID, Runs: e.jobs.knows,
+		Store: e.Store, Logger: e.Logger, Node: e.node.ID, Runs: e.jobs.knows, Waits: e.taskWaits,
 		Lost: func(job string) {
 			for _, l := range e.active.all() {
 				if l.work.Job == job {

@@ -56,35 +56,39 @@ func (x *sharing) Run(ctx context.Context, lane executor.Lane, in <-chan executo
 	for chunk := range in {
 		u := executor.Update{Chunk: chunk.ID, Ended: true, Usage: executor.Usage{StartedAt: time.Now()}}
 		run := outcomes.Encoded{First: chunk.First}
-		for i := range int64(chunk.Count) {
+		count := int64(chunk.Count) // less what was given back
+		for i := int64(0); i < count; i++ {
 			index := chunk.First + i
-			var err error
-			select {
-			case <-lane.Halt:
-				err = errDraining
-			default:
+			ended := make(chan error, 1)
+			go func() {
 				caller := shared.Caller{Scope: shared.Scope{Job: lane.Job}, Job: lane.Job, Task: index, Lease: chunk.ID, Alone: true}
-				err = x.task(ctx, &taskCalls{service: x.service(), caller: caller, index: index})
-			}
+				ended <- x.task(ctx, &taskCalls{service: x.service(), caller: caller, index: index})
+			}()
+			err := awaitTask(ended, lane.Halt, in, report, func() {
+				if left := count - i - 1; left > 0 {
+					report(executor.Update{Chunk: chunk.ID, Back: []executor.Span{{First: index + 1, Count: int(left)}}})
+					count = i + 1
+				}
+			})
 			var failure *shared.Error
-			if errors.Is(err, errDies) {
-				failure = &shared.Error{Kind: "dies", Message: err.Error()}
-				err = failure
-			}
 			switch {
 			case errors.As(err, &failure):
-				run.Failed = append(run.Failed, int32(run.Count))
-				run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: string(failure.Kind), Message: failure.Message})
-			case err != nil:
+			case errors.Is(err, errDies):
+				failure = &shared.Error{Kind: "dies", Message: err.Error()}
+			case err != nil: // the session ends
 				u.Lost = append(u.Lost, executor.Span{First: index, Count: 1})
-				if left := chunk.First + int64(chunk.Count) - index - 1; left > 0 {
+				if left := count - i - 1; left > 0 {
 					u.Back = append(u.Back, executor.Span{First: index + 1, Count: int(left)})
 				}
-			default:
-				run.Outputs = fmt.Appendln(run.Outputs, index)
 			}
 			if err != nil && failure == nil {
 				break
+			}
+			if failure != nil {
+				run.Failed = append(run.Failed, int32(run.Count))
+				run.Outputs = outcomes.AppendFailure(run.Outputs, &jobs.TaskError{Kind: jobs.KindException, Type: string(failure.Kind), Message: failure.Message})
+			} else {
+				run.Outputs = fmt.Appendln(run.Outputs, index)
 			}
 			run.Durations = append(run.Durations, 0, 0)
 			run.Count++
@@ -98,7 +102,26 @@ func (x *sharing) Run(ctx context.Context, lane executor.Lane, in <-chan executo
 	return context.Cause(ctx)
 }
 
-var errDraining = errors.New("halted")
+// awaitTask waits for a task. When the lane is halted, cut gives back what is behind it in its
+// chunk, and later chunks go back as they come.
+func awaitTask(ended <-chan error, halt <-chan struct{}, in <-chan executor.Chunk, report func(executor.Update), cut func()) error {
+	var later <-chan executor.Chunk
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-halt:
+			halt, later = nil, in
+			cut()
+		case c, ok := <-later:
+			if !ok {
+				later = nil
+				continue
+			}
+			report(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
+		}
+	}
+}
 
 // dying is a job of tasks that die and run again.
 func dying(tasks int) jobs.Spec {
@@ -338,4 +361,29 @@ func holdsLock(ctx context.Context, c *taskCalls) error {
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// Tasks that wait for each other run at once although there are fewer slots.
+func TestWaitingTasksLendTheirSlots(t *testing.T) {
+	t.Parallel()
+	const parties = 7
+	n := startSharing(t, template.New(t), engine.Options{}, func(ctx context.Context, c *taskCalls) error {
+		call := shared.Call{Kind: shared.Barrier, Name: "all", Op: "wait", Params: &shared.Params{Size: parties}, Timeout: shared.Forever}
+		answer, err := c.service.Call(ctx, c.caller, call)
+		if err == nil && answer.Err != nil {
+			err = answer.Err
+		}
+		return err
+	})
+	spec := python("def f(x): return x", "f", rangeOf(parties))
+	spec.Policy.Processes = pointer(parties)
+	id := n.submit(t, spec)
+	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded {
+		groups, _ := n.store.FailureGroups(t.Context(), id, 5)
+		t.Errorf("%+v %+v", j.Counts, groups)
+	}
+	await(t, "all slots are free", func() bool {
+		nodes, err := n.store.Nodes(t.Context())
+		return err == nil && len(nodes) == 1 && nodes[0].Slots["cpu"].Used == 0
+	})
 }

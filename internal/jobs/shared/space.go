@@ -113,6 +113,15 @@ func (s *Space) Do(caller *Caller, ordinal int, call *Call) (Answer, *Wait) {
 	if call.Op == OpEnd || call.Op == OpPing {
 		return s.sayLife(caller, call.Op), nil
 	}
+	if call.Kind == "" && call.Op != OpRemove {
+		kind, bad := s.kindOf(call)
+		if bad != nil {
+			return Answer{Err: bad}, nil
+		}
+		named := *call
+		named.Kind = kind
+		call = &named
+	}
 	o, bad := s.bounds.check(call)
 	if bad != nil {
 		return Answer{Err: bad}, nil

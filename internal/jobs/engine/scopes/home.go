@@ -94,7 +94,10 @@ func (h *home) call(ctx context.Context, caller *shared.Caller, call *shared.Cal
 	h.mu.Unlock()
 	if wait != nil {
 		var err error
-		if answer, err = h.await(ctx, caller, wait.ID, l); err != nil {
+		note := h.place.service.note(caller, call)
+		answer, err = h.await(ctx, caller, wait.ID, l)
+		note.stop()
+		if err != nil {
 			h.left(caller)
 			return answer, err
 		}

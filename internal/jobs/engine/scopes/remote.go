@@ -125,7 +125,9 @@ func (r *remote) call(ctx context.Context, caller *shared.Caller, call *shared.C
 			r.mu.Unlock()
 		}
 	}()
+	note := r.place.service.note(caller, call)
 	data, err := r.await(ctx, c)
+	note.stop()
 	if err != nil {
 		return shared.Answer{}, err
 	}

@@ -24,6 +24,10 @@ type Options struct {
 	// Lost is called when this node has lost a scope with calls of a job's tasks that it
 	// had answered. The tasks that run here must end without an outcome.
 	Lost func(job string)
+	// Waits is called when a task of this node has waited for a moment, and no other
+	// thread of it goes on. What it returns is called when the task waits no more. Nil
+	// for nothing.
+	Waits func(job string, lease int64) (ended func())
 	// Runs reports whether tasks of a job may run here. Nil for always.
 	Runs func(job string) bool
 }

@@ -17,6 +17,7 @@ type Session struct {
 	Job   string // the job's id
 	Owner string // the owner's id
 	Lane  int
+	Alone bool // it runs one task at a time; set before the session is used
 
 	key     string
 	leaseOf func(task int64) (lease int64, ok bool)

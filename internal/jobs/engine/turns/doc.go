@@ -30,7 +30,8 @@
 //
 // Adopt: River's MaxWorkers has no setter, and removing a queue waits for its
 // running jobs. A turn that runs when its queue's bound changes is completed for
-// River, and goes on under a row that looks as if the node had fetched it.
+// River, and goes on under a row that looks as if the node had fetched it. So is one
+// whose tasks wait for shared objects, which has lent its slot.
 //
 // Postpone: River retries only what it ran. A turn that was adopted, or inserted
 // as fetched, is put back by us when it fails.

@@ -2,6 +2,7 @@ package turns
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/allcores/allcores/internal/store"
@@ -21,15 +22,21 @@ type Turn struct {
 	ending chan struct{}
 	id     int64 // in River; it changes when the turn is adopted
 	ours   bool  // River does not run it: we end it and try it again
+
+	aside     chan struct{} // closed when River should fetch another turn in its place
+	asideOnce sync.Once
 }
 
 func newTurn(c *Client, id int64, data store.Turn) *Turn {
-	return &Turn{Turn: data, client: c, id: id, ending: make(chan struct{}, 1)}
+	return &Turn{Turn: data, client: c, id: id, ending: make(chan struct{}, 1), aside: make(chan struct{})}
 }
 
 // Fetching is done when this node stops to fetch from the queue of a fetched turn
 // with the present bound. A turn that still waits for a slot must be returned then.
 func (t *Turn) Fetching() context.Context { return t.fetching.over }
+
+// SetAside makes River fetch another turn in the place of one that runs on.
+func (t *Turn) SetAside() { t.asideOnce.Do(func() { close(t.aside) }) }
 
 // Complete ends a turn of a job that has ended.
 func (t *Turn) Complete(ctx context.Context) error {

@@ -77,6 +77,7 @@ func (c *Client) work(ctx context.Context, t *Turn) error {
 	case err := <-ended:
 		return err
 	case <-t.fetching.over.Done():
+	case <-t.aside:
 	}
 	if !release() { // River is cancelling it
 		return <-ended
@@ -88,5 +89,6 @@ func (c *Client) work(ctx context.Context, t *Turn) error {
 	if !adopted {
 		return <-ended
 	}
+	c.Expect(t.Queue, t.Queue) // there is room for another one
 	return nil
 }

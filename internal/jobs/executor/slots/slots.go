@@ -33,6 +33,7 @@ type Slot struct {
 
 	table *Table
 	n     int
+	lent  bool
 }
 
 // New makes a table of n slots over cores. With pinned, each slot gets the cores that
@@ -174,12 +175,49 @@ func (s *Slot) Release() {
 	if s.n == 0 {
 		return
 	}
-	t.free += s.n
-	s.n = 0
-	for _, core := range s.Cores {
-		t.used[slices.Index(t.cores, core)]--
+	if !s.lent {
+		s.give()
 	}
+	s.n = 0
 	t.serve()
+}
+
+// give returns the slots to the table.
+func (s *Slot) give() {
+	s.table.free += s.n
+	for _, core := range s.Cores {
+		s.table.used[slices.Index(s.table.cores, core)]--
+	}
+}
+
+// Lend lets others use the slots while their process only waits, until Reclaim. It does
+// nothing to slots that are lent or released.
+func (s *Slot) Lend() {
+	t := s.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.n == 0 || s.lent {
+		return
+	}
+	s.lent = true
+	s.give()
+	t.serve()
+}
+
+// Reclaim takes lent slots back at once, although more may be in use then than the
+// table has.
+func (s *Slot) Reclaim() {
+	t := s.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.n == 0 || !s.lent {
+		return
+	}
+	s.lent = false
+	t.free -= s.n
+	for _, core := range s.Cores {
+		t.used[slices.Index(t.cores, core)]++
+	}
 }
 
 // Resize changes the number of slots. Slots in use stay in use until released, even

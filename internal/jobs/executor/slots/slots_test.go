@@ -179,3 +179,31 @@ func TestResizeUnderLoad(t *testing.T) {
 		t.Errorf("%d of %d in use at the end", used, total)
 	}
 }
+
+func TestLentSlots(t *testing.T) {
+	t.Parallel()
+	table := New([]int{0, 1}, 2, true)
+	a, b := table.TryAcquire(1), table.TryAcquire(1)
+	a.Lend()
+	a.Lend() // once is enough
+	c := table.TryAcquire(1)
+	if c == nil || table.TryAcquire(1) != nil {
+		t.Fatal("one lent slot is not one more")
+	}
+	a.Reclaim()
+	a.Reclaim()
+	if used, total := table.Busy(); used != 3 || total != 2 {
+		t.Errorf("%d of %d slots are used", used, total)
+	}
+	c.Release()
+	if table.TryAcquire(1) != nil {
+		t.Error("a slot that was taken back is free")
+	}
+	b.Lend()
+	b.Release()
+	b.Reclaim()
+	a.Release()
+	if used, _ := table.Busy(); used != 0 {
+		t.Errorf("%d slots are used after all were released", used)
+	}
+}
