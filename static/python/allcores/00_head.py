@@ -25,6 +25,18 @@ program dies:
     with Executor(name="squares", tags=["demo"], timeout=60, max_attempts=3) as ex:
         print(ex.job.id)
 
+Tasks share objects by name, as processes do. In a task:
+
+    from allcores import Queue, Value
+
+    Value("hits", 0).add(1)       # counts once, however often the task runs
+    Queue("pages").put(page)
+
+Manager() makes them without names, to be passed to tasks. A script that uses
+multiprocessing, ProcessPoolExecutor or joblib runs unchanged with
+
+    python3 allcores.py run script.py
+
 This file is the whole client. It needs Python 3.8 or newer and nothing else. Get
 it from a server, at /static/python/allcores.py, or install it with pip from
 the wheel that lies beside it.
@@ -34,18 +46,25 @@ ALLCORES_TOKEN, else http://127.0.0.1:8080 and the token that a server on this
 machine keeps for its administrator.
 """
 import base64
+import builtins
 import collections
 import concurrent.futures
 import contextlib
+import errno
 import functools
+import io
 import itertools
 import json
 import math
 import multiprocessing
+import operator
 import os
 import pickle
+import queue
 import re
 import reprlib
+import signal
+import struct
 import sys
 import threading
 import time
@@ -55,7 +74,12 @@ import weakref
 from concurrent.futures import Future
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
-__all__ = ["ApiError", "Error", "Executor", "Job", "Outcome", "Pool", "TimeoutError", "Unreachable", "VERSION", "WorkerDied"]
+__all__ = [
+    "ApiError", "Array", "Barrier", "BoundedSemaphore", "Condition", "DeadlockError", "Dict", "Error", "Event",
+    "Executor", "Job", "List", "Lock", "Manager", "Namespace", "Outcome", "Pipe", "Pool", "Queue", "RLock",
+    "Semaphore", "SharedBoundsError", "SharedError", "SharedOwnerError", "SimpleQueue", "TimeoutError", "Unreachable",
+    "VERSION", "Value", "WorkerDied", "progress", "run_script",
+]
 
 VERSION = "0.1.0"
 
