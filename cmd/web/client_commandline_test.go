@@ -117,6 +117,24 @@ func TestPythonCommandLineReattaches(t *testing.T) {
 	}
 }
 
+// TestVerbsOfThisProgram runs the client's command line as the server's program.
+func TestVerbsOfThisProgram(t *testing.T) {
+	c := newClient(t, serve(t, dataDir(t)))
+	cache := t.TempDir()
+	for range 2 { // the second finds the client's file
+		cmd := c.command(t, os.Args[0], "run", "-k", "echo", "hi", ":::", "a", "b")
+		cmd.Env = append(cmd.Env, asServer+"=1", "XDG_CACHE_HOME="+cache)
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "hi a\nhi b\n" {
+			t.Errorf("%v: %q", err, out)
+		}
+	}
+	cmd := c.command(t, os.Args[0], "jobs")
+	cmd.Env = append(cmd.Env, asServer+"=1", "PATH=/nonexistent")
+	if out, err := cmd.CombinedOutput(); err == nil || !matches("allcores: jobs needs python3.*\n", string(out)) {
+		t.Errorf("without Python: %v: %q", err, out)
+	}
+}
+
 // TestPythonCommandLineAfterInterrupt interrupts run and finds its job running.
 func TestPythonCommandLineAfterInterrupt(t *testing.T) {
 	c := newClient(t, serve(t, dataDir(t)))

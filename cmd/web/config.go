@@ -78,7 +78,9 @@ var errHelp = errors.New("help was asked for")
 
 const usage = `Allcores puts every core to work and loses nothing.
 
-usage: allcores [flags]
+usage: allcores [flags]                serve
+       allcores VERB [arguments]       a client: map, run, watch, results, logs, cancel, retry or jobs;
+                                       needs python3; see allcores VERB --help
 
 flag           environment         default
 -addr          ALLCORES_ADDR       127.0.0.1:8080 (port 0 picks a free one)

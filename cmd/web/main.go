@@ -4,6 +4,9 @@
 // private Postgres unless a database is set, and serves until SIGTERM, SIGINT or
 // SIGHUP; then it drains and exits with status 0. A second signal ends running
 // tasks at once.
+//
+// With a verb of the Python client's command line as its first argument, such as map
+// or results, it is that command line instead (see verbs.go).
 package main
 
 import (
@@ -35,6 +38,10 @@ import (
 )
 
 func main() {
+	if err := execClient(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "allcores: %v\n", err)
+		os.Exit(1)
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	err := run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, signals)

@@ -193,11 +193,34 @@ def _make_exception(kind, args, state):
 
 
 def _dump_exception(e):
+    """Return the pickle of an exception, made by cloudpickle if its class came here by that."""
     import io
 
     file = io.BytesIO()
-    _ExceptionPickler(file, _PROTOCOL).dump(e)
+    try:
+        _ExceptionPickler(file, _PROTOCOL).dump(e)
+    except Exception:
+        pickler = _by_value_pickler(type(e))
+        if pickler is None:
+            raise
+        file = io.BytesIO()
+        pickler(file, _PROTOCOL).dump(e)
     return file.getvalue()
+
+
+def _by_value_pickler(kind):
+    """Return a pickler of the cloudpickle that made a class in this process, or None."""
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):
+        module = sys.modules.get(name + ".cloudpickle")
+        if kind in getattr(module, "_DYNAMIC_CLASS_TRACKER_BY_CLASS", ()):
+
+            class Pickler(sys.modules[name].CloudPickler):
+                def reducer_override(self, value):
+                    made = _ExceptionPickler.reducer_override(self, value)
+                    return made if made is not NotImplemented else super().reducer_override(value)
+
+            return Pickler
+    return None
 
 
 def _trace_of(e):

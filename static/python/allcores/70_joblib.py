@@ -155,7 +155,7 @@ class _JoblibMethods:
 
     def retrieve_result_callback(self, out):
         """Return the values of a batch that has ended."""
-        return pickle.loads(out.result())
+        return pickle.loads(out.result().data)
 
     def terminate(self):
         """End the job. Tasks that have not ended are cancelled."""
@@ -180,21 +180,58 @@ class _JoblibMethods:
 def _joblib_get(future, timeout=None):
     """Return the values of a batch, waiting at most timeout seconds."""
     try:
-        return pickle.loads(future.result(timeout))
+        return pickle.loads(future.result(timeout).data)
     except concurrent.futures.TimeoutError:
         if future.done():
             raise  # the task's own
         raise TimeoutError("no result within {0} seconds".format(timeout)) from None
 
 
-def _submit_pickled(executor, func):
-    """Submit func as joblib's own process backends do: functions of __main__ and closures by value."""
+class _Pickled:
+    """What joblib's cloudpickle made of a value, with a text that pages show of it."""
+
+    def __init__(self, data, text=""):
+        self.data, self.text = data, text
+
+    def __reduce__(self):
+        return _Pickled, (self.data,)
+
+    def __repr__(self):
+        return self.text
+
+
+class _Pickled:
+    """What joblib's cloudpickle made of a value, with a text that pages show of it."""
+
+    def __init__(self, data, text=""):
+        self.data, self.text = data, text
+
+    def __reduce__(self):
+        return _Pickled, (self.data,)
+
+    def __repr__(self):
+        return self.text
+
+
+def _submit_pickled(executor, batch):
+    """Submit a batch as joblib's own process backends do: functions of __main__ and closures by value."""
     from joblib.externals import cloudpickle
 
-    return executor.submit(_joblib_call, cloudpickle.dumps(func))
+    return executor.submit(_joblib_call, _Pickled(cloudpickle.dumps(batch), _batch_text(batch)))
 
 
-def _joblib_call(pickled):
+def _batch_text(batch):
+    """Return the first call of a batch as text, and how many more there are."""
+    items = getattr(batch, "items", None) or getattr(getattr(batch, "func", None), "items", None)
+    if not isinstance(items, list) or not items:
+        return _repr_of(batch)
+    function, args, kwargs = items[0]
+    words = [_repr_of(value) for value in args] + ["{0}={1}".format(name, _repr_of(value)) for name, value in kwargs.items()]
+    text = "{0}({1})".format(getattr(function, "__name__", None) or _repr_of(function), ", ".join(words))
+    return text if len(items) == 1 else "{0} and {1} more".format(text[: _REPR - 20], len(items) - 1)
+
+
+def _joblib_call(batch):
     """Run a batch inside a task and return its pickled values."""
     from joblib.externals import cloudpickle
     from joblib.externals.loky import process_executor
@@ -203,7 +240,8 @@ def _joblib_call(pickled):
     depth = process_executor._CURRENT_DEPTH
     try:
         process_executor._CURRENT_DEPTH = max(1, depth)  # so that joblib's own backends nest as below loky
-        return cloudpickle.dumps(pickle.loads(pickled)())
+        values = pickle.loads(batch.data)()
+        return _Pickled(cloudpickle.dumps(values), _repr_of(values))
     except KeyboardInterrupt as interrupt:
         raise RuntimeError("a task raised KeyboardInterrupt") from interrupt
     finally:

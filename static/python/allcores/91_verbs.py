@@ -85,7 +85,8 @@ def _print_left(job):
     """Say on standard error how to reattach to a job that its client leaves."""
     import shlex
 
-    me = "python3 " + shlex.quote(sys.argv[0]) if sys.argv[0].endswith(".py") else "allcores"
+    me = os.environ.get("ALLCORES_COMMAND")  # of the server's program, which runs this file
+    me = shlex.quote(me) if me else "python3 " + shlex.quote(sys.argv[0]) if sys.argv[0].endswith(".py") else "allcores"
     print(
         "\nallcores: job {0} goes on. Watch it: {1} watch {0}. Its results: {1} results {0}. End it: {1} cancel {0}".format(job.id, me),
         file=sys.stderr,
