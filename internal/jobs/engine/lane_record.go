@@ -79,7 +79,7 @@ var errAllEarly = errors.New("the executor sent all outcomes of a chunk before i
 // recordEarly writes outcomes of a chunk that goes on. Where the lease is not held any
 // more nothing is written, now and at the end.
 func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update) {
-	if len(u.Outcomes) == 0 {
+	if len(u.Outcomes) == 0 || !l.flushShared(ctx) {
 		return
 	}
 	rec, again := newRecord(l.work, h, u, time.Now())
@@ -100,6 +100,7 @@ func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update)
 	}
 	l.logs.clear()
 	if p.Held {
+		l.endShared(h.ID, rec.Outcomes, rec.Back)
 		l.engine.usage.ran(l.work.Queue, u, rec.Outcomes)
 		l.engine.wakeForRetry(l.work.Job, again)
 	}
