@@ -159,7 +159,8 @@ class Api:
     def _open_stream(self, method, path):
         connection = self._connection(30.0)
         try:
-            response = self._send(connection, method, path, None, self._headers())
+            # The server closes the connection after it, so that closing the response is enough.
+            response = self._send(connection, method, path, None, dict(self._headers(), Connection="close"))
             if response.status >= 400:
                 _checked(response, response.read(), ())
             self._reached = True
@@ -167,9 +168,6 @@ class Api:
         except BaseException:
             connection.close()
             raise
-        if connection.sock is not None:
-            connection.sock.close()  # once the response is
-            connection.sock = None
         return response
 
     def _connection(self, timeout):
@@ -197,6 +195,14 @@ class Api:
                 self._idle.append(connection)
                 return
         connection.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept. The next request opens another."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            if self._pid == os.getpid():
+                connection.close()
 
 
 # Set when nothing shall wait for the server any longer, as the user has interrupted

@@ -329,6 +329,7 @@ def _receive(session):
     except BaseException as e:
         session.fail(e)
     finally:
+        session.api.close()
         _sessions.discard(session)
         _close_all(session.api._idle)
 
