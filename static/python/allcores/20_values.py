@@ -169,24 +169,28 @@ _MAX_TRACE = 512 << 10  # characters
 
 
 class _ExceptionPickler(pickle.Pickler):
-    """Pickles exceptions so that one whose __init__ takes other arguments than its args can be read."""
+    """Pickles exceptions so that one whose __init__ takes other arguments than its args comes back."""
 
     def reducer_override(self, value):
         kind = type(value)
         if isinstance(value, BaseException) and kind.__reduce__ is BaseException.__reduce__:
-            if kind.__reduce_ex__ is object.__reduce_ex__ and "__setstate__" not in _names_of(kind):
+            own = _names_of(kind)
+            if "__init__" in own and not own & {"__reduce_ex__", "__setstate__", "__getstate__"}:
                 return _make_exception, (kind, value.args, dict(value.__dict__))
         return NotImplemented
 
 
 def _names_of(kind):
-    """Return the names that the classes of an exception define, other than those of BaseException."""
-    return {name for c in kind.__mro__ if c not in (BaseException, object) for name in c.__dict__}
+    """Return the names that the classes of an exception define, other than the built-in ones."""
+    return {name for c in kind.__mro__ if c.__module__ != "builtins" for name in c.__dict__}
 
 
 def _make_exception(kind, args, state):
-    """Make an exception without its __init__."""
-    e = kind.__new__(kind, *args)
+    """Make an exception as its built-in class does, without its own __init__."""
+    base = next(c for c in kind.__mro__ if c.__module__ == "builtins")
+    e = base.__new__(kind, *args)
+    with contextlib.suppress(TypeError):
+        base.__init__(e, *args)
     e.args = args
     e.__dict__.update(state)
     return e
