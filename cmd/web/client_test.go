@@ -68,11 +68,14 @@ func (c client) script(t testing.TB, python, name string, args ...string) string
 	return string(out)
 }
 
-// pythons returns the interpreters of this machine that have a module: python3, and with
-// ALLCORES_TEST_PYTHONS=1 those of pyenv too.
+// pythons returns the interpreters of this machine that have a module: python3, that of
+// the system, and with ALLCORES_TEST_PYTHONS=1 those of pyenv too.
 func pythons(t testing.TB, module string) []string {
 	t.Helper()
 	paths := []string{"python3"}
+	if first, err := exec.LookPath("python3"); err == nil && first != "/usr/bin/python3" {
+		paths = append(paths, "/usr/bin/python3")
+	}
 	if os.Getenv("ALLCORES_TEST_PYTHONS") != "" {
 		for _, pattern := range []string{".pyenv/versions/3.[89].*/bin/python3", ".pyenv/versions/3.1?.*/bin/python3"} {
 			found, err := filepath.Glob(filepath.Join(os.Getenv("HOME"), pattern))
