@@ -1518,7 +1518,7 @@ func tryResult(t *TryResult) templ.Component {
 					}
 				}
 			} else {
-				templ_7745c5c3_Err = code("try-output", "the output", pretty([]byte(t.Output)), true).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = code("try-output", "the output", showValue([]byte(t.Output)).pretty(), true).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -1,10 +1,8 @@
 package views
 
 import (
-	"encoding/json"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/allcores/allcores/internal/jobs"
 )
@@ -111,11 +109,6 @@ func (p ResultsPage) rangeWord() string {
 
 func hasInputs(tasks []jobs.TaskRow) bool {
 	return slices.ContainsFunc(tasks, func(t jobs.TaskRow) bool { return len(t.Input) > 0 })
-}
-
-// valueText returns the beginning of a JSON value on one line.
-func valueText(value json.RawMessage, n int) string {
-	return clip(strings.ToValidUTF8(string(value), ""), n)
 }
 
 // largeValue is the number of bytes from which the page shows a value's size.

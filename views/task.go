@@ -23,9 +23,13 @@ func (p TaskPage) Fragments() []Fragment {
 	return []Fragment{{ID: "task", Component: taskBody(p)}}
 }
 
-// pretty formats a JSON value for people: text unchanged, small values on one
-// line, others indented.
-func pretty(value json.RawMessage) string {
+// pretty formats a value for people: what Python wrote and text unchanged, small JSON
+// on one line, other JSON indented.
+func (v shownValue) pretty() string {
+	value := json.RawMessage(v.Text)
+	if v.Python {
+		return v.Text
+	}
 	var text string
 	if json.Unmarshal(value, &text) == nil {
 		return text
