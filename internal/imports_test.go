@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"migrations":                 {},
 	"cmd/bench":                  {"internal/jobs/executor"},
 	"cmd/hold":                   {"internal/store/storetest"},
-	"cmd/web":                    {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http"},
+	"cmd/web":                    {"internal/jobs", "internal/jobs/executor", "internal/jobs/engine", "internal/store", "internal/store/pglocal", "internal/http", "static"},
 
 	"internal/jobs/engine/scopes":     {"internal/jobs", "internal/jobs/shared", "internal/store"},
 	"internal/jobs/engine/tasksocket": {"internal/jobs", "internal/jobs/shared", "internal/store"},
