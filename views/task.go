@@ -14,6 +14,7 @@ type TaskPage struct {
 	Page
 	Job        jobs.Job
 	Task       jobs.Task
+	Steer      bool   // the user may change the job
 	LogsCut    bool   // the cap on the job's logs dropped lines
 	NextFailed *int64 // index of the next failed task; nil without one
 }

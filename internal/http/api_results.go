@@ -105,6 +105,8 @@ type resultQuery struct {
 	group *store.GroupPick // nil for all
 	logs  *logsQuery       // writes log lines before outcomes; nil for none
 
+	gapsOnly bool // not those cancelled tasks that have an outcome
+
 	// seen is the job as it was last read. Conclusions from a missing outcome hold
 	// only while it is unchanged: see verify.
 	seen     *jobs.Job
@@ -285,7 +287,7 @@ func (q *resultQuery) cancelled(ctx context.Context, job *jobs.Job) error {
 		return nil
 	}
 	rest := *q
-	rest.next, rest.only = 0, []jobs.TaskState{jobs.TaskCancelled}
+	rest.next, rest.only, rest.gapsOnly = 0, []jobs.TaskState{jobs.TaskCancelled}, true
 	err := rest.forward(ctx, job, false)
 	q.begun, q.wrote = rest.begun, rest.wrote
 	return err
@@ -329,18 +331,15 @@ func (q *resultQuery) block(ctx context.Context, b store.Block) error {
 
 // outcome writes one outcome. groups are those of the failures from it on.
 func (q *resultQuery) outcome(index int64, line outcomes.Line, groups *[]jobs.GroupID) error {
-	state := jobs.TaskSucceeded
-	if line.Failed() {
-		state = jobs.TaskFailed
-		if len(*groups) > 0 {
-			group := (*groups)[0]
-			*groups = (*groups)[1:]
-			if !q.group.Has(group) {
-				return nil
-			}
+	state := line.State()
+	if line.Failed() && len(*groups) > 0 {
+		group := (*groups)[0]
+		*groups = (*groups)[1:]
+		if !q.group.Has(group) {
+			return nil
 		}
 	}
-	if index < q.next || !q.wants(state) {
+	if index < q.next || !q.wants(state) || q.gapsOnly && state == jobs.TaskCancelled {
 		return nil
 	}
 	return q.put(index, state, line.Value())

@@ -49,6 +49,7 @@ func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, 
 		return p, err
 	}
 	p.Job, p.Task = *job, *task
+	p.Steer = steers(p.User, job)
 	if task.State == jobs.TaskWaiting || task.State == jobs.TaskRunning {
 		p.Live = fmt.Sprintf("/jobs/%s/tasks/%d/live", job.ID, task.Index)
 	}
@@ -71,6 +72,19 @@ func (s *Site) taskPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.render(w, r, http.StatusOK, views.Task(p))
+}
+
+// cancelTaskFromPage is cancelTask for the button of a task's page.
+func (s *Site) cancelTaskFromPage(w http.ResponseWriter, r *http.Request) error {
+	if err := require(r, jobs.Submitter); err != nil {
+		return err
+	}
+	id, index := chi.URLParam(r, "id"), chi.URLParam(r, "index")
+	if _, err := s.cancelTask(r.Context(), &TaskPath{JobPath: JobPath{id}, Index: index}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/jobs/"+id+"/tasks/"+index, http.StatusSeeOther)
+	return nil
 }
 
 func (s *Site) taskLive(r *http.Request) (live.Watch, fillFunc) {

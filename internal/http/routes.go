@@ -35,13 +35,15 @@ func (s *Site) routes() chi.Router {
 }
 
 // jobActions are the calls that change a job's state, for pages and API.
-type jobActions struct{ pause, resume, cancel jobAction }
+type jobActions struct{ pause, resume, cancel, cancelWaiting jobAction }
 
 func (s *Site) jobActions() jobActions {
 	return jobActions{
 		pause:  s.verb("pause", s.engine.Pause, jobs.BulkPause.Conflict()),
 		resume: s.verb("resume", s.engine.Resume, jobs.BulkResume.Conflict()),
 		cancel: s.verb("cancel", s.engine.Cancel, jobs.BulkCancel.Conflict()),
+
+		cancelWaiting: s.verb("cancel waiting", s.cancelWaiting, jobs.BulkCancel.Conflict()),
 	}
 }
 
@@ -64,6 +66,8 @@ func (s *Site) routePages(r chi.Router) {
 	r.Get("/jobs/{id}/logs", s.page(s.logsPage))
 	s.live(r, "/jobs/{id}/logs/live", s.logsLive)
 	r.Post("/jobs/{id}/cancel", s.page(s.fromPage(act.cancel)))
+	r.Post("/jobs/{id}/cancel-waiting", s.page(s.fromPage(act.cancelWaiting)))
+	r.Post("/jobs/{id}/tasks/{index}/cancel", s.page(s.cancelTaskFromPage))
 	r.Post("/jobs/{id}/pause", s.page(s.fromPage(act.pause)))
 	r.Post("/jobs/{id}/resume", s.page(s.fromPage(act.resume)))
 	r.Post("/jobs/{id}/retry", s.page(s.retryFromPage))
@@ -103,7 +107,9 @@ func (s *Site) routeAPI(r chi.Router) {
 	route(a, jobs.Viewer, "GET /jobs/suggestions", "suggest-search", "Completions of a search term", s.suggest)
 	route(a, jobs.Submitter, "POST /jobs/bulk", "bulk-jobs", "Apply one action to many jobs", s.bulk)
 	route(a, jobs.Viewer, "GET /jobs/bulk/{id}", "get-bulk", "The progress of a bulk operation", s.getBulk)
-	route(a, jobs.Submitter, "POST /jobs/{id}/cancel", "cancel-job", "Cancel a job", act.cancel)
+	route(a, jobs.Submitter, "POST /jobs/{id}/cancel", "cancel-job", "Cancel a job, or its waiting tasks", s.cancelJob(act))
+	route(a, jobs.Submitter, "POST /jobs/{id}/tasks/cancel", "cancel-tasks", "Cancel tasks that have not started", s.cancelTasks)
+	route(a, jobs.Submitter, "POST /jobs/{id}/tasks/{index}/cancel", "cancel-task", "Cancel a task that has not started", s.cancelTask)
 	route(a, jobs.Submitter, "POST /jobs/{id}/tasks", "append-tasks", "Append inputs to an open job, one JSON value per line", s.appendTasks)
 	route(a, jobs.Submitter, "POST /jobs/{id}/seal", "seal-job", "Close an open job to further inputs", s.verb("seal", s.engine.Seal, "The job has already ended."))
 	route(a, jobs.Submitter, "POST /jobs/{id}/keep-alive", "keep-job-alive", "Begin the idle time of an open job again", s.keepAlive)

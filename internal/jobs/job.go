@@ -15,7 +15,7 @@ const (
 	Paused    State = "paused"    // no new chunk is claimed
 	Succeeded State = "succeeded" // every task succeeded
 	Failed    State = "failed"    // a task failed for good, or max_failures stopped it
-	Cancelled State = "cancelled" // ended by a user
+	Cancelled State = "cancelled" // ended by a user, or none of its tasks failed but some were cancelled
 )
 
 // States lists every state in the order in which pages show them.

@@ -23,6 +23,12 @@
 // When the row is not leased any more Record writes nothing. So a task may run
 // twice, but its outcome is recorded once, even when a record comes late.
 //
+// [Store.CancelTasks] takes tasks that wait out of the backlog, or moves the cursor
+// past them, and writes rows of outcomes that are marked as cancelled. recalls asks
+// the lanes of leases to give tasks back for that first: [Store.AnswerRecalls] gives
+// them back and cancels them in one transaction, so nobody claims them in between. In
+// an ended job, tasks without an outcome are cancelled too.
+//
 // Locks are taken in one order: chunk, then progress, then anything else. A
 // transaction locks the progress row of one job only, except recovery, which
 // locks them in the order of their ids and holds no chunk of a living node.

@@ -26,6 +26,7 @@ with e as (
 			when e.halt = 'cancelled' then ''
 			when e.halt = 'failed' then format('stopped after %s failed tasks: max_failures allows %s', e.failed - e.earlier_failed, e.failures_allowed)
 			when e.failed > 0 then format('%s of %s tasks failed', e.failed, e.total)
+			when e.cancelled > 0 then format('%s of %s tasks were cancelled', e.cancelled, e.total)
 			else '' end
 	from e where jobs.id = e.job_id returning jobs.id, jobs.state, e.cancelled - jobs.earlier_cancelled as cancelled
 ), gone as (

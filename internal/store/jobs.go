@@ -191,7 +191,7 @@ func deleteJobs(ctx context.Context, tx pgx.Tx, ids []string) error {
 	}
 	var b pgx.Batch
 	releaseBlobs(&b, ids)
-	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "progress"} {
+	for _, table := range []string{"input_blocks", "backlog", "chunks", "outcomes", "failure_groups", "attempts", "logs", "runs", "recalls", "progress"} {
 		b.Queue(`delete from `+table+` where job_id = any($1)`, ids)
 	}
 	b.Queue(`delete from jobs where id = any($1)`, ids)

@@ -38,17 +38,26 @@ func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error)
 	// The database sums blocks within one cell, so that the cells and the blocks
 	// across their borders bound the rows of the answer.
 	rows, err := s.Pool.Query(ctx, `
-		select min(first), sum(count), sum(cardinality(failed)), null::integer[] from outcomes
-			where job_id = $1 and first / $2 = (first + count - 1) / $2 group by first / $2
+		select min(first), sum(count), sum(cardinality(failed)), null::integer[], cancelled from outcomes
+			where job_id = $1 and first / $2 = (first + count - 1) / $2 group by first / $2, cancelled
 		union all
-		select first, count, cardinality(failed), failed from outcomes
+		select first, count, cardinality(failed), failed, cancelled from outcomes
 			where job_id = $1 and first / $2 <> (first + count - 1) / $2`, job.ID, size)
 	if err != nil {
 		return nil, wrap("read strip", err)
 	}
 	var first, count, failed int64
 	var offsets []int32
-	_, err = pgx.ForEachRow(rows, []any{&first, &count, &failed, &offsets}, func() error {
+	var cancelled bool
+	_, err = pgx.ForEachRow(rows, []any{&first, &count, &failed, &offsets, &cancelled}, func() error {
+		if cancelled {
+			if offsets == nil {
+				cells[first/size].Cancelled += count
+				return nil
+			}
+			spread(first, count, func(c *Cell, n int64) { c.Cancelled += n })
+			return nil
+		}
 		if offsets == nil {
 			cell := &cells[first/size]
 			cell.Succeeded += count - failed
@@ -82,7 +91,7 @@ func (s *Store) Strip(ctx context.Context, job *jobs.Job, n int) ([]Cell, error)
 		return nil, wrap("read strip", err)
 	}
 	_, err = pgx.ForEachRow(rows, []any{&first, &count}, func() error {
-		spread(first, count, func(c *Cell, n int64) { c.Running = min(c.Running+n, c.Count-c.Succeeded-c.Failed) })
+		spread(first, count, func(c *Cell, n int64) { c.Running = min(c.Running+n, c.Count-c.Succeeded-c.Failed-c.Cancelled) })
 		return nil
 	})
 	return cells, wrap("read strip", err)

@@ -296,12 +296,16 @@ func (r Record) addTo(b *pgx.Batch, into *Progress) (succeeded int, failures map
 // Progress.Held reports whether the lease was held with as many tasks. The losses of a
 // task count from when it is alone.
 func (s *Store) GiveBack(ctx context.Context, lease int64, left, back []jobs.Span) (Progress, error) {
+	return giveBack(ctx, s.Pool, lease, left, back)
+}
+
+func giveBack(ctx context.Context, q querier, lease int64, left, back []jobs.Span) (Progress, error) {
 	firsts, counts := make([]int64, len(back)), make([]int32, len(back))
 	for i, span := range back {
 		firsts[i], counts[i] = span.First, int32(span.Count)
 	}
 	var p Progress
-	err := s.Pool.QueryRow(ctx, `
+	err := q.QueryRow(ctx, `
 		with c as (
 			update chunks set count = $2, losses = case when $2::int = 1 and $3::int > 0 then 0 else s.losses end,
 				rest = nullif($6::bigint[], array[first, $2::bigint])

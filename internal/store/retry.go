@@ -124,6 +124,9 @@ func (s *Store) reopen(ctx context.Context, tx pgx.Tx, id string, r reopening) e
 		return fmt.Errorf("the job has no such failed task: %w", jobs.ErrConflict)
 	}
 	var b pgx.Batch
+	if !r.selected {
+		b.Queue(`delete from outcomes where job_id = $1 and cancelled`, id)
+	}
 	if r.selected {
 		firsts, counts := make([]int64, len(r.again)), make([]int32, len(r.again))
 		for i, span := range r.again {

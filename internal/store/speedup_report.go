@@ -126,7 +126,7 @@ func (s *Store) coresOf(ctx context.Context, r lanes, perProcess int) (int, erro
 // bytes of their outputs, which it does not read.
 func (s *Store) durations(ctx context.Context, job *jobs.Job, into *insight.Durations) (outputs int64, err error) {
 	rows, err := s.Pool.Query(ctx, `
-		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id > $2 limit $3`, job.ID, job.Earlier.LastChunk, maxReportBlocks)
+		select first, count, durations, octet_length(outputs) from outcomes where job_id = $1 and chunk_id > $2 and not cancelled limit $3`, job.ID, job.Earlier.LastChunk, maxReportBlocks)
 	if err != nil {
 		return 0, wrap("read durations", err)
 	}

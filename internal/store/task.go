@@ -43,7 +43,10 @@ func (s *Store) Task(ctx context.Context, job *jobs.Job, index int64) (*jobs.Tas
 		}
 		outcome(t, int(index-first), outputs, outcomes.UnpackDurations(durations, count), place{started: started, finished: finished}, before)
 		t.Attempts = 1
-		if attempt != nil {
+		switch {
+		case t.State == jobs.TaskCancelled:
+			t.Attempts = 0
+		case attempt != nil:
 			t.Attempts = *attempt
 		}
 		if node != nil {
@@ -85,12 +88,13 @@ func outcome(t *jobs.Task, offset int, outputs, durations []byte, chunk place, b
 		if i != offset {
 			continue
 		}
+		if t.State = line.State(); t.State == jobs.TaskCancelled {
+			return
+		}
 		if !line.Failed() {
-			t.State = jobs.TaskSucceeded
 			t.Output = jobs.AppendUnicode(nil, line.Value())
 			break
 		}
-		t.State = jobs.TaskFailed
 		t.Error = new(jobs.TaskError)
 		if err := json.Unmarshal(line.Value(), t.Error); err != nil {
 			t.Error = &jobs.TaskError{Kind: jobs.KindCrash, Message: "its error could not be read: " + err.Error()}

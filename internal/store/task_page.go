@@ -96,9 +96,15 @@ func (p *pageReader) full() bool { return len(p.rows) > 0 && p.read > p.q.Bytes 
 // gap adds the tasks in [first, end), which have no outcome, if they are wanted. It
 // reports false when the page is full.
 func (p *pageReader) gap(first, end int64) bool {
-	if !p.job.State.Ended() || p.q.State != "" && p.q.State != jobs.TaskCancelled {
+	if !p.job.State.Ended() || p.q.State != "" {
 		return true
 	}
+	return p.addCancelled(first, end)
+}
+
+// addCancelled adds the tasks in [first, end), which were cancelled. It reports false
+// when the page is full.
+func (p *pageReader) addCancelled(first, end int64) bool {
 	for n := first; n < end; n++ {
 		index := n
 		if p.q.Back {
@@ -169,7 +175,7 @@ func (p *pageReader) blocks(ctx context.Context, first, end int64) ([]Block, err
 	case p.q.State == jobs.TaskFailed:
 		where = "failed <> '{}'"
 	case p.q.State == jobs.TaskSucceeded:
-		where = "cardinality(failed) < count"
+		where = "cardinality(failed) < count and not cancelled"
 	}
 	order := "first"
 	if p.q.Back {
@@ -226,7 +232,7 @@ func (p *pageReader) block(ctx context.Context, b Block, first, end int64) (more
 func (p *pageReader) wants(l outcomes.Line, group jobs.GroupID, hasGroup bool) bool {
 	switch p.q.State {
 	case jobs.TaskSucceeded:
-		return !l.Failed()
+		return l.State() == jobs.TaskSucceeded
 	case jobs.TaskFailed:
 		return l.Failed() && (p.q.Group == nil || hasGroup && p.q.Group.Has(group))
 	default:
@@ -235,13 +241,16 @@ func (p *pageReader) wants(l outcomes.Line, group jobs.GroupID, hasGroup bool) b
 }
 
 func (p *pageReader) row(b Block, index int64, l outcomes.Line, size int64) jobs.TaskRow {
-	row := jobs.TaskRow{Task: jobs.Task{Job: p.job.ID, Index: index, State: jobs.TaskSucceeded}}
+	row := jobs.TaskRow{Task: jobs.Task{Job: p.job.ID, Index: index, State: l.State()}}
+	if row.State == jobs.TaskCancelled {
+		return row
+	}
 	if took, known := b.Duration(int(index - b.First)); known {
 		ms := took.Seconds() * 1000
 		row.DurationMS = &ms
 	}
 	if l.Failed() {
-		row.State, row.Error = jobs.TaskFailed, readCutFailure(l)
+		row.Error = readCutFailure(l)
 		row.Error.Payload = ""
 		return row
 	}
@@ -293,17 +302,22 @@ func (p *pageReader) lines(ctx context.Context, b Block, yield func(line []byte,
 	}
 }
 
-// cancelled collects tasks of an ended job that have no outcome.
+// cancelled collects cancelled tasks: those that have such an outcome, and in an ended
+// job all without an outcome. Others' outcomes are what is between them.
 func (p *pageReader) cancelled(ctx context.Context) error {
 	order, where := "gap", "next > $2"
 	if p.q.Back {
 		order, where = "gap desc", "gap < $2"
 	}
+	spans := `
+		select first + count as gap, lead(first, 1, $3) over (order by first, count) as next
+		from (select first, count from outcomes where job_id = $1 and not cancelled union all select 0, 0) o`
+	if !p.job.State.Ended() {
+		spans = `select first as gap, least(first + count, $3) as next from outcomes where job_id = $1 and cancelled`
+	}
 	rows, err := p.store.Pool.Query(ctx, fmt.Sprintf(`
-		select gap, next from (
-			select first + count as gap, lead(first, 1, $3) over (order by first, count) as next
-			from (select first, count from outcomes where job_id = $1 union all select 0, 0) o
-		) gaps where gap < next and %s order by %s limit $4`, where, order), p.job.ID, p.q.From, p.job.Counts.Total, p.q.Limit+1)
+		select gap, next from (%s) gaps where gap < next and %s order by %s limit $4`, spans, where, order),
+		p.job.ID, p.q.From, p.job.Counts.Total, p.q.Limit+1)
 	if err != nil {
 		return wrap("read cancelled tasks", err)
 	}
@@ -318,7 +332,7 @@ func (p *pageReader) cancelled(ctx context.Context) error {
 		} else {
 			g.first = max(g.first, p.q.From)
 		}
-		if !p.gap(g.first, g.end) {
+		if !p.addCancelled(g.first, g.end) {
 			break
 		}
 	}

@@ -50,6 +50,12 @@
 // A node counts what it does for its queues and what its cores do (usage.go). It
 // writes a sample every few seconds; an hour of samples is kept.
 //
+// # Cancelling tasks
+//
+// [Engine.CancelTasks] cancels tasks that have not started. Most wait in the database.
+// Those that lanes have claimed are recalled: the lane's executor returns the ones that
+// have not started, and the lane gives them back (recalls.go).
+//
 // # Losing a node
 //
 // A node beats every second on the database's clock (heartbeat.go). One that could

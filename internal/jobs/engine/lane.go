@@ -24,6 +24,7 @@ type lane struct {
 
 	brake
 	lending
+	recalls  recalls
 	snapshot atomic.Pointer[laneSnapshot]
 }
 

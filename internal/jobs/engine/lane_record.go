@@ -24,14 +24,18 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 	switch {
 	case u.Ended && len(u.Outcomes) > 0:
 		l.feed.overdue = false
-	case len(u.Back) > 0:
+	case len(u.Back) > 0 && !u.Recalled:
 		l.feed.overdue = true
 	}
 	// Record finished tasks although the lane was cancelled, unless the node has lost
 	// its leases.
 	lost := errors.Is(context.Cause(ctx), errLeaseLost)
 	if !u.Ended {
-		if !lost {
+		switch {
+		case lost:
+		case u.Recalled:
+			l.answerRecalls(ctx, h, u.Back)
+		default:
 			l.recordEarly(ctx, h, u)
 			l.giveBack(ctx, h, u.Back)
 		}

@@ -94,6 +94,9 @@ func (e *Engine) heedHalts(ctx context.Context) {
 				l.halt()
 			}
 		}
+		if err := e.heedRecalls(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, jobs.ErrUnavailable) {
+			e.Logger.Error("read recalls", "error", err)
+		}
 		// A busy job notifies a few times a second on each node; one read serves
 		// all of them.
 		select {

@@ -155,7 +155,10 @@ func (e *Engine) run(ctx context.Context, on *lane, slot *slots.Slot, first *sto
 }
 
 func newLane(t *turns.Turn, w *store.Work, q *queue, slot *slots.Slot) *lane {
-	return &lane{turn: t, work: w, queue: q, cores: slot.Cores, began: time.Now(), brake: brake{halted: make(chan struct{})}, lending: lending{slot: slot}}
+	return &lane{
+		turn: t, work: w, queue: q, cores: slot.Cores, began: time.Now(),
+		brake: brake{halted: make(chan struct{})}, recalls: newRecalls(), lending: lending{slot: slot},
+	}
 }
 
 // runLane runs a lane once, where others can halt and cancel it.

@@ -48,6 +48,12 @@ type Executor interface {
 	// has no outcome by then is given back, and Run returns the context's cause
 	// without waiting for in to be closed.
 	//
+	// A recall from lane.Recall names a chunk and an index. Tasks of the chunk from
+	// there on that have not started do not start any more: an update with Recalled
+	// gives them back, within milliseconds, and comes although there are none. The
+	// chunk's other tasks, and the session, go on. A recall of a chunk that ends in the
+	// meantime, or comes back as a whole for another reason, has no such update.
+	//
 	// The error is a *LoadError when the program itself could not be loaded, or
 	// was still loading after the timeout of its tasks, at least 5 s, or 5 min
 	// without one; another attempt, or another node, may succeed. Any other error
@@ -74,9 +80,13 @@ type Lane struct {
 	Socket string // path of the socket that serves the lane's tasks; empty for none
 	URL    string // address of this call of Run there; see TaskURL
 
-	Halt <-chan struct{} // closed when no further task may start
-	Rest func() Rest     // reports what is left of the job at the end of the turn; nil for Exhausted
+	Halt   <-chan struct{} // closed when no further task may start
+	Recall <-chan Recall   // chunks whose tasks must not start any more; nil for none
+	Rest   func() Rest     // reports what is left of the job at the end of the turn; nil for Exhausted
 }
+
+// A Recall asks for the tasks of a chunk from index First on that have not started.
+type Recall struct{ Chunk, First int64 }
 
 // Limits bound the tasks of a lane.
 type Limits struct {
@@ -153,6 +163,7 @@ type Update struct {
 
 	Outcomes []outcomes.Encoded // ascending, of tasks that no update before had
 	Back     []Span             // untouched; any lane may claim them
+	Recalled bool               // the answer to a recall, with the tasks of Back
 	Suspects []int64            // ran when their process died; to be run again, alone
 	Lost     []Span             // had begun when their process ended by itself; to be run again, apart from others
 	Logs     []jobs.LogLine

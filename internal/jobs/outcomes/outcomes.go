@@ -75,8 +75,12 @@ func (r Encoded) Without(drop func(offset int32, line Line) bool) (kept []Encode
 	return kept, dropped
 }
 
-// failureMark begins the line of a failed task. No JSON value begins with it.
-const failureMark = '!'
+// failureMark begins the line of a failed task, and cancelMark is that of a cancelled
+// one. No JSON value begins with either.
+const (
+	failureMark = '!'
+	cancelMark  = '~'
+)
 
 // AppendFailure appends e as one line of Outputs.
 func AppendFailure(dst []byte, e *jobs.TaskError) []byte {
@@ -95,11 +99,28 @@ type Line []byte
 // Failed reports whether the line is of a failed task.
 func (l Line) Failed() bool { return len(l) > 0 && l[0] == failureMark }
 
+// Cancelled reports whether the line is of a task that was cancelled before it started.
+func (l Line) Cancelled() bool { return len(l) > 0 && l[0] == cancelMark }
+
+// State returns the state of the line's task.
+func (l Line) State() jobs.TaskState {
+	switch {
+	case l.Failed():
+		return jobs.TaskFailed
+	case l.Cancelled():
+		return jobs.TaskCancelled
+	}
+	return jobs.TaskSucceeded
+}
+
 // Value returns the output of a task that succeeded, or the TaskError of one that
-// failed, as JSON.
+// failed, as JSON. A cancelled task has none.
 func (l Line) Value() []byte {
-	if l.Failed() {
+	switch {
+	case l.Failed():
 		return l[1:]
+	case l.Cancelled():
+		return nil
 	}
 	return l
 }

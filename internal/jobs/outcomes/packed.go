@@ -1,6 +1,7 @@
 package outcomes
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -14,11 +15,15 @@ import (
 //	              from 0, modulo 2^64, as a varint of encoding/binary
 //	packedFloats  each as IEEE 754 binary64, little endian
 //
+// Outputs that are all of cancelled tasks are the mark packedCancelled and their
+// number as a varint.
+//
 // They take a fraction of their text on the network, in the database's log and on
 // disk. [Text] and [Lines] return the same lines as before, byte for byte.
 const (
-	packedInts   = 0x01
-	packedFloats = 0x02
+	packedInts      = 0x01
+	packedFloats    = 0x02
+	packedCancelled = 0x03
 )
 
 // MaxPacked is the most tasks of packed Outputs. Their text is then at most
@@ -59,9 +64,12 @@ func PackFloats(dst, floats []byte) ([]byte, error) {
 	return append(dst, floats[:len(floats)&^7]...), nil
 }
 
+// Cancelled returns the Outputs of n cancelled tasks, at most MaxPacked.
+func Cancelled(n int) []byte { return binary.AppendUvarint([]byte{packedCancelled}, uint64(n)) }
+
 // Packed reports whether Outputs are packed.
 func Packed(outputs []byte) bool {
-	return len(outputs) > 0 && (outputs[0] == packedInts || outputs[0] == packedFloats)
+	return len(outputs) > 0 && outputs[0] >= packedInts && outputs[0] <= packedCancelled
 }
 
 // Text returns the lines of Outputs: outputs itself unless they are packed.
@@ -76,6 +84,10 @@ func Text(outputs []byte) []byte {
 func unpack(outputs []byte, n int) []byte {
 	data := outputs[1:]
 	var text []byte
+	if outputs[0] == packedCancelled {
+		count, _ := binary.Uvarint(data)
+		return bytes.Repeat([]byte{cancelMark, '\n'}, min(n, int(min(count, MaxPacked))))
+	}
 	if outputs[0] == packedFloats {
 		n = min(n, len(data)/8)
 		text = make([]byte, 0, 20*n)

@@ -205,3 +205,33 @@ func TestLeftovers(t *testing.T) {
 		})
 	}
 }
+
+// TestRecall checks that a recall gives back the tasks of a chunk that have not
+// started, and ends a chunk of which nothing is left.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	recall := make(chan executor.Recall)
+	dir := t.TempDir()
+	l := lane("sh", "-c", `: > "$0/$1.on"; until [ -e "$0/go" ]; do sleep 0.01; done`, dir, "{}")
+	l.Recall = recall
+	b := executortest.Begin(t, &command.Executor{}, l)
+	b.Give(executortest.Numbers(1, 0, 5))
+	b.Give(executortest.Numbers(2, 5, 5))
+	executortest.Eventually(t, "a task runs", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "0.on"))
+		return err == nil
+	})
+	for i, r := range []executor.Recall{{Chunk: 1, First: 0}, {Chunk: 2, First: 8}, {Chunk: 2, First: 5}, {Chunk: 1, First: 0}} {
+		recall <- r
+		b.Await("the recall is answered", func() bool { return len(b.Recalled) == i+1 })
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.End(); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Outputs) != 1 || len(b.Back) != 9 || len(b.Recalled[3].Back) != 0 || b.Recalled[1].Back[0] != (executor.Span{First: 8, Count: 2}) {
+		t.Errorf("%d ran, %d came back: %+v", len(b.Outputs), len(b.Back), b.Recalled)
+	}
+}

@@ -54,7 +54,7 @@ func run(ctx context.Context, p *plan, err error, in <-chan executor.Chunk, send
 			runners.Go(s.runTasks)
 		}
 	}
-	flight.Run(ctx, p.lane.Halt, in, queue, s)
+	flight.Run(ctx, p.lane, in, queue, s)
 	s.mu.Lock()
 	s.exhausted = true
 	s.mu.Unlock()
@@ -92,6 +92,21 @@ func (s *session) Halt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop()
+}
+
+// Recall gives back tasks of a chunk that were not started.
+func (s *session) Recall(r executor.Recall) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, found := s.chunks.Find(r.Chunk)
+	if !found {
+		return false
+	}
+	s.chunks.AnswerRecall(c, max(c.next, int(r.First-c.First)))
+	if c.ended() {
+		s.end(c)
+	}
+	return true
 }
 
 // Cancel gives back what was not started and stops the commands that run.

@@ -53,7 +53,9 @@ type Record struct {
 	Tasks
 	Order []int64 // chunks in the order of their end
 	Ended map[int64]executor.Update
-	Logs  []jobs.LogLine
+	// Recalled are the answers to recalls.
+	Recalled []executor.Update
+	Logs     []jobs.LogLine
 
 	t      *testing.T
 	mu     sync.Mutex
@@ -110,6 +112,9 @@ func (r *Record) add(u executor.Update) {
 	for _, s := range u.Suspects {
 		r.claim(c, s)
 		r.Suspects[s] = true
+	}
+	if u.Recalled {
+		r.Recalled = append(r.Recalled, u)
 	}
 	r.Logs = append(r.Logs, u.Logs...)
 	if u.Ended {

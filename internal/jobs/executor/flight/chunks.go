@@ -102,6 +102,26 @@ func (f *Chunks[C]) GiveBack(c C, from int) {
 	common.Cut = from
 }
 
+// AnswerRecall answers a recall of a chunk: it gives the tasks from an offset on back.
+func (f *Chunks[C]) AnswerRecall(c C, from int) {
+	common := c.Common()
+	u := executor.Update{Chunk: common.ID, Recalled: true}
+	if from < common.Cut {
+		u.Back = []executor.Span{{First: common.First + int64(from), Count: common.Cut - from}}
+		common.Cut = from
+	}
+	f.Updates.Add(u)
+}
+
+// Find returns the chunk in flight with the id.
+func (f *Chunks[C]) Find(id int64) (c C, found bool) {
+	i := slices.IndexFunc(f.List, func(c C) bool { return c.Common().ID == id })
+	if i < 0 {
+		return c, false
+	}
+	return f.List[i], true
+}
+
 // SendLogs sends the log lines of the chunks that have more bytes of them than
 // that.
 func (f *Chunks[C]) SendLogs(bytes int) {

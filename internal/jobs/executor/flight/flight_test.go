@@ -152,7 +152,11 @@ func (r *recorder) NextTick() time.Duration { return time.Second }
 func (r *recorder) Take(c executor.Chunk) {
 	r.called(fmt.Sprint("take ", c.ID), func(s *flight.Status) { s.InFlight++ })
 }
-func (r *recorder) Halt()   { r.called("halt", func(s *flight.Status) { s.Stopped = true }) }
+func (r *recorder) Halt() { r.called("halt", func(s *flight.Status) { s.Stopped = true }) }
+func (r *recorder) Recall(c executor.Recall) bool {
+	r.called(fmt.Sprint("recall ", c.Chunk, " from ", c.First), func(*flight.Status) {})
+	return r.Status().InFlight >= int(c.Chunk)
+}
 func (r *recorder) Cancel() { r.called("cancel", func(s *flight.Status) { s.Failed = true }) }
 func (r *recorder) Handle() { r.called("handle", func(s *flight.Status) { s.InFlight-- }) }
 func (r *recorder) Due()    { r.called("due", func(s *flight.Status) { s.Due = time.Time{} }) }
@@ -163,12 +167,13 @@ type session struct {
 	*recorder
 	in     chan executor.Chunk
 	halt   chan struct{}
+	recall chan executor.Recall
 	events chan struct{}
 	back   []int64
 }
 
 func begin(t *testing.T, ctx context.Context) *session {
-	s := &session{recorder: &recorder{}, in: make(chan executor.Chunk), halt: make(chan struct{}), events: make(chan struct{})}
+	s := &session{recorder: &recorder{}, in: make(chan executor.Chunk), halt: make(chan struct{}), recall: make(chan executor.Recall), events: make(chan struct{})}
 	s.status.Events = s.events
 	queue := updates.New(func(u executor.Update) {
 		if len(u.Back) > 0 && u.Ended {
@@ -178,7 +183,7 @@ func begin(t *testing.T, ctx context.Context) *session {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		flight.Run(ctx, s.halt, s.in, queue, s)
+		flight.Run(ctx, executor.Lane{Halt: s.halt, Recall: s.recall}, s.in, queue, s)
 	}()
 	t.Cleanup(func() {
 		<-done
@@ -250,6 +255,35 @@ func TestRunStops(t *testing.T) {
 		s.events <- struct{}{}
 		s.expect(t, "handle")
 		close(s.in)
+	})
+}
+
+// TestRunRecalls checks that a recall also reaches a chunk that the session has yet to
+// take, and that it takes such a chunk at once.
+func TestRunRecalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := begin(t, t.Context())
+		s.offer(1)
+		s.recall <- executor.Recall{Chunk: 1, First: 7}
+		s.expect(t, "take 1", "recall 1 from 7")
+		s.set(func(s *flight.Status) { s.Over = true })
+		s.events <- struct{}{}
+		s.set(func(s *flight.Status) { s.InFlight++ })
+		s.expect(t, "handle")
+		if s.offer(2) {
+			t.Error("it takes a chunk that could only wait")
+		}
+		s.recall <- executor.Recall{Chunk: 2, First: 9}
+		s.recall <- executor.Recall{Chunk: 2, First: 8}
+		if !s.offer(2) {
+			t.Error("it does not take a recalled chunk")
+		}
+		s.expect(t, "recall 2 from 9", "recall 2 from 8", "take 2", "recall 2 from 8")
+		close(s.in)
+		for range 2 {
+			s.events <- struct{}{}
+		}
+		s.expect(t, "handle", "handle")
 	})
 }
 

@@ -2,6 +2,7 @@ package flight
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs/executor"
@@ -27,6 +28,9 @@ type Session interface {
 	Take(executor.Chunk)
 	// Halt lets no further task start; Status reports Stopped afterwards.
 	Halt()
+	// Recall gives back tasks of a chunk that have not started. It reports false where
+	// the chunk is not in flight.
+	Recall(executor.Recall) bool
 	// Cancel ends the session; Status reports Failed afterwards.
 	Cancel()
 	// Handle handles what Status.Events announced.
@@ -60,8 +64,10 @@ func Earliest(times ...time.Time) (first time.Time) {
 }
 
 // Run serves the session until it fails, or in is closed and no chunk is in
-// flight. Where halt is closed or ctx done, it calls Halt or Cancel once.
-func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, queue *updates.Queue, s Session) {
+// flight. Where lane.Halt is closed or ctx done, it calls Halt or Cancel once.
+func Run(ctx context.Context, lane executor.Lane, in <-chan executor.Chunk, queue *updates.Queue, s Session) {
+	halt := lane.Halt
+	var early recalls
 	tick := time.NewTimer(s.NextTick())
 	defer tick.Stop()
 	due := time.NewTimer(time.Hour)
@@ -77,7 +83,7 @@ func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, qu
 			armed = status.Due
 			arm(due, armed)
 		}
-		w := waitFor(status, in, queue)
+		w := waitFor(status, in, queue, len(early) > 0)
 		select {
 		case <-cancelled:
 			cancelled = nil
@@ -85,14 +91,22 @@ func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, qu
 		case <-halt:
 			halt = nil
 			s.Halt()
+		case r := <-lane.Recall:
+			if !s.Recall(r) && in != nil {
+				early = early.with(r)
+			}
 		case c, ok := <-w.in:
 			switch {
 			case !ok:
 				in = nil
+				early = nil
 			case status.Stopped || ctx.Err() != nil:
 				queue.Add(executor.Update{Chunk: c.ID, Ended: true, Back: []executor.Span{{First: c.First, Count: c.Count}}})
 			default:
 				s.Take(c)
+				if r, recalled := early.take(c.ID); recalled {
+					s.Recall(r)
+				}
 			}
 		case <-w.events:
 			s.Handle()
@@ -105,6 +119,28 @@ func Run(ctx context.Context, halt <-chan struct{}, in <-chan executor.Chunk, qu
 			s.Due()
 		}
 	}
+}
+
+// recalls are recalls of chunks that are not in flight, by chunk: of chunks that the
+// session has yet to take, or that have ended.
+type recalls map[int64]executor.Recall
+
+// with adds a recall. One from an earlier task on replaces another.
+func (m recalls) with(r executor.Recall) recalls {
+	if m == nil {
+		m = make(recalls)
+	}
+	if other, ok := m[r.Chunk]; !ok || r.First < other.First {
+		m[r.Chunk] = r
+	}
+	return m
+}
+
+// take removes the recall of a chunk, and those of chunks before it.
+func (m recalls) take(chunk int64) (executor.Recall, bool) {
+	r, ok := m[chunk]
+	maps.DeleteFunc(m, func(id int64, _ executor.Recall) bool { return id <= chunk })
+	return r, ok
 }
 
 // arm sets the timer to a time, or stops it for the zero time.
@@ -123,15 +159,16 @@ type wait struct {
 	room   <-chan struct{} // of the queue of updates
 }
 
-// waitFor decides what a session in a state waits for.
-func waitFor(s Status, in <-chan executor.Chunk, queue *updates.Queue) wait {
+// waitFor decides what a session in a state waits for. A recalled chunk is taken
+// although it could only wait.
+func waitFor(s Status, in <-chan executor.Chunk, queue *updates.Queue, recalled bool) wait {
 	w := wait{in: in, events: s.Events}
 	if Throttled(queue) {
 		w.events, w.room = nil, queue.Room
 	}
 	switch {
 	case s.Stopped: // what comes goes back at once
-	case s.InFlight >= Max || s.Over:
+	case s.InFlight >= Max || s.Over && !recalled:
 		w.in = nil
 	case queue.Backlog() > maxBacklog:
 		w.in, w.room = nil, queue.Room

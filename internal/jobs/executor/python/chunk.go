@@ -20,6 +20,8 @@ type chunk struct {
 	sent      time.Time // when the process got it
 	base, end int64     // numbers; end is 0 before it was sent
 	limit     int       // which word has its limit
+	recalled  int64     // offset from which on a recall asks for its tasks, or notRecalled
+	recallEnd time.Time // when the recall is answered at the latest
 
 	received int       // outcomes
 	reported int       // of them, those that were sent on while the chunk went on
@@ -38,8 +40,11 @@ type ordered struct {
 }
 
 func newChunk(c executor.Chunk) *chunk {
-	return &chunk{Chunk: flight.New(c), ordered: ordered{slow: -1}}
+	return &chunk{Chunk: flight.New(c), recalled: notRecalled, ordered: ordered{slow: -1}}
 }
+
+// notRecalled is the offset of no recall.
+const notRecalled = math.MaxInt32
 
 // index is the task's index of a number of the process.
 func (c *chunk) index(number int64) int64 { return c.First + number - c.base }

@@ -176,6 +176,9 @@ func (s *session) ended(e ending) error {
 		}
 		usage := s.usage(c, e)
 		w.lines.finish(c.base+e.done, s.log)
+		if c.recalled < notRecalled {
+			s.answerRecall(c, c.base+e.done)
+		}
 		s.giveBack(c, c.base+e.done)
 		s.end(c, usage)
 		s.deaths = 0
@@ -237,6 +240,27 @@ func (s *session) running(i int) int64 {
 		return -1
 	}
 	return mark
+}
+
+// begun is high of a chunk alone, at least its base. Where tasks run at once, the next
+// chunk may begin while tasks of this one have not started.
+func (s *session) begun(c *chunk) int64 {
+	if s.lane.Threads == 1 {
+		return max(s.high(), c.base)
+	}
+	least := c.base
+	for i := range s.watch.seen {
+		if mark := s.running(i); mark >= c.base && mark < c.end {
+			least = max(least, mark+1)
+		}
+	}
+	for i := len(c.single) - 1; i >= 0; i-- {
+		if c.single[i].line != nil {
+			least = max(least, c.base+int64(i)+1)
+			break
+		}
+	}
+	return max(least, min(s.w.shared.load(wordBegun+c.limit), c.end))
 }
 
 // high returns the number below which tasks may have begun: what the process

@@ -56,7 +56,7 @@ func run(ctx context.Context, p *pool, lane executor.Lane, in <-chan executor.Ch
 		pool: p, ctx: ctx, lane: lane, began: time.Now(),
 		chunks: flight.Chunks[*chunk]{Updates: queue},
 	}
-	flight.Run(ctx, lane.Halt, in, queue, s)
+	flight.Run(ctx, lane, in, queue, s)
 	s.finish()
 	queue.Close()
 	return s.err
@@ -196,7 +196,11 @@ func (s *session) send(c *chunk) {
 	c.limit = w.chunks % limitWords
 	w.next += int64(c.Count)
 	w.chunks++
-	w.shared.store(wordLimit+c.limit, c.end)
+	w.shared.store(wordLimit+c.limit, min(c.cut(), c.base+c.recalled))
+	w.shared.store(wordBegun+c.limit, c.base)
+	if c.recalled < notRecalled {
+		s.settleAt = time.Now().Add(settle)
+	}
 	c.sent = time.Now()
 	if w.loaded && s.chunks.List[0] == c {
 		c.Begun = c.sent
@@ -224,7 +228,7 @@ func (s *session) cut(i int) {
 // settle gives back what will not start, now that the lowered limits hold.
 func (s *session) settle() {
 	s.settleAt = time.Time{}
-	if s.w == nil {
+	if s.w == nil || !s.answerRecalls() {
 		return
 	}
 	s.reclaim()
@@ -236,12 +240,11 @@ func (s *session) reclaim() {
 	if !s.settleAt.IsZero() {
 		return // the limits do not hold yet
 	}
-	high := s.high()
 	for _, c := range slices.Clone(s.chunks.List) {
 		if !c.Over {
 			continue
 		}
-		s.giveBack(c, max(high, c.base))
+		s.giveBack(c, s.begun(c))
 		if c.Cut == 0 {
 			s.end(c, executor.Usage{})
 		}

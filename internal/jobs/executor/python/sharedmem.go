@@ -22,7 +22,8 @@ const (
 	wordSent    = 5
 	wordLimit   = 8 // of 8 chunks
 	wordMark    = 16
-	markStep    = 8 // one cache line
+	markStep    = 8                              // one cache line
+	wordBegun   = wordMark + markStep*maxThreads // of 8 chunks
 
 	limitWords = 8
 
@@ -44,7 +45,7 @@ type sharedMemory struct {
 // newSharedMemory makes the memory of a process of at most that many threads, which
 // run no task.
 func newSharedMemory(threads int) (*sharedMemory, error) {
-	size := (8*(wordMark+markStep*threads)+4095)&^4095 + logRoom + traceSize
+	size := (8*(wordBegun+limitWords)+4095)&^4095 + logRoom + traceSize
 	file, sealed, err := process.Memory(size)
 	if err != nil {
 		return nil, err

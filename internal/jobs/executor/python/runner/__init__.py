@@ -30,6 +30,8 @@ or a C extension holds the interpreter lock:
   UNSENT  bytes of log records in the room for them
   SENT    how many log records were made before those
   LIMIT   eight words, one of each chunk in flight: start nothing from there on
+  BEGUN   eight words, HIGH of each chunk in flight where tasks run at once: there a
+          chunk may begin while tasks of the one before it have not started
   MARK    one word per thread, a cache line apart: the number of the running task, or -1
 """
 

@@ -8,7 +8,7 @@ from .directory import said
 from .outcomes import AGE, FRAME
 from .program import FORKED
 from .serial import CHUNK, MAX_CHUNK_OUTPUT
-from .shared import ANSWERS, DIRTY, HIGH, MARK, MARK_STEP
+from .shared import ANSWERS, BEGUN, DIRTY, HIGH, MARK, MARK_STEP
 from .values import Undecodable, checked, encoded, failed_line, parse
 
 OUTCOME = struct.Struct("<qdBI")  # number, seconds, 1 for a failure, bytes of the line
@@ -88,7 +88,7 @@ class Parallel:
             c = self.chunks[0]
             if c.next < c.end:
                 n = c.next
-                words[HIGH] = n + 1
+                words[HIGH] = words[c.limit + BEGUN] = n + 1
                 if n < words[c.limit] and c.size <= MAX_CHUNK_OUTPUT and not 0 <= c.failures < c.failed:
                     if n == c.base:
                         c.began = time.time()
@@ -98,7 +98,7 @@ class Parallel:
                     words[MARK + slot * MARK_STEP] = n
                     return c, n, c.inputs[n - c.base]
             del self.chunks[0]
-            c.end = c.next
+            words[c.limit + BEGUN] = c.end = c.next
             if not c.open:
                 self.ended(c)
         return None
