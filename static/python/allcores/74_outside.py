@@ -19,9 +19,14 @@ class _Outside:
 
 
 def _host_name():
+    """Returns a name of this machine, or of the container in which process ids count."""
     import socket
 
-    return re.sub("[^A-Za-z0-9.-]", "", socket.gethostname())[:40] or "host"
+    try:
+        ids = "%x" % os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        ids = "0"
+    return (re.sub("[^A-Za-z0-9.]", "", socket.gethostname())[:40] or "host") + "-" + ids
 
 
 _outside_state = None

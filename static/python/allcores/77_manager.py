@@ -99,7 +99,9 @@ class Manager:
         self._api = None
         if not _in_task():
             self._api = Api(url, token) if url or token else _outside_api()
-        self._scope = "manager-" + os.urandom(8).hex() if name is None else name
+            if name is None:
+                threading.Thread(target=_drop_scopes_of_dead, args=(self._api,), name="allcores-scopes", daemon=True).start()
+        self._scope = _random_scope("manager") if name is None else name
         self._count = itertools.count(1)
         self._settings = {"url": url, "token": token}
         self._end = weakref.finalize(self, _drop_scope, self._scope, self._api)
@@ -201,6 +203,34 @@ class Manager:
         self.shutdown()
 
 
+def _random_scope(kind):
+    """Returns a name for a scope that ends with this process. It says which process that is."""
+    me = _outside()
+    return "%s-%s-%s" % (kind, me.name, os.urandom(4).hex())
+
+
+def _drop_scopes_of_dead(api):
+    """Removes the scopes of processes of this machine that were killed."""
+    here = re.compile("(?:script|manager)-%s-([0-9]+)-[0-9a-f]{8}-[0-9a-f]{8}$" % re.escape(_host_name()))
+    try:
+        for item in api.json("GET", "/api/v1/shared", timeout=10, patience=0)["items"]:
+            found = here.match(item["scope"])
+            if found and not _is_alive(int(found.group(1))):
+                _drop_scope(item["scope"], api)
+    except Error:
+        pass  # the next one tries again
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
+
+
 def _drop_scope(scope, api):
     """Removes a scope of the owner with its objects."""
     if api is None:
@@ -208,4 +238,4 @@ def _drop_scope(scope, api):
     try:
         api.request("DELETE", "/api/v1/shared/" + _quoted(scope), accept=(404,), patience=5.0)
     except Error:
-        pass  # the server drops it when nobody has used it for long
+        pass  # another process of this machine removes it later

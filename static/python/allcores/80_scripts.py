@@ -19,7 +19,8 @@ class _Script:
     def manager(self):
         """What makes the shared objects of the script."""
         if self._manager is None:
-            self._manager = Manager(name="script-" + os.urandom(8).hex())
+            _drop_scopes_of_dead(self.api)
+            self._manager = Manager(name=_random_scope("script"))
         return self._manager
 
     def method(self):
@@ -77,6 +78,7 @@ def run_script(path: str, argv: Sequence[str] = (), options: Any = None) -> int:
             if thread is not threading.main_thread() and not thread.daemon:
                 thread.join()
         if interrupted:
+            script.processes.interrupt(3.0)
             script.close(cancel=True)
         else:
             from multiprocessing import util
@@ -102,10 +104,10 @@ def _run_main(source, path, module):
         return 1
     except BaseException as e:
         tb = e.__traceback__
-        while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        while tb is not None and tb.tb_frame.f_code is _run_main.__code__:
             tb = tb.tb_next
         sys.last_type = type(e)
-        sys.excepthook(type(e), e, tb)
+        sys.excepthook(type(e), e.with_traceback(tb), tb)
         return 130 if isinstance(e, KeyboardInterrupt) else 1
 
 

@@ -24,7 +24,8 @@ class _ScriptJob:
             child = _Child(self, process)
             config, process._config = process._config, {k: v for k, v in process._config.items() if k != "authkey"}
             try:
-                line = self.program.input(_run_process, (process, self.settings(child)))
+                # Pickled once: a copy of the end of a pipe counts as one.
+                line = self.program.input(_run_process, _dumps((process, self.settings(child))))
             finally:
                 process._config = config
             if self.job is None:
@@ -78,6 +79,17 @@ class _ScriptJob:
                 self.job._api.json("POST", self.job._path + "/keep-alive", timeout=10, patience=0)
             except Error:
                 pass
+
+    def interrupt(self, seconds):
+        """Interrupts the processes, as a terminal does with Ctrl-C, and waits for their end."""
+        with self.lock:
+            children = list(self.running.values())
+        with contextlib.suppress(Error):
+            for child in children:
+                child.interrupt()
+        end = time.monotonic() + seconds
+        for child in children:
+            child.wait(end - time.monotonic())
 
     def close(self, cancel):
         """Ends the job: with cancel also the tasks that run."""
@@ -176,20 +188,21 @@ class _Child:
 
 
 def _globals_of_main():
-    """Returns a pickle of the global variables of __main__ that can be pickled, as a
-    forked process would have them."""
+    """Returns the pickles of the global variables of __main__ that can be pickled, by name,
+    as a forked process would have them."""
     found, size = {}, 0
     for name, value in list(vars(sys.modules["__main__"]).items()):
         if name.startswith("__") or isinstance(value, (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)):
             continue
         try:
-            size += len(pickle.dumps(value, _PROTOCOL))
+            data = pickle.dumps(value, _PROTOCOL)
         except Exception:
             continue  # the process makes it anew
+        size += len(data)
         if size > 64 << 20:
             break
-        found[name] = value
-    return pickle.dumps(found, _PROTOCOL) if found else None
+        found[name] = data
+    return found
 
 
 # The side of the process, inside its task.
@@ -207,11 +220,14 @@ class _ProcessExit(BaseException):
         return _ProcessExit, (self.code,)
 
 
-def _run_process(process, settings):
+def _run_process(data, by):
     """Runs a process of a script as the task that this is."""
     global _printing
     from multiprocessing import process as processes
 
+    if by == "cloudpickle":
+        _worker.check_cloudpickle("a process")
+    process, settings = pickle.loads(data)
     _inherit(settings)
     control = Queue(settings["key"], scope=settings["scope"])
     ending = _Ending()
@@ -297,10 +313,11 @@ def _inherit(settings):
         os.chdir(settings["cwd"])
     if settings["globals"]:
         _worker.load_main(True)
-        values = pickle.loads(settings["globals"])
         main = sys.modules["__main__"]
         if getattr(main, "__name__", "") == "__mp_main__":
-            vars(main).update(values)
+            for name, data in settings["globals"].items():
+                with contextlib.suppress(Exception):  # what it is made of is not here
+                    setattr(main, name, pickle.loads(data))
 
 
 _END = getattr(signal, "SIGRTMAX", signal.SIGTERM + 15) - 1  # wakes the main thread of a process that must end

@@ -38,10 +38,14 @@ class _TypedValue(Value):
         return "<Synchronized wrapper for %s>" % self._type(self.value)
 
 
+def _no_attribute(self):
+    raise AttributeError("an object made with lock=False has no lock")
+
+
 class _RawValue(_TypedValue):
     """multiprocessing.RawValue: a value without a lock."""
 
-    get_lock = get_obj = acquire = release = None
+    get_lock = get_obj = acquire = release = property(_no_attribute)
 
     def __getstate__(self):
         return {"_object": self._object, "_type": self._type}
@@ -54,7 +58,7 @@ class _TypedItems:
     """What arrays of a ctypes type do to their items."""
 
     def __getstate__(self):
-        return dict(self.__dict__, _lock=self.get_lock()) if self.get_lock else dict(self.__dict__)
+        return dict(self.__dict__) if isinstance(self, _RawArray) else dict(self.__dict__, _lock=self.get_lock())
 
     def _in(self, value):
         return _shared_text(self._type(value).value)
@@ -79,7 +83,7 @@ class _TypedArray(_TypedItems, Array):
 class _RawArray(_TypedArray):
     """multiprocessing.RawArray: an array without a lock."""
 
-    get_lock = get_obj = acquire = release = None
+    get_lock = get_obj = acquire = release = property(_no_attribute)
 
 
 class _TypedList(_TypedItems, List):
