@@ -45,7 +45,7 @@ class _Object:
     scope is the name of a scope of the owner, or None for the objects of a job. job is
     that job's id, or None for the job of the running task."""
 
-    __slots__ = ("kind", "name", "scope", "job", "params", "made", "heads", "api", "local")
+    __slots__ = ("kind", "name", "scope", "job", "params", "made", "heads", "api", "local", "end")
 
     def __init__(self, kind, name, scope=None, job=None, params=None, api=None):
         if not isinstance(name, str) or not name:
@@ -59,6 +59,7 @@ class _Object:
         self.kind, self.name, self.scope, self.job, self.params = kind, name, scope, job, params
         self.made = False  # the server has it, with these parameters
         self.heads = {}    # begins of frames, by operation
+        self.end = None    # the finalizer of the manager that made it here, if one did
         self.local = None  # whether calls go to this task's node; None if that is not known
         self.api = api     # of the server, outside of tasks; None for that of the settings
 
@@ -72,7 +73,7 @@ class _Object:
 
     def __setstate__(self, state):
         self.kind, self.name, self.scope, self.job, self.params, self.made = state
-        self.heads, self.api, self.local = {}, None, None
+        self.heads, self.api, self.local, self.end = {}, None, None, None
 
     def __repr__(self):
         return "%r in %s" % (self.name, "scope %r" % self.scope if self.scope else "job %s" % self.job)
@@ -91,6 +92,8 @@ class _Object:
             local = self.local = _in_task() and (self.scope is not None or self.job == _task_job())
         if timeout is not None and timeout < 0:
             timeout = 0
+        if self.end is not None and not self.end.alive:
+            raise SharedError("the manager of %r was shut down" % self)
         if local:
             answer = _task_call(self, op, args, timeout)
         else:

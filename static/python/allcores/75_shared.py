@@ -71,7 +71,7 @@ class _Shared:
         """Returns a helper object that belongs to this one, such as its lock."""
         o = self._object
         made = cls(o.name + suffix, scope=o.scope, job=o.job, **params)
-        made._object.api = o.api
+        made._object.api, made._object.end = o.api, o.end
         return made
 
 

@@ -255,7 +255,12 @@ class Dict(_Shared):
 
     def add(self, key: Any, amount: Any = 1) -> Any:
         """Adds a number to the value of a key, 0 if it is missing; returns the new value."""
-        return _shared_value(self._object.call("add", _shared_key(key) + "," + _shared_text(amount)))
+        text = _shared_key(key)
+        while True:
+            try:
+                return _shared_value(self._object.call("add", text + "," + _shared_text(amount)))
+            except KeyError:
+                self._object.call("setdefault", text + ",0")
 
     def update(self, *others: Any, **more: Any) -> None:
         """Sets the keys of a mapping, or of pairs, in one call."""

@@ -120,7 +120,7 @@ class Manager:
         if not self._end.alive:
             raise RuntimeError("the manager was shut down")
         made = cls("%s-%d" % (cls.__name__.strip("_"), next(self._count)), *args, scope=self._scope, **more)
-        made._object.api = self._api
+        made._object.api, made._object.end = self._api, self._end
         made.__dict__["_manager"] = self  # which stays as long as its objects here
         made._object.call("make")
         return made
