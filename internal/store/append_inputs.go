@@ -17,6 +17,7 @@ type AppendRequest struct {
 	Job    string
 	Values iter.Seq2[[]byte, error] // each a line of compact JSON; an error ends the call and is returned
 	Seal   bool                     // the job takes no further inputs afterwards
+	Start  *Start                   // lets turns begin here at once; nil for none
 
 	// Key makes the request repeatable; nil for none. Its Request, the hash, is
 	// known only when Values have ended: Hash reads what is left of the request and
@@ -31,9 +32,9 @@ type AppendRequest struct {
 // request. The error is ErrKeyReused when another request has taken the key, and
 // ErrConflict when the job is not open.
 //
-// Values stream into the database, so neither side holds them all. Nothing is
-// locked meanwhile: they are written under an id of their own, and get the job's
-// next indexes at the end.
+// A few values are written in one batch. More of them stream into the database, so
+// neither side holds them all. Nothing is locked meanwhile: they are written under an
+// id of their own, and get the job's next indexes at the end.
 func (s *Store) Append(ctx context.Context, r AppendRequest) (first, count int64, err error) {
 	if r.Key == nil {
 		return s.appendAnd(ctx, r, func(pgx.Tx, int64, int64) error { return nil })
@@ -86,16 +87,39 @@ func (s *Store) claimAppend(ctx context.Context, tx pgx.Tx, key Key, job string,
 // appendAnd appends without a look at the key, and calls and in the same
 // transaction.
 func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
+	// Checked before a long upload too, so that a closed job refuses at once.
+	if err := openJob(ctx, s.Pool, r.Viewer, r.Job); err != nil {
+		return 0, 0, err
+	}
+	f, values, stop, err := takeFew(s.keepingAlive(ctx, r.Job, r.Values))
+	defer stop()
+	if err != nil {
+		return 0, 0, err
+	}
+	if f != nil {
+		count = int64(len(f.ends))
+		first, err = s.appendFew(ctx, r, f, and)
+	} else {
+		first, count, err = s.appendMany(ctx, r, values, and)
+	}
+	if err != nil {
+		if r.Start != nil {
+			r.Start.Begun = nil
+		}
+		return 0, 0, err
+	}
+	s.Feed.wake(r.Job, appended(r.Seal))
+	return first, count, nil
+}
+
+// appendMany appends values as they come.
+func (s *Store) appendMany(ctx context.Context, r AppendRequest, values iter.Seq2[[]byte, error], and func(tx pgx.Tx, first, count int64) error) (first, count int64, err error) {
 	staged := NewID()
 	err = s.streamTx(ctx, func(tx pgx.Tx) error {
-		// Checked before a long upload too, so that a closed job refuses at once.
-		if err := openJob(ctx, tx, r.Viewer, r.Job, false); err != nil {
+		if count, err = copyInputs(ctx, tx, staged, values); err != nil {
 			return err
 		}
-		if count, err = copyInputs(ctx, tx, staged, s.keepingAlive(ctx, r.Job, r.Values)); err != nil {
-			return err
-		}
-		if err := openJob(ctx, tx, r.Viewer, r.Job, true); err != nil {
+		if err := lockOpenJob(ctx, tx, r.Viewer, r.Job); err != nil {
 			return err
 		}
 		if first, err = s.adopt(ctx, tx, r.Job, staged, count); err != nil {
@@ -106,13 +130,12 @@ func (s *Store) appendAnd(ctx context.Context, r AppendRequest, and func(tx pgx.
 				return err
 			}
 		}
+		if r.Start != nil {
+			r.Start.Missing = true
+		}
 		return and(tx, first, count)
 	})
-	if err != nil {
-		return 0, 0, err
-	}
-	s.Feed.wake(r.Job, appended(r.Seal))
-	return first, count, nil
+	return first, count, err
 }
 
 // appended is what an append is news of. One that seals may end the job.
@@ -177,23 +200,31 @@ func addStored(b *pgx.Batch, id string, in jobs.Stored) {
 	})
 }
 
-// openJob returns ErrConflict when the job takes no inputs. With lock it locks the
-// job's progress first.
-func openJob(ctx context.Context, tx pgx.Tx, v Viewer, id string, lock bool) error {
+// openJob returns ErrConflict when the job takes no inputs.
+func openJob(ctx context.Context, q querier, v Viewer, id string) error {
+	if !ValidID(id) {
+		return fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
 	var state jobs.State
-	var err error
-	if lock {
-		state, err = lockJob(ctx, tx, v, id)
-	} else {
-		state, err = jobState(ctx, tx, v, id)
-	}
-	if err != nil {
-		return err
-	}
 	var sealed bool
-	if err := tx.QueryRow(ctx, `select sealed from progress where job_id = $1`, id).Scan(&sealed); err != nil {
+	err := q.QueryRow(ctx, `
+		select j.state, p.sealed from jobs j join progress p on p.job_id = j.id
+		where j.id = $1 and ($2 or j.owner_id = $3)`, id, v.All, v.UserID).Scan(&state, &sealed)
+	if err != nil {
 		return wrap("read job", err)
 	}
+	return refusesInputs(state, sealed)
+}
+
+// lockOpenJob locks the job's progress and returns ErrConflict when the job takes no
+// inputs.
+func lockOpenJob(ctx context.Context, tx pgx.Tx, v Viewer, id string) error {
+	_, err := lockOpen(ctx, tx, v, id)
+	return err
+}
+
+// refusesInputs returns ErrConflict for a job that takes no inputs.
+func refusesInputs(state jobs.State, sealed bool) error {
 	switch {
 	case state.Ended():
 		return fmt.Errorf("the job has already ended as %s: %w", state, jobs.ErrConflict)
@@ -214,7 +245,7 @@ func (s *Store) adopt(ctx context.Context, tx pgx.Tx, id, staged string, count i
 	}
 	total := first + count
 	if total > jobs.MaxTasks {
-		return 0, fmt.Errorf("a job has at most %d tasks: %w", jobs.MaxTasks, jobs.ErrConflict)
+		return 0, tooManyTasks()
 	}
 	var b pgx.Batch
 	b.Queue(`update input_blocks set job_id = $1, first = first + $3 where job_id = $2`, id, staged, first)

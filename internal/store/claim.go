@@ -187,11 +187,14 @@ func (s *Store) complete(ctx context.Context, c *Claim, claimed *Claimed) error 
 	return nil
 }
 
+// asyncCommit makes the commit of a transaction not wait for the disk.
+const asyncCommit = `select set_config('synchronous_commit', 'off', true)`
+
 // Claim leases the next chunk of the job to the lane. Its commit does not wait for
 // the disk: after a crash of Postgres that loses it, the lease's record is refused.
 func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 	var b pgx.Batch
-	b.Queue(`select set_config('synchronous_commit', 'off', true)`)
+	b.Queue(asyncCommit)
 	var claimed Claimed
 	c.addTo(&b, &claimed)
 	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {

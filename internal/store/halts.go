@@ -52,16 +52,25 @@ func (s *Store) Cancel(ctx context.Context, v Viewer, id string, key *Key) error
 
 // lockJob locks a job's progress until tx ends and reads the job's state.
 func lockJob(ctx context.Context, tx pgx.Tx, v Viewer, id string) (jobs.State, error) {
-	if !ValidID(id) {
-		return "", fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
-	}
-	if v.ReadOnly {
-		return "", fmt.Errorf("change job: %w", jobs.ErrForbidden)
+	if err := v.mayChange(id); err != nil {
+		return "", err
 	}
 	if _, err := tx.Exec(ctx, `select from progress where job_id = $1 for update`, id); err != nil {
 		return "", wrap("lock job", err)
 	}
 	return jobState(ctx, tx, v, id)
+}
+
+// mayChange returns an error for an id that no job has, and for a viewer that changes
+// nothing.
+func (v Viewer) mayChange(id string) error {
+	if !ValidID(id) {
+		return fmt.Errorf("read job %q: %w", id, jobs.ErrNotFound)
+	}
+	if v.ReadOnly {
+		return fmt.Errorf("change job: %w", jobs.ErrForbidden)
+	}
+	return nil
 }
 
 func jobState(ctx context.Context, q querier, v Viewer, id string) (state jobs.State, err error) {

@@ -12,7 +12,7 @@ import (
 // job takes no inputs.
 func (s *Store) KeepAlive(ctx context.Context, v Viewer, id string) error {
 	return s.Tx(ctx, func(tx pgx.Tx) error {
-		if err := openJob(ctx, tx, v, id, true); err != nil {
+		if err := lockOpenJob(ctx, tx, v, id); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, touchInput, id)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -23,6 +24,9 @@ func TestSlowUploadsLeaveConnections(t *testing.T) {
 		id := insert(t, s, admin, pythonSpec(jobs.Inputs{Open: true}))
 		go func() {
 			_, _, err := s.Append(ctx, store.AppendRequest{Viewer: store.As(admin), Job: id, Values: func(yield func([]byte, error) bool) {
+				if !yield(bytes.Repeat([]byte("1"), 1<<20), nil) { // more than is kept in memory
+					return
+				}
 				began <- struct{}{}
 				<-ctx.Done()
 				yield(nil, ctx.Err())

@@ -231,9 +231,11 @@ func (s *Store) PostponeTurn(ctx context.Context, turn int64, wait time.Duration
 // LeaveTurn ends a turn that has nothing to claim and subtracts it from the job's turns.
 // It reports false, and changes nothing, where something can be claimed. A statement of
 // its own locks the progress row, so that the next one sees all that was given back
-// before.
+// before. Its commit does not wait for the disk: a turn that a crash of Postgres restores
+// is found unseen, and leaves again.
 func (s *Store) LeaveTurn(ctx context.Context, turn int64, job string) (left bool, err error) {
 	var b pgx.Batch
+	b.Queue(asyncCommit)
 	b.Queue(`select from progress where job_id = $1 for update`, job)
 	b.Queue(`
 		with off as (

@@ -64,18 +64,6 @@ func (e *Engine) await(ctx context.Context, r AwaitRequest, news *store.Sub) (*j
 	}
 }
 
-// Append adds inputs to an open job; see store.Append. Their tasks can run as soon
-// as it has returned.
-func (e *Engine) Append(ctx context.Context, r store.AppendRequest) (first, count int64, err error) {
-	if first, count, err = e.Store.Append(ctx, r); err != nil {
-		return 0, 0, err
-	}
-	if !r.Key.Replays() {
-		e.dispatchSoon(ctx, r.Job)
-	}
-	return first, count, nil
-}
-
 // Seal closes an open job for inputs.
 func (e *Engine) Seal(ctx context.Context, v store.Viewer, id string, key *store.Key) (*jobs.Job, error) {
 	if err := e.Store.Seal(ctx, v, id, key); err != nil {

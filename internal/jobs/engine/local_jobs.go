@@ -61,6 +61,17 @@ func (c *localJobs) guess(program programKey) *estimate {
 	return &estimate{taskCost: c.programs[program]}
 }
 
+// estimate returns the estimate of a job, or the guess where it has not run here yet.
+func (c *localJobs) estimate(w *store.Work) *estimate {
+	c.mu.Lock()
+	j := c.jobs[w.Job]
+	c.mu.Unlock()
+	if j != nil {
+		return &j.estimate
+	}
+	return c.guess(keyOf(w))
+}
+
 // enter returns the job for one more lane, until leave is called.
 func (c *localJobs) enter(job string, program programKey) *localJob {
 	c.mu.Lock()

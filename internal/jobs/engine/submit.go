@@ -190,7 +190,7 @@ func (e *Engine) newJob(ctx context.Context, id string, user *jobs.User, spec jo
 		Program: spec.Program, Inputs: spec.Inputs.Shape(), Policy: spec.Policy,
 	}
 	guess = e.jobs.guess(keyOf(w))
-	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec, guess)}, w, guess, nil
+	return store.NewJob{ID: id, OwnerID: user.ID, Spec: spec, Given: &given, Lanes: lanes, Turns: usefulTurns(lanes, spec.Inputs.Count(), spec.Policy, guess)}, w, guess, nil
 }
 
 // submitted notes a committed job on this node. turns says that some of its turns are
@@ -204,12 +204,11 @@ func (e *Engine) submitted(w *store.Work, turns bool) {
 	}
 }
 
-// usefulTurns returns how many turns a new job begins with: no more than there can be
-// chunks, and no more than the estimate makes worth a turn.
-func usefulTurns(lanes int, spec jobs.Spec, guess *estimate) int {
-	count := spec.Inputs.Count()
-	least := guess.tasksPerTurn(*spec.Policy.Threads)
-	if fixed := spec.Policy.ChunkSize; fixed != nil {
+// usefulTurns returns how many turns begin with new tasks of a job: no more than there
+// can be chunks, and no more than the estimate makes worth a turn.
+func usefulTurns(lanes int, count int64, policy jobs.Policy, guess *estimate) int {
+	least := guess.tasksPerTurn(*policy.Threads)
+	if fixed := policy.ChunkSize; fixed != nil {
 		least = *fixed
 	}
 	return int(min(int64(lanes), (count+int64(least)-1)/int64(least)))
