@@ -69,3 +69,10 @@ func (l *waitList) len() int {
 	}
 	return n
 }
+
+// finishAll answers all waits of a list alike.
+func (l *waitList) finishAll(s *Space, r result) {
+	for w := l.first(); w != nil; w = l.first() {
+		s.finish(w, r)
+	}
+}
