@@ -26,14 +26,39 @@ def _task_index():
         index = runner.current_task()
     else:
         _, found, index = os.environ.get("ALLCORES_TASK_URL", "").partition("/tasks/")
-        index = int(index) if found else -1
+        index = int(index) if found else multiprocessing.current_process()._config.get(_TASK, -1)
     if index < 0:
         raise RuntimeError(
-            "no task runs here: this needs a task of a job, and a process that it started by fork, not by spawn"
+            "no task runs here: this needs the function of a task, or a process that it started by multiprocessing"
             if _in_task()
             else "this needs the task of a job, and this program is none"
         )
     return index
+
+
+_TASK = "allcores_task"
+
+
+class _Config(dict):
+    """The configuration that multiprocessing keeps of this process.
+
+    Each process that is made gets a copy, with the index of the task that makes it: a
+    process that is spawned does not have the module allcores_runner.
+    """
+
+    def copy(self):
+        made = dict(self)
+        try:
+            index = sys.modules["allcores_runner"].current_task()
+        except RuntimeError:  # several tasks run, and it is unknown which of them makes it
+            index = -1
+        if index >= 0:
+            made[_TASK] = index
+        return made
+
+
+if "allcores_runner" in sys.modules and not multiprocessing.parent_process():
+    multiprocessing.current_process()._config = _Config(multiprocessing.current_process()._config)
 
 
 def _session_path():
@@ -54,6 +79,8 @@ def _leave():
 
     The runner calls it before it drops this module.
     """
+    process = multiprocessing.current_process()
+    process._config = dict(process._config)
     for connected in list(_task_sockets):
         connected.close()
 

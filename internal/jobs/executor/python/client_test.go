@@ -129,6 +129,24 @@ func TestCurrentTask(t *testing.T) {
 			}
 		})
 	}
+	for _, method := range []string{"fork", "spawn", "forkserver"} {
+		t.Run("process by "+method, func(t *testing.T) {
+			t.Parallel()
+			l := lane(`import allcores, multiprocessing
+context = multiprocessing.get_context("` + method + `")
+def g(_):
+    return allcores._task_index()
+def f(x):
+    with context.Pool(1) as pool:
+        return pool.apply(g, (x,))`)
+			r := must(t, l, executortest.Numbers(1, 70, 2))
+			for i := range int64(2) {
+				if want := fmt.Sprint(70 + i); r.Outputs[70+i] != want {
+					t.Errorf("task %s: %s %v", want, r.Outputs[70+i], r.Failed[70+i])
+				}
+			}
+		})
+	}
 	t.Run("unknown", func(t *testing.T) {
 		t.Parallel()
 		l := lane(head + "meet = threading.Barrier(2)\ndef f(x):\n    meet.wait()\n    with ThreadPoolExecutor(1) as e:\n        try: return e.submit(current).result()\n        finally: meet.wait()")
