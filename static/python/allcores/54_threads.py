@@ -70,9 +70,10 @@ def _obey(session, order):
         path = "/api/v1/jobs/{0}/cancel?waiting=true".format(session.job.id)
         session.api.request("POST", path, accept=(404, 405, 409), patience=5.0)
         return
-    for future in order:
-        if not future.done():
-            future.cancel()
+    indexes = [future._index for future in order if not future.done()]
+    path = "/api/v1/jobs/{0}/tasks/cancel".format(session.job.id)
+    for i in range(0, len(indexes), 10000):  # the results tell which of them were cancelled
+        session.api.request("POST", path, {"indexes": indexes[i : i + 10000]}, accept=(404, 405, 409, 422), patience=5.0)
 
 
 def _await_start(session):
