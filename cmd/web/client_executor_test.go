@@ -26,3 +26,12 @@ func TestPythonExecutor(t *testing.T) {
 		t.Run(name, func(t *testing.T) { c.onEach(t, "json", name) })
 	}
 }
+
+// BenchmarkPythonExecutor measures 20,000 submits end to end, and the latency of one
+// call, beside ProcessPoolExecutor; both run two processes.
+func BenchmarkPythonExecutor(b *testing.B) {
+	c := newClient(b, serve(b, dataDir(b)))
+	for b.Loop() {
+		b.Log("\n" + c.script(b, "python3", "bench_executor.py"))
+	}
+}
