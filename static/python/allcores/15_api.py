@@ -10,10 +10,9 @@ _LONGEST_PAUSE = 1.0  # seconds between two attempts
 
 def _settings(url, token):
     """Return the address of the server without a slash at its end, and the token."""
-    inside = "ALLCORES_TASK_URL" in os.environ
     url = url or os.environ.get("ALLCORES_URL")
     token = token or os.environ.get("ALLCORES_TOKEN")
-    if inside and not (url and token):
+    if _in_task() and not (url and token):
         raise SettingsError(
             "a task has no access to the server of its own: to submit from a task, give the executor url= and token=, or "
             'set ALLCORES_URL and ALLCORES_TOKEN for it, as in Executor(env={"ALLCORES_URL": …, "ALLCORES_TOKEN": …})'
@@ -57,7 +56,14 @@ class Api:
     """
 
     def __init__(self, url: Optional[str] = None, token: Optional[str] = None):
-        self._parts, self.url, self.token = _settings(url, token)
+        self._unset = None
+        try:
+            self._parts, self.url, self.token = _settings(url, token)
+        except SettingsError as e:
+            if not _in_task():
+                raise
+            # A module of the user's may make an executor when a task imports it.
+            self._parts, self.url, self.token, self._unset = None, "", "", str(e)
         self._lock = threading.Lock()
         self._idle = []
         weakref.finalize(self, _close_all, self._idle)  # earlier than the sockets complain
@@ -112,6 +118,8 @@ class Api:
         """Return what attempt returns, and repeat it while the server cannot be reached."""
         from http.client import HTTPException
 
+        if self._unset is not None:
+            raise SettingsError(self._unset)
         began, pause = time.monotonic(), 0.02
         while True:
             try:

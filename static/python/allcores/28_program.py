@@ -274,7 +274,7 @@ def _own_interpreter(api):
     """Return this interpreter if the server is on this machine and might run another one."""
     import shutil
 
-    if api._parts.hostname not in ("127.0.0.1", "localhost", "::1") or not sys.executable:
+    if api._parts is None or api._parts.hostname not in ("127.0.0.1", "localhost", "::1") or not sys.executable:
         return None
     usual = shutil.which("python3")
     if sys.prefix == sys.base_prefix and usual and os.path.realpath(usual) == os.path.realpath(sys.executable):

@@ -237,12 +237,7 @@ class Executor(concurrent.futures.Executor):
 
 
 def _check_executor(max_workers, mp_context, initializer, max_tasks_per_child, policy):
-    """Raise what ProcessPoolExecutor raises for wrong arguments, or in a program without its guard."""
-    if _importing_main():
-        raise RuntimeError(
-            "the main module makes an executor while a worker imports it, which would start the program again in each "
-            'process: put what starts it under if __name__ == "__main__":'
-        )
+    """Raise what ProcessPoolExecutor raises for wrong arguments."""
     if max_workers is not None and max_workers <= 0:
         raise ValueError("max_workers must be greater than 0")
     if initializer is not None and not callable(initializer):

@@ -87,6 +87,11 @@ class _Session:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         if self.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
+        if _importing_main():
+            raise RuntimeError(
+                "the main module submits a call while a worker imports it, which would start the program again in each "
+                'process: put what starts it under if __name__ == "__main__":'
+            )
 
     def put(self, future, line):
         """Take a call."""

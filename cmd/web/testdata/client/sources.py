@@ -205,6 +205,8 @@ class Sources(unittest.TestCase):
                 import allcores
                 from allcores import Executor, Pool
 
+                at_import = Executor(2)
+
                 def f(x):
                     return Executor.__name__, Pool.__name__, allcores.VERSION
 
@@ -216,9 +218,10 @@ class Sources(unittest.TestCase):
                     with Executor(1) as ex:
                         print(ex.submit(f, 1).result()[:2])
                         print(type(ex.submit(nested).exception(60)).__name__)
+                    print(at_import.submit(f, 1).result()[1])
             """
         )
-        self.check(place, ["main.py"], "('Executor', 'Pool')\nSettingsError\n")
+        self.check(place, ["main.py"], "('Executor', 'Pool')\nSettingsError\nPool\n")
 
     def test_exit_waits(self):
         place = Place(
