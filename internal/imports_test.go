@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"internal/store/storetest":   {"internal/store/pglocal"},
 	"internal/http/live":         {"internal/jobs"},
 	"internal/http":              {"internal/http/live", "internal/jobs", "internal/jobs/outcomes", "internal/jobs/insight", "internal/jobs/timeline", "internal/jobs/shared", "internal/jobs/engine", "internal/jobs/engine/scopes", "internal/store", "views", "static"},
-	"views":                      {"internal/jobs", "internal/jobs/insight", "internal/jobs/timeline", "static"},
+	"views":                      {"internal/jobs", "internal/jobs/shared", "internal/jobs/insight", "internal/jobs/timeline", "static"},
 	"static":                     {"static/python"},
 	"static/python":              {},
 	"migrations":                 {},

@@ -25,6 +25,10 @@ type Node struct {
 	Trouble   string             `json:"trouble" doc:"The last error of turns there; empty for none."`
 	Unpinned  []CoreTurn         `json:"unpinned" nullable:"false" doc:"Turns without a core of their own."`
 	TakenBack TakenBack          `json:"taken_back"`
+
+	// Progress is what tasks of all jobs there last reported. Answers about the node
+	// leave it out: it is for who may see the job.
+	Progress []TaskProgress `json:"-"`
 }
 
 // RunningTurns returns the turns that a living node runs, each once.

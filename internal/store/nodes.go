@@ -37,6 +37,7 @@ type NodeStatus struct {
 	Pins      bool                    `json:"pins"`
 	Trouble   string                  `json:"trouble"`
 	Unpinned  []jobs.CoreTurn         `json:"unpinned"` // turns without a core of their own
+	Progress  []jobs.TaskProgress     `json:"progress,omitempty"`
 }
 
 // Register inserts a node as alive.
@@ -171,6 +172,7 @@ func (s *Store) Nodes(ctx context.Context) ([]jobs.Node, error) {
 		}
 		n.Cores, n.Memory, n.Slots, n.Load = reported.Cores, reported.Memory, reported.Slots, reported.Load
 		n.LowMemory, n.Pins, n.Trouble, n.Unpinned = reported.LowMemory, reported.Pins, reported.Trouble, reported.Unpinned
+		n.Progress = reported.Progress
 		if n.Unpinned == nil {
 			n.Unpinned = []jobs.CoreTurn{}
 		}

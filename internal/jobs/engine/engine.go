@@ -12,6 +12,7 @@ import (
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/engine/scopes"
 	"github.com/allcores/allcores/internal/jobs/engine/tasksocket"
+	"github.com/allcores/allcores/internal/jobs/engine/tasksocket/sharedcalls"
 	"github.com/allcores/allcores/internal/jobs/engine/turns"
 	"github.com/allcores/allcores/internal/jobs/executor"
 	"github.com/allcores/allcores/internal/jobs/executor/process"
@@ -70,6 +71,8 @@ type Engine struct {
 	usage   usageCounters
 	health  health
 
+	progress progressReports
+
 	lifecycle
 }
 
@@ -111,6 +114,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e.running, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.active.lanes = make(map[*lane]struct{})
 	e.shared = e.newShared(e.running)
+	(&sharedcalls.Handlers{Home: e.shared, Reporter: &e.progress, Logger: o.Logger}).Register(e.tasks)
 	if o.Role == RoleWeb {
 		e.node.Cores = 0
 	}

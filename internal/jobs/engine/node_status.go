@@ -29,7 +29,7 @@ const troubleFor = 30 * time.Second
 func (e *Engine) status() store.NodeStatus {
 	s := store.NodeStatus{
 		Cores: e.health.cores.busy(), Memory: memory(), Load: loadAverage(),
-		Slots: e.queues.slotUse(), Pins: runtime.GOOS == "linux",
+		Slots: e.queues.slotUse(), Pins: runtime.GOOS == "linux", Progress: e.progress.newest(),
 	}
 	e.checkMemory(s.Memory)
 	s.LowMemory = e.health.lowMemory.Load()
