@@ -23,6 +23,8 @@ type JobPage struct {
 	JobOutput
 	JobGoto
 	JobPlaces
+	JobReports
+	JobShared
 }
 
 // JobRuns hold a job's runs and the run that its page shows.
@@ -93,6 +95,8 @@ func (p JobPage) Fragments() []Fragment {
 		{ID: "job-failures", Component: jobFailures(p)},
 		{ID: "job-strip", Component: jobStrip(p)},
 		{ID: "job-report", Component: jobReport(p)},
+		{ID: "job-reports", Component: jobReports(p)},
+		{ID: "job-shared", Component: jobShared(p)},
 		{ID: "timeline", Component: Timeline(p.timeline())},
 		{ID: "job-results", Component: jobResults(p)},
 		{ID: "job-logs", Component: jobLogs(p)},

@@ -197,6 +197,7 @@ func sampleRunning() JobPage {
 		p.Logs = append(p.Logs, l)
 	}
 	p.Report = sampleReport(false)
+	p.Shared, p.Reports = sampleShared(), sampleReports(&p)
 	return p
 }
 

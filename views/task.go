@@ -17,6 +17,8 @@ type TaskPage struct {
 	Steer      bool   // the user may change the job
 	LogsCut    bool   // the cap on the job's logs dropped lines
 	NextFailed *int64 // index of the next failed task; nil without one
+
+	Report *jobs.TaskProgress // what the running task last reported; nil for nothing
 }
 
 // Fragments returns the changing parts of the page.

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/jobs/insight"
+	"github.com/allcores/allcores/internal/jobs/shared"
 )
 
 const (
@@ -203,6 +205,9 @@ func repeated(location string, values []string) jobs.Invalid {
 
 // refusal converts err for huma.
 func (a *api) refusal(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*shared.Error](err); ok {
+		return problemOf(e)
+	}
 	c := callOf(ctx)
 	return a.site.fail(c.w.Header(), c.r, err).problem()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/allcores/allcores/internal/http/live"
 	"github.com/allcores/allcores/internal/jobs"
+	"github.com/allcores/allcores/internal/jobs/shared"
 	"github.com/allcores/allcores/internal/store"
 	"github.com/allcores/allcores/views"
 )
@@ -73,6 +74,12 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 	if p.LogsCut, err = s.store.LogsCut(ctx, job.ID); err != nil {
 		return p, err
 	}
+	if err := m.fillReports(ctx, job, &p); err != nil {
+		return p, err
+	}
+	if err := m.fillShared(ctx, job, &p); err != nil {
+		return p, err
+	}
 	now, err := s.cluster.now(ctx)
 	if err != nil {
 		return p, err
@@ -86,6 +93,22 @@ func (m *jobModel) fill(ctx context.Context) (views.JobPage, error) {
 		}
 	}
 	return p, nil
+}
+
+// fillReports fills in the progress that running tasks report.
+func (m *jobModel) fillReports(ctx context.Context, job *jobs.Job, p *views.JobPage) error {
+	list, err := m.site.reports(ctx, job)
+	shown := min(len(list), views.ReportsShown)
+	p.Reports, p.MoreReports = list[:shown], len(list)-shown
+	return err
+}
+
+// fillShared fills in the objects that the tasks share.
+func (m *jobModel) fillShared(ctx context.Context, job *jobs.Job, p *views.JobPage) error {
+	list, err := m.site.engine.Shared().Snapshot(ctx, shared.Scope{Job: job.ID})
+	shown := min(len(list), views.SharedShown)
+	p.Shared, p.MoreShared = list[:shown], len(list)-shown
+	return err
 }
 
 // fillRun fills in what the page shows of one run: the run that the address names,

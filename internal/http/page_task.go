@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,6 +53,15 @@ func (s *Site) taskModel(ctx context.Context, r *http.Request) (views.TaskPage, 
 	p.Steer = steers(p.User, job)
 	if task.State == jobs.TaskWaiting || task.State == jobs.TaskRunning {
 		p.Live = fmt.Sprintf("/jobs/%s/tasks/%d/live", job.ID, task.Index)
+	}
+	if task.State == jobs.TaskRunning {
+		list, err := s.reports(ctx, job)
+		if err != nil {
+			return p, err
+		}
+		if i := slices.IndexFunc(list, func(r jobs.TaskProgress) bool { return r.Task == task.Index }); i >= 0 {
+			p.Report = &list[i]
+		}
 	}
 	if job.Counts.Failed > 0 {
 		next, err := s.store.NextFailed(ctx, job.ID, task.Index+1)
