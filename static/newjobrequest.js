@@ -107,6 +107,7 @@ export function request() {
     processes: whole("processes"),
     threads: unless("threads", 1),
     cores_per_process: unless("cores_per_process", 1),
+    max_tasks_per_process: whole("max_tasks_per_process"),
     chunk_size: whole("chunk_size"),
     timeout: text("timeout"),
     memory_limit: text("memory_limit"),

@@ -218,6 +218,7 @@ func policyPairs(j *jobs.Job) []pair {
 		{"Processes", count(p.Processes, slotsWord(j))},
 		{"Threads per process", count(p.Threads, "1")},
 		{"Cores per process", count(p.CoresPerProcess, "1")},
+		{"Tasks per process", count(p.MaxTasksPerProcess, "any number")},
 		{"Tasks per chunk", count(p.ChunkSize, "chosen from measured task time")},
 		{"Timeout per task", text((*string)(p.Timeout), "none")},
 		{"Memory per process", text((*string)(p.MemoryLimit), "no limit")},

@@ -53,6 +53,7 @@ const (
 	FieldProcesses       = "processes"
 	FieldThreads         = "threads"
 	FieldCoresPerProcess = "cores_per_process"
+	FieldMaxTasks        = "max_tasks_per_process"
 	FieldChunkSize       = "chunk_size"
 	FieldTimeout         = "timeout"
 	FieldMemoryLimit     = "memory_limit"
@@ -234,7 +235,7 @@ type SourceJob struct {
 // PolicyFields describe how to run the tasks.
 type PolicyFields struct {
 	Processes, Threads, CoresPerProcess, ChunkSize string
-	Timeout, MemoryLimit                           string
+	Timeout, MemoryLimit, MaxTasks                 string
 	MaxAttempts, RetryBackoff, MaxFailures         string
 }
 
@@ -250,7 +251,7 @@ func (f *NewJobForm) fields() map[string]*string {
 		FieldRangeStart: &f.RangeStart, FieldRangeStop: &f.RangeStop, FieldRangeStep: &f.RangeStep,
 		FieldFileFormat: &f.FileFormat, FieldCSVColumn: &f.CSVColumn, FieldCSVHeader: &f.CSVHeader,
 		FieldFrom: &f.From, FieldProcesses: &f.Processes, FieldThreads: &f.Threads,
-		FieldCoresPerProcess: &f.CoresPerProcess, FieldChunkSize: &f.ChunkSize,
+		FieldCoresPerProcess: &f.CoresPerProcess, FieldMaxTasks: &f.MaxTasks, FieldChunkSize: &f.ChunkSize,
 		FieldTimeout: &f.Timeout, FieldMemoryLimit: &f.MemoryLimit, FieldMaxAttempts: &f.MaxAttempts,
 		FieldRetryBackoff: &f.RetryBackoff, FieldMaxFailures: &f.MaxFailures,
 	}

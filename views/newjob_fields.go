@@ -94,6 +94,7 @@ var places = []place{
 	{"policy.processes", FieldProcesses, "Processes"},
 	{"policy.threads", FieldThreads, "Threads"},
 	{"policy.cores_per_process", FieldCoresPerProcess, "Cores per process"},
+	{"policy.max_tasks_per_process", FieldMaxTasks, "Tasks per process"},
 	{"policy.chunk_size", FieldChunkSize, "Chunk size"},
 	{"policy.timeout", FieldTimeout, "Timeout"},
 	{"policy.memory_limit", FieldMemoryLimit, "Memory limit"},
@@ -103,7 +104,7 @@ var places = []place{
 }
 
 var policyFieldNames = []string{
-	FieldProcesses, FieldThreads, FieldCoresPerProcess, FieldChunkSize, FieldTimeout,
+	FieldProcesses, FieldThreads, FieldCoresPerProcess, FieldMaxTasks, FieldChunkSize, FieldTimeout,
 	FieldMemoryLimit, FieldMaxAttempts, FieldRetryBackoff, FieldMaxFailures,
 }
 

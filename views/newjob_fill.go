@@ -129,7 +129,7 @@ func rawBytes(items []json.RawMessage) [][]byte {
 func (f *NewJobForm) setPolicy(p jobs.Policy) {
 	for field, n := range map[*string]*int{
 		&f.Processes: p.Processes, &f.Threads: p.Threads, &f.CoresPerProcess: p.CoresPerProcess,
-		&f.ChunkSize: p.ChunkSize, &f.MaxAttempts: p.MaxAttempts,
+		&f.MaxTasks: p.MaxTasksPerProcess, &f.ChunkSize: p.ChunkSize, &f.MaxAttempts: p.MaxAttempts,
 	} {
 		if n != nil {
 			*field = strconv.Itoa(*n)

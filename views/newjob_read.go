@@ -211,11 +211,12 @@ func jsonProblem(text string, err error) string {
 func (r *formReader) policy() jobs.Policy {
 	f := r.form
 	p := jobs.Policy{
-		Processes:       r.number("policy.processes", f.Processes),
-		Threads:         r.number("policy.threads", f.Threads),
-		CoresPerProcess: r.number("policy.cores_per_process", f.CoresPerProcess),
-		ChunkSize:       r.number("policy.chunk_size", f.ChunkSize),
-		MaxAttempts:     r.number("policy.max_attempts", f.MaxAttempts),
+		Processes:          r.number("policy.processes", f.Processes),
+		Threads:            r.number("policy.threads", f.Threads),
+		CoresPerProcess:    r.number("policy.cores_per_process", f.CoresPerProcess),
+		MaxTasksPerProcess: r.number("policy.max_tasks_per_process", f.MaxTasks),
+		ChunkSize:          r.number("policy.chunk_size", f.ChunkSize),
+		MaxAttempts:        r.number("policy.max_attempts", f.MaxAttempts),
 	}
 	if s := strings.TrimSpace(f.Timeout); s != "" {
 		d := jobs.Duration(s)

@@ -31,15 +31,16 @@ type wireInputs struct {
 }
 
 type wirePolicy struct {
-	Processes       *int               `json:"processes,omitempty"`
-	Threads         *int               `json:"threads,omitempty"`
-	CoresPerProcess *int               `json:"cores_per_process,omitempty"`
-	ChunkSize       *int               `json:"chunk_size,omitempty"`
-	Timeout         *jobs.Duration     `json:"timeout,omitempty"`
-	MemoryLimit     *jobs.Size         `json:"memory_limit,omitempty"`
-	MaxAttempts     *int               `json:"max_attempts,omitempty"`
-	RetryBackoff    *jobs.Duration     `json:"retry_backoff,omitempty"`
-	MaxFailures     *jobs.FailureLimit `json:"max_failures,omitempty"`
+	Processes          *int               `json:"processes,omitempty"`
+	Threads            *int               `json:"threads,omitempty"`
+	CoresPerProcess    *int               `json:"cores_per_process,omitempty"`
+	MaxTasksPerProcess *int               `json:"max_tasks_per_process,omitempty"`
+	ChunkSize          *int               `json:"chunk_size,omitempty"`
+	Timeout            *jobs.Duration     `json:"timeout,omitempty"`
+	MemoryLimit        *jobs.Size         `json:"memory_limit,omitempty"`
+	MaxAttempts        *int               `json:"max_attempts,omitempty"`
+	RetryBackoff       *jobs.Duration     `json:"retry_backoff,omitempty"`
+	MaxFailures        *jobs.FailureLimit `json:"max_failures,omitempty"`
 }
 
 // Limits on the inputs that a request shows.

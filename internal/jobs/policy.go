@@ -18,6 +18,8 @@ type Policy struct {
 	Threads         *int `json:"threads" minimum:"1" maximum:"256" doc:"Tasks at once in each process; default 1."`
 	CoresPerProcess *int `json:"cores_per_process" minimum:"1" maximum:"1024" doc:"Core slots that each process takes; default 1."`
 
+	MaxTasksPerProcess *int `json:"max_tasks_per_process" minimum:"1" maximum:"1000000" doc:"Tasks that a Python process starts before another one replaces it; null for any number. It has no effect on commands: each has a process of its own."`
+
 	ChunkSize *int `json:"chunk_size" minimum:"1" maximum:"1000000" doc:"Tasks per chunk; null: chosen from measured task times."`
 
 	Timeout     *Duration `json:"timeout" doc:"Most time of one task, such as 30s; null for none. A module may take as long to load, but at least 5 seconds; without a timeout, 5 minutes."`

@@ -320,6 +320,7 @@ func (c *checker) policy(p Policy, total int64) {
 	count("processes", p.Processes, 4096)
 	count("threads", p.Threads, 256)
 	count("cores_per_process", p.CoresPerProcess, 1024)
+	count("max_tasks_per_process", p.MaxTasksPerProcess, 1_000_000)
 	count("chunk_size", p.ChunkSize, 1_000_000)
 	count("max_attempts", p.MaxAttempts, 100)
 	if p.Timeout != nil {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/allcores/allcores/internal/jobs"
 	"github.com/allcores/allcores/internal/store"
 )
 
@@ -36,7 +37,19 @@ func nextClaim(w *store.Work, e *estimate, age time.Duration) store.Claim {
 	} else {
 		c.Want, c.Floor = e.size(*w.Policy.Threads, aimAfter(age))
 	}
+	if most := int(maxTasks(w.Policy)); most > 0 { // more would come back
+		c.Want, c.Floor = min(c.Want, most), min(c.Floor, most)
+	}
 	return c
+}
+
+// maxTasks returns how many tasks a process may start; 0 for any number. A command has a
+// process of its own.
+func maxTasks(p jobs.Policy) int64 {
+	if p.MaxTasksPerProcess == nil {
+		return 0
+	}
+	return int64(*p.MaxTasksPerProcess)
 }
 
 // An estimate holds this node's measurements of the tasks of a job or program. It

@@ -109,7 +109,7 @@ func (l *laneLoop) order() executor.Lane {
 	}
 	return executor.Lane{
 		Job: l.work.Job, Number: l.turn.Lane, Owner: l.work.OwnerID, Program: l.work.Program,
-		Threads: *p.Threads, Limits: executor.Limits{Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value()},
+		Threads: *p.Threads, Limits: executor.Limits{Timeout: p.Timeout.Value(), MemoryLimit: p.MemoryLimit.Value(), MaxTasks: maxTasks(p)},
 		Cores: l.cores, CoreCount: count, Halt: l.halted, Recall: l.recalls.c, Rest: l.rest,
 	}
 }

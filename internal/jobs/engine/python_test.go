@@ -267,3 +267,35 @@ def f(x):
 		}
 	}
 }
+
+// TestMaxTasksPerProcess checks that no process of a job starts more tasks than the
+// policy allows, and that a command ignores that.
+func TestMaxTasksPerProcess(t *testing.T) {
+	t.Parallel()
+	n := startReal(t, template.New(t))
+	for _, most := range []int{1, 7} {
+		spec := python("import os\ndef f(x):\n    return os.getpid()\n", "f", rangeOf(30))
+		spec.Policy.MaxTasksPerProcess, spec.Policy.Processes = &most, pointer(2)
+		id := n.submit(t, spec)
+		if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded {
+			t.Fatalf("%s %q", j.State, j.Reason)
+		}
+		tasks := map[string]int{}
+		for _, pid := range n.outputs(t, id) {
+			tasks[pid]++
+		}
+		for pid, ran := range tasks {
+			if ran > most {
+				t.Errorf("process %s ran %d tasks, at most %d may be", pid, ran, most)
+			}
+		}
+		// A lane leaves at most one process before it is used up.
+		if least := 30 / most; len(tasks) < least || len(tasks) > least+4 {
+			t.Errorf("%d processes ran 30 tasks, %d each", len(tasks), most)
+		}
+	}
+	id := n.submit(t, jobs.Spec{Program: jobs.Program{Command: &jobs.Command{Argv: []string{"true", "{}"}}}, Inputs: rangeOf(5), Policy: jobs.Policy{MaxTasksPerProcess: pointer(2)}})
+	if j := n.end(t, id, 30*time.Second); j.State != jobs.Succeeded || j.Counts.Succeeded != 5 {
+		t.Errorf("a command: %s %+v", j.State, j.Counts)
+	}
+}

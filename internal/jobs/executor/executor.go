@@ -92,6 +92,7 @@ type Recall struct{ Chunk, First int64 }
 type Limits struct {
 	Timeout     time.Duration // of one task; 0 for none
 	MemoryLimit int64         // bytes of one process; 0 for none
+	MaxTasks    int64         // that a Python process starts before another one replaces it; 0 for any number
 }
 
 // A Rest says how much of a job is left at the end of a turn. It decides which job

@@ -54,6 +54,9 @@ func keyOf(lane executor.Lane) key {
 		lane.Owner, p.Source, p.Function, p.Call, p.Interpreter, env,
 		lane.Threads, lane.MemoryLimit, len(lane.Cores), lane.CoreCount,
 	})
+	if lane.MaxTasks > 0 { // another job would find a process that has used some of them
+		json.NewEncoder(h).Encode([]any{lane.Job, lane.MaxTasks})
+	}
 	return key(h.Sum(nil))
 }
 

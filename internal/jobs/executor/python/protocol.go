@@ -180,6 +180,7 @@ func (s *session) ended(e ending) error {
 			s.answerRecall(c, c.base+e.done)
 		}
 		s.giveBack(c, c.base+e.done)
+		w.ran += e.done
 		s.end(c, usage)
 		s.deaths = 0
 		if len(s.chunks.List) > 0 && s.chunks.List[0].Begun.IsZero() {

@@ -65,7 +65,7 @@ func run(ctx context.Context, p *pool, lane executor.Lane, in <-chan executor.Ch
 // Status implements flight.Session.
 func (s *session) Status() flight.Status {
 	status := flight.Status{
-		InFlight: len(s.chunks.List), Over: s.chunks.Over(), Stopped: s.chunks.Stopped, Failed: s.err != nil,
+		InFlight: len(s.chunks.List), Over: s.chunks.Over() || s.exhausted() && len(s.chunks.List) > 0, Stopped: s.chunks.Stopped, Failed: s.err != nil,
 		Due: flight.Earliest(s.chunks.BudgetEnd(), s.settleAt, s.watch.overdue.killAt, s.watch.look.due, s.reports.Due),
 	}
 	if s.w != nil {
@@ -77,6 +77,9 @@ func (s *session) Status() flight.Status {
 // Take sends a chunk to the process, which is acquired for the first chunk.
 func (s *session) Take(given executor.Chunk) {
 	c := newChunk(given)
+	if s.exhausted() && !s.replace(c) {
+		return
+	}
 	s.chunks.List = append(s.chunks.List, c)
 	s.watch.look.from(time.Now(), c)
 	if s.w == nil && !s.start() {
@@ -196,6 +199,7 @@ func (s *session) send(c *chunk) {
 	c.limit = w.chunks % limitWords
 	w.next += int64(c.Count)
 	w.chunks++
+	s.fit(c)
 	w.shared.store(wordLimit+c.limit, min(c.cut(), c.base+c.recalled))
 	w.shared.store(wordBegun+c.limit, c.base)
 	if c.recalled < notRecalled {
@@ -331,7 +335,12 @@ func (s *session) finish() {
 		return
 	case s.err == nil || s.ctx.Err() != nil && w.loaded && len(s.chunks.List) == 0:
 		// It runs no task, even if the session was cancelled.
+		used := s.exhausted()
 		s.w = nil
+		if used {
+			s.pool.living.Go(w.retire)
+			return
+		}
 		s.pool.release(w, s.lane)
 		return
 	case s.ctx.Err() != nil:

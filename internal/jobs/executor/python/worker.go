@@ -57,6 +57,7 @@ type assignment struct {
 // A tally counts what a worker was sent and has used, over its whole life.
 type tally struct {
 	next   int64         // number of the next task
+	ran    int64         // tasks of the chunks that have ended, without those given back
 	chunks int           // chunks sent
 	logged int64         // log records received
 	user   time.Duration // CPU time in updates so far
