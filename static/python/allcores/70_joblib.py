@@ -148,8 +148,15 @@ class _JoblibMethods:
         self._open.add(future)
         future.add_done_callback(self._open.discard)
         if callback is not None:
-            future.add_done_callback(callback)
+            future.add_done_callback(callback if self._takes_errors() else functools.partial(_after_success, callback))
         return future
+
+    @staticmethod
+    def _takes_errors():
+        """Report whether joblib learns of a failure by the callback, as from 1.3 on. Before, that dispatched the next batch."""
+        import joblib
+
+        return [int(part) for part in joblib.__version__.split(".")[:2]] >= [1, 3]
 
     apply_async = submit
 
@@ -175,6 +182,11 @@ class _JoblibMethods:
         if ensure_ready:
             self._open = set()
             self._workers = self._executor()
+
+
+def _after_success(callback, future):
+    if not future.cancelled() and future.exception() is None:
+        callback(future)
 
 
 def _joblib_get(future, timeout=None):
@@ -217,7 +229,22 @@ def _submit_pickled(executor, batch):
     """Submit a batch as joblib's own process backends do: functions of __main__ and closures by value."""
     from joblib.externals import cloudpickle
 
-    return executor.submit(_joblib_call, _Pickled(cloudpickle.dumps(batch), _batch_text(batch)))
+    try:
+        pickled = _Pickled(cloudpickle.dumps(batch), _batch_text(batch))
+    except Exception as e:
+        error = pickle.PicklingError("Could not pickle the task to send to the workers: {0}: {1}".format(type(e).__name__, e))
+        error.__cause__ = e
+        return _failed_future(error)
+    try:
+        return executor.submit(_joblib_call, pickled)
+    except Exception as e:  # the executor is broken, and joblib may submit from a callback
+        return _failed_future(e)
+
+
+def _failed_future(error):
+    future = Future()
+    future.set_exception(error)
+    return future
 
 
 def _batch_text(batch):
@@ -243,7 +270,9 @@ def _joblib_call(batch):
         values = pickle.loads(batch.data)()
         return _Pickled(cloudpickle.dumps(values), _repr_of(values))
     except KeyboardInterrupt as interrupt:
-        raise RuntimeError("a task raised KeyboardInterrupt") from interrupt
+        from joblib import my_exceptions
+
+        raise getattr(my_exceptions, "WorkerInterrupt", RuntimeError)("a call raised KeyboardInterrupt") from interrupt
     finally:
         process_executor._CURRENT_DEPTH = depth
 

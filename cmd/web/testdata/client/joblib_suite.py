@@ -3,6 +3,7 @@
 Where a test names loky, it means joblib's default backend of processes, so ours takes that
 name. Tests of loky's own fields are left out, each with its reason.
 """
+import importlib.util
 import os
 import sys
 
@@ -11,8 +12,20 @@ import pytest
 
 import allcores.joblib
 
+LOKY = "compares the backend's class with loky's"
+MAPPED = "looks for memory maps, which loky's processes share with the caller"
 LEFT_OUT = {
+    "test_backend_context_manager[loky]": LOKY,
+    "test_backend_hinting_and_constraints": LOKY,
+    "test_nested_parallelism_limit[loky]": LOKY,
+    "test_auto_memmap_on_arrays_from_generator[loky]": MAPPED,
+    "test_memmapping_leaks[loky]": MAPPED,
+    "test_dispatch_multiprocessing[loky]": "sends the proxy of a multiprocessing.Manager, which serves this process's children only",
+    "test_nested_loop[back_compat_backend-allcores]": "runs the loop in processes of multiprocessing that have not registered the backend",
 }
+if importlib.util.find_spec("threadpoolctl") is None:
+    for name in ("test_threadpool_limitation_in_child", "test_threadpool_limitation_in_child_context"):
+        LEFT_OUT[name] = "needs the package threadpoolctl"
 
 
 OTHERS = {"threading", "multiprocessing", "sequential"}
@@ -34,7 +47,7 @@ class Adapter:
     def pytest_collection_modifyitems(self, items):
         items[:] = [item for item in items if about_us(item)]
         for item in items:
-            reason = LEFT_OUT.get(item.originalname)
+            reason = LEFT_OUT.get(item.name) or LEFT_OUT.get(item.originalname)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
