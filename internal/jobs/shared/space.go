@@ -225,14 +225,6 @@ func (s *Space) finish(w *Wait, r result) {
 	s.woken = append(s.woken, Woken{w.ID, s.journal(w, operations[w.Call.Kind][w.Call.Op].class, r)})
 }
 
-// abort answers a call that waits with an error that is not journaled: the task may
-// ask again when it runs again.
-func (s *Space) abort(w *Wait, err *Error) {
-	s.take(w)
-	w.object.dropped(s, w)
-	s.woken = append(s.woken, Woken{w.ID, Answer{Err: err}})
-}
-
 // take removes a call from those that wait.
 func (s *Space) take(w *Wait) {
 	w.done = true
