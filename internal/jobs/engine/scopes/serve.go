@@ -163,6 +163,6 @@ func (h *home) cancel(call int64) {
 // log logs an error other than an outage or the service's end.
 func (s *Service) log(ctx context.Context, doing string, err error) {
 	if err != nil && ctx.Err() == nil && !isOutage(err) {
-		s.Logger.Error(doing, "error", err)
+		s.Logger.Error("keep shared objects", "doing", doing, "error", err)
 	}
 }

@@ -26,7 +26,6 @@ type world struct {
 	store *store.Store
 	user  string
 	job   string
-	lease int64
 }
 
 func newWorld(t testing.TB) *world {
