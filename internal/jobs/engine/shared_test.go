@@ -387,3 +387,22 @@ func TestWaitingTasksLendTheirSlots(t *testing.T) {
 		return err == nil && len(nodes) == 1 && nodes[0].Slots["cpu"].Used == 0
 	})
 }
+
+// A task that failed holds no lock, also where the next one of its chunk waits for it.
+func TestFailedTaskFreesItsLock(t *testing.T) {
+	t.Parallel()
+	n := startSharing(t, template.New(t), engine.Options{}, func(ctx context.Context, c *taskCalls) error {
+		if _, err := c.do(ctx, shared.Lock, "lock", "acquire"); err != nil {
+			return err
+		}
+		return errDies
+	})
+	spec := python("def f(x): return x", "f", rangeOf(20))
+	spec.Policy.ChunkSize = pointer(10)
+	id := n.submit(t, spec)
+	j := n.end(t, id, 30*time.Second)
+	groups, err := n.store.FailureGroups(t.Context(), id, 5)
+	if err != nil || j.Counts.Failed != 20 || len(groups) != 1 {
+		t.Errorf("%+v, %+v, %v", j.Counts, groups, err)
+	}
+}

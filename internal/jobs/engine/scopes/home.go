@@ -79,6 +79,8 @@ func (h *home) call(ctx context.Context, caller *shared.Caller, call *shared.Cal
 	}
 	answer, wait := h.space.Do(caller, shared.NextOrdinal, call)
 	switch {
+	case caller.Job == "" && call.Op == shared.OpEnd:
+		delete(h.clients, caller.Client)
 	case caller.Job == "":
 		h.entered(caller.Client)
 	case !h.jobs[caller.Job]:

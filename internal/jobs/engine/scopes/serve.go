@@ -111,7 +111,9 @@ func (h *home) handle(c store.SharedCall) {
 			h.listen(wait, l)
 			h.remotes[c.ID] = l
 		}
-		if m.Caller.Job == "" {
+		if m.Caller.Job == "" && call.Op == shared.OpEnd {
+			delete(h.clients, m.Caller.Client)
+		} else if m.Caller.Job == "" {
 			h.seen(m.Caller.Client)
 		}
 		if wait != nil {

@@ -52,7 +52,7 @@ func (h *Handlers) Register(s *tasksocket.Server) {
 // callerOf returns an execution as a caller of objects in a scope of its job's owner, or
 // of its job if scope is empty.
 func callerOf(x tasksocket.Execution, scope string, thread uint32) shared.Caller {
-	c := shared.Caller{Scope: shared.Scope{Job: x.Job}, Job: x.Job, Task: x.Task, Lease: x.Lease, Thread: thread}
+	c := shared.Caller{Scope: shared.Scope{Job: x.Job}, Job: x.Job, Task: x.Task, Lease: x.Lease, Thread: thread, Alone: x.Alone}
 	if scope != "" {
 		c.Scope = shared.Scope{Owner: x.Owner, Name: scope}
 	}
