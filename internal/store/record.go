@@ -234,7 +234,9 @@ func (s *Store) Record(ctx context.Context, r Record, next *Claim) (Progress, Cl
 		}
 	}
 	var ended bool
-	s.addFinish(&b, r.Job, &ended)
+	if len(r.Left) == 0 { // a job with a leased task does not end
+		s.addFinish(&b, r.Job, &ended)
+	}
 	about := outcomeNews
 	if r.Notify {
 		if len(failures) > 0 { // one of them may stop the job

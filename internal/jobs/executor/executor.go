@@ -27,7 +27,7 @@ type Executor interface {
 	// process never idles while the caller records. It calls send on a goroutine
 	// that may block for a database round trip while the process goes on.
 	//
-	// An outcome is sent within about 50 ms of the task's end while the chunk goes on,
+	// An outcome is sent within about 75 ms of the task's end while the chunk goes on,
 	// unless the caller is slower. The last update has at least one task, or follows
 	// one that gave tasks back.
 	//

@@ -38,9 +38,9 @@
 // protocol.
 //
 // The process flushes at the end of a chunk, when much is unsent, between two tasks when
-// outcomes are 50 ms old, and on request. It gets a request when a tick finds something
+// outcomes are 75 ms old, and on request. It gets a request when a tick finds something
 // unsent and a task that goes on (look.go), so that it needs no clock and short tasks
-// pay nothing for it. What has come of a chunk that goes on is reported every 50 ms at
+// pay nothing for it. What has come of a chunk that goes on is reported every 75 ms at
 // most, and only when the caller has taken the report before.
 //
 // The Python client lies in a directory of its own, which is the first of the program's

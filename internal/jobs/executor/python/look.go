@@ -4,7 +4,7 @@ import "time"
 
 // A look is how a session finds out that the process has something to send while it
 // runs a task: outcomes, or what was printed. A process that goes from one task to the
-// next sends them by itself, after 50 ms.
+// next sends them by itself, after 75 ms.
 type look struct {
 	due    time.Time // when the next one is due, beside those of the ticks; zero for none
 	served int64     // outcome frames when the last one looked

@@ -7,7 +7,7 @@ from .values import LINES, MAX_OUTPUT, encode_scalars, encoded, integers, packed
 
 SCALARS = frozenset((int, float, str, bool, type(None)))
 MANY = 4096                 # numbers that are worth a frame
-AGE = 0.05                  # seconds that outcomes wait for more of them
+AGE = 0.075                 # seconds that outcomes wait for more of them
 FRAME = 256 << 10           # bytes of outcomes that are worth a frame
 OUTCOMES = struct.Struct("<qIII")  # first, tasks, failures, pairs of durations
 
