@@ -2,6 +2,7 @@
 # once. The job and what its processes print end with the script.
 
 _PROCESS_QUEUE = "io"
+_AT_ONCE = 80  # processes: more than the queue has slots, as those that wait lend theirs
 
 
 class _ScriptJob:
@@ -41,11 +42,11 @@ class _ScriptJob:
         self.script.output.listen()
         options = dict(name=name, queue=_PROCESS_QUEUE, tags=["script"], keep_alive=True)
         try:
-            self.job = self.program.open_job(policy={"max_tasks_per_process": 1}, **options)
+            self.job = self.program.open_job(policy={"processes": _AT_ONCE, "max_tasks_per_process": 1}, **options)
         except ApiError as e:
             if not any("max_tasks_per_process" in str(v.get("location")) for v in e.errors):
                 raise
-            self.job = self.program.open_job(**options)  # a server that takes no such policy
+            self.job = self.program.open_job(policy={"processes": _AT_ONCE}, **options)  # a server without it
         for work in (self.watch, self.keep_alive):
             threading.Thread(target=work, name="allcores-processes", daemon=True).start()
 
