@@ -27,6 +27,7 @@ func TestPythonCommandLine(t *testing.T) {
 	numbers := write("numbers.ndjson", "1\n2\n\n3\n")
 	unlucky := write("unlucky.ndjson", "12\n13\n")
 	broken := write("broken.ndjson", "1\n{\n")
+	plain := write("plain.py", "import sys\nprint(__name__, sys.argv[1:])\nsys.exit(3)\n")
 	list := write("list.txt", "one\ntwo words\n")
 	for _, test := range []struct {
 		args           string // separated by |
@@ -60,6 +61,9 @@ func TestPythonCommandLine(t *testing.T) {
 		{"run|echo|:::|a|:::|b", "", 2, ``, `allcores run: give one source of inputs.*\n`},
 		{"run|echo|{1}|:::|a", "", 2, ``, `allcores run: \{1\} is not supported.*\n`},
 		{"run|--timeout|0.2|sleep|:::|20", "", 1, ``, `(?s)allcores: task 0: .*time.*`},
+		{"run|-j2|script.py", "", 2, ``, `allcores run: -j2 is for commands; .*\n`},
+		{"run|nosuch.py", "", 2, ``, `allcores: can't open file 'nosuch.py': .*\n`},
+		{"run|" + plain + "|a|-b", "", 3, `__main__ \['a', '-b'\]\n`, ``},
 		{"watch|nosuch", "", 1, ``, `allcores: 404 .*\n`},
 		{"--url|http://127.0.0.1:9|jobs", "", 1, ``, `allcores: http://127.0.0.1:9 cannot be reached: .*\n`},
 	} {

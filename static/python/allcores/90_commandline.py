@@ -132,8 +132,7 @@ def _cli_main(arguments):
         if command and command[0] == "--":
             command = command[1:]
         elif command and command[0].endswith(".py"):
-            settings = parser.parse_args(arguments + options)
-            return _run_script(settings, command)
+            return _run_script(parser.parse_args(arguments + options), command, options)
         settings = parser.parse_args(arguments + options)
         settings.command = command
     else:
@@ -152,15 +151,15 @@ def _cli_job(settings, id):
     return Job(id, _api=_cli_api(settings))
 
 
-def _run_script(settings, command):
+def _run_script(settings, command, options):
     """Run a script with its pools and executors on the server."""
+    wrong = [word for word in options if word.startswith("-") and word.partition("=")[0] not in ("--url", "--token", "--json")]
+    if wrong:
+        raise _UsageError("allcores run: {0} is for commands; {1} is a script, which sets what its pools do".format(wrong[0], command[0]))
     for name in ("url", "token"):
         if getattr(settings, name, None):
             os.environ["ALLCORES_" + name.upper()] = getattr(settings, name)
-    run = globals().get("run_script")
-    if run is None:
-        raise _UsageError("allcores run: this version runs no scripts; after -- {0} is a command".format(command[0]))
-    return run(command[0], command[1:]) or 0
+    return run_script(command[0], command[1:]) or 0
 
 
 def _positive(text):

@@ -101,7 +101,7 @@ def _print_status(settings, status):
 def _summary(settings, status, quiet=False):
     """Print how a job stands, or with quiet only if it did not succeed, and return the exit status."""
     if settings.json:
-        if not quiet:
+        if settings.verb == "watch":
             _out(_json(status))
     elif not quiet or status["state"] != "succeeded":
         counts = status["counts"]

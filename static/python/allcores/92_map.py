@@ -41,7 +41,7 @@ def _finish_job(settings, job):
             ends.note(job, line)
 
     _told(job, follow)
-    return _summary(settings, job.status(), quiet=True)
+    return _summary(settings, job.status(), quiet=not _terminal(sys.stderr))
 
 
 class _Halt:

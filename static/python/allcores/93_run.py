@@ -46,7 +46,7 @@ def _verb_run(settings):
         _out(_json({"id": job.id}) if settings.json else job.id)
         return 0
     _told(job, functools.partial(_print_commands, settings, job, shown))
-    return _summary(settings, job.status(), quiet=True)
+    return _summary(settings, job.status(), quiet=not _terminal(sys.stderr))
 
 
 def _command_inputs(settings):
