@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -91,5 +93,34 @@ func TestLogsOfDeletedJob(t *testing.T) {
 	}
 	if c, err := io.ReadAll(res.Body); len(c) > 0 || err == nil {
 		t.Errorf("status %d, the stream %q ends with %v", res.StatusCode, c, err)
+	}
+}
+
+// TestLogsAreSentAtOnce checks that a line which is recorded while a chunk goes on
+// reaches a stream after a silence without the wait for a tick.
+func TestLogsAreSentAtOnce(t *testing.T) {
+	t.Parallel()
+	s := serve(t, true)
+	id := s.manual(2)
+	lease := s.lease(id, 1)
+	res := s.send("GET", "/api/v1/jobs/"+id+"/logs?follow=true", "")
+	defer res.Body.Close()
+	body := bufio.NewReader(res.Body)
+	var took []time.Duration
+	for i := range 5 {
+		time.Sleep(150 * time.Millisecond) // the silence
+		began := time.Now()
+		if err := s.store.AppendLogs(t.Context(), id, lease.ID, []jobs.LogLine{{Task: 0, Stream: "stdout", Line: fmt.Sprint("line ", i)}}); err != nil {
+			t.Fatal(err)
+		}
+		if line := next(t, body); !strings.Contains(line, fmt.Sprint("line ", i)) {
+			t.Fatal(line)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Log(took)
+	if took[2] > 100*time.Millisecond {
+		t.Errorf("lines took %v", took)
 	}
 }

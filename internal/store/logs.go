@@ -28,7 +28,7 @@ const (
 
 // AppendLogs stores lines that tasks of a chunk printed, if the lease is held:
 // otherwise its present holder reports them. Beyond MaxLogBytes of the job the middle
-// is deleted, which Logs reports.
+// is deleted, which Logs reports. It wakes this node's subscribers to outcomes.
 func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines []jobs.LogLine) error {
 	if len(lines) == 0 {
 		return nil
@@ -37,7 +37,11 @@ func (s *Store) AppendLogs(ctx context.Context, job string, lease int64, lines [
 	if err := addLogs(&b, job, lease, lines); err != nil {
 		return err
 	}
-	return wrap("append logs", s.Pool.SendBatch(ctx, &b).Close())
+	if err := s.Pool.SendBatch(ctx, &b).Close(); err != nil {
+		return wrap("append logs", err)
+	}
+	s.Feed.wake(job, outcomeNews)
+	return nil
 }
 
 // addLogs adds the statements that store lines if the lease is held or this

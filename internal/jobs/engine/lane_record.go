@@ -222,7 +222,8 @@ func (l *laneLoop) keepLogs(ctx context.Context, u executor.Update) {
 	}
 }
 
-// flushLogs writes the buffered lines.
+// flushLogs writes the buffered lines and, at most as often as of progress, notifies
+// the other nodes.
 func (l *laneLoop) flushLogs(ctx context.Context) {
 	if len(l.logs.lines) == 0 {
 		return
@@ -231,6 +232,8 @@ func (l *laneLoop) flushLogs(ctx context.Context) {
 	defer cancel()
 	if err := l.engine.Store.AppendLogs(ctx, l.work.Job, l.logs.chunk, l.logs.lines); err != nil {
 		l.engine.Logger.Warn("keep log lines", "job", l.work.Job, "lines", len(l.logs.lines), "error", err)
+	} else if l.job.notify(l.notifyProgress) {
+		l.notifyProgress()
 	}
 	l.logs.clear()
 }

@@ -105,8 +105,13 @@ func (a *assembler) add(raw bool, l logText, line lineOf) {
 
 // finish passes on the open lines of tasks below the number.
 func (a *assembler) finish(below int64, line lineOf) {
+	a.finishOf(func(number int64) bool { return number < below }, line)
+}
+
+// finishOf passes on the open lines of the tasks that have ended.
+func (a *assembler) finishOf(ended func(number int64) bool, line lineOf) {
 	for from, p := range a.open {
-		if p.number >= below {
+		if !ended(p.number) {
 			continue
 		}
 		if len(p.text) > 0 {

@@ -2,6 +2,7 @@ package python_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -161,4 +162,27 @@ func TestManyPrints(t *testing.T) {
 		}
 	}
 	t.Logf("%v", time.Since(began))
+}
+
+// TestPrintsBeforeOutcomes checks that an outcome which leaves a chunk that goes on
+// comes with or after what its task printed, also without a line's end.
+func TestPrintsBeforeOutcomes(t *testing.T) {
+	t.Parallel()
+	for _, threads := range []int{1, 2} {
+		path := filepath.Join(t.TempDir(), "go")
+		l := lane(fmt.Sprintf("import os, sys, time\ndef f(x):\n    if x < 2: sys.stdout.write('printed %%d' %% x)\n    while x == 2 and not os.path.exists(%q): time.sleep(0.001)\n    return x\n", path))
+		l.Threads = threads
+		b := executortest.Begin(t, shared, l)
+		b.Give(executortest.Numbers(1, 0, 3))
+		b.Await("outcomes come early", func() bool { return len(b.Outputs) == 2 })
+		b.Lock()
+		if got := b.Text(); len(got) != 2 {
+			t.Errorf("%d threads: with the outcomes came %q", threads, got)
+		}
+		b.Unlock()
+		open(t, path)
+		if err := b.End(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -120,6 +120,11 @@ func (s *session) report() {
 	if s.watch.broke != "" || !s.reports.Begin(s.chunks.Updates) {
 		return
 	}
+	// What a task printed is never recorded after its outcome.
+	s.w.lines.finishOf(func(number int64) bool {
+		c := s.chunk(number)
+		return c != nil && c.has(number)
+	}, s.log)
 	for _, c := range s.chunks.List {
 		if c.reportable() {
 			s.chunks.Report(c, c.outcomes())

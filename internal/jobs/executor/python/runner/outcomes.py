@@ -132,9 +132,11 @@ class Outcomes:
                 self.send()
 
     def send(self):
-        """Sends the outcomes that are encoded; the lock must be held."""
+        """Sends the outcomes that are encoded, after what their tasks printed; the lock must
+        be held."""
         if not self.count:
             return
+        self.runner.flush_logs()
         failed, durations, pieces = self.failed, self.durations, self.pieces
         m = len(durations) & ~1  # the main thread may be adding a pair
         head = OUTCOMES.pack(self.first, self.count, len(failed), m // 2)

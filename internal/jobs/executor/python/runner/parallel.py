@@ -156,8 +156,10 @@ class Parallel:
         self.runner.words[ANSWERS] += 1
 
     def send(self):
-        """Sends the outcomes collected; the lock must be held."""
+        """Sends the outcomes collected, after what their tasks printed; the lock must be
+        held."""
         if self.done:
+            self.runner.flush_logs()
             done, self.done, self.size = self.done, [], 0
             self.runner.frames.write("o", *done)
 
