@@ -31,16 +31,16 @@ class _Future(Future):
         return self._end_cancelled()
 
     def running(self) -> bool:
-        """Report whether the call is being executed now. Of one that was sent, the server is asked."""
+        """Report whether a process has the call. Of one that was sent, the server is asked.
+
+        As with ProcessPoolExecutor, a process may have calls that wait for the one before.
+        Unlike there, those can be cancelled.
+        """
         with self._condition:
             session, index = self._session, self._index
             if index is None or self._state != "PENDING":
                 return super().running()
-        if session.is_running(index):
-            with self._condition:
-                if self._state == "PENDING":
-                    self.set_running_or_notify_cancel()
-        return super().running()
+        return session.is_running(index)
 
     def result(self, timeout: Optional[float] = None) -> Any:
         """Return the result of the call, or raise its exception; TimeoutError after timeout seconds."""
