@@ -13,7 +13,8 @@
 // two at a time so that the process never idles. The executor sends updates; each
 // is recorded together with the claim of the next chunk, in one round trip and one
 // commit (lane_record.go). That commit also ends the job, when its last outcome is
-// in it.
+// in it. Outcomes of a chunk that goes on are recorded on the way, without a claim; the
+// lease (lease.go) knows the tasks that are left.
 //
 // A turn ends when nothing can be claimed. After a quantum it goes back to the end
 // of the line if other turns wait for its slot. So jobs share the cores round robin
@@ -21,9 +22,9 @@
 //
 // A turn for which the submitting node has a free slot skips the line: it is
 // inserted as fetched, with its first chunk claimed, in the submission's own
-// transaction. While all slots are taken, a turn of a job that is new to the node,
-// or of a more urgent one, preempts a lane that has run for a moment
-// (preemption.go).
+// transaction. So is one for inputs that are appended to an open job (append.go).
+// While all slots are taken, a turn of a job that is new to the node, or of a more
+// urgent one, preempts a lane that has run for a moment (preemption.go).
 //
 // A lane whose tasks wait for shared objects (package scopes) lends its slot to others
 // until they go on (lending.go). Before it records, a lane waits until the log has the

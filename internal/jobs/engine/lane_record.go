@@ -52,7 +52,7 @@ func (l *laneLoop) take(ctx context.Context, u executor.Update) {
 
 // giveBack returns the untouched part of a chunk that goes on running.
 func (l *laneLoop) giveBack(ctx context.Context, h *lease, back []executor.Span) {
-	if len(back) == 0 {
+	if len(back) == 0 || h.stray {
 		return
 	}
 	for _, span := range back {
@@ -64,7 +64,7 @@ func (l *laneLoop) giveBack(ctx context.Context, h *lease, back []executor.Span)
 		return l.engine.Store.GiveBack(ctx, h.ID, h.left, back)
 	})
 	if err != nil {
-		l.failed = fmt.Errorf("give back tasks: %w", err)
+		l.failed, h.stray = fmt.Errorf("give back tasks: %w", err), true
 		return
 	}
 	l.recruit(ctx, p)
@@ -83,13 +83,17 @@ var errAllEarly = errors.New("the executor sent all outcomes of a chunk before i
 // recordEarly writes outcomes of a chunk that goes on. Where the lease is not held any
 // more nothing is written, now and at the end.
 func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update) {
-	if len(u.Outcomes) == 0 || !l.flushShared(ctx) {
+	if len(u.Outcomes) == 0 || h.stray {
+		return
+	}
+	if !l.flushShared(ctx) {
+		h.stray = true
 		return
 	}
 	rec, again := newRecord(l.work, h, u, time.Now())
 	rec.Count = h.leaveEarly(u.Outcomes)
 	if rec.Left = h.left; len(rec.Left) == 0 {
-		l.failed = errAllEarly
+		l.failed, h.stray = errAllEarly, true
 		return
 	}
 	rec.Logs = l.logs.lines
@@ -99,7 +103,7 @@ func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update)
 		return p, err
 	})
 	if err != nil {
-		l.failed = err
+		l.failed, h.stray = err, true
 		return
 	}
 	l.logs.clear()
@@ -114,7 +118,7 @@ func (l *laneLoop) recordEarly(ctx context.Context, h *lease, u executor.Update)
 // record writes what became of a chunk and claims the next one with it.
 func (l *laneLoop) record(ctx context.Context, h *lease, u executor.Update) {
 	defer delete(l.leases, h.ID)
-	if !l.flushShared(ctx) {
+	if h.stray || !l.flushShared(ctx) {
 		return
 	}
 	rec, again := newRecord(l.work, h, u, time.Now())

@@ -13,6 +13,7 @@ type lease struct {
 	store.Lease
 	left  []jobs.Span // tasks still under it, ascending; replaced, never changed
 	cut   bool        // part of it was given back
+	stray bool        // a part could not be recorded: recovery puts back what the store has left
 	early early
 }
 
