@@ -71,7 +71,7 @@
 //	/api/v1/jobs/{id}/report        the figures of the speed-up report
 //	/api/v1/jobs/{id}/timeline      the data that timeline.js draws for a job
 //	/api/v1/timeline?seconds=       and for all jobs
-//	/docs, /docs/examples           the manual and its gallery of examples
+//	/docs, /docs/python, /docs/examples  the manual, its page on Python, its gallery
 //	/api/v1/openapi.json            from the manual
 //
 // The API must accept the session cookie for GET. Package static serves its

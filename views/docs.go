@@ -5,6 +5,7 @@ import "fmt"
 // manualPages lists the pages of the manual in the order of its navigation.
 var manualPages = []struct{ path, title string }{
 	{"/docs", "Manual"},
+	{"/docs/python", "Python"},
 	{"/docs/examples", "Examples"},
 }
 
@@ -18,6 +19,7 @@ var chapters = []chapterLink{
 	{"programs", "Programs"},
 	{"inputs", "Inputs"},
 	{"results", "Results"},
+	{"shared", "Shared state"},
 	{"speed-up", "Speed-up"},
 	{"waiting", "Why a job waits"},
 	{"errors", "Failures and errors"},
@@ -49,6 +51,8 @@ var wordRows = [][2]string{
 	{"queue", "A class of work with a limit per core: cpu runs one process per core, io several."},
 	{"run", "One execution of a job: from its submission, or from a retry, to its end."},
 	{"running", "Executing now: at most processes × threads tasks of a job."},
+	{"scope", "A namespace of shared objects: that of a job, or one that the jobs of one user share by its name."},
+	{"shared object", "A queue, pipe, value, array, dict, list, lock, event, semaphore, condition or barrier that tasks share by its name."},
 	{"slot", "The right of one process to run on a core. A queue has a number of slots per core."},
 	{"speed-up report", "How well a job was spread over cores: a verdict and its figures."},
 	{"task", "One input of a job with its outcome, numbered from 0."},

@@ -86,7 +86,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<p>This program uses only the standard library:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<p>The <a href=\"/docs/python\">Python client</a> is one file with Executor and Pool; unchanged scripts run with it too. Without it, this program uses only the standard library:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -183,11 +183,43 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
+			templ_7745c5c3_Err = chapter("shared").Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>Running tasks share objects by name: within a job, or within a <b>scope</b>, a name that the jobs of one user have in common. An effect of a task counts once, however often the task runs: a repeated attempt gets the answers that the first one got. Locks are the exception: they belong to an attempt, and are free when it ends. Python tasks use the <a href=\"/docs/python#shared\">classes of the client</a>. A command calls over the Unix socket in its environment; the body is JSON, or with <code>Content-Type: text/plain</code> a text:</p>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = code("doc-shared", "the curl commands", sharedCommands, false).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p>Arguments before the last one are parameters <code>arg</code> of the query; other parameters are <code>kind</code>, <code>scope</code>, <code>timeout</code> in seconds, and for a new object <code>size</code>, <code>type</code> and <code>initial</code>. Without <code>kind</code> the object’s own kind counts.</p>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = docTable("Operations on shared objects", "Kind", "Operations; those with * wait", sharedKindRows).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p>Other programs call by REST. <code>POST …/shared/NAME/OPERATION</code> takes <code>args</code>, and as needed <code>kind</code>, <code>params</code>, <code>timeout</code> and <code>client</code>. With an <code>Idempotency-Key</code> a repeated call counts once. A call that waits longer than <code>Prefer: wait=SECONDS</code> is answered with 202: send it again. <code>/api/v1/shared/SCOPE</code> has the same for a scope of yours; <code>DELETE</code> removes it.</p>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = code("doc-shared-rest", "the curl commands", sharedREST(p.BaseURL), false).Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>An error has a <code>kind</code>, such as empty, full, timeout, mismatch, bounds or deadlock. A job has at most 64 MiB and 100,000 items of 1 MiB each; names have at most 256 bytes.</p>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
 			templ_7745c5c3_Err = chapter("speed-up").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 16, "<p>The page of a job, and <code>GET /api/v1/jobs/ID/report</code>, have the speed-up report, also while the job runs. <b>Speed-up</b> is the sum of all task times divided by the wall time. <b>Efficiency</b> is the speed-up divided by the number of tasks that could run at once. Tasks that slow each other down make both look better than they are, so the verdict considers CPU time too:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p>The page of a job, and <code>GET /api/v1/jobs/ID/report</code>, have the speed-up report, also while the job runs. <b>Speed-up</b> is the sum of all task times divided by the wall time. <b>Efficiency</b> is the speed-up divided by the number of tasks that could run at once. Tasks that slow each other down make both look better than they are, so the verdict considers CPU time too:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -195,7 +227,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 17, "<p>Below about a second of work there is no verdict: <code>verdict</code> is null, and <code>verdict_reason</code> says why.</p><p>In a job’s <code>counts</code>, <code>running</code> counts the claimed tasks, and <code>executing</code> those that execute now: at most processes × threads. <code>policy</code> is the policy as submitted, with null for a default; <code>effective_policy</code> has the defaults filled in.</p><p>A <b>run</b> of a job begins with its submission or with a retry, and ends when the job ends. The job’s times, its rate and its report are those of its newest run. <code>GET …/runs</code> lists all runs, and <code>…/report?run=1</code> returns the report of the first. The page of a retried job lets you choose a run.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p>Below about a second of work there is no verdict: <code>verdict</code> is null, and <code>verdict_reason</code> says why.</p><p>In a job’s <code>counts</code>, <code>running</code> counts the claimed tasks, and <code>executing</code> those that execute now: at most processes × threads. <code>policy</code> is the policy as submitted, with null for a default; <code>effective_policy</code> has the defaults filled in.</p><p>A <b>run</b> of a job begins with its submission or with a retry, and ends when the job ends. The job’s times, its rate and its report are those of its newest run. <code>GET …/runs</code> lists all runs, and <code>…/report?run=1</code> returns the report of the first. The page of a retried job lets you choose a run.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -203,7 +235,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<p>A job that waits, or has fewer processes than it may have, gives the reason on its page and in two fields: <code>reason</code> is a sentence; <code>waiting</code> has a kind and figures. Of several reasons the job gives one: a reason that somebody must remove comes before one that passes by itself.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p>A job that waits, or has fewer processes than it may have, gives the reason on its page and in two fields: <code>reason</code> is a sentence; <code>waiting</code> has a kind and figures. Of several reasons the job gives one: a reason that somebody must remove comes before one that passes by itself.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -215,7 +247,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "<p>A task fails alone: the others go on and keep their outcomes. The error of a failed task has a kind:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<p>A task fails alone: the others go on and keep their outcomes. The error of a failed task has a kind:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -223,7 +255,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "<p>If a process cannot load the Python module, it tries again like a failed task: up to <code>max_attempts</code> times, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when no process could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, but at least 5 seconds; without a timeout, 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures. The failures of a group have one kind and type and one line of the program, and their messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. A job keeps at most 20 patterns per line, and 100 lines; it counts further failures together. <code>GET …/results?group=ID</code> lists the tasks of a group, and <code>POST …/retry?group=ID</code> runs them again, but no other failed task.</p><p>The answer to a wrong request is <code>application/problem+json</code>. Its <code>errors</code> list every violation with its location in the request:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p>If a process cannot load the Python module, it tries again like a failed task: up to <code>max_attempts</code> times, after <code>retry_backoff</code>. The other processes of the job run its tasks meanwhile. The job fails when no process could load the module; one task then has the error. Loading may take as long as the <code>timeout</code> of a task, but at least 5 seconds; without a timeout, 5 minutes.</p><p>The page of a job, and <code>GET /api/v1/jobs/ID/errors</code>, group failures. The failures of a group have one kind and type and one line of the program, and their messages differ only in numbers, quoted text, paths and the like. Each group has an <code>id</code>, the <code>pattern</code> of its messages, some of its <code>messages</code>, an <code>example</code>, its <code>count</code> and its <code>first_index</code>. A job keeps at most 20 patterns per line, and 100 lines; it counts further failures together. <code>GET …/results?group=ID</code> lists the tasks of a group, and <code>POST …/retry?group=ID</code> runs them again, but no other failed task.</p><p>The answer to a wrong request is <code>application/problem+json</code>. Its <code>errors</code> list every violation with its location in the request:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -235,7 +267,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<p>A <b>viewer</b> sees all jobs, with programs and inputs, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To repeat a POST safely, send an <code>Idempotency-Key</code>: for 24 hours the same key and body get the same answer. <a href=\"/api/v1/openapi.json\">openapi.json</a> describes all calls and all their fields.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p>A <b>viewer</b> sees all jobs, with programs and inputs, and changes nothing. A <b>user</b> submits jobs, and sees and controls their own. An <b>admin</b> sees and controls everything.</p><p>To repeat a POST safely, send an <code>Idempotency-Key</code>: for 24 hours the same key and body get the same answer. <a href=\"/api/v1/openapi.json\">openapi.json</a> describes all calls and all their fields.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -243,7 +275,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<p>The search box, and <code>GET /api/v1/jobs?q=</code>, list the jobs that match every term; upper and lower case are alike. A search with an unknown qualifier fails and names it; in quotes it is text. The box suggests completions: <kbd>↓</kbd> and <kbd>Enter</kbd> take one.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<p>The search box, and <code>GET /api/v1/jobs?q=</code>, list the jobs that match every term; upper and lower case are alike. A search with an unknown qualifier fails and names it; in quotes it is text. The box suggests completions: <kbd>↓</kbd> and <kbd>Enter</kbd> take one.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -251,7 +283,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<p>The list's headers sort it by age, duration and failures, and so does <code>?sort=-created</code>, <code>-duration</code> or <code>-failures</code>; without the dash the order is ascending. The last two sort the newest 100,000 jobs that match.</p><p><b>Cancel</b> on the page of a job ends the job and its running tasks, or only cancels the tasks that have not started: <code>POST /api/v1/jobs/ID/cancel?waiting=true</code>. Then running tasks go on, and an open job takes further inputs. <code>POST …/tasks/INDEX/cancel</code> cancels one task that has not started, <code>POST …/tasks/cancel</code> with <code>indexes</code> up to 10,000, and answers how many are <code>cancelled</code> and which are <code>refused</code>, as they run or have ended. A job with cancelled tasks, when another task failed, ends as <code>failed</code>, else as <code>cancelled</code>. Retry runs its cancelled tasks.</p><p>Select jobs by their checkboxes, a range with <kbd>Shift</kbd>, or all that match. Then cancel, pause, resume, retry, tag or delete them. <code>POST /api/v1/jobs/bulk</code> does the same for up to 10,000 <code>ids</code>, or up to 100,000 jobs of a <code>search</code>:</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<p>The list's headers sort it by age, duration and failures, and so does <code>?sort=-created</code>, <code>-duration</code> or <code>-failures</code>; without the dash the order is ascending. The last two sort the newest 100,000 jobs that match.</p><p><b>Cancel</b> on the page of a job ends the job and its running tasks, or only cancels the tasks that have not started: <code>POST /api/v1/jobs/ID/cancel?waiting=true</code>. Then running tasks go on, and an open job takes further inputs. <code>POST …/tasks/INDEX/cancel</code> cancels one task that has not started, <code>POST …/tasks/cancel</code> with <code>indexes</code> up to 10,000, and answers how many are <code>cancelled</code> and which are <code>refused</code>, as they run or have ended. A job with cancelled tasks, when another task failed, ends as <code>failed</code>, else as <code>cancelled</code>. Retry runs its cancelled tasks.</p><p>Select jobs by their checkboxes, a range with <kbd>Shift</kbd>, or all that match. Then cancel, pause, resume, retry, tag or delete them. <code>POST /api/v1/jobs/bulk</code> does the same for up to 10,000 <code>ids</code>, or up to 100,000 jobs of a <code>search</code>:</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -259,7 +291,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<p>The answer counts the jobs <code>done</code> and <code>refused</code>, with reasons. After 10 seconds the server answers 202 and the operation goes on, even if the server restarts. The address in <code>Location</code> reports its progress for a week.</p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<p>The answer counts the jobs <code>done</code> and <code>refused</code>, with reasons. After 10 seconds the server answers 202 and the operation goes on, even if the server restarts. The address in <code>Location</code> reports its progress for a week.</p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -267,7 +299,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<p>On every page, <kbd>/</kbd> searches, <kbd>n</kbd> opens New job, <kbd>j</kbd> and <kbd>k</kbd> move through rows, <kbd>Enter</kbd> opens one, <kbd>g</kbd> and then <kbd>j</kbd>, <kbd>q</kbd> or <kbd>n</kbd> opens jobs, queues or nodes, and <kbd>?</kbd> lists the keys.</p></article></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<p>On every page, <kbd>/</kbd> searches, <kbd>n</kbd> opens New job, <kbd>j</kbd> and <kbd>k</kbd> move through rows, <kbd>Enter</kbd> opens one, <kbd>g</kbd> and then <kbd>j</kbd>, <kbd>q</kbd> or <kbd>n</kbd> opens jobs, queues or nodes, and <kbd>?</kbd> lists the keys.</p></article></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -304,80 +336,44 @@ func manualNav(current string, chapters []chapterLink) templ.Component {
 			templ_7745c5c3_Var4 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "<nav aria-label=\"Manual\"><ul class=\"books\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<nav aria-label=\"Manual\"><ul class=\"books\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		for _, book := range manualPages {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "<li><a href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<li><a href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var5 templ.SafeURL
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(book.path))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 84, Col: 37}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 92, Col: 37}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			if book.path == current {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, " aria-current=\"page\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, " aria-current=\"page\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, ">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, ">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var6 string
 			templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(book.title)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 88, Col: 18}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 96, Col: 18}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "</a></li>")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "</ul><ul class=\"chapters\">")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		for _, c := range chapters {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<li><a href=\"")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			var templ_7745c5c3_Var7 templ.SafeURL
-			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL("#" + c.id))
-			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 94, Col: 43}
-			}
-			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "\">")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			var templ_7745c5c3_Var8 string
-			templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(c.title)
-			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 94, Col: 55}
-			}
-			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -386,7 +382,43 @@ func manualNav(current string, chapters []chapterLink) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "</ul></nav>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "</ul><ul class=\"chapters\">")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		for _, c := range chapters {
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<li><a href=\"")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			var templ_7745c5c3_Var7 templ.SafeURL
+			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL("#" + c.id))
+			if templ_7745c5c3_Err != nil {
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 102, Col: 43}
+			}
+			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\">")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			var templ_7745c5c3_Var8 string
+			templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinStringErrs(c.title)
+			if templ_7745c5c3_Err != nil {
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 102, Col: 55}
+			}
+			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "</a></li>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "</ul></nav>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -415,33 +447,33 @@ func chapter(id string) templ.Component {
 			templ_7745c5c3_Var9 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<h2 id=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<h2 id=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var10 string
 		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 101, Col: 12}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 109, Col: 12}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var11 string
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(chapterTitle(id))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 101, Col: 33}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 109, Col: 33}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "</h2>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, "</h2>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -470,82 +502,82 @@ func docTable(caption, left, right string, rows [][2]string) templ.Component {
 			templ_7745c5c3_Var12 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<div class=\"box\"><table><caption class=\"hidden\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 44, "<div class=\"box\"><table><caption class=\"hidden\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var13 string
 		templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.JoinStringErrs(caption)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 107, Col: 36}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 115, Col: 36}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var13))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "</caption> <thead><tr><th scope=\"col\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "</caption> <thead><tr><th scope=\"col\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var14 string
 		templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinStringErrs(left)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 110, Col: 27}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 118, Col: 27}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</th><th scope=\"col\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</th><th scope=\"col\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var15 string
 		templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(right)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 111, Col: 28}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 119, Col: 28}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, "</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		for _, row := range rows {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 44, "<tr><th scope=\"row\"><code>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<tr><th scope=\"row\"><code>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var16 string
 			templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(row[0])
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 117, Col: 36}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 125, Col: 36}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "</code></th><td>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "</code></th><td>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var17 string
 			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(row[1])
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 118, Col: 18}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/docs.templ`, Line: 126, Col: 18}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "</td></tr>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "</td></tr>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "</tbody></table></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 51, "</tbody></table></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

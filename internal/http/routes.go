@@ -89,6 +89,7 @@ func (s *Site) routePages(r chi.Router) {
 	r.Get("/pages/live", s.page(s.pagesLive))
 	r.Get("/docs", s.page(s.docsPage))
 	r.Get("/docs/examples", s.page(s.examplesPage))
+	r.Get("/docs/python", s.page(s.pythonPage))
 
 	r.HandleFunc(riverPrefix, s.river.page)
 	r.HandleFunc(riverPrefix+"/*", s.river.page)
