@@ -96,6 +96,7 @@ def die():
 
 
 def wait_for(path):
+    open(path + ".begun", "w").close()
     deadline = time.monotonic() + 30
     while not os.path.exists(path) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -428,7 +429,7 @@ class Behaviour(unittest.TestCase):
                 first = ex.submit(wait_for, path)
                 others = [ex.submit(same, i) for i in range(5)]
                 deadline = time.monotonic() + 60
-                while not first.running() and time.monotonic() < deadline:
+                while not os.path.exists(path + ".begun") and time.monotonic() < deadline:
                     time.sleep(0.02)
                 self.assertTrue(first.running())
                 self.assertFalse(first.cancel())
