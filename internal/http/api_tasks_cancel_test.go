@@ -79,7 +79,9 @@ func TestCancelWaiting(t *testing.T) {
 		if again := s.results(j.ID, "?order=completion"); len(again) != 51 {
 			t.Errorf("in order of completion %d lines", len(again))
 		}
-		a = s.call("POST", path+"/retry", "")
+		if a := s.call("POST", path+"/retry", ""); a.StatusCode != 200 {
+			t.Error("retry:", a.text)
+		}
 		if j = s.ended(j.ID); j.State != jobs.Succeeded || j.Counts.Succeeded != 51 {
 			t.Errorf("after a retry: %s %+v", j.State, j.Counts)
 		}
