@@ -191,7 +191,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = code("doc-shared", "the curl commands", sharedCommands, false).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = code("doc-shared", "the calls of a task", sharedCommands, false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -207,7 +207,7 @@ func Docs(p DocsPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = code("doc-shared-rest", "the curl commands", sharedREST(p.BaseURL), false).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = code("doc-shared-rest", "the calls by REST", sharedREST(p.BaseURL), false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

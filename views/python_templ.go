@@ -56,7 +56,7 @@ func Python(p PythonPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = code("py-start", "the shell commands", snippet("start.sh", p.BaseURL), false).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = code("py-start", "the ten lines", snippet("start.sh", p.BaseURL), false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -96,7 +96,7 @@ func jobShared(p JobPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "\">JSON</a></span></h2><div class=\"box steady shared\" tabindex=\"0\" role=\"region\" aria-labelledby=\"shared-title\"><table><caption class=\"hidden\">Objects that the tasks share</caption> <thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Kind</th><th scope=\"col\" class=\"number\">Size</th><th scope=\"col\">Value</th><th scope=\"col\" class=\"number\">Waiting</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 9, "\">JSON</a></span></h2><div class=\"box steady shared\" tabindex=\"0\" role=\"region\" aria-label=\"Table of shared objects\"><table><caption class=\"hidden\">Objects that the tasks share</caption> <thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Kind</th><th scope=\"col\" class=\"number\">Size</th><th scope=\"col\">Value</th><th scope=\"col\" class=\"number\">Waiting</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
