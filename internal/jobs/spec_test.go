@@ -117,7 +117,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"name":"true","program":{"command":{"argv":["/usr/bin/true"],"output":"text","ok_exit_codes":[0]}},"inputs":{"lines":"a"},` +
-		`"queue":"cpu","priority":2,"policy":{"processes":null,"threads":1,"cores_per_process":1,"chunk_size":null,"timeout":null,"memory_limit":null,` +
+		`"queue":"cpu","priority":2,"policy":{"processes":null,"threads":1,"cores_per_process":1,"max_tasks_per_process":null,"chunk_size":null,"timeout":null,"memory_limit":null,` +
 		`"max_attempts":1,"retry_backoff":"1s","max_failures":null}}`
 	if string(got) != want {
 		t.Errorf("with defaults\n%s, want\n%s", got, want)
