@@ -156,19 +156,22 @@ func (s *Store) SharedFacts(ctx context.Context, job string) (f SharedFacts, err
 	return f, wrap("read who could wake tasks", s.Pool.SendBatch(ctx, &b).Close())
 }
 
-// LostLeases returns those of the leases that are not held any more, or only by a node
-// whose own lease has run out.
-func (s *Store) LostLeases(ctx context.Context, leases []int64) ([]int64, error) {
+// LostExecutions returns the positions of those of the executions, each a task under a
+// lease, that have ended: the task is not under the lease any more, or the lease is held
+// only by a node whose own has run out.
+func (s *Store) LostExecutions(ctx context.Context, leases, tasks []int64) ([]int, error) {
 	rows, err := s.Pool.Query(ctx, `
-		select l.id from unnest($1::bigint[]) as l (id) where not exists (
-			select from chunks c join nodes n on n.id = c.node_id
-			where c.id = l.id and c.state = 'leased' and n.heartbeat_at > clock_timestamp() - $2::bigint * interval '1 microsecond')`,
-		leases, NodeLease.Microseconds())
+		select x.position - 1 from unnest($1::bigint[], $2::bigint[]) with ordinality as x (lease, task, position)
+		where not exists (
+			select from chunks c join nodes n on n.id = c.node_id`+spansLeft+`
+			where c.id = x.lease and c.state = 'leased' and n.heartbeat_at > clock_timestamp() - $3::bigint * interval '1 microsecond'
+				and x.task >= span.first and x.task < span.first + span.count)`,
+		leases, tasks, NodeLease.Microseconds())
 	if err != nil {
-		return nil, wrap("read lost leases", err)
+		return nil, wrap("read lost executions", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	return ids, wrap("read lost leases", err)
+	positions, err := pgx.CollectRows(rows, pgx.RowTo[int])
+	return positions, wrap("read lost executions", err)
 }
 
 // EndedTasks returns those of the tasks of a job that will not run again in its present

@@ -102,8 +102,8 @@ func TestRecoveryOfADeadNodeBeginsInTime(t *testing.T) {
 	await(t, "all that was lost is leased again", func() bool {
 		err := n.store.Pool.QueryRow(t.Context(), `
 			select count(*), count(*) filter (where exists (
-				select from chunks c where c.job_id = l.job_id and c.id > l.id and c.first <= l.first and c.first + greatest(c.count, 1) > l.first))
-			from chunks l where l.state = 'lost' and l.node_id = $1`, node).Scan(&lost, &again)
+				select from chunks c where c.job_id = l.job_id and c.id > l.id and c.first <= l.task and c.first + greatest(c.count + c.recorded, 1) > l.task))
+			from (select job_id, id, coalesce(rest[1], first) as task from chunks where state = 'lost' and node_id = $1) l`, node).Scan(&lost, &again)
 		return err == nil && lost > 0 && again == lost
 	})
 	took := time.Since(killed)

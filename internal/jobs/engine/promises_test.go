@@ -22,11 +22,8 @@ func TestLongTask(t *testing.T) {
 		long = 90 * time.Second // past two rounds of River's rescuer
 	}
 	n := startReal(t, template.New(t))
-	id := n.submit(t, sleeps(long, 1))
-	await(t, "the task runs", func() bool {
-		j, err := n.store.Job(t.Context(), store.As(n.admin), id)
-		return err == nil && j.Counts.Running == 1
-	})
+	path := filepath.Join(t.TempDir(), "task")
+	id := n.submitGated(t, path, python(fmt.Sprintf("import time\ndef f(x):\n    open(%q, 'w').close()\n    time.sleep(%v)\n", begun(path), long.Seconds()), "f", rangeOf(1)))
 	if *chaosLong {
 		_, err := n.store.Pool.Exec(t.Context(), `update river_job set attempted_at = attempted_at - interval '3 hours' where args->>'job' = $1`, id)
 		if err != nil {

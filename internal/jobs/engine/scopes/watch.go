@@ -3,7 +3,6 @@ package scopes
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/allcores/allcores/internal/jobs"
@@ -183,7 +182,7 @@ func (h *home) loseClients() {
 	h.deliver()
 }
 
-// endLost ends executions whose leases are gone.
+// endLost ends executions whose tasks are not under their leases any more.
 func (h *home) endLost(ctx context.Context) error {
 	h.mu.Lock()
 	running := h.space.Running()
@@ -191,12 +190,11 @@ func (h *home) endLost(ctx context.Context) error {
 	if len(running) == 0 {
 		return nil
 	}
-	leases := make([]int64, len(running))
+	leases, tasks := make([]int64, len(running)), make([]int64, len(running))
 	for i, r := range running {
-		leases[i] = r.Lease
+		leases[i], tasks[i] = r.Lease, r.Task
 	}
-	slices.Sort(leases)
-	lost, err := h.place.service.Store.LostLeases(ctx, slices.Compact(leases))
+	lost, err := h.place.service.Store.LostExecutions(ctx, leases, tasks)
 	if err != nil || len(lost) == 0 {
 		return err
 	}
@@ -205,10 +203,8 @@ func (h *home) endLost(ctx context.Context) error {
 	if h.state != serving {
 		return nil
 	}
-	for _, r := range running {
-		if slices.Contains(lost, r.Lease) {
-			h.space.End(r.Job, r.Task, r.Lease)
-		}
+	for _, i := range lost {
+		h.space.End(running[i].Job, running[i].Task, running[i].Lease)
 	}
 	h.deliver()
 	return nil

@@ -68,7 +68,7 @@ func (w *world) newJob(lanes int) string {
 	return id
 }
 
-// A node is a service of a node that beats.
+// A node is a service of a node that lives until it dies.
 type node struct {
 	*scopes.Service
 	world *world
@@ -83,6 +83,7 @@ func (w *world) node() *node {
 	if err := n.store.Register(context.Background(), store.NewNode{ID: n.id, Host: "h", Role: "all", Cores: 1}); err != nil {
 		w.t.Fatal(err)
 	}
+	w.exec(`update nodes set heartbeat_at = now() + interval '1 hour' where id = $1`, n.id) // nothing here beats
 	n.Service = scopes.New(context.Background(), scopes.Options{
 		Store: n.store, Logger: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Node: n.id, Lost: func(job string) { n.lost <- job },
 	})
