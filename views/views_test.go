@@ -38,7 +38,7 @@ func parse(t *testing.T, html string) *goquery.Document {
 var routes = []*regexp.Regexp{
 	regexp.MustCompile(`^/(live)?$`),
 	regexp.MustCompile(`^/jobs/new$`),
-	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+)?|/(cancel|pause|resume|retry|delete))?$`),
+	regexp.MustCompile(`^/jobs/[0-9a-f-]{36}(/tasks(/\d+(/cancel)?)?|/(cancel|cancel-waiting|pause|resume|retry|delete))?$`),
 	regexp.MustCompile(`^/(queues|nodes|login|logout|docs|docs/examples|docs/python)$`),
 	regexp.MustCompile(`^/static/python/`),
 	regexp.MustCompile(`^/api/v1/jobs/[0-9a-f-]{36}/shared(/.+)?$`),
