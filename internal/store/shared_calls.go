@@ -12,6 +12,7 @@ type SharedCall struct {
 	Scope int64
 	Node  string // from which it comes
 	Data  []byte
+	Dead  bool // the node was declared dead: its tasks run elsewhere, and may have their outcomes
 }
 
 // SendShared writes calls of a node to a scope, and notifies its home. It returns their
@@ -45,11 +46,12 @@ func (s *Store) SendShared(ctx context.Context, scope int64, node string, calls 
 func (s *Store) TakeSharedCalls(ctx context.Context, node string, limit int) ([]SharedCall, error) {
 	rows, err := s.Pool.Query(ctx, `
 		with due as materialized (
-			select c.id, s.epoch from shared_scopes s join shared_calls c on c.scope_id = s.id
+			select c.id, s.epoch, coalesce(n.state = 'dead', true) as dead
+			from shared_scopes s join shared_calls c on c.scope_id = s.id left join nodes n on n.id = c.node_id
 			where s.node_id = $1 and c.epoch < s.epoch order by c.id limit $2
 		), taken as (
 			update shared_calls c set epoch = due.epoch from due where c.id = due.id
-			returning c.id, c.scope_id, c.node_id::text, c.data
+			returning c.id, c.scope_id, c.node_id::text, c.data, due.dead
 		)
 		select * from taken order by id`, node, limit)
 	if err != nil {
@@ -83,11 +85,17 @@ func (s *Store) LostSharedCalls(ctx context.Context, calls []int64) ([]int64, er
 	return ids, wrap("find lost shared calls", err)
 }
 
-// ForgetSharedAnswers deletes answers for nodes that are not alive, at most limit.
-func (s *Store) ForgetSharedAnswers(ctx context.Context, limit int) error {
+// ForgetSharedCalls deletes the calls of nodes that are not alive and the answers for
+// them, at most limit of each.
+func (s *Store) ForgetSharedCalls(ctx context.Context, limit int) error {
 	_, err := s.Pool.Exec(ctx, `
+		with calls as (
+			delete from shared_calls where id in (
+				select id from shared_calls c where not exists (select from nodes n where n.id = c.node_id and n.state = 'alive')
+				order by id limit $1)
+		)
 		delete from shared_answers where call_id in (
 			select call_id from shared_answers a where not exists (select from nodes n where n.id = a.node_id and n.state = 'alive')
 			order by call_id limit $1)`, limit)
-	return wrap("forget shared answers", err)
+	return wrap("forget shared calls", err)
 }

@@ -33,6 +33,8 @@ type place struct {
 	scope   shared.Scope
 	now     atomic.Pointer[backend] // nil while it is not known
 
+	moving atomic.Bool // this node may be taking the scope over
+
 	mu      sync.Mutex
 	opening *opening
 	retired bool // the service has forgotten it
@@ -128,8 +130,11 @@ func (p *place) load(ctx context.Context, at store.SharedHome) (*home, error) {
 	return newHome(p, at, space, state), nil
 }
 
-// isOpening reports whether a backend is looked for.
+// isOpening reports whether a backend is looked for, or may become another one.
 func (p *place) isOpening() bool {
+	if p.moving.Load() {
+		return true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opening != nil

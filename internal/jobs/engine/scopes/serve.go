@@ -69,10 +69,10 @@ func (s *Service) handle(calls []store.SharedCall) (later []store.SharedCall) {
 	homes := make(map[int64]*home)
 	loading := false
 	for _, p := range s.all() {
+		loading = p.isOpening() || loading // first: an opening that ends has set the home
 		if h := p.home(); h != nil {
 			homes[h.at.ID] = h
 		}
-		loading = loading || p.isOpening()
 	}
 	for _, c := range calls {
 		if h := homes[c.Scope]; h != nil {
@@ -105,6 +105,8 @@ func (h *home) handle(c store.SharedCall) {
 	switch {
 	case err != nil:
 		answer = shared.Answer{Err: &shared.Error{Kind: shared.ErrArgument, Message: "malformed message: " + err.Error()}}
+	case c.Dead && m.Type != messageCancel:
+		answer = shared.Answer{Err: &shared.Error{Kind: shared.ErrSuperseded, Message: "the node was declared dead; its tasks run elsewhere by now"}}
 	case m.Type == messageCall:
 		var wait *shared.Wait
 		if answer, wait = h.space.Do(m.Caller, m.Ordinal, &call); wait != nil {

@@ -44,7 +44,7 @@ func (s *Service) watch() {
 			s.calls.forgetEarly()
 		}
 		if round%60 == 0 && len(places) > 0 {
-			s.log(ctx, "forget answers on shared objects", s.Store.ForgetSharedAnswers(ctx, 10_000))
+			s.log(ctx, "forget answers on shared objects", s.Store.ForgetSharedCalls(ctx, 10_000))
 			if s.Runs != nil {
 				s.uses.forget(func(job string) bool { return !s.Runs(job) })
 			}
@@ -106,6 +106,9 @@ func (r *remote) check(ctx context.Context) error {
 
 // move makes this node the home of a scope whose home is not alive.
 func (p *place) move(ctx context.Context, r *remote) error {
+	// Calls to the scope may be taken from when the database says that its home is here.
+	p.moving.Store(true)
+	defer p.moving.Store(false)
 	at, err := p.service.Store.SharedHome(ctx, row(p.scope), p.service.Node, false)
 	if errors.Is(err, jobs.ErrNotFound) {
 		r.mu.Lock()
@@ -118,7 +121,11 @@ func (p *place) move(ctx context.Context, r *remote) error {
 	if err != nil || !at.Taken {
 		return err
 	}
-	h, err := p.load(ctx, at)
+	var h *home
+	err = p.service.again(ctx, func(ctx context.Context) error {
+		h, err = p.load(ctx, at)
+		return err
+	})
 	if err != nil {
 		return err
 	}
