@@ -50,8 +50,8 @@ func TestNotificationsGetFurtherApart(t *testing.T) {
 				n++
 			}
 			time.Sleep(time.Millisecond)
+			synctest.Wait()
 		}
-		synctest.Wait()
 		if n < 38 || n > 60 {
 			t.Errorf("%d notifications in 10 s", n)
 		}
