@@ -295,7 +295,7 @@ func functionName(name string) string {
 	return module + "." + path
 }
 
-// text consumes a string, of which the end may be missing.
+// text consumes a string, whose end may be missing.
 func (s *valueScanner) text() string {
 	end := 1
 	for end < len(s.rest) && s.rest[end] != '"' {

@@ -49,7 +49,7 @@ func TestProgress(t *testing.T) {
 		t.Errorf("another user: %d %s", a.StatusCode, a.text)
 	}
 	if a := s.get("/api/v1/nodes", "Authorization", "Bearer "+eve); strings.Contains(a.text, "half") {
-		t.Error("nodes tell everyone")
+		t.Error("nodes notify everyone")
 	}
 	if err := os.WriteFile(release, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -224,7 +224,7 @@ func TestBlobsOfOthersAreNotFound(t *testing.T) {
 	if _, err := s.ReferenceBlobs(t.Context(), store.As(other), mine, nil); !errors.Is(err, jobs.ErrNotFound) {
 		t.Errorf("another user changes the job: %v", err)
 	}
-	// Whoever has the bytes may use them.
+	// A user who has the bytes may use them.
 	if _, created := putBlob(t, s, other, "", data); created {
 		t.Error("the same bytes are stored twice")
 	}

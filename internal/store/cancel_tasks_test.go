@@ -176,7 +176,7 @@ func TestCancelTasksErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, test.got)
 		}
 	}
-	// The job of which all tasks are cancelled ends.
+	// The job whose tasks are all cancelled ends.
 	if err := request(v); err != nil {
 		t.Fatal(err)
 	}

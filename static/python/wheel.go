@@ -33,7 +33,7 @@ var Wheel = sync.OnceValue(func() []byte {
 		sum := sha256.Sum256([]byte(m.text))
 		fmt.Fprintf(&record, "%s,sha256=%s,%d\n", m.name, base64.RawURLEncoding.EncodeToString(sum[:]), len(m.text))
 	}
-	record.WriteString(info + "RECORD,,\n") // has no hash of itself
+	record.WriteString(info + "RECORD,,\n") // without its own hash
 	addMember(archive, info+"RECORD", record.String())
 	if err := archive.Close(); err != nil {
 		panic(err)

@@ -271,7 +271,7 @@ def _checked(response, data, accept):
 
 
 def _never_time_out(sock):
-    """Let reads of a stream wait for as long as the server's machine is there."""
+    """Let reads of a stream wait for as long as the server's machine lives."""
     import socket
 
     sock.settimeout(None)

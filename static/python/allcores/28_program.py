@@ -25,7 +25,7 @@ class ClientProgram:
         self._epoch, self._made = 0, None  # how often _roots grew; that number when the job was made
         self._sources = (-1, "")  # epoch, and the manifest of its sources
         self._own_sources = ""  # the manifest that went with the job
-        self._blobs, self._sent = {}, set()  # by sha256: what is to be sent, and what was
+        self._blobs, self._sent = {}, set()  # by sha256: not yet sent, and sent
 
     def open_job(
         self,
@@ -124,7 +124,7 @@ class ClientProgram:
         return _to_json(task).encode(), self._need(roots)
 
     def _documents(self, values):
-        """Return the documents of values, of which one that appears twice is sent once and stays one."""
+        """Return the documents of values. A value that appears twice is sent once and stays one object."""
         documents, places = [], {}
         for i, value in enumerate(values):
             if type(value) in _ATOMS and _is_json(value):

@@ -46,7 +46,7 @@ class _Bar:
             try:
                 line = _bar_line(self._job.status(), _columns(), _draws_blocks(sys.stderr))
             except Exception:
-                continue  # whoever waits for the job gets the error
+                continue  # a waiter for the job gets the error
             with self._lock:
                 if self._wanted and not self._stop.is_set():
                     self._write(line)

@@ -9,7 +9,7 @@
 # still delivers. The job is sealed when the executor is shut down or dropped.
 
 _BATCH = 4 << 20  # bytes of inputs in one request
-_sessions = set()  # of which a thread runs
+_sessions = set()  # those with a running thread
 _exiting = False
 _forks = 0  # how many forks lie between the first process and this one
 

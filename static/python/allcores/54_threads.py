@@ -53,7 +53,7 @@ def _send_next(session):
 
 
 def _append_inputs(session, lines, first):
-    """Append inputs to the job, of which the first gets an index."""
+    """Append inputs to the job; the first gets the index."""
     path, key = "/api/v1/jobs/{0}/tasks".format(session.job.id), "{0}-{1}".format(session.job.id, first)
     answer = session.api.json("POST", path, b"\n".join(lines), content_type="application/x-ndjson", key=key)
     if answer["first"] != first:
@@ -72,7 +72,7 @@ def _obey(session, order):
         return
     indexes = [future._index for future in order if not future.done()]
     path = "/api/v1/jobs/{0}/tasks/cancel".format(session.job.id)
-    for i in range(0, len(indexes), 10000):  # the results tell which of them were cancelled
+    for i in range(0, len(indexes), 10000):  # the results say which of them were cancelled
         session.api.request("POST", path, {"indexes": indexes[i : i + 10000]}, accept=(404, 405, 409, 422), patience=5.0)
 
 

@@ -133,7 +133,7 @@ class _TypedList(_TypedItems, List):
 
 
 def _make_context(script):
-    """Returns the class of the contexts of a script; multiprocessing is there by now."""
+    """Returns the class of the contexts of a script; multiprocessing is imported by now."""
     from multiprocessing import context as contexts
 
     class ScriptContext(contexts.BaseContext):

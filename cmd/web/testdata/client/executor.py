@@ -144,7 +144,7 @@ EXACT = [
 ]  # fmt: skip
 
 
-class Values(unittest.TestCase):
+class WithExecutor(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.executor = allcores.Executor(2)
@@ -153,6 +153,8 @@ class Values(unittest.TestCase):
     def tearDownClass(cls):
         cls.executor.shutdown()
 
+
+class Values(WithExecutor):
     def call(*args, **kwargs):
         return args[0].executor.submit(*args[1:], **kwargs).result(60)
 
@@ -270,15 +272,7 @@ def _has(module):
     return importlib.util.find_spec(module) is not None
 
 
-class Exceptions(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.executor = allcores.Executor(2)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.executor.shutdown()
-
+class Exceptions(WithExecutor):
     def failure(self, fn, *args, **kwargs):
         e = self.executor.submit(fn, *args, **kwargs).exception(60)
         self.assertIsNotNone(e)

@@ -231,7 +231,7 @@ func (h *home) fenced(ctx context.Context) error {
 	return errLost
 }
 
-// abandon ends a home of which the log lacks a part: tasks that saw that part run
+// abandon ends a home whose log lacks a part: tasks that saw that part run
 // again.
 func (h *home) abandon() {
 	s := h.place.service

@@ -44,7 +44,7 @@ func (s *Service) watch() {
 			s.calls.forgetEarly()
 		}
 		if round%60 == 0 && len(places) > 0 {
-			s.log(ctx, "forget answers on shared objects", s.Store.ForgetSharedCalls(ctx, 10_000))
+			s.log(ctx, "forget calls and answers of dead nodes", s.Store.ForgetSharedCalls(ctx, 10_000))
 			if s.Runs != nil {
 				s.uses.forget(func(job string) bool { return !s.Runs(job) })
 			}

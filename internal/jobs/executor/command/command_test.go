@@ -207,7 +207,7 @@ func TestLeftovers(t *testing.T) {
 }
 
 // TestRecall checks that a recall gives back the tasks of a chunk that have not
-// started, and ends a chunk of which nothing is left.
+// started, and ends a chunk with nothing left.
 func TestRecall(t *testing.T) {
 	t.Parallel()
 	recall := make(chan executor.Recall)
